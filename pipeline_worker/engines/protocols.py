@@ -1,0 +1,106 @@
+"""What the pipeline asks of its engines. Small on purpose: an engine is one module that fits one of these.
+
+Every `async` method may take long and must not block the event loop; cancelling one must leave the engine usable.
+All raise `shared.errors.EngineError` when they fail.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from shared.audio import Pcm
+
+
+class Recognised(NamedTuple):
+    """Words heard. `text` is empty when speech was heard that is not understood."""
+
+    text: str
+    final: bool
+
+
+class Word(NamedTuple):
+    """A word and where it ends, in samples from the beginning of the speech that `speak` returns."""
+
+    text: str
+    end_sample: int
+
+
+class SpeechPiece(NamedTuple):
+    """A piece of speech at `TextToSpeech.sample_rate`, mono, and the words that begin in it."""
+
+    samples: Pcm
+    words: tuple[Word, ...]
+
+
+class Utterance(NamedTuple):
+    """One entry of the conversation; the agent's text is what was heard of it."""
+
+    role: Literal["user", "agent"]
+    text: str
+    interrupted: bool = False
+
+
+class Reply(NamedTuple):
+    """A piece of the agent's answer. `end_call` on the last piece ends the session after it was heard."""
+
+    text: str
+    end_call: bool = False
+
+
+class VoiceActivityDetector(Protocol):
+    """Speech probability, batched over all sessions of the process."""
+
+    chunk_samples: int
+    """Samples of 16 kHz mono that one call takes for each session."""
+
+    def open(self) -> "VoiceActivityStream": ...
+
+
+class VoiceActivityStream(Protocol):
+    """One session's state. `push` returns the probabilities (0..1) of the whole chunks it completed, oldest first."""
+
+    async def push(self, samples: Pcm) -> list[float]: ...
+
+    def close(self) -> None: ...
+
+
+class SpeechToText(Protocol):
+    """Hands out a stream per utterance."""
+
+    def open(self) -> "SpeechToTextStream": ...
+
+    async def close(self) -> None: ...
+
+
+class SpeechToTextStream(Protocol):
+    """One utterance. `push` takes 16 kHz mono and may return what is understood so far."""
+
+    async def push(self, samples: Pcm) -> Recognised | None: ...
+
+    async def finish(self) -> Recognised:
+        """The utterance is over: the final text. The stream is closed."""
+        ...
+
+    async def cancel(self) -> None: ...
+
+
+class LanguageModel(Protocol):
+    """Answers for one session; it may keep state between turns."""
+
+    def reply(self, conversation: Sequence[Utterance]) -> AsyncIterator[Reply]:
+        """The answer to the last utterance, as it forms. Closing the iterator gives the answer up."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class TextToSpeech(Protocol):
+    """Speaks text."""
+
+    sample_rate: int
+    """Rate of the samples it returns: one of `shared.audio.OPUS_RATES`."""
+
+    def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
+        """The speech of `text`, piece by piece, as soon as there is some."""
+        ...
+
+    async def close(self) -> None: ...

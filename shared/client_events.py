@@ -1,0 +1,12 @@
+"""Events for the client, the same on the data channel and the WebSocket.
+
+The specification's JavaScript reads an event's fields flat, its server writes them under `data`; ours has both.
+`seq` lets a client that hears both channels show an event once.
+"""
+
+from typing import Any
+
+
+def client_event(event_type: str, seq: int, fields: dict[str, Any]) -> dict[str, Any]:
+    """The event as JSON-able data, e.g. ``{"type": "transcript", "role": "user", ..., "seq": 7, "data": {...}}``."""
+    return {**fields, "type": event_type, "seq": seq, "data": dict(fields)}

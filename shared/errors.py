@@ -1,0 +1,63 @@
+"""The one tree of errors. Each has a machine code; each says whose fault it is and whether waiting helps.
+
+Codes travel to clients (`error {code, message}`) and into logs and metrics, so they are never renamed.
+"""
+
+
+class AntiphonError(Exception):
+    """Anything of ours that goes wrong in a way a caller can act on."""
+
+    code = "internal"
+    temporary = False
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        self.retry_after_ms = retry_after_ms
+
+
+class PeerError(AntiphonError):
+    """The other side sent something that we cannot accept. Nothing was changed."""
+
+    code = "bad_request"
+
+
+class WireError(PeerError):
+    """Bytes on the broker that are not one of our messages."""
+
+    code = "bad_wire"
+
+
+class OfferError(PeerError):
+    """An SDP offer that cannot be parsed, or that holds nothing we can answer."""
+
+    code = "bad_sdp"
+
+
+class ConfigError(AntiphonError):
+    """Settings or an agent file that cannot be used. The message names the place and the cure."""
+
+    code = "bad_config"
+
+
+class BrokerError(AntiphonError):
+    """Redis cannot be reached or does not answer in time."""
+
+    code = "broker_unavailable"
+    temporary = True
+
+
+class RefusedError(AntiphonError):
+    """No room now; `retry_after_ms` says when to come back."""
+
+    code = "no_capacity"
+    temporary = True
+
+
+class EngineError(AntiphonError):
+    """A speech or language engine failed."""
+
+    code = "engine_failed"
+    temporary = True

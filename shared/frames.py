@@ -1,0 +1,46 @@
+"""PCM on its way between a media worker and a pipeline worker.
+
+Both directions count samples in the session's own time line: `first_sample` is the position of a frame's first
+sample since the session began, at the frame's rate. A gap between one frame's end and the next one's beginning is
+audio that nobody has.
+"""
+
+from typing import NamedTuple
+
+from shared.audio import BYTES_PER_SAMPLE
+
+
+class AudioFrame(NamedTuple):
+    """Interleaved 16-bit PCM: 20 ms on the way up, 100 ms or more on the way down."""
+
+    session: str
+    epoch: int
+    seq: int
+    first_sample: int
+    sample_rate: int
+    channels: int
+    pcm: bytes
+
+    @property
+    def samples(self) -> int:
+        """Samples per channel."""
+        return len(self.pcm) // (BYTES_PER_SAMPLE * self.channels)
+
+    @property
+    def end_sample(self) -> int:
+        return self.first_sample + self.samples
+
+
+class SilenceRun(NamedTuple):
+    """Time that passed without sound (a DTX gap, a mute): known silence travels as its length, not as zeros."""
+
+    session: str
+    epoch: int
+    seq: int
+    first_sample: int
+    sample_rate: int
+    samples: int
+
+    @property
+    def end_sample(self) -> int:
+        return self.first_sample + self.samples

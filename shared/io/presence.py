@@ -1,0 +1,81 @@
+"""A worker's lease: what it says of itself every second, and who is there."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from shared import keys
+from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.logs import get_logger
+from shared.keys import WorkerKind
+from shared.worker_report import LEASE_MS, REPORT_INTERVAL_S, WorkerReport
+
+log = get_logger()
+
+_INBOX_EXPIRY_S = 60
+
+
+class Presence:
+    """Keeps one worker's lease alive for as long as `run` runs."""
+
+    def __init__(self, client: Redis, report: Callable[[], WorkerReport]) -> None:
+        self._redis = client
+        self._report = report
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.announce()
+            except BROKER_FAILURES as error:
+                log.warning("presence_not_renewed", error=str(error))
+            await asyncio.sleep(REPORT_INTERVAL_S)
+
+    async def announce(self, placed: tuple[str, str] | None = None) -> None:
+        """Report now. `placed` is a reservation (key, session) that this report makes good."""
+        now_ms = wall_ms()
+        report = self._report().model_copy(update={"reported_at_ms": now_ms})
+        key = keys.worker(report.kind, report.worker_id)
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.hset(key, mapping=cast(Any, report.to_hash()))
+        pipeline.pexpire(key, LEASE_MS)
+        pipeline.zadd(keys.workers(report.kind), {report.worker_id: now_ms + LEASE_MS})
+        if placed is not None:
+            pipeline.zrem(*placed)
+        await pipeline.execute()
+        # On a cluster the inbox lives on another node, so it cannot be part of the transaction.
+        await self._redis.expire(keys.inbox(report.kind, report.worker_id), _INBOX_EXPIRY_S)
+
+    async def withdraw(self) -> None:
+        """The worker stops: nobody should be placed on it, and nothing of it stays."""
+        report = self._report()
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.delete(keys.worker(report.kind, report.worker_id))
+        pipeline.delete(keys.reservations(report.kind, report.worker_id))
+        pipeline.zrem(keys.workers(report.kind), report.worker_id)
+        await pipeline.execute()
+        await self._redis.delete(keys.inbox(report.kind, report.worker_id))
+
+
+async def live_workers(client: Redis, kind: WorkerKind) -> list[WorkerReport]:
+    """The last reports of all workers whose lease has not run out."""
+    ids = cast(list[bytes], await client.zrangebyscore(keys.workers(kind), wall_ms(), "+inf"))
+    pipeline = client.pipeline(transaction=False)
+    for worker_id in ids:
+        pipeline.hgetall(keys.worker(kind, worker_id.decode()))
+    reports = []
+    for fields in await pipeline.execute() if ids else ():
+        if not fields:
+            continue
+        try:
+            reports.append(WorkerReport.model_validate({k.decode(): v.decode() for k, v in fields.items()}))
+        except ValidationError as error:
+            log.warning("worker_report_malformed", error=str(error))
+    return reports
+
+
+def wall_ms() -> int:
+    """Milliseconds since the epoch: leases are compared between machines, so their clocks must agree to a second."""
+    return time.time_ns() // 1_000_000

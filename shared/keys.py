@@ -1,0 +1,45 @@
+"""Every name in Redis, and who may use it. Braces keep the keys that one Lua script touches on one cluster node."""
+
+from typing import Literal
+
+WorkerKind = Literal["gateway", "media", "pipeline"]
+
+_INBOX_LETTER: dict[str, str] = {"gateway": "g", "media": "m", "pipeline": "p"}
+
+
+def inbox(kind: WorkerKind, worker_id: str) -> str:
+    """Stream: all that a process has to read. Written by whoever has something for it."""
+    return f"antiphon:{_INBOX_LETTER[kind]}:{worker_id}:in"
+
+
+def jobs(pool: str) -> str:
+    """Stream with a consumer group: sessions that wait for a pipeline worker of this pool."""
+    return f"antiphon:jobs:{pool}"
+
+
+JOBS_GROUP = "pipeline-workers"
+
+
+def session(session_id: str) -> str:
+    """Hash: agent, state, owners, epoch, created."""
+    return f"antiphon:s:{session_id}"
+
+
+def conversation(session_id: str) -> str:
+    """List: what was said and heard, turn by turn."""
+    return f"antiphon:s:{session_id}:conversation"
+
+
+def worker(kind: WorkerKind, worker_id: str) -> str:
+    """Hash with a short TTL: a worker's last report."""
+    return f"antiphon:{{workers}}:{kind}:{worker_id}"
+
+
+def workers(kind: WorkerKind) -> str:
+    """Sorted set: worker id -> time (ms since the epoch) at which its lease ends."""
+    return f"antiphon:{{workers}}:{kind}"
+
+
+def reservations(kind: WorkerKind, owner: str) -> str:
+    """Sorted set: session -> end of its slot lease; the owner is a media worker or a pipeline pool."""
+    return f"antiphon:{{workers}}:reserved:{kind}:{owner}"
