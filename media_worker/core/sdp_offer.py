@@ -1,0 +1,223 @@
+"""Reads a WebRTC offer (RFC 8866, RFC 8829 §5.8). Anything else raises `OfferError` and nothing else does.
+
+Only what the answer depends on is kept; what we do not understand is skipped, as RFC 8866 §5 asks.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from shared.errors import OfferError
+
+MAX_SECTIONS = 32
+_DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+_TOKEN = re.compile(r"[!#$%&'*+./0-9A-Za-z^_`{|}~-]{1,256}\Z")
+_ICE_CHARS = re.compile(r"[A-Za-z0-9+/]+\Z")
+_FINGERPRINT = re.compile(r"(sha-(?:1|224|256|384|512)) ((?:[0-9A-Fa-f]{2}:)+[0-9A-Fa-f]{2})\Z")
+_HASH_SIZES = {"sha-1": 20, "sha-224": 28, "sha-256": 32, "sha-384": 48, "sha-512": 64}
+SUPPORTED_HASHES = ("sha-256", "sha-384", "sha-512")
+
+Setup = Literal["actpass", "active", "passive"]
+
+
+@dataclass(frozen=True)
+class Codec:
+    payload_type: int
+    name: str
+    clock_rate: int
+    channels: int
+
+
+@dataclass
+class MediaSection:
+    """One m= section."""
+
+    kind: str
+    port: int
+    protocol: str
+    formats: list[str]
+    mid: str = ""
+    direction: str = "sendrecv"
+    ufrag: str = ""
+    password: str = ""
+    setup: str = "actpass"
+    rtcp_mux: bool = False
+    fingerprints: list[tuple[str, str]] = field(default_factory=list)
+    codecs: dict[int, Codec] = field(default_factory=dict)
+    sctp_port: int | None = None
+    max_message_size: int = 65_536  # RFC 8841 §6.1: without the attribute
+
+    @property
+    def opus(self) -> Codec | None:
+        """The first Opus among the formats, in the offerer's order of preference."""
+        for payload_type in self.formats:
+            codec = self.codecs.get(int(payload_type)) if payload_type.isdigit() else None
+            if codec and codec.name.lower() == "opus" and codec.clock_rate == 48_000 and codec.channels == 2:
+                return codec
+        return None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The sections in order, and which of them we can use."""
+
+    sections: list[MediaSection]
+    bundled: frozenset[str]
+    audio: MediaSection
+    data: MediaSection | None
+
+    @property
+    def fingerprints(self) -> list[tuple[str, str]]:
+        return self.audio.fingerprints
+
+
+def parse_offer(sdp: str) -> Offer:
+    """Read `sdp`. Raises `OfferError`: `bad_sdp` for broken text, `no_audio`, `no_opus` or others for what lacks."""
+    session, sections = _split(sdp)
+    defaults = MediaSection("", 0, "", [])
+    bundled: frozenset[str] = frozenset()
+    for name, value in _attributes(session):
+        if name == "group" and value.split(" ")[0] == "BUNDLE":
+            bundled = frozenset(value.split(" ")[1:])
+        else:
+            _apply(defaults, name, value)
+    parsed = [_parse_section(lines, defaults) for lines in sections]
+    audio = next((section for section in parsed if section.kind == "audio" and section.port != 0), None)
+    if audio is None:
+        raise OfferError("the offer has no audio section: add a microphone track first", code="no_audio")
+    if audio.opus is None:
+        raise OfferError("the offer's audio has no opus/48000/2", code="no_opus")
+    _require_transport(audio)
+    data = next(
+        (
+            section
+            for section in parsed
+            if section.kind == "application"
+            and section.port != 0
+            and section.protocol in ("UDP/DTLS/SCTP", "DTLS/SCTP")
+            and section.sctp_port is not None
+            and section.mid in bundled
+            and audio.mid in bundled
+        ),
+        None,
+    )
+    return Offer(parsed, bundled, audio, data)
+
+
+def _split(sdp: str) -> tuple[list[str], list[list[str]]]:
+    lines = [line for line in re.split(r"\r\n|\n|\r", sdp) if line]
+    if not lines or lines[0] != "v=0":
+        raise OfferError("an SDP begins with v=0")
+    session: list[str] = []
+    sections: list[list[str]] = []
+    for line in lines:
+        if len(line) < 2 or line[1] != "=" or not line[0].isalpha():
+            raise OfferError(f"not a line of SDP: {line[:40]!r}")
+        if line.startswith("m="):
+            sections.append([])
+        (sections[-1] if sections else session).append(line)
+    if not sections:
+        raise OfferError("the offer has no media section", code="no_audio")
+    if len(sections) > MAX_SECTIONS:
+        raise OfferError(f"more than {MAX_SECTIONS} media sections")
+    return session, sections
+
+
+def _attributes(lines: list[str]) -> list[tuple[str, str]]:
+    pairs = (line[2:].partition(":") for line in lines if line.startswith("a="))
+    return [(name, value.strip()) for name, _, value in pairs]
+
+
+def _parse_section(lines: list[str], defaults: MediaSection) -> MediaSection:
+    parts = lines[0][2:].split()
+    if len(parts) < 4 or not all(_TOKEN.match(part) for part in parts):
+        raise OfferError(f"not an m= line: {lines[0][:60]!r}")
+    kind, port, protocol, *formats = parts
+    section = MediaSection(
+        kind,
+        _number(port.partition("/")[0], 65_535, "port"),
+        protocol,
+        formats,
+        direction=defaults.direction,
+        ufrag=defaults.ufrag,
+        password=defaults.password,
+        setup=defaults.setup,
+        fingerprints=list(defaults.fingerprints),
+    )
+    for name, value in _attributes(lines):
+        _apply(section, name, value)
+    return section
+
+
+def _apply(section: MediaSection, name: str, value: str) -> None:
+    match name:
+        case "mid":
+            if not _TOKEN.match(value) or len(value) > 32:
+                raise OfferError("a mid is a short token")
+            section.mid = value
+        case "ice-ufrag":
+            section.ufrag = _ice_word(value, 4, name)
+        case "ice-pwd":
+            section.password = _ice_word(value, 22, name)
+        case "fingerprint":
+            section.fingerprints.append(_fingerprint(value))
+        case "setup":
+            section.setup = value
+        case "rtcp-mux":
+            section.rtcp_mux = True
+        case "rtpmap":
+            codec = _codec(value)
+            section.codecs[codec.payload_type] = codec
+        case "sctp-port":
+            section.sctp_port = _number(value, 65_535, name)
+        case "max-message-size":
+            section.max_message_size = _number(value, 2**53, name)
+        case _ if name in _DIRECTIONS:
+            section.direction = name
+
+
+def _require_transport(audio: MediaSection) -> None:
+    if audio.protocol not in ("UDP/TLS/RTP/SAVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP"):
+        raise OfferError(f"audio over {audio.protocol[:40]} is not encrypted WebRTC audio")
+    if not audio.ufrag or not audio.password:
+        raise OfferError("the offer has no ICE credentials (ice-ufrag, ice-pwd)")
+    if not any(algorithm in SUPPORTED_HASHES for algorithm, _ in audio.fingerprints):
+        raise OfferError("the offer has no DTLS fingerprint of sha-256 or better")
+    if audio.setup not in ("actpass", "active"):
+        raise OfferError("the offerer must let us be the DTLS server (setup:actpass or active)", code="bad_setup")
+    if not audio.rtcp_mux:
+        raise OfferError("the offer does not multiplex RTCP (rtcp-mux)")
+
+
+def _codec(value: str) -> Codec:
+    payload_type, _, description = value.partition(" ")
+    name, *numbers = description.strip().split("/")
+    if not numbers or len(numbers) > 2:
+        raise OfferError(f"not an rtpmap: {value[:60]!r}")
+    rate = _number(numbers[0], 2**31, "rtpmap")
+    channels = _number(numbers[1], 255, "rtpmap") if len(numbers) == 2 else 1
+    return Codec(_number(payload_type, 127, "rtpmap"), name, rate, channels)
+
+
+def _fingerprint(value: str) -> tuple[str, str]:
+    found = _FINGERPRINT.match(value if len(value) < 300 else "")
+    algorithm, _, digest = value.partition(" ")
+    if not found:
+        # An unknown hash is skipped by whoever verifies; broken text is not.
+        raise OfferError(f"not a fingerprint: {value[:60]!r}")
+    if len(digest) != _HASH_SIZES[algorithm] * 3 - 1:
+        raise OfferError(f"a {algorithm} fingerprint has {_HASH_SIZES[algorithm]} bytes")
+    return algorithm, digest.upper()
+
+
+def _ice_word(value: str, shortest: int, name: str) -> str:
+    """RFC 8839 §5.4: 4-256 (ufrag) or 22-256 (password) characters of ice-char."""
+    if not shortest <= len(value) <= 256 or not _ICE_CHARS.match(value):
+        raise OfferError(f"{name} is not one")
+    return value
+
+
+def _number(value: str, largest: int, name: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) <= 16) or int(value) > largest:
+        raise OfferError(f"{name}: {value[:20]!r} is no number up to {largest}")
+    return int(value)

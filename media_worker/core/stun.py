@@ -1,0 +1,151 @@
+"""STUN binding requests and their answers (RFC 8489), as far as an ICE-lite agent needs them (RFC 8445 §2.5).
+
+Everything here reads bytes from anybody: `parse_request` raises `StunError` and nothing else.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import struct
+import zlib
+from typing import NamedTuple
+
+from shared.errors import PeerError
+
+MAGIC_COOKIE = 0x2112A442
+_BINDING_REQUEST = 0x0001
+_BINDING_SUCCESS = 0x0101
+_BINDING_ERROR = 0x0111
+_USERNAME = 0x0006
+_MESSAGE_INTEGRITY = 0x0008
+_ERROR_CODE = 0x0009
+_XOR_MAPPED_ADDRESS = 0x0020
+_USE_CANDIDATE = 0x0025
+_FINGERPRINT = 0x8028
+_ICE_CONTROLLED = 0x8029
+_FINGERPRINT_XOR = 0x5354554E
+_HEADER = struct.Struct("!HHI12s")
+_ATTRIBUTE = struct.Struct("!HH")
+_INTEGRITY_SIZE = 24
+_FINGERPRINT_SIZE = 8
+_MAX_USERNAME = 513  # RFC 8489 §14.3
+
+Address = tuple[str, int]
+
+
+class StunError(PeerError):
+    """Not a binding request that we would answer."""
+
+    code = "bad_stun"
+
+
+class BindingRequest(NamedTuple):
+    """A parsed request. Nothing in it is to be believed before `has_integrity`."""
+
+    transaction_id: bytes
+    local_ufrag: str
+    """The part of USERNAME before the colon: ours."""
+    remote_ufrag: str
+    use_candidate: bool
+    sender_is_controlled: bool
+    signed: bytes
+    """The bytes that MESSAGE-INTEGRITY covers, with the length field as it was when they were signed."""
+    integrity: bytes
+
+
+def is_stun(data: bytes) -> bool:
+    """RFC 7983 §7: the first byte tells STUN from DTLS and RTP."""
+    return len(data) > 0 and data[0] < 4
+
+
+def parse_request(data: bytes) -> BindingRequest:
+    """Read a binding request that carries USERNAME and MESSAGE-INTEGRITY. Raises `StunError`."""
+    if len(data) < _HEADER.size:
+        raise StunError("shorter than a header")
+    message_type, length, cookie, transaction_id = _HEADER.unpack_from(data)
+    if message_type != _BINDING_REQUEST or cookie != MAGIC_COOKIE:
+        raise StunError("not a binding request")
+    if length % 4 or len(data) != _HEADER.size + length:
+        raise StunError("length does not fit")
+    username: bytes | None = None
+    integrity_at: int | None = None
+    use_candidate = controlled = False
+    at = _HEADER.size
+    while at + _ATTRIBUTE.size <= len(data):
+        kind, size = _ATTRIBUTE.unpack_from(data, at)
+        value = data[at + 4 : at + 4 + size]
+        if len(value) != size:
+            raise StunError("an attribute is cut off")
+        if kind == _MESSAGE_INTEGRITY:
+            if size != 20:
+                raise StunError("MESSAGE-INTEGRITY has 20 bytes")
+            integrity_at = at
+            break  # RFC 8489 §14.5: what follows is ignored, but for FINGERPRINT, which proves nothing to us
+        if kind == _USERNAME:
+            username = value
+        elif kind == _USE_CANDIDATE:
+            use_candidate = True
+        elif kind == _ICE_CONTROLLED:
+            controlled = True
+        at += 4 + size + (-size % 4)
+    if username is None or integrity_at is None or len(username) > _MAX_USERNAME:
+        raise StunError("no credentials")
+    local_ufrag, colon, remote_ufrag = username.partition(b":")
+    if not colon or not username.isascii():
+        raise StunError("USERNAME is not ours:theirs")
+    signed_length = integrity_at - _HEADER.size + _INTEGRITY_SIZE
+    return BindingRequest(
+        transaction_id,
+        local_ufrag.decode(),
+        remote_ufrag.decode(),
+        use_candidate,
+        controlled,
+        data[:2] + signed_length.to_bytes(2, "big") + data[4:integrity_at],
+        data[integrity_at + 4 : integrity_at + 24],
+    )
+
+
+def has_integrity(request: BindingRequest, password: str) -> bool:
+    """Whether the sender knows `password`, our ICE password for the session (RFC 8489 §9.1)."""
+    expected = hmac.new(password.encode(), request.signed, hashlib.sha1).digest()
+    return hmac.compare_digest(expected, request.integrity)
+
+
+def success_response(request: BindingRequest, source: Address, password: str) -> bytes:
+    """The answer that tells the sender the address we see it under."""
+    return _seal(
+        _BINDING_SUCCESS,
+        request.transaction_id,
+        _attribute(_XOR_MAPPED_ADDRESS, _xor_address(source, request.transaction_id)),
+        password,
+    )
+
+
+def role_conflict_response(request: BindingRequest, password: str) -> bytes:
+    """487: a lite agent is always controlled, so its peer must not be (RFC 8445 §7.3.1.1)."""
+    return _seal(
+        _BINDING_ERROR,
+        request.transaction_id,
+        _attribute(_ERROR_CODE, bytes([0, 0, 4, 87]) + b"Role Conflict"),
+        password,
+    )
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return _ATTRIBUTE.pack(kind, len(value)) + value + bytes(-len(value) % 4)
+
+
+def _xor_address(address: Address, transaction_id: bytes) -> bytes:
+    ip = ipaddress.ip_address(address[0].partition("%")[0])
+    mask = MAGIC_COOKIE.to_bytes(4, "big") + transaction_id
+    family = 1 if ip.version == 4 else 2
+    port = address[1] ^ (MAGIC_COOKIE >> 16)
+    return struct.pack("!BBH", 0, family, port) + bytes(a ^ b for a, b in zip(ip.packed, mask, strict=False))
+
+
+def _seal(message_type: int, transaction_id: bytes, body: bytes, password: str) -> bytes:
+    """Header, body, MESSAGE-INTEGRITY and FINGERPRINT: each covers a header whose length ends with itself."""
+    signed = _HEADER.pack(message_type, len(body) + _INTEGRITY_SIZE, MAGIC_COOKIE, transaction_id) + body
+    body += _attribute(_MESSAGE_INTEGRITY, hmac.new(password.encode(), signed, hashlib.sha1).digest())
+    summed = _HEADER.pack(message_type, len(body) + _FINGERPRINT_SIZE, MAGIC_COOKIE, transaction_id) + body
+    return summed + _attribute(_FINGERPRINT, (zlib.crc32(summed) ^ _FINGERPRINT_XOR).to_bytes(4, "big"))

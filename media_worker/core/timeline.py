@@ -1,0 +1,111 @@
+"""The caller's time line: which sound, which concealment and which silence follow one another.
+
+Positions follow the RTP timestamps, which are the sender's sample clock, so nothing drifts. A gap in timestamps
+without a gap in sequence numbers is discontinuous transmission (DTX, RFC 7587 §3.1.3): silence of known length.
+While nothing arrives, time goes on by our own clock, because the pipeline must notice that somebody has stopped
+talking; what was so given in advance is taken from the next gap, and speech that was held up by the network is
+never dropped for it.
+"""
+
+from typing import NamedTuple
+
+from media_worker.core.jitter import Ordered
+from media_worker.core.rtp import signed_difference
+
+RTP_RATE = 48_000
+_PER_SAMPLE = 3  # 48 kHz ticks in a 16 kHz sample
+_UPLINK_RATE = 16_000
+MAX_CONCEALED_MS = 100
+"""Opus concealment fades to nothing by then; a longer hole is told as silence."""
+_DTX_PAYLOAD = 2
+"""A packet of at most two bytes holds no sound (RFC 6716 §3.1: a TOC byte and an empty frame)."""
+_ABSENT_AFTER_S = 0.06
+_RESTART_TICKS = 10 * RTP_RATE
+
+
+class Decode(NamedTuple):
+    payload: bytes
+
+
+class DecodeFec(NamedTuple):
+    """Recover `samples` (16 kHz) lost before `payload` from the copy it carries, else conceal them."""
+
+    payload: bytes
+    samples: int
+
+
+class Conceal(NamedTuple):
+    samples: int
+
+
+class Silence(NamedTuple):
+    samples: int
+
+
+Step = Decode | DecodeFec | Conceal | Silence
+
+
+class Timeline:
+    """Turns ordered packets into steps. `duration` tells a payload's length in 48 kHz ticks (0: malformed)."""
+
+    def __init__(self) -> None:
+        self._next_timestamp: int | None = None
+        self._surplus = 0
+        self._last_arrival_s: float | None = None
+        self._told_since_arrival = 0
+
+    def on_packet(self, ordered: Ordered, duration_ticks: int, now: float) -> list[Step]:
+        """What the packet means, oldest first."""
+        packet = ordered.packet
+        steps: list[Step] = []
+        if self._next_timestamp is not None:
+            gap_ticks = signed_difference(packet.timestamp, self._next_timestamp, 32)
+            if 0 < gap_ticks < _RESTART_TICKS:
+                steps += self._fill(gap_ticks // _PER_SAMPLE, ordered, duration_ticks // _PER_SAMPLE)
+        self._last_arrival_s = now
+        self._told_since_arrival = 0
+        self._next_timestamp = (packet.timestamp + duration_ticks) & 0xFFFFFFFF
+        if len(packet.payload) <= _DTX_PAYLOAD:
+            samples = self._take_surplus(duration_ticks // _PER_SAMPLE)
+            return [*steps, Silence(samples)] if samples else steps
+        return [*steps, Decode(packet.payload)]
+
+    def on_time(self, now: float) -> Silence | None:
+        """Call often: silence to tell while nothing arrives, up to 60 ms before `now`."""
+        if self._last_arrival_s is None:
+            return None
+        absent_s = now - self._last_arrival_s - _ABSENT_AFTER_S
+        samples = int(absent_s * _UPLINK_RATE) - self._told_since_arrival
+        if samples < _UPLINK_RATE // 50:
+            return None
+        self._told_since_arrival += samples
+        self._surplus += samples
+        return Silence(samples)
+
+    def begin(self, now: float) -> None:
+        """The caller is connected: from here on time goes on even if no packet ever comes."""
+        if self._last_arrival_s is None:
+            self._last_arrival_s = now
+
+    def _fill(self, gap: int, ordered: Ordered, frame: int) -> list[Step]:
+        """Steps for `gap` samples before a packet: lost ones are concealed, the rest was not sent."""
+        gap -= self._surplus_against(gap)
+        if gap <= 0:
+            return []
+        if not ordered.missing:
+            return [Silence(gap)]
+        lost = min(gap, ordered.missing * frame, MAX_CONCEALED_MS * _UPLINK_RATE // 1000)
+        steps: list[Step] = [Silence(gap - lost)] if gap > lost else []
+        recoverable = min(frame, lost)
+        if lost > recoverable:
+            steps.append(Conceal(lost - recoverable))
+        steps.append(DecodeFec(ordered.packet.payload, recoverable))
+        return steps
+
+    def _surplus_against(self, gap: int) -> int:
+        used = min(gap, self._surplus)
+        self._surplus -= used
+        return used
+
+    def _take_surplus(self, samples: int) -> int:
+        return samples - self._surplus_against(samples)
