@@ -5,8 +5,10 @@ All raise `shared.errors.EngineError` when they fail.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
+from pipeline_worker.core.conversation import Utterance as Utterance
+from pipeline_worker.core.spoken_text import Word as Word
 from shared.audio import Pcm
 
 
@@ -17,26 +19,11 @@ class Recognised(NamedTuple):
     final: bool
 
 
-class Word(NamedTuple):
-    """A word and where it ends, in samples from the beginning of the speech that `speak` returns."""
-
-    text: str
-    end_sample: int
-
-
 class SpeechPiece(NamedTuple):
     """A piece of speech at `TextToSpeech.sample_rate`, mono, and the words that begin in it."""
 
     samples: Pcm
     words: tuple[Word, ...]
-
-
-class Utterance(NamedTuple):
-    """One entry of the conversation; the agent's text is what was heard of it."""
-
-    role: Literal["user", "agent"]
-    text: str
-    interrupted: bool = False
 
 
 class Reply(NamedTuple):

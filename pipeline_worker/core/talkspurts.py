@@ -1,0 +1,107 @@
+"""From speech probabilities to talkspurts: when somebody begins and ends to make speech sounds.
+
+Two thresholds (hysteresis) keep a probability that wavers around one of them from cutting a talkspurt; an onset
+keeps clicks out; a hangover bridges the closures of stop consonants, which last 50-150 ms. Positions count
+samples of the caller's 16 kHz time line.
+"""
+
+from typing import NamedTuple
+
+from shared.audio import UPLINK_RATE, samples_in
+
+ONSET_PROBABILITY = 0.5
+OFFSET_PROBABILITY = 0.35
+"""Silero's own pair: the lower threshold lies 0.15 below the upper one."""
+
+ONSET_MS = 64
+HANGOVER_MS = 192
+
+
+class TalkspurtStarted(NamedTuple):
+    """Speech began at `at_sample`; known an onset later."""
+
+    at_sample: int
+
+
+class SpeechSustained(NamedTuple):
+    """The talkspurt has lasted long enough to be more than a cough. At most once in each."""
+
+    at_sample: int
+
+
+class TalkspurtEnded(NamedTuple):
+    """The last speech sound ended at `at_sample`; known a hangover later."""
+
+    at_sample: int
+
+
+TalkspurtEvent = TalkspurtStarted | SpeechSustained | TalkspurtEnded
+
+
+class Talkspurts:
+    """One caller's. `sustained_ms` is how much speech makes `SpeechSustained`."""
+
+    def __init__(self, chunk_samples: int, sustained_ms: int) -> None:
+        self._chunk = chunk_samples
+        self._onset = samples_in(ONSET_MS, UPLINK_RATE)
+        self._hangover = samples_in(HANGOVER_MS, UPLINK_RATE)
+        self._sustained_after = samples_in(sustained_ms, UPLINK_RATE)
+        self.position = 0
+        self._candidate: int | None = None
+        """Where speech began that is too short yet to be believed."""
+        self._started: int | None = None
+        self._sustained = False
+        self._last_speech = 0
+
+    @property
+    def speaking(self) -> bool:
+        return self._started is not None
+
+    @property
+    def decided_up_to(self) -> int:
+        """Before this position it is known what is speech; the rest may yet prove to be an onset."""
+        return self.position if self._candidate is None else self._candidate
+
+    def start_at(self, position: int) -> None:
+        """The time line begins here. Call before anything else."""
+        self.position = position
+
+    def push(self, probability: float) -> list[TalkspurtEvent]:
+        """The next chunk's probability of speech (0..1)."""
+        began, self.position = self.position, self.position + self._chunk
+        if self._started is None:
+            return self._listen(probability, began)
+        if probability >= OFFSET_PROBABILITY:
+            self._last_speech = self.position
+            return self._sustain()
+        return self._hang_over()
+
+    def skip(self, samples: int) -> list[TalkspurtEvent]:
+        """Time that passes in known silence."""
+        self.position += samples
+        self._candidate = None
+        return self._hang_over() if self._started is not None else []
+
+    def _listen(self, probability: float, began: int) -> list[TalkspurtEvent]:
+        if probability < (ONSET_PROBABILITY if self._candidate is None else OFFSET_PROBABILITY):
+            self._candidate = None
+            return []
+        if self._candidate is None:
+            self._candidate = began
+        if self.position - self._candidate < self._onset:
+            return []
+        self._started, self._candidate, self._sustained = self._candidate, None, False
+        self._last_speech = self.position
+        return [TalkspurtStarted(self._started), *self._sustain()]
+
+    def _sustain(self) -> list[TalkspurtEvent]:
+        if self._sustained or self._started is None or self._last_speech - self._started < self._sustained_after:
+            return []
+        self._sustained = True
+        return [SpeechSustained(self._last_speech)]
+
+    def _hang_over(self) -> list[TalkspurtEvent]:
+        if self.position - self._last_speech < self._hangover:
+            return []
+        self._started = None
+        return [TalkspurtEnded(self._last_speech)]
