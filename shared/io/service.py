@@ -52,13 +52,14 @@ async def _supervise(name: str, settings: SettingsT, serve: Serve[SettingsT]) ->
     except* AntiphonError as group:
         for error in _leaves(group):
             print(f"{name}: {error.message}", file=sys.stderr)
-            exit_code = _exit_code(error)
+            exit_code = exit_code_for(error)
     if exit_code == 0:
         log.info("service_stopped")
     return exit_code
 
 
-def _exit_code(error: AntiphonError) -> int:
+def exit_code_for(error: AntiphonError) -> int:
+    """What a process that ends with `error` tells its supervisor."""
     match error:
         case ConfigError():
             return EXIT_CONFIG

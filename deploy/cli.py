@@ -1,0 +1,83 @@
+"""The `antiphon` command."""
+
+import asyncio
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from deploy import doctor
+from deploy.console import Console
+from deploy.one_machine import OneMachine, Plan
+from deploy.process_command import module_command, with_import_path
+from shared.errors import AntiphonError
+from shared.io.service import exit_code_for
+from shared.settings import Settings
+
+_PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+app = typer.Typer(
+    name="antiphon",
+    help="A voice-agent server that you run yourself: people talk to an AI agent in the browser.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@app.command()
+def up(
+    host: Annotated[str, typer.Option(help="Address that the page is served on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port that the page is served on.", min=1, max=65535)] = 8080,
+    media_workers: Annotated[
+        int | None, typer.Option(help="Media workers.  [default: one per core]", min=1, max=256)
+    ] = None,
+    pipeline_workers: Annotated[int, typer.Option(help="Pipeline workers.", min=1, max=256)] = 1,
+) -> None:
+    """Run everything on this machine, until Ctrl-C.
+
+    All settings of the services (see `antiphon gateway --help` and so on) are passed on from the environment. With
+    ANTIPHON_REDIS_URL set, that broker is used; otherwise one is started, and ended, with the rest.
+    """
+    plan = Plan(host, port, media_workers or _cores(), pipeline_workers)
+    try:
+        Settings.load()
+        exit_code = asyncio.run(OneMachine(plan, os.environ, Console()).run())
+    except AntiphonError as error:
+        print(f"antiphon: {error.message}", file=sys.stderr)
+        exit_code = exit_code_for(error)
+    raise typer.Exit(exit_code)
+
+
+@app.command(name="doctor")
+def examine() -> None:
+    """Say what works on this machine, with a cure for what does not."""
+    raise typer.Exit(asyncio.run(doctor.examine(os.environ, print)))
+
+
+@app.command(context_settings=_PASS_ON)
+def gateway(context: typer.Context) -> None:
+    """Run one gateway: signaling, placement, the page."""
+    _become("gateway", context.args)
+
+
+@app.command(context_settings=_PASS_ON)
+def media_worker(context: typer.Context) -> None:
+    """Run one media worker: WebRTC."""
+    _become("media_worker", context.args)
+
+
+@app.command(context_settings=_PASS_ON)
+def pipeline_worker(context: typer.Context) -> None:
+    """Run one pipeline worker: speech recognition, dialogue, speech."""
+    _become("pipeline_worker", context.args)
+
+
+def _become(module: str, arguments: list[str]) -> NoReturn:
+    command = [*module_command(module), *arguments]
+    os.execve(command[0], command, with_import_path(os.environ))

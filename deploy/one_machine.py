@@ -1,0 +1,184 @@
+"""The one-machine deployment: broker, media workers, pipeline workers and gateway as children of one process.
+
+They start in that order and stop in the reverse one, so that nobody is sent to a part that is gone. When this
+process is killed, the kernel ends the children (`bound_process`).
+"""
+
+import asyncio
+import errno
+import ipaddress
+import signal
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.child import Child, ChildFailed, ChildSpec
+from deploy.console import Console
+from deploy.embedded_broker import REDIS_URL, Broker, choose_broker, private_folder, wait_for_broker
+from deploy.process_command import module_command, with_import_path
+from deploy.readiness import Expected, wait_until_ready
+from shared.errors import AntiphonError, ConfigError
+from shared.io.broker import connect
+from shared.io.service import exit_code_for
+
+DRAIN_TIMEOUT = "ANTIPHON_DRAIN_TIMEOUT_S"
+_DRAIN_TIMEOUT_S = 2.0
+_STOP_MARGIN_S = 3.0
+_STOPPED_TOGETHER = ("gateway", "media", "pipeline", "broker")
+_ALL_INTERFACES = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many of what, and where the page is served."""
+
+    host: str
+    port: int
+    media_workers: int
+    pipeline_workers: int
+
+    @property
+    def local_host(self) -> str:
+        """Where we reach the gateway ourselves."""
+        return _ALL_INTERFACES.get(self.host, self.host)
+
+    @property
+    def url(self) -> str:
+        host = self.local_host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+class OneMachine:
+    """One deployment, for one `run`."""
+
+    def __init__(self, plan: Plan, environment: Mapping[str, str], console: Console) -> None:
+        self._plan = plan
+        self._environment = environment
+        self._console = console
+        self._children: list[Child] = []
+        self._end: asyncio.Future[AntiphonError | None]
+
+    async def run(self) -> int:
+        """Serve until a signal (returns 0) or until something cannot be kept running (returns its exit code)."""
+        check_port_free(self._plan.host, self._plan.port)
+        loop = asyncio.get_running_loop()
+        self._end = loop.create_future()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal)
+        with private_folder() as folder:
+            async with asyncio.TaskGroup() as group:
+                start_up = asyncio.create_task(self._start_up(group, folder))
+                start_up.add_done_callback(self._after_start_up)
+                try:
+                    error = await self._end
+                finally:
+                    start_up.cancel()
+                    await self._stop_children()
+        if error is None:
+            self._console.say("Antiphon has stopped.")
+            return 0
+        self._console.log("antiphon", error.message)
+        return error.exit_code if isinstance(error, ChildFailed) else exit_code_for(error)
+
+    async def _start_up(self, group: asyncio.TaskGroup, folder: Path) -> None:
+        broker = choose_broker(self._environment, folder)
+        if broker.command is not None:
+            self._start(group, ChildSpec("broker", broker.command, self._environment, quiet=True))
+        await wait_for_broker(broker)
+        for spec in service_specs(self._plan, self._environment, broker):
+            self._start(group, spec)
+        client = connect(broker.url)
+        try:
+            await wait_until_ready(client, self._expected(), self._console.say)
+        finally:
+            await client.aclose()
+        self._console.say(f"Antiphon is ready: {self._plan.url}  (Ctrl-C ends it)")
+        if not _is_loopback(self._plan.host):
+            self._console.say("From other machines, browsers grant the microphone to https:// pages only.")
+
+    def _start(self, group: asyncio.TaskGroup, spec: ChildSpec) -> None:
+        child = Child(spec, self._console, self._finish)
+        self._children.append(child)
+        child.start(group)
+
+    def _expected(self) -> Expected:
+        plan = self._plan
+        return Expected(plan.local_host, plan.port, plan.media_workers, plan.pipeline_workers)
+
+    def _on_signal(self) -> None:
+        if self._end.done():
+            for child in self._children:  # asked twice: whoever asks is in a hurry
+                child.kill()
+        else:
+            self._console.say("Stopping ...")
+        self._finish(None)
+
+    def _after_start_up(self, start_up: asyncio.Task[None]) -> None:
+        if start_up.cancelled():
+            return
+        error = start_up.exception()
+        if isinstance(error, AntiphonError):
+            self._finish(error)
+        elif error is not None and not self._end.done():
+            self._end.set_exception(error)
+
+    def _finish(self, error: AntiphonError | None) -> None:
+        if not self._end.done():
+            self._end.set_result(error)
+
+    async def _stop_children(self) -> None:
+        deadline_s = float(self._environment.get(DRAIN_TIMEOUT) or _DRAIN_TIMEOUT_S) + _STOP_MARGIN_S
+        for kind in _STOPPED_TOGETHER:
+            await asyncio.gather(
+                *(child.stop(deadline_s) for child in self._children if child.name.split("-")[0] == kind)
+            )
+
+
+def service_specs(plan: Plan, environment: Mapping[str, str], broker: Broker) -> list[ChildSpec]:
+    """The services and what each is told through its environment."""
+    common = with_import_path(environment) | {REDIS_URL: broker.url}
+    common.setdefault("ANTIPHON_LOG_FORMAT", "console")
+    # Nothing could take a session over here, so there is little to wait for.
+    common.setdefault(DRAIN_TIMEOUT, str(_DRAIN_TIMEOUT_S))
+    if _is_loopback(plan.host):
+        common.setdefault("ANTIPHON_PUBLIC_IPS", "127.0.0.1")
+    first_probe_port = int(common.pop("ANTIPHON_PROBE_PORT", "0") or 0)
+
+    def probes(index: int) -> dict[str, str]:
+        return {"ANTIPHON_PROBE_PORT": str(first_probe_port + index)} if first_probe_port else {}
+
+    media = [
+        ChildSpec(
+            f"media-{index}",
+            module_command("media_worker"),
+            common | {"ANTIPHON_MEDIA_INDEX": str(index)} | probes(index),
+        )
+        for index in range(plan.media_workers)
+    ]
+    pipeline = [
+        ChildSpec(f"pipeline-{index}", module_command("pipeline_worker"), common | probes(plan.media_workers + index))
+        for index in range(plan.pipeline_workers)
+    ]
+    own = {"ANTIPHON_GATEWAY_HOST": plan.host, "ANTIPHON_GATEWAY_PORT": str(plan.port)}
+    return [*media, *pipeline, ChildSpec("gateway", module_command("gateway"), common | own)]
+
+
+def check_port_free(host: str, port: int) -> None:
+    """Raises `ConfigError` if the gateway could not listen there."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(f"port {port} on {host} is in use: choose another with --port") from error
+        raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
