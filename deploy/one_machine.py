@@ -9,7 +9,7 @@ import errno
 import ipaddress
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,11 +49,46 @@ class Plan:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
+Services = Callable[[Plan, Mapping[str, str], Broker], list[ChildSpec]]
+
+
+def service_specs(plan: Plan, environment: Mapping[str, str], broker: Broker) -> list[ChildSpec]:
+    """The services and what each is told through its environment."""
+    common = with_import_path(environment) | {REDIS_URL: broker.url}
+    common.setdefault("ANTIPHON_LOG_FORMAT", "console")
+    # Nothing could take a session over here, so there is little to wait for.
+    common.setdefault(DRAIN_TIMEOUT, str(_DRAIN_TIMEOUT_S))
+    if _is_loopback(plan.host):
+        common.setdefault("ANTIPHON_PUBLIC_IPS", "127.0.0.1")
+    first_probe_port = int(common.pop("ANTIPHON_PROBE_PORT", "0") or 0)
+
+    def probes(index: int) -> dict[str, str]:
+        return {"ANTIPHON_PROBE_PORT": str(first_probe_port + index)} if first_probe_port else {}
+
+    media = [
+        ChildSpec(
+            f"media-{index}",
+            module_command("media_worker"),
+            common | {"ANTIPHON_MEDIA_INDEX": str(index)} | probes(index),
+        )
+        for index in range(plan.media_workers)
+    ]
+    pipeline = [
+        ChildSpec(f"pipeline-{index}", module_command("pipeline_worker"), common | probes(plan.media_workers + index))
+        for index in range(plan.pipeline_workers)
+    ]
+    own = {"ANTIPHON_GATEWAY_HOST": plan.host, "ANTIPHON_GATEWAY_PORT": str(plan.port)}
+    return [*media, *pipeline, ChildSpec("gateway", module_command("gateway"), common | own)]
+
+
 class OneMachine:
     """One deployment, for one `run`."""
 
-    def __init__(self, plan: Plan, environment: Mapping[str, str], console: Console) -> None:
+    def __init__(
+        self, plan: Plan, environment: Mapping[str, str], console: Console, services: Services = service_specs
+    ) -> None:
         self._plan = plan
+        self._services = services
         self._environment = environment
         self._console = console
         self._children: list[Child] = []
@@ -86,7 +121,7 @@ class OneMachine:
         if broker.command is not None:
             self._start(group, ChildSpec("broker", broker.command, self._environment, quiet=True))
         await wait_for_broker(broker)
-        for spec in service_specs(self._plan, self._environment, broker):
+        for spec in self._services(self._plan, self._environment, broker):
             self._start(group, spec)
         client = connect(broker.url)
         try:
@@ -133,35 +168,6 @@ class OneMachine:
             await asyncio.gather(
                 *(child.stop(deadline_s) for child in self._children if child.name.split("-")[0] == kind)
             )
-
-
-def service_specs(plan: Plan, environment: Mapping[str, str], broker: Broker) -> list[ChildSpec]:
-    """The services and what each is told through its environment."""
-    common = with_import_path(environment) | {REDIS_URL: broker.url}
-    common.setdefault("ANTIPHON_LOG_FORMAT", "console")
-    # Nothing could take a session over here, so there is little to wait for.
-    common.setdefault(DRAIN_TIMEOUT, str(_DRAIN_TIMEOUT_S))
-    if _is_loopback(plan.host):
-        common.setdefault("ANTIPHON_PUBLIC_IPS", "127.0.0.1")
-    first_probe_port = int(common.pop("ANTIPHON_PROBE_PORT", "0") or 0)
-
-    def probes(index: int) -> dict[str, str]:
-        return {"ANTIPHON_PROBE_PORT": str(first_probe_port + index)} if first_probe_port else {}
-
-    media = [
-        ChildSpec(
-            f"media-{index}",
-            module_command("media_worker"),
-            common | {"ANTIPHON_MEDIA_INDEX": str(index)} | probes(index),
-        )
-        for index in range(plan.media_workers)
-    ]
-    pipeline = [
-        ChildSpec(f"pipeline-{index}", module_command("pipeline_worker"), common | probes(plan.media_workers + index))
-        for index in range(plan.pipeline_workers)
-    ]
-    own = {"ANTIPHON_GATEWAY_HOST": plan.host, "ANTIPHON_GATEWAY_PORT": str(plan.port)}
-    return [*media, *pipeline, ChildSpec("gateway", module_command("gateway"), common | own)]
 
 
 def check_port_free(host: str, port: int) -> None:

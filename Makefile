@@ -1,0 +1,71 @@
+# Antiphon's commands. `make` or `make help` lists them.
+
+HOST ?= 127.0.0.1
+PORT ?= 8080
+PIPELINE_WORKERS ?= 1
+UP_OPTIONS = --host $(HOST) --port $(PORT) --pipeline-workers $(PIPELINE_WORKERS) \
+	$(if $(MEDIA_WORKERS),--media-workers $(MEDIA_WORKERS))
+
+PYTHON ?= python3
+PACKAGES = shared gateway media_worker pipeline_worker deploy tests
+TEST_DEBIAN_PACKAGES = chromium
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
+
+.DEFAULT_GOAL := help
+.PHONY: help up doctor test check format bench lock clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: .venv/installed ## Run everything on this machine, until Ctrl-C  [PORT=8080 HOST=127.0.0.1 MEDIA_WORKERS=one per core PIPELINE_WORKERS=1]
+	@.venv/bin/python -m deploy.launch up $(UP_OPTIONS)
+
+doctor: .venv/installed ## Say what works on this machine, with a cure for what does not
+	@.venv/bin/python -m deploy.launch doctor
+
+test: check ## Check, then run all tests (TESTS=tests/shared for some)
+	@sh deploy/debian-packages.sh $(TEST_DEBIAN_PACKAGES)
+	.venv/bin/python -m pytest $(TESTS)
+
+check: .venv/installed-dev ## Format, lint, types, import contracts
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy $(PACKAGES:%=-p %)
+	.venv/bin/lint-imports --no-cache
+
+format: .venv/installed-dev ## Format the source and mend what the linter can
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+bench: .venv/installed-dev ## Measure load and delay on this machine (ARGS=--help says how)
+	@if [ -e tests/load/__main__.py ]; then .venv/bin/python -m tests.load $(ARGS); \
+	else echo "make bench: this version has no load test (tests/load) yet"; fi
+
+lock: .venv/installed-dev ## Pin the requirements anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
+	.venv/bin/python -m pip install --quiet pip-tools
+	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile $(LOCK_OPTIONS) $(UPGRADE) \
+		--output-file requirements.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile $(LOCK_OPTIONS) $(UPGRADE) --extra dev \
+		--constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+LOCK_OPTIONS = --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe
+
+clean: ## Remove all that was made here
+	rm -rf .venv artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Antiphon needs Python 3.11 or newer: name it with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh deploy/debian-packages.sh python3-venv
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.lock | .venv/bin/python
+	@echo "Installing the Python packages of requirements.lock ..."
+	@.venv/bin/python $(PIP_INSTALL) requirements.lock
+	@touch $@
+
+.venv/installed-dev: requirements-dev.lock | .venv/installed
+	@echo "Installing the Python packages of requirements-dev.lock ..."
+	@.venv/bin/python $(PIP_INSTALL) requirements-dev.lock
+	@touch $@

@@ -1,0 +1,48 @@
+"""A process in a service's place, as the one-machine deployment sees it: says when it starts and stops.
+
+`python -m tests.fakes.stand_in_service gateway|media|pipeline [serves|refuses|deaf]`
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Literal, cast
+
+from shared.ids import new_worker_id
+from shared.io.broker import connect
+from shared.io.presence import Presence
+from shared.io.probes import serve_probes
+from shared.io.service import EXIT_CONFIG
+from shared.worker_report import WorkerReport
+
+
+async def _serve(kind: str, *, deaf: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, (lambda: None) if deaf else stop.set)
+    print(f"started as {os.getpid()}", flush=True)
+    if kind == "gateway":
+        host, port = os.environ["ANTIPHON_GATEWAY_HOST"], int(os.environ["ANTIPHON_GATEWAY_PORT"])
+        work = asyncio.create_task(serve_probes(host, port, lambda: None))
+    else:
+        report = WorkerReport(
+            worker_id=new_worker_id(kind, "stand-in"), kind=cast(Literal["media", "pipeline"], kind), capacity=1
+        )
+        work = asyncio.create_task(Presence(connect(os.environ["ANTIPHON_REDIS_URL"]), lambda: report).run())
+    await stop.wait()
+    work.cancel()
+    print("stopped", flush=True)
+
+
+def main() -> int:
+    kind, behaviour = sys.argv[1:]
+    if behaviour == "refuses":
+        print("my settings are wrong", flush=True)
+        return EXIT_CONFIG
+    asyncio.run(_serve(kind, deaf=behaviour == "deaf"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
