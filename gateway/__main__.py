@@ -1,0 +1,163 @@
+"""`python -m gateway`: signaling, placement, the page and its API. It never touches audio."""
+
+import asyncio
+import platform
+import socket
+import sys
+from collections.abc import Mapping
+
+import uvicorn
+
+from gateway.app import create_app
+from gateway.core.client_messages import Limits
+from gateway.core.signaling import SignalingRules
+from gateway.media_link import MediaLink
+from gateway.placement_store import PlacementStore
+from gateway.placer import Placer
+from gateway.settings import GatewaySettings
+from gateway.signaling_endpoint import SignalingEndpoint
+from gateway.worker_registry import WorkerRegistry
+from shared.agent import AgentDefinition
+from shared.errors import AntiphonError
+from shared.ids import new_worker_id
+from shared.io.agent_files import load_agents
+from shared.io.broker import BROKER_FAILURES, check_broker, connect, connect_blocking
+from shared.io.logs import get_logger
+from shared.io.presence import Presence
+from shared.io.probes import HttpServer
+from shared.io.service import run_service, settle_memory
+from shared.worker_report import WorkerReport
+
+_UNACKNOWLEDGED_MS = 30_000
+_HTTP_SHUTDOWN_S = 2
+
+log = get_logger()
+
+
+async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
+    """The gateway until `stop`, then its drain. Raises `ConfigError`, `BrokerError`, or that the port is taken."""
+    agents = load_agents(settings.agents_dir)
+    gateway_id = new_worker_id("gateway", platform.node())
+    data, blocking = connect(settings.redis_url), connect_blocking(settings.redis_url)
+    try:
+        await check_broker(data, settings.redis_url)
+        listener = _listen(settings.gateway_host, settings.gateway_port)
+        registry = WorkerRegistry(data)
+        link = MediaLink(gateway_id, data, blocking)
+        placer = Placer(agents, registry, PlacementStore(data), settings.zone, settings.gateway_retry_after_ms)
+        signaling = _signaling(settings, gateway_id, agents, placer, link)
+        presence = Presence(data, lambda: _report(settings, gateway_id, signaling))
+        server = _http_server(settings, agents, signaling, registry)
+        await registry.refresh()
+
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(task) for task in (registry.run(), link.run(), presence.run())]
+            http = tasks.create_task(server.serve(sockets=[listener]))
+            settle_memory()
+            log.info("gateway_ready", gateway=gateway_id, url=_url(listener), agents=sorted(agents))
+            await stop.wait()
+            await signaling.drain(settings.drain_timeout_s)
+            server.should_exit = True
+            await http
+            for task in running:
+                task.cancel()
+        await link.flush()
+        try:
+            await presence.withdraw()
+        except BROKER_FAILURES as error:
+            log.warning("presence_not_withdrawn", error=str(error))
+    finally:
+        await data.aclose()
+        await blocking.aclose()
+
+
+def _signaling(
+    settings: GatewaySettings, gateway_id: str, agents: Mapping[str, AgentDefinition], placer: Placer, link: MediaLink
+) -> SignalingEndpoint:
+    rules = SignalingRules(
+        gateway=gateway_id,
+        agents=frozenset(agents),
+        listed_agents=[agent.id for agent in _listed(settings, agents)],
+        ice_servers=[server.model_dump(exclude_none=True) for server in settings.gateway_ice_servers],
+        max_candidates=settings.gateway_max_candidates,
+        max_errors=settings.gateway_max_errors,
+        offer_timeout_s=settings.gateway_offer_timeout_s,
+        answer_timeout_s=settings.gateway_answer_timeout_s,
+        retry_after_ms=settings.gateway_retry_after_ms,
+    )
+    limits = Limits(settings.gateway_max_message_bytes, settings.gateway_max_sdp_bytes)
+    return SignalingEndpoint(agents, rules, limits, placer, link, settings.gateway_send_timeout_s)
+
+
+def _http_server(
+    settings: GatewaySettings,
+    agents: Mapping[str, AgentDefinition],
+    signaling: SignalingEndpoint,
+    registry: WorkerRegistry,
+) -> HttpServer:
+    def not_ready() -> str | None:
+        if signaling.draining:
+            return "draining"
+        return None if registry.fresh else "the broker does not answer"
+
+    app = create_app(signaling, _listed(settings, agents), settings.gateway_ice_servers, not_ready)
+    config = uvicorn.Config(
+        app,
+        ws="websockets-sansio",
+        # We refuse what is too large with an error that says so; beyond twice that the client gets close code 1009.
+        ws_max_size=2 * settings.gateway_max_message_bytes,
+        ws_per_message_deflate=False,
+        limit_concurrency=settings.gateway_max_connections,
+        h11_max_incomplete_event_size=16_384,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=_HTTP_SHUTDOWN_S,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+    )
+    return HttpServer(config)
+
+
+def _listed(settings: GatewaySettings, agents: Mapping[str, AgentDefinition]) -> list[AgentDefinition]:
+    return [agent for agent in agents.values() if agent.listed] if settings.gateway_list_agents else []
+
+
+def _report(settings: GatewaySettings, gateway_id: str, signaling: SignalingEndpoint) -> WorkerReport:
+    return WorkerReport(
+        worker_id=gateway_id,
+        kind="gateway",
+        state="draining" if signaling.draining else "serving",
+        sessions=signaling.connections,
+        capacity=settings.gateway_max_connections,
+        zone=settings.zone,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise AntiphonError(
+            f"cannot listen on {host}:{port} ({error.strerror}): stop what uses it, or set ANTIPHON_GATEWAY_HOST "
+            "and ANTIPHON_GATEWAY_PORT",
+            code="port_unusable",
+        ) from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Accepted sockets inherit it: a peer that closes its window for ever would hold a connection for ever.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def main() -> int:
+    return run_service("gateway", __doc__, GatewaySettings, serve)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

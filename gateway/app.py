@@ -1,0 +1,76 @@
+"""The gateway's HTTP side: the page, signaling, the public API, the probes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+
+from gateway.settings import IceServer
+from gateway.signaling_endpoint import SignalingEndpoint
+from shared.agent import AgentDefinition
+from shared.io.probes import Readiness, probe_routes
+
+PAGE_FOLDER = Path(__file__).parent / "page"
+_PAGE_FILES = {
+    "/": ("index.html", "text/html"),
+    "/voice-agent.js": ("voice-agent.js", "text/javascript"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+}
+_PAGE_HEADERS = {
+    # 'self' in connect-src covers ws: and wss: of the same host (CSP Level 3 §6.7.2.8).
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+        "media-src 'self' blob: mediastream:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "permissions-policy": "microphone=(self), camera=(), geolocation=()",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+
+
+def create_app(
+    signaling: SignalingEndpoint,
+    listed_agents: Sequence[AgentDefinition],
+    ice_servers: Sequence[IceServer],
+    not_ready: Readiness,
+) -> Starlette:
+    """Reads the page's files, so that a packaging mistake shows at start."""
+    agents = [{"id": agent.id, "name": agent.name, "description": agent.description} for agent in listed_agents]
+    # Any origin may read these, as any origin may open a session (see `signaling_endpoint`).
+    api = Mount(
+        "/api",
+        routes=[
+            _json_route("/agents", {"agents": agents}),
+            _json_route(
+                "/ice-servers", {"iceServers": [server.model_dump(exclude_none=True) for server in ice_servers]}
+            ),
+        ],
+        middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET"])],
+    )
+    page = [_page_route(path, file, media_type) for path, (file, media_type) in _PAGE_FILES.items()]
+    return Starlette(
+        routes=[WebSocketRoute("/signaling", signaling.serve), api, *probe_routes(not_ready), *page],
+    )
+
+
+def _json_route(path: str, content: Mapping[str, object]) -> Route:
+    async def respond(_: Request) -> Response:
+        return JSONResponse(content, headers={"cache-control": "no-store"})
+
+    return Route(path, respond)
+
+
+def _page_route(path: str, file: str, media_type: str) -> Route:
+    content = (PAGE_FOLDER / file).read_bytes()
+
+    async def respond(_: Request) -> Response:
+        return Response(content, media_type=media_type, headers=_PAGE_HEADERS)
+
+    return Route(path, respond)

@@ -1,0 +1,99 @@
+"""What a client may say on the signaling channel: JSON text in, typed messages out.
+
+The specification's client sends `offer` and `ice-candidate`; `bye` is ours. Fields we do not know are ignored,
+so that a newer client can talk to an older gateway. The limits keep hostile text away from everything behind.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import pydantic_core
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from shared.errors import PeerError
+
+
+class _ClientMessage(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class Offer(_ClientMessage):
+    """`token` and `resumeToken` may stand here too; nothing reads them yet."""
+
+    type: Literal["offer"]
+    sdp: str = Field(min_length=1)
+    agent_id: str = Field(alias="agentId", min_length=1, max_length=64)
+
+
+class RTCIceCandidateInit(_ClientMessage):
+    """What `JSON.stringify` makes of a browser's RTCIceCandidate (W3C WebRTC §4.8.1)."""
+
+    candidate: str = Field(max_length=512)
+    sdp_mid: str | None = Field(None, alias="sdpMid", max_length=64)
+    sdp_m_line_index: int | None = Field(None, alias="sdpMLineIndex", ge=0, le=65535)
+    username_fragment: str | None = Field(None, alias="usernameFragment", max_length=256)
+
+
+class IceCandidate(_ClientMessage):
+    """`null` and the empty string say that there are no more."""
+
+    type: Literal["ice-candidate"]
+    candidate: RTCIceCandidateInit | str | None
+
+    @property
+    def is_last(self) -> bool:
+        return not (self.candidate.candidate if isinstance(self.candidate, RTCIceCandidateInit) else self.candidate)
+
+
+class Bye(_ClientMessage):
+    type: Literal["bye"]
+
+
+class UnknownMessage(NamedTuple):
+    """A type that we do not know: ignored and counted, because a newer client may send it."""
+
+    type: str
+
+
+class Limits(NamedTuple):
+    max_message_bytes: int
+    max_sdp_bytes: int
+
+
+ClientMessage = Offer | IceCandidate | Bye | UnknownMessage
+_TYPES: dict[str, TypeAdapter[Any]] = {
+    "offer": TypeAdapter(Offer),
+    "ice-candidate": TypeAdapter(IceCandidate),
+    "bye": TypeAdapter(Bye),
+}
+
+
+def parse_client_message(text: str, limits: Limits) -> ClientMessage:
+    """Read one message.
+
+    Raises `PeerError` with code `message_too_large`, `bad_json`, `bad_message` or `sdp_too_large`.
+    """
+    payload = text.encode(errors="replace")
+    if len(payload) > limits.max_message_bytes:
+        raise PeerError(f"a message may have {limits.max_message_bytes} bytes", code="message_too_large")
+    try:
+        # Not `json.loads`: that one accepts lone surrogates and NaN, and a deep nesting costs it the stack.
+        content = pydantic_core.from_json(payload, allow_inf_nan=False)
+    except ValueError as error:
+        raise PeerError(f"not JSON: {error}", code="bad_json") from error
+    if not isinstance(content, dict) or not isinstance(message_type := content.get("type"), str):
+        raise PeerError('a message is a JSON object with a string in its field "type"', code="bad_message")
+    if message_type not in _TYPES:
+        return UnknownMessage(message_type)
+    try:
+        message: ClientMessage = _TYPES[message_type].validate_python(content)
+    except ValidationError as error:
+        raise PeerError(f"{message_type}: {_explain(error)}", code="bad_message") from error
+    if isinstance(message, Offer) and len(message.sdp.encode()) > limits.max_sdp_bytes:
+        raise PeerError(f"offer: sdp may have {limits.max_sdp_bytes} bytes", code="sdp_too_large")
+    return message
+
+
+def _explain(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in problem["loc"] if part not in ("RTCIceCandidateInit", "str"))
+    return f"{field}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

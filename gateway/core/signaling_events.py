@@ -1,0 +1,121 @@
+"""What goes into the signaling machine and what comes out of it."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from gateway.core.client_messages import Bye, IceCandidate, Offer, UnknownMessage
+from shared.events import Message
+
+# Inputs, besides the client's messages and the media worker's
+
+
+class BadMessage(NamedTuple):
+    """The client sent something that is not one of its messages."""
+
+    code: str
+    message: str
+
+
+class Placed(NamedTuple):
+    """A slot of this media worker, and one of the agent's pool, are reserved for the session."""
+
+    session: str
+    media_worker: str
+
+
+class PlacementRefused(NamedTuple):
+    """Nobody can take the session now."""
+
+    code: str
+    message: str
+    retry_after_ms: int | None = None
+
+
+class PipelineNotRequested(NamedTuple):
+    """The session's job could not be written: it would be connected to silence."""
+
+    message: str
+
+
+class DeadlinePassed(NamedTuple):
+    """`SignalingMachine.deadline_s` is over."""
+
+
+class SocketClosed(NamedTuple):
+    """The client is gone."""
+
+
+class ClientTooSlow(NamedTuple):
+    """The client does not take what we send."""
+
+
+class DrainStarted(NamedTuple):
+    """The gateway will stop."""
+
+    time_left_ms: int
+
+
+class DrainEnded(NamedTuple):
+    """The gateway stops now."""
+
+
+Input = (
+    Offer
+    | IceCandidate
+    | Bye
+    | UnknownMessage
+    | BadMessage
+    | Placed
+    | PlacementRefused
+    | PipelineNotRequested
+    | Message
+    | DeadlinePassed
+    | SocketClosed
+    | ClientTooSlow
+    | DrainStarted
+    | DrainEnded
+)
+
+# Actions
+
+
+class SendToClient(NamedTuple):
+    message: Mapping[str, Any]
+
+
+class Place(NamedTuple):
+    """Reserve slots for a new session; answered by `Placed` or `PlacementRefused`. `avoid`: workers that refused."""
+
+    agent_id: str
+    avoid: frozenset[str]
+
+
+class Release(NamedTuple):
+    """Give back what was reserved."""
+
+    session: str
+    media_worker: str
+    agent_id: str
+
+
+class RequestPipeline(NamedTuple):
+    """Record the session and write its job; answered by `PipelineNotRequested` only if that fails."""
+
+    session: str
+    agent_id: str
+    media_worker: str
+
+
+class SendToWorker(NamedTuple):
+    media_worker: str
+    message: Message
+
+
+class CloseSocket(NamedTuple):
+    """`code` as in RFC 6455 §7.4; `reason` is a machine word."""
+
+    code: int
+    reason: str
+
+
+Action = SendToClient | Place | Release | RequestPipeline | SendToWorker | CloseSocket

@@ -1,0 +1,83 @@
+"""Finds a place for a session: asks the policy who, and the reservation whether."""
+
+from collections.abc import Collection, Mapping
+
+from prometheus_client import Counter
+
+from gateway.core.placement import RecentPlacements, Refusal, rank
+from gateway.core.signaling_events import Placed
+from gateway.placement_store import PlacementStore
+from gateway.worker_registry import WorkerRegistry
+from shared.agent import AgentDefinition
+from shared.errors import BrokerError, RefusedError
+from shared.ids import new_session_id
+from shared.io.logs import get_logger
+from shared.io.presence import wall_ms
+
+_MAX_CANDIDATES = 3
+
+_placements = Counter("antiphon_gateway_placements_total", "Placements tried, by outcome", ["outcome"])
+
+log = get_logger()
+
+
+class Placer:
+    def __init__(
+        self,
+        agents: Mapping[str, AgentDefinition],
+        registry: WorkerRegistry,
+        store: PlacementStore,
+        zone: str,
+        retry_after_ms: int,
+    ) -> None:
+        self._agents = agents
+        self._registry = registry
+        self._store = store
+        self._zone = zone
+        self._retry_after_ms = retry_after_ms
+        self._recent = RecentPlacements()
+
+    async def place(self, agent_id: str, avoid: Collection[str] = ()) -> Placed:
+        """Reserve the slots of a new session. Raises `RefusedError` or `BrokerError`, both with a retry time."""
+        session = new_session_id()
+        try:
+            placed = await self._place(session, self._agents[agent_id].pool, avoid)
+        except (RefusedError, BrokerError) as error:
+            _placements.labels(error.code).inc()
+            log.warning("session_refused", session_id=session, agent=agent_id, code=error.code, reason=error.message)
+            if isinstance(error, BrokerError):
+                public = "the service cannot reach its broker"
+                raise BrokerError(public, retry_after_ms=self._retry_after_ms) from error
+            public = "there is no room for another session now"
+            raise RefusedError(public, retry_after_ms=self._retry_after_ms) from error
+        _placements.labels("placed").inc()
+        return placed
+
+    async def release(self, session: str, media_worker: str, agent_id: str) -> None:
+        """Give the slots back. If the broker is away they come back by themselves, a little later."""
+        try:
+            await self._store.release(session, media_worker, self._agents[agent_id].pool)
+        except BrokerError as error:
+            log.warning("reservation_left", session_id=session, error=error.message)
+
+    async def _place(self, session: str, pool: str, avoid: Collection[str]) -> Placed:
+        if not self._registry.fresh:
+            raise BrokerError("no news of the workers")
+        ranked = rank(self._registry.media_workers, self._recent, session, self._zone, wall_ms(), avoid)
+        if isinstance(ranked, Refusal):
+            raise RefusedError(f"media workers: {ranked.reason}")
+        # Of the pool, and whatever their state: the reservation reads what they say now.
+        pipeline_workers = [report.worker_id for report in self._registry.pipeline_workers if report.pool == pool]
+        tried: list[str] = []
+        for candidate in ranked[:_MAX_CANDIDATES]:
+            verdict = await self._store.reserve(session, candidate.worker_id, pool, pipeline_workers)
+            if verdict == "reserved":
+                self._recent.add(candidate.worker_id, wall_ms())
+                log.info(
+                    "session_placed", session_id=session, media_worker=candidate.worker_id, reason=candidate.reason
+                )
+                return Placed(session, candidate.worker_id)
+            if verdict == "pool_full":
+                raise RefusedError(f"no pipeline worker of pool '{pool}' has room")
+            tried.append(f"{candidate.worker_id}: {verdict}")
+        raise RefusedError(", ".join(tried))

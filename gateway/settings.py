@@ -1,0 +1,50 @@
+"""What a gateway can be told."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic_settings import NoDecode
+
+from shared.settings import Settings
+
+
+class IceServer(BaseModel):
+    """An `RTCIceServer` as the browser takes it (W3C WebRTC §4.2.4)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    urls: str | list[str]
+    username: str | None = None
+    credential: str | None = None
+
+
+_ice_server_list: TypeAdapter[list[IceServer]] = TypeAdapter(list[IceServer])
+
+
+def _from_json(value: object) -> object:
+    # pydantic-settings would read the JSON itself, but its failure escapes our naming of the bad setting.
+    return _ice_server_list.validate_json(value) if isinstance(value, str) else value
+
+
+class GatewaySettings(Settings):
+    """`ANTIPHON_GATEWAY_*`, and the settings that all services share."""
+
+    own_prefixes: ClassVar[tuple[str, ...]] = ("GATEWAY_",)
+
+    gateway_host: str = Field("127.0.0.1", description="address on which browsers reach the gateway")
+    gateway_port: int = Field(8080, ge=0, le=65535, description="its port (0: any free one)")
+    gateway_max_connections: int = Field(2000, ge=1, description="HTTP and WebSocket connections open at once")
+    gateway_max_message_bytes: int = Field(65_536, ge=1000, description="largest signaling message")
+    gateway_max_sdp_bytes: int = Field(32_768, ge=1000, description="largest session description in an offer")
+    gateway_max_candidates: int = Field(20, ge=0, description="ICE candidates that a client may send per offer")
+    gateway_max_errors: int = Field(
+        20, ge=1, description="bad messages on one signaling connection before it is closed"
+    )
+    gateway_offer_timeout_s: float = Field(10.0, gt=0, description="time a client has to send an offer")
+    gateway_answer_timeout_s: float = Field(10.0, gt=0, description="time a media worker has to answer an offer")
+    gateway_send_timeout_s: float = Field(5.0, gt=0, description="time a client has to take a signaling message")
+    gateway_retry_after_ms: int = Field(5000, ge=0, description="when a refused client is told to come back")
+    gateway_ice_servers: Annotated[list[IceServer], NoDecode, BeforeValidator(_from_json)] = Field(
+        [], description='STUN and TURN servers for clients, as JSON: [{"urls": "stun:...", "username": "..."}]'
+    )
+    gateway_list_agents: bool = Field(True, description="whether /api/agents and errors name the agents there are")

@@ -1,0 +1,267 @@
+"""Signaling over a WebSocket: carries inputs to the machine in `core.signaling`, and its actions out.
+
+Each connection has three readers (its socket, its mailbox, its deadline) and, while an offer is being placed, the
+placement. They feed the machine one at a time. A reader waits until its input is dealt with, so a client that talks
+fast only fills its own TCP window, and one that does not read is cut off by the deadline on sending.
+
+Pages of any origin may connect: a session is no more than a stranger could have by opening our own page. Agent
+tokens will tell customers' pages apart.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+
+from prometheus_client import Counter, Gauge
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from gateway.core.client_messages import Limits, UnknownMessage, parse_client_message
+from gateway.core.signaling import SignalingMachine, SignalingRules, State
+from gateway.core.signaling_events import (
+    Action,
+    BadMessage,
+    ClientTooSlow,
+    CloseSocket,
+    DeadlinePassed,
+    DrainEnded,
+    DrainStarted,
+    Input,
+    PipelineNotRequested,
+    Place,
+    PlacementRefused,
+    Release,
+    RequestPipeline,
+    SendToClient,
+    SendToWorker,
+    SocketClosed,
+)
+from gateway.media_link import Mailbox, MediaLink
+from gateway.placer import Placer
+from shared.agent import AgentDefinition
+from shared.errors import BrokerError, PeerError, RefusedError
+from shared.io.logs import get_logger
+
+_connections = Gauge("antiphon_gateway_signaling_connections", "Open signaling connections")
+_errors = Counter("antiphon_gateway_signaling_errors_total", "Errors sent to clients, by code", ["code"])
+_unknown = Counter("antiphon_gateway_unknown_messages_total", "Client messages of a type that is not known")
+
+log = get_logger()
+
+
+class SignalingEndpoint:
+    """Everything that the connections share, and the connections."""
+
+    def __init__(
+        self,
+        agents: Mapping[str, AgentDefinition],
+        rules: SignalingRules,
+        limits: Limits,
+        placer: Placer,
+        link: MediaLink,
+        send_timeout_s: float = 5.0,
+    ) -> None:
+        self.agents = agents
+        self.rules = rules
+        self.limits = limits
+        self.placer = placer
+        self.link = link
+        self.send_timeout_s = send_timeout_s
+        self.draining = False
+        self._open: set[SignalingConnection] = set()
+        self._none_open = asyncio.Event()
+        self._none_open.set()
+
+    @property
+    def connections(self) -> int:
+        return len(self._open)
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """One client, from its handshake to its end."""
+        await websocket.accept()
+        connection = SignalingConnection(self, websocket)
+        self._open.add(connection)
+        self._none_open.clear()
+        _connections.inc()
+        try:
+            await connection.run()
+        finally:
+            _connections.dec()
+            self._open.discard(connection)
+            if not self._open:
+                self._none_open.set()
+
+    async def drain(self, time_left_s: float) -> None:
+        """Tell every client to go, let them, and end those that are still here after `time_left_s`."""
+        self.draining = True
+        await self._tell_all(DrainStarted(round(time_left_s * 1000)))
+        try:
+            async with asyncio.timeout(time_left_s):
+                await self._none_open.wait()
+        except TimeoutError:
+            await self._tell_all(DrainEnded())
+
+    async def _tell_all(self, event: Input) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for connection in list(self._open):
+                tasks.create_task(connection.feed(event))
+
+
+class SignalingConnection:
+    """Wires one socket to one machine."""
+
+    def __init__(self, endpoint: SignalingEndpoint, websocket: WebSocket) -> None:
+        self._endpoint = endpoint
+        self._websocket = websocket
+        self._machine = SignalingMachine(endpoint.rules, _now_s())
+        self._mailbox = Mailbox()
+        self._turn = asyncio.Lock()
+        self._deadline_moved = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._tasks: asyncio.TaskGroup
+        self._sessions: list[str] = []
+        self._recorded = False
+
+    async def run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                readers = (self._read_socket(), self._read_mailbox(), self._keep_deadline())
+                running = [self._tasks.create_task(reader) for reader in readers]
+                if self._endpoint.draining:
+                    await self.feed(DrainStarted(0))
+                await self._ended.wait()
+                for task in running:
+                    task.cancel()
+        finally:
+            await self._clean_up()
+
+    async def feed(self, event: Input) -> None:
+        """Give the machine an input and do what it says, before anybody else's input is looked at."""
+        async with self._turn:
+            inputs = deque([event])
+            while inputs:
+                for action in self._machine.handle(inputs.popleft(), _now_s()):
+                    trouble = await self._do(action)
+                    if trouble is not None:
+                        inputs.append(trouble)
+            self._deadline_moved.set()
+            if self._machine.state is State.CLOSED:
+                self._ended.set()
+
+    # Readers
+
+    async def _read_socket(self) -> None:
+        while True:
+            received = await self._websocket.receive()
+            if received["type"] == "websocket.disconnect":
+                await self.feed(SocketClosed())
+                return
+            await self.feed(self._parse(received.get("text")))
+
+    def _parse(self, text: str | None) -> Input:
+        if text is None:
+            return BadMessage("bad_message", "messages are text, not binary")
+        try:
+            message = parse_client_message(text, self._endpoint.limits)
+        except PeerError as error:
+            return BadMessage(error.code, error.message)
+        if isinstance(message, UnknownMessage):
+            _unknown.inc()
+        return message
+
+    async def _read_mailbox(self) -> None:
+        async for message in self._mailbox:
+            await self.feed(message)
+        await self.feed(ClientTooSlow())
+
+    async def _keep_deadline(self) -> None:
+        while True:
+            self._deadline_moved.clear()
+            deadline_s = self._machine.deadline_s
+            try:
+                async with asyncio.timeout_at(deadline_s):
+                    await self._deadline_moved.wait()
+            except TimeoutError:
+                await self.feed(DeadlinePassed())
+
+    async def _place(self, place: Place) -> None:
+        try:
+            placed = await self._endpoint.placer.place(place.agent_id, place.avoid)
+        except (RefusedError, BrokerError) as error:
+            await self.feed(PlacementRefused(error.code, error.message, error.retry_after_ms))
+            return
+        self._endpoint.link.attach(placed.session, self._mailbox)
+        self._sessions.append(placed.session)
+        await self.feed(placed)
+
+    # Actions
+
+    async def _do(self, action: Action) -> Input | None:
+        match action:
+            case SendToClient(message):
+                return await self._send(dict(message))
+            case SendToWorker(media_worker, message):
+                self._endpoint.link.send(media_worker, message)
+            case Place():
+                self._tasks.create_task(self._place(action))
+            case Release(session, media_worker, agent_id):
+                await self._endpoint.placer.release(session, media_worker, agent_id)
+            case RequestPipeline():
+                return await self._request_pipeline(action)
+            case CloseSocket(code, reason):
+                log.info("signaling_closed", session_id=self._machine.session, code=code, reason=reason)
+                await self._close(code, reason)
+        return None
+
+    async def _request_pipeline(self, request: RequestPipeline) -> Input | None:
+        agent = self._endpoint.agents[request.agent_id]
+        self._recorded = True
+        try:
+            await self._endpoint.link.request_pipeline(request.session, agent, request.media_worker)
+        except BrokerError as error:
+            log.warning("pipeline_not_requested", session_id=request.session, error=error.message)
+            return PipelineNotRequested("the service cannot reach its broker")
+        log.info("session_established", session_id=request.session, agent=agent.id, pool=agent.pool)
+        return None
+
+    async def _send(self, message: dict[str, object]) -> Input | None:
+        if message.get("type") == "error":
+            _errors.labels(message.get("code")).inc()
+            log.info("client_error", session_id=self._machine.session, code=message.get("code"))
+        if not self._connected:
+            return None
+        try:
+            async with asyncio.timeout(self._endpoint.send_timeout_s):
+                await self._websocket.send_json(message)
+        except TimeoutError:
+            return ClientTooSlow()
+        except WebSocketDisconnect:
+            return SocketClosed()
+        return None
+
+    async def _close(self, code: int, reason: str) -> None:
+        if not self._connected:
+            return
+        try:
+            async with asyncio.timeout(self._endpoint.send_timeout_s):
+                await self._websocket.close(code, reason)
+        except (TimeoutError, WebSocketDisconnect):
+            log.info("close_not_delivered", session_id=self._machine.session)
+
+    @property
+    def _connected(self) -> bool:
+        connected = WebSocketState.CONNECTED
+        return self._websocket.client_state is connected and self._websocket.application_state is connected
+
+    async def _clean_up(self) -> None:
+        """Leave nothing behind, also when we were cancelled or failed: the media worker must not wait for us."""
+        for action in self._machine.handle(SocketClosed(), _now_s()):
+            if isinstance(action, SendToWorker):
+                self._endpoint.link.send(action.media_worker, action.message)
+        for session in self._sessions:
+            self._endpoint.link.detach(session)
+        if self._recorded:
+            await self._endpoint.link.forget(self._machine.session)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
