@@ -15,13 +15,20 @@ class Admission:
         self.capacity = capacity
         self._late: deque[bool] = deque(maxlen=_WINDOW)
         self._late_count = 0
+        self.recent_lateness_ms = 0.0
+        """Smoothed over about a hundred slots."""
 
     def on_slot(self, lateness_ms: float) -> None:
+        self.recent_lateness_ms += (lateness_ms - self.recent_lateness_ms) / 100
         late = lateness_ms > LATE_MS
         if len(self._late) == _WINDOW:
             self._late_count -= self._late[0]
         self._late.append(late)
         self._late_count += late
+
+    def complexity(self, wanted: int) -> int:
+        """Encoder effort: the wanted one, or none when slots begin to be late."""
+        return 0 if self._late_count > _LATE_SHARE / 2 * _WINDOW else wanted
 
     def refusal(self, sessions: int, draining: bool) -> str | None:
         if draining:

@@ -7,7 +7,7 @@ followed at once (NAT rebinding, Wi-Fi to mobile). An ICE restart adds new crede
 a check with the new ones arrives.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from media_worker.core.stun import (
     Address,
@@ -22,6 +22,17 @@ _SELECTED_STALE_S = 5.0
 """Checks come every 2.5 s; an address that missed two gives way to one that is alive even if not nominated."""
 
 
+class Path(NamedTuple):
+    """A way to a caller: one of our sockets, and the caller's address as that socket names it."""
+
+    socket_index: int
+    address: tuple[Any, ...]
+
+    @property
+    def source(self) -> Address:
+        return self.address[0], self.address[1]
+
+
 class Credentials(NamedTuple):
     """RFC 8445 §5.3: at least 24 bits of randomness in the fragment and 128 in the password."""
 
@@ -33,7 +44,7 @@ class Answered(NamedTuple):
     """What a check led to. `selected` is the new address to send to, if it changed."""
 
     response: bytes
-    selected: Address | None
+    selected: Path | None
 
 
 class IceLiteAgent:
@@ -41,23 +52,31 @@ class IceLiteAgent:
 
     def __init__(self, credentials: Credentials) -> None:
         self.credentials = credentials
-        self.selected: Address | None = None
+        self.selected: Path | None = None
         self.last_check_s: float | None = None
         self._pending: Credentials | None = None
-        self._validated: dict[Address, float] = {}
+        self._known_ufrags = [credentials.ufrag]
+        self._validated: dict[Path, float] = {}
 
     def restart(self, credentials: Credentials) -> None:
         """RFC 8839 §4.4.3: a new offer with new credentials of the client gets new ones of ours."""
         self._pending = credentials
-
-    def is_validated(self, address: Address) -> bool:
-        return address in self._validated
+        self._known_ufrags.append(credentials.ufrag)
 
     @property
-    def addresses(self) -> tuple[Address, ...]:
-        return tuple(self._validated)
+    def offered_credentials(self) -> Credentials:
+        """What an answer says now."""
+        return self._pending or self.credentials
 
-    def on_request(self, request: BindingRequest, source: Address, now: float) -> Answered | None:
+    @property
+    def ufrags(self) -> list[str]:
+        """Fragments that checks may come under."""
+        return self._known_ufrags
+
+    def is_validated(self, path: Path) -> bool:
+        return path in self._validated
+
+    def on_request(self, request: BindingRequest, path: Path, now: float) -> Answered | None:
         """Judge a check. None: it is not signed with our password, and nothing changed."""
         credentials = self._credentials_for(request)
         if credentials is None or not has_integrity(request, credentials.password):
@@ -67,11 +86,11 @@ class IceLiteAgent:
         if credentials is self._pending:
             self.credentials, self._pending = credentials, None
         self.last_check_s = now
-        self._remember(source, now)
-        selected = source if self._should_select(request, source, now) else None
+        self._remember(path, now)
+        selected = path if self._should_select(request, path, now) else None
         if selected is not None:
             self.selected = selected
-        return Answered(success_response(request, source, credentials.password), selected)
+        return Answered(success_response(request, path.source, credentials.password), selected)
 
     def _credentials_for(self, request: BindingRequest) -> Credentials | None:
         for credentials in (self.credentials, self._pending):
@@ -79,15 +98,14 @@ class IceLiteAgent:
                 return credentials
         return None
 
-    def _remember(self, source: Address, now: float) -> None:
-        self._validated.pop(source, None)
-        self._validated[source] = now
+    def _remember(self, path: Path, now: float) -> None:
+        self._validated.pop(path, None)
+        self._validated[path] = now
         if len(self._validated) > _MAX_ADDRESSES:
-            oldest = next(address for address in self._validated if address != self.selected)
-            del self._validated[oldest]
+            del self._validated[next(known for known in self._validated if known != self.selected)]
 
-    def _should_select(self, request: BindingRequest, source: Address, now: float) -> bool:
-        if source == self.selected:
+    def _should_select(self, request: BindingRequest, path: Path, now: float) -> bool:
+        if path == self.selected:
             return False
         if self.selected is None or request.use_candidate:
             return True

@@ -78,6 +78,11 @@ class JitterBuffer:
             self._next_seq = (self._next_seq + 1) & 0xFFFF
         return ready
 
+    def restart(self) -> None:
+        """The next packet is the first."""
+        self._next_seq = None
+        self._waiting.clear()
+
     @property
     def waiting(self) -> bool:
         return bool(self._waiting)

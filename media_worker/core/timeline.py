@@ -87,6 +87,10 @@ class Timeline:
         if self._last_arrival_s is None:
             self._last_arrival_s = now
 
+    def restart(self) -> None:
+        """The sender's timestamps begin anew."""
+        self._next_timestamp = None
+
     def _fill(self, gap: int, ordered: Ordered, frame: int) -> list[Step]:
         """Steps for `gap` samples before a packet: lost ones are concealed, the rest was not sent."""
         gap -= self._surplus_against(gap)

@@ -1,0 +1,65 @@
+"""What a caller may send on the data channel `control`. Reads bytes from anybody; raises `PeerError` only."""
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from shared.errors import PeerError
+
+MAX_MESSAGE_BYTES = 16_384
+MAX_TEXT = 2_000
+
+
+class _Control(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Text(_Control):
+    """Typed instead of spoken."""
+
+    type: Literal["text"]
+    text: str = Field(min_length=1, max_length=MAX_TEXT)
+
+
+class Interrupt(_Control):
+    type: Literal["interrupt"]
+
+
+class Mute(_Control):
+    type: Literal["mute"]
+    muted: bool = True
+
+
+class Ping(_Control):
+    """Answered by `pong` with the same `id`."""
+
+    type: Literal["ping"]
+    id: int | float | Annotated[str, Field(max_length=64)] | None = None
+
+
+ControlMessage = Text | Interrupt | Mute | Ping
+_KNOWN = {"text", "interrupt", "mute", "ping"}
+_adapter: TypeAdapter[ControlMessage] = TypeAdapter(Annotated[ControlMessage, Field(discriminator="type")])
+
+
+def parse_control(message: str) -> ControlMessage | None:
+    """Read one message; None for a type we do not know. Raises `PeerError` with a code."""
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise PeerError(f"a control message has at most {MAX_MESSAGE_BYTES} characters", code="message_too_large")
+    try:
+        fields = json.loads(message)
+    except (ValueError, RecursionError) as error:
+        raise PeerError("not JSON", code="bad_json") from error
+    if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
+        raise PeerError("a control message is an object with a type", code="bad_message")
+    # The specification's server nests what it sends under `data`; a client that does the same is understood.
+    if isinstance(fields.get("data"), dict):
+        fields = {**fields["data"], **fields}
+    if fields["type"] not in _KNOWN:
+        return None
+    try:
+        return _adapter.validate_python(fields)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise PeerError(f"{'.'.join(map(str, problem['loc'][1:]))}: {problem['msg']}", code="bad_message") from error

@@ -1,0 +1,53 @@
+"""What the receiver knows of one RTP stream, for its reception reports (RFC 3550 §6.4.1, A.3, A.8)."""
+
+from media_worker.core.rtcp import ReceptionStats
+from media_worker.core.rtp import signed_difference
+
+
+class Reception:
+    """Statistics of one source. Times are seconds of any monotonic clock; jitter counts 48 kHz ticks."""
+
+    def __init__(self, ssrc: int, seq: int) -> None:
+        self.ssrc = ssrc
+        self._base = seq
+        self._highest = seq
+        self._received = 0
+        self._expected_before = 0
+        self._received_before = 0
+        self._transit: float | None = None
+        self._jitter = 0.0
+        self._last_sr = 0
+        self._last_sr_at = 0.0
+
+    def on_packet(self, seq: int, timestamp: int, now: float) -> None:
+        self._received += 1
+        ahead = signed_difference(seq, self._highest & 0xFFFF, 16)
+        if ahead > 0:
+            self._highest += ahead
+        transit = now * 48_000 - timestamp
+        if self._transit is not None:
+            difference = abs(transit - self._transit)
+            if difference < 48_000:  # a wrapped timestamp is no jitter
+                self._jitter += (difference - self._jitter) / 16
+        self._transit = transit
+
+    def on_sender_report(self, ntp_middle: int, now: float) -> None:
+        self._last_sr, self._last_sr_at = ntp_middle, now
+
+    def stats(self, now: float) -> ReceptionStats:
+        """For the next report; the fraction lost counts from the one before."""
+        expected = self._highest - self._base + 1
+        expected_since = expected - self._expected_before
+        lost_since = expected_since - (self._received - self._received_before)
+        self._expected_before, self._received_before = expected, self._received
+        fraction = max(0, lost_since) * 256 // expected_since if expected_since > 0 else 0
+        delay = int((now - self._last_sr_at) * 65_536) if self._last_sr else 0
+        return ReceptionStats(
+            self.ssrc,
+            min(255, fraction),
+            expected - self._received,
+            self._highest,
+            int(self._jitter),
+            self._last_sr,
+            delay & 0xFFFFFFFF,
+        )

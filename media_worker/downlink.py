@@ -1,0 +1,156 @@
+"""Pipeline to caller: agent audio in, one packet per 20 ms out while there is something to hear."""
+
+import struct
+import time
+from collections.abc import Callable
+
+from prometheus_client import Counter
+
+from media_worker import opus, srtp
+from media_worker.core.pacing import Pacing
+from media_worker.core.playout import Ended, Frame, PlayoutBuffer
+from media_worker.core.rtcp import SenderInfo
+from media_worker.core.rtp import HEADER_SIZE, pack_header_into
+from media_worker.opus import Encoder
+from media_worker.srtp import SrtpCodec
+from shared.frames import AudioFrame
+
+_TICKS_PER_SLOT = 240  # 5 ms at 48 kHz
+_MAX_PAYLOAD = 1_275
+_REPORT_TICKS = 5  # tell the pipeline every 100 ms what was heard
+
+_underruns = Counter("antiphon_media_underruns_total", "Talkspurts that ran dry before their end")
+_overflows = Counter("antiphon_media_playout_overflow_samples_total", "Agent samples dropped: sent too far ahead")
+_packets_sent = Counter("antiphon_media_packets_sent_total", "RTP packets sent")
+
+_payload_area = srtp.tx_pointer(HEADER_SIZE, opus.ffi())
+_set_payload = struct.Struct("B").pack_into
+
+Report = Callable[[int, str], None]
+"""(played_up_to in samples, a `PlayoutState`)"""
+
+
+class Downlink:
+    """One caller's ear: playout buffer, encoder and RTP stream."""
+
+    def __init__(self, ssrc: int, payload_type: int, cushion_ms: int, bitrate: int, report: Report) -> None:
+        self._ssrc = ssrc
+        self._payload_type = payload_type
+        self._cushion_ms = cushion_ms
+        self._bitrate = bitrate
+        self._report = report
+        self._buffer: PlayoutBuffer | None = None
+        self._encoder: Encoder | None = None
+        self._toc = opus.silence_toc(24_000)
+        self._pacing = Pacing()
+        self._codec: SrtpCodec | None = None
+        self._send: Callable[[bytes], None] | None = None
+        self._complexity = 5
+        self._seq = 0
+        self._ticks_until_report = _REPORT_TICKS
+        self._first_timestamp = 0
+        self.timestamp = 0
+        self.packets = 0
+        self.octets = 0
+
+    def connect(self, codec: SrtpCodec, first_seq: int, first_timestamp: int) -> None:
+        """Keys are there; from now on packets may go out."""
+        self._codec = codec
+        self._seq = first_seq & 0x7FFF  # RFC 3711 §3.3.1: a low start cannot wrap while packets are being lost
+        self._first_timestamp = first_timestamp
+
+    def send_by(self, send: Callable[[bytes], None]) -> None:
+        """The caller is reached by this function now."""
+        self._send = send
+
+    def push(self, frame: AudioFrame) -> bool:
+        """Queue agent audio. True if a talkspurt begins with it. Raises `ConfigError` for a rate Opus has not."""
+        buffer = self._buffer
+        if buffer is None or (buffer.sample_rate, buffer.channels) != (frame.sample_rate, frame.channels):
+            self._encoder = Encoder(frame.sample_rate, frame.channels, self._bitrate, self._complexity)
+            buffer = self._buffer = PlayoutBuffer(frame.sample_rate, frame.channels, self._cushion_ms)
+            self._toc = opus.silence_toc(frame.sample_rate)
+        overflowed = buffer.overflowed
+        began = buffer.push(frame.first_sample, frame.pcm)
+        if buffer.overflowed != overflowed:
+            _overflows.inc(buffer.overflowed - overflowed)
+        return began
+
+    def end_at(self, end_sample: int) -> None:
+        if self._buffer is not None:
+            self._buffer.end_at(end_sample)
+        else:
+            self._report(end_sample, "finished")
+
+    def flush(self) -> None:
+        if self._buffer is not None:
+            self._buffer.flush()
+        else:
+            self._report(0, "flushed")
+
+    def pause(self) -> None:
+        if self._buffer is not None:
+            self._buffer.pause()
+
+    def resume(self) -> None:
+        if self._buffer is not None:
+            self._buffer.resume()
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is queued and nothing is being said."""
+        return self._buffer is None or self._buffer.state == "idle"
+
+    def set_complexity(self, complexity: int) -> None:
+        if complexity != self._complexity:
+            self._complexity = complexity
+            if self._encoder is not None:
+                self._encoder.set_complexity(complexity)
+
+    def tick(self, slot: int) -> None:
+        """This caller's 20 ms: send what there is to send."""
+        frame = self._next_frame()
+        if self._codec is None or self._send is None:
+            return
+        sending = self._pacing.tick(frame is not None)
+        if sending == "nothing":
+            return
+        if frame is not None and self._encoder is not None:
+            size = self._encoder.encode_into(frame.pcm, _payload_area, _MAX_PAYLOAD)
+            if size <= 0:
+                return
+            self._toc = srtp.tx_buffer[HEADER_SIZE][0]
+            marker = frame.starts_talkspurt
+        else:
+            size, marker = 1, False
+            _set_payload(srtp.tx_buffer, HEADER_SIZE, self._toc & 0xFC)
+        self.timestamp = (self._first_timestamp + slot * _TICKS_PER_SLOT) & 0xFFFFFFFF
+        self._seq = (self._seq + 1) & 0xFFFF
+        second = self._payload_type | 0x80 if marker else self._payload_type
+        pack_header_into(srtp.tx_buffer, 0, 0x80, second, self._seq, self.timestamp, self._ssrc)
+        self._send(self._codec.protect(HEADER_SIZE + size))
+        self.packets += 1
+        self.octets += size
+        _packets_sent.inc()
+
+    def sender_info(self) -> SenderInfo | None:
+        """For a sender report; None before anything was sent."""
+        return SenderInfo(time.time(), self.timestamp, self.packets, self.octets) if self.packets else None
+
+    def _next_frame(self) -> Frame | None:
+        buffer = self._buffer
+        if buffer is None:
+            return None
+        underruns = buffer.underruns
+        taken = buffer.take()
+        if buffer.underruns != underruns:
+            _underruns.inc()
+        if isinstance(taken, Ended):
+            self._report(buffer.played_up_to, taken.state)
+            return None
+        if taken is not None:
+            self._ticks_until_report -= 1
+            if taken.starts_talkspurt or self._ticks_until_report <= 0:
+                self._ticks_until_report = _REPORT_TICKS
+                self._report(buffer.played_up_to, "playing")
+        return taken

@@ -1,0 +1,169 @@
+"""libopus by cffi: straight to 16 kHz mono, with FEC and concealment, which PyAV's wrapper does not offer.
+
+The library is the one that the PyAV wheel carries, else the system's. `self_test` proves it at start.
+"""
+
+import ctypes.util
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import av
+import cffi
+
+from shared.audio import BYTES_PER_SAMPLE, OPUS_RATES
+from shared.errors import ConfigError
+
+_DECLARATIONS = """
+typedef struct OpusEncoder OpusEncoder;
+typedef struct OpusDecoder OpusDecoder;
+OpusEncoder *opus_encoder_create(int32_t rate, int channels, int application, int *error);
+int opus_encoder_ctl(OpusEncoder *encoder, int request, ...);
+int32_t opus_encode(OpusEncoder *encoder, const int16_t *pcm, int frame_size, unsigned char *data, int32_t max_bytes);
+void opus_encoder_destroy(OpusEncoder *encoder);
+OpusDecoder *opus_decoder_create(int32_t rate, int channels, int *error);
+int opus_decode(OpusDecoder *decoder, const unsigned char *data, int32_t size, int16_t *pcm, int frame_size, int fec);
+void opus_decoder_destroy(OpusDecoder *decoder);
+int opus_packet_get_nb_samples(const unsigned char *data, int32_t size, int32_t rate);
+const char *opus_get_version_string(void);
+"""
+_APPLICATION_RESTRICTED_LOWDELAY = 2051
+_SET_BITRATE, _SET_COMPLEXITY = 4002, 4010
+_MAX_FRAME = 1_920  # 120 ms at 16 kHz, the longest packet (RFC 6716 §2.1.4)
+_UPLINK_RATE = 16_000
+
+_ffi = cffi.FFI()
+_ffi.cdef(_DECLARATIONS)
+Pointer = Any
+"""A cffi pointer; cffi has no static types."""
+
+
+@cache
+def _library() -> Any:
+    for path in _candidates():
+        try:
+            return _ffi.dlopen(path)
+        except OSError:
+            continue
+    raise ConfigError("libopus was not found: reinstall the 'av' wheel, or install the system's libopus0")
+
+
+def _candidates() -> list[str]:
+    bundled = Path(av.__file__).parent.parent / "av.libs"
+    system = ctypes.util.find_library("opus")
+    return [str(path) for path in sorted(bundled.glob("libopus-*.so*"))] + ([system] if system else [])
+
+
+def packet_ticks(payload: bytes) -> int:
+    """Length of a packet in 48 kHz ticks; 0 if it is malformed."""
+    ticks: int = _library().opus_packet_get_nb_samples(payload, len(payload), 48_000)
+    return max(0, ticks)
+
+
+def toc_only(toc: int) -> bytes:
+    """A packet that is only its TOC byte: one frame of nothing, i.e. discontinuous transmission (RFC 6716 §3.2.1)."""
+    return bytes([toc & 0xFC])
+
+
+_BANDWIDTH_CONFIG = {8_000: 19, 12_000: 23, 16_000: 23, 24_000: 27, 48_000: 31}
+
+
+def silence_toc(sample_rate: int) -> int:
+    """The TOC byte of a 20 ms CELT packet at this rate (RFC 6716, table 2), before anything was encoded."""
+    return _BANDWIDTH_CONFIG[sample_rate] << 3
+
+
+def ffi() -> cffi.FFI:
+    """For pointers that this library shall write to."""
+    return _ffi
+
+
+class Decoder:
+    """One caller's stream, decoded to 16 kHz mono PCM. A packet that is malformed is concealed."""
+
+    def __init__(self) -> None:
+        self._lib = _library()
+        error = _ffi.new("int*")
+        state = self._lib.opus_decoder_create(_UPLINK_RATE, 1, error)
+        if error[0]:
+            raise ConfigError(f"libopus refused a decoder (error {error[0]})")
+        self._state = _ffi.gc(state, self._lib.opus_decoder_destroy)
+        self._decode = self._lib.opus_decode
+
+    def decode(self, payload: bytes) -> bytes:
+        """PCM of one packet; empty if it cannot be decoded."""
+        samples: int = self._decode(self._state, payload, len(payload), _pcm, _MAX_FRAME, 0)
+        return _pcm_bytes[0 : samples * BYTES_PER_SAMPLE] if samples > 0 else b""
+
+    def decode_fec(self, payload: bytes, samples: int) -> bytes:
+        """What the packet before `payload` held, from the copy `payload` carries; concealed if it carries none."""
+        return self._recover(payload, samples)
+
+    def conceal(self, samples: int) -> bytes:
+        """A continuation of what was heard last, `samples` long (multiples of 2.5 ms)."""
+        return self._recover(_ffi.NULL, samples)
+
+    def _recover(self, payload: Any, samples: int) -> bytes:
+        parts = []
+        while samples > 0:
+            length = min(samples, _MAX_FRAME)
+            size = 0 if payload == _ffi.NULL else len(payload)
+            got: int = self._decode(self._state, payload, size, _pcm, length - length % 40, 1 if size else 0)
+            if got <= 0:
+                parts.append(bytes(samples * BYTES_PER_SAMPLE))
+                break
+            parts.append(_pcm_bytes[0 : got * BYTES_PER_SAMPLE])
+            samples -= got
+        return b"".join(parts)
+
+
+class Encoder:
+    """Agent audio in 20 ms frames, encoded at the rate it comes in, in low-delay mode (2.5 ms of look-ahead)."""
+
+    def __init__(self, sample_rate: int, channels: int, bitrate: int, complexity: int) -> None:
+        """Raises `ConfigError` for a rate that Opus does not take."""
+        if sample_rate not in OPUS_RATES:
+            raise ConfigError(f"Opus takes no {sample_rate} Hz: resample to one of {OPUS_RATES}")
+        self._lib = _library()
+        error = _ffi.new("int*")
+        state = self._lib.opus_encoder_create(sample_rate, channels, _APPLICATION_RESTRICTED_LOWDELAY, error)
+        if error[0]:
+            raise ConfigError(f"libopus refused an encoder (error {error[0]})")
+        self._state = _ffi.gc(state, self._lib.opus_encoder_destroy)
+        self._encode = self._lib.opus_encode
+        self._frame_samples = sample_rate // 50
+        self._control(_SET_BITRATE, bitrate * channels)
+        self.set_complexity(complexity)
+
+    def set_complexity(self, complexity: int) -> None:
+        self._control(_SET_COMPLEXITY, complexity)
+
+    def encode_into(self, pcm: bytes, target: Pointer, max_bytes: int) -> int:
+        """Encode one frame of interleaved PCM to `target`. Returns its size in bytes (<= 0: not encoded)."""
+        size: int = self._encode(
+            self._state, _ffi.from_buffer("int16_t[]", pcm), self._frame_samples, target, max_bytes
+        )
+        return size
+
+    def encode(self, pcm: bytes) -> bytes:
+        """As `encode_into`, for callers that are not in a hurry."""
+        target = _ffi.new("unsigned char[]", 1_275)
+        return bytes(_ffi.buffer(target, max(0, self.encode_into(pcm, target, 1_275))))
+
+    def _control(self, request: int, value: int) -> None:
+        if self._lib.opus_encoder_ctl(self._state, request, _ffi.cast("int", value)):
+            raise ConfigError(f"libopus refused setting {request} = {value}")
+
+
+_pcm = _ffi.new("int16_t[]", _MAX_FRAME)
+_pcm_bytes = _ffi.buffer(_pcm)
+"""Where every decoder writes: decoding is synchronous and on one thread."""
+
+
+def self_test() -> str:
+    """libopus' version, after a frame went through it. Raises `ConfigError`."""
+    encoder, decoder = Encoder(24_000, 1, 32_000, 0), Decoder()
+    if len(decoder.decode(encoder.encode(bytes(960)))) != 640:
+        raise ConfigError("libopus does not return 20 ms for 20 ms")
+    version = _ffi.string(_library().opus_get_version_string())
+    return version.decode() if isinstance(version, bytes) else version

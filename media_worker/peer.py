@@ -1,0 +1,209 @@
+"""The door to aiortc: DTLS and SCTP over our own transport. Every private name of aiortc that we rely on is here.
+
+aiortc keeps the handshake, key extraction and the data channel. Audio does not pass through it: see `session`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, cast
+
+import structlog
+from aiortc import RTCCertificate, RTCDataChannel, RTCDataChannelParameters, RTCIceTransport, RTCSctpTransport
+from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
+from aiortc.rtcsctptransport import RTCSctpCapabilities
+
+from media_worker.core.sdp_offer import SUPPORTED_HASHES
+from media_worker.srtp import SrtpPair
+from shared.errors import AntiphonError, ConfigError
+
+log = structlog.get_logger()
+
+_DTLS_QUEUE = 64
+_MAX_BUFFERED_BYTES = 256 * 1024
+_CHANNEL_LABEL = "control"
+
+
+class PeerFailed(AntiphonError):
+    """The secure transport could not be set up (wrong fingerprint, no common cipher, protocol error)."""
+
+    code = "dtls_failed"
+
+
+class Certificate(RTCCertificate):
+    """One certificate and one TLS context for the whole process: a third of a handshake's cost is making them."""
+
+    _context: Any = None
+
+    def _create_ssl_context(self, srtp_profiles: Any) -> Any:
+        if self._context is None:
+            self._context = super()._create_ssl_context(srtp_profiles)
+        return self._context
+
+    @property
+    def sha256_fingerprint(self) -> str:
+        """As SDP writes it: algorithm and digest."""
+        return next(f"{f.algorithm} {f.value}" for f in self.getFingerprints() if f.algorithm == "sha-256")
+
+    @classmethod
+    def generate(cls) -> "Certificate":
+        certificate: Certificate = cls.generateCertificate()
+        return certificate
+
+
+class _DatagramLink:
+    """What aiortc takes for its ICE transport. Only DTLS from validated addresses is ever put in."""
+
+    role = "controlled"
+    state = "completed"
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._incoming: asyncio.Queue[bytes | None] = asyncio.Queue(_DTLS_QUEUE)
+        self._sender = send
+
+    def put(self, datagram: bytes) -> None:
+        if not self._incoming.full():
+            self._incoming.put_nowait(datagram)  # DTLS repeats what is lost, so a full queue may drop
+
+    def close(self) -> None:
+        while self._incoming.full():
+            self._incoming.get_nowait()
+        self._incoming.put_nowait(None)
+
+    async def _recv(self) -> bytes:
+        datagram = await self._incoming.get()
+        if datagram is None:
+            self._incoming.put_nowait(None)
+            raise ConnectionError("closed")
+        return datagram
+
+    async def _send(self, data: bytes) -> None:
+        self._sender(data)
+
+
+class Peer:
+    """One caller's secure transport and data channel. `connect`, then use, then `close` (idempotent)."""
+
+    def __init__(
+        self,
+        certificate: RTCCertificate,
+        fingerprints: list[tuple[str, str]],
+        send: Callable[[bytes], None],
+        on_text: Callable[[str], None],
+        on_closed: Callable[[], None],
+        is_dtls_server: bool = True,
+    ) -> None:
+        self._link = _DatagramLink(send)
+        self._dtls = RTCDtlsTransport(cast(RTCIceTransport, self._link), [certificate])
+        self._dtls._set_role("server" if is_dtls_server else "client")
+        self._dtls.on("statechange", self._on_dtls_state)
+        self._remote = RTCDtlsParameters(
+            fingerprints=[RTCDtlsFingerprint(a, digest) for a, digest in fingerprints if a in SUPPORTED_HASHES]
+        )
+        self._on_text = on_text
+        self._on_closed = on_closed
+        self._sctp: RTCSctpTransport | None = None
+        self._channel: RTCDataChannel | None = None
+        self._closing = False
+        self.opened = asyncio.Event()
+        """Set when the data channel is open."""
+        self.dropped_messages = 0
+
+    def on_datagram(self, datagram: bytes) -> None:
+        """A DTLS record from a validated address."""
+        self._link.put(datagram)
+
+    async def connect(self) -> SrtpPair:
+        """Do the handshake. Raises `PeerFailed`; the caller bounds the time."""
+        await self._dtls.start(self._remote)
+        if self._dtls.state != "connected":
+            raise PeerFailed("the DTLS handshake failed")
+        return SrtpPair(self._dtls._rx_srtp, self._dtls._tx_srtp)
+
+    async def open_data(self, remote_port: int, max_message_size: int, channel_label: str | None = None) -> None:
+        """Start SCTP; with `channel_label` open a channel too, else wait for the caller's `control`."""
+        self._sctp = RTCSctpTransport(self._dtls)
+        self._sctp.on("datachannel", self._adopt)
+        await self._sctp.start(RTCSctpCapabilities(maxMessageSize=max_message_size), remote_port)
+        if channel_label is not None:
+            self._adopt(RTCDataChannel(self._sctp, RTCDataChannelParameters(label=channel_label)))
+
+    def send_text(self, text: str) -> bool:
+        """Queue a message on the data channel. False: there is no open one, or the caller does not read it."""
+        if self._channel is None or self._channel.readyState != "open":
+            return False
+        if self._channel.bufferedAmount > _MAX_BUFFERED_BYTES:
+            self.dropped_messages += 1
+            return False
+        self._channel.send(text)
+        return True
+
+    async def close(self) -> None:
+        """Say goodbye to the caller and free everything."""
+        if self._closing:
+            return
+        self._closing = True
+        if self._sctp is not None:
+            await self._sctp.stop()
+        await self._dtls.stop()
+        self._link.close()
+        self._dtls.remove_all_listeners()
+
+    def _adopt(self, channel: RTCDataChannel) -> None:
+        if channel.label != _CHANNEL_LABEL or self._channel is not None:
+            return
+        self._channel = channel
+        channel.on("message", self._on_message)
+        channel.on("open", self.opened.set)
+        if channel.readyState == "open":
+            self.opened.set()
+
+    def _on_message(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            message = message.decode("utf-8", errors="replace")
+        self._on_text(message)
+
+    def _on_dtls_state(self) -> None:
+        if self._dtls.state in ("closed", "failed") and not self._closing:
+            self._on_closed()
+
+
+async def self_test() -> None:
+    """Two peers in memory shake hands and pass a packet and a message: proves the private names still fit.
+
+    Raises `ConfigError` that names the installed versions.
+    """
+    try:
+        async with asyncio.timeout(5):
+            await _exchange()
+    except Exception as error:
+        found = ", ".join(f"{name} {version(name)}" for name in ("aiortc", "pylibsrtp", "pyOpenSSL"))
+        raise ConfigError(f"aiortc does not work as expected with {found}: {error!r}") from error
+
+
+async def _exchange() -> None:
+    certificate = Certificate.generate()
+    fingerprints = [(f.algorithm, f.value) for f in certificate.getFingerprints()]
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    server = Peer(certificate, fingerprints, lambda data: client.on_datagram(data), heard.put_nowait, lambda: None)
+    client = Peer(
+        certificate,
+        fingerprints,
+        lambda data: server.on_datagram(data),
+        lambda _: None,
+        lambda: None,
+        is_dtls_server=False,
+    )
+    try:
+        theirs, ours = await asyncio.gather(client.connect(), server.connect())
+        packet = theirs.tx.protect(bytes.fromhex("80600001000000010000000a") + b"antiphon")
+        if ours.bind().unprotect(packet) != 20:
+            raise RuntimeError("SRTP keys differ")
+        await asyncio.gather(client.open_data(5000, 65_536, _CHANNEL_LABEL), server.open_data(5000, 65_536))
+        await client.opened.wait()
+        client.send_text("ready")
+        if await heard.get() != "ready":
+            raise RuntimeError("the data channel garbled a message")
+    finally:
+        await client.close()
+        await server.close()

@@ -1,0 +1,99 @@
+"""RTP and RTCP of one caller: decrypts what comes, routes it, and reports on it."""
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import Counter, Histogram
+
+from media_worker import srtp
+from media_worker.core import rtcp
+from media_worker.core.jitter import Packet
+from media_worker.core.reception import Reception
+from media_worker.core.rtp import is_rtcp, parse_header
+from media_worker.downlink import Downlink
+from media_worker.srtp import SrtpCodec
+from media_worker.uplink import Uplink
+
+_received = Counter("antiphon_media_packets_received_total", "RTP packets received and decrypted")
+_forged = Counter("antiphon_media_packets_rejected_total", "SRTP packets forged, repeated or too old")
+_round_trip = Histogram(
+    "antiphon_media_round_trip_seconds",
+    "Round trip to callers, from their reports",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
+)
+_caller_loss = Histogram(
+    "antiphon_media_caller_loss_ratio",
+    "Share of our packets that callers report lost",
+    buckets=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+)
+
+
+class RtpSession:
+    """`on_media` takes datagrams of validated addresses only."""
+
+    def __init__(
+        self, codec: SrtpCodec, ssrc: int, cname: str, payload_type: int, uplink: Uplink, downlink: Downlink
+    ) -> None:
+        self._codec = codec
+        self._ssrc = ssrc
+        self._cname = cname
+        self._payload_type = payload_type
+        self._uplink = uplink
+        self._downlink = downlink
+        self._reception: Reception | None = None
+        self._packets_reported = 0
+        self.said_bye = False
+
+    def on_media(self, datagram: bytes, now: float) -> bool:
+        """True if the packet was genuine."""
+        if len(datagram) > 1 and is_rtcp(datagram[1]):
+            return self._on_rtcp(datagram, now)
+        size = self._codec.unprotect(datagram)
+        if size < 0:
+            _forged.inc()
+            return False
+        packet = srtp.rx_buffer[0:size]
+        header = parse_header(packet)
+        if header is None or header.payload_type != self._payload_type:
+            return True
+        _received.inc()
+        reception = self._reception
+        if reception is None or reception.ssrc != header.ssrc:
+            if reception is not None:
+                self._uplink.restart()
+            reception = self._reception = Reception(header.ssrc, header.seq)
+        reception.on_packet(header.seq, header.timestamp, now)
+        payload = packet[header.payload_start : header.payload_end]
+        self._uplink.on_packet(Packet(header.seq, header.timestamp, payload), now)
+        return True
+
+    def send_report(self, send: Callable[[bytes], None], now: float) -> None:
+        """SR if we sent since the last report, else RR."""
+        info = self._downlink.sender_info()
+        if info is not None and info.packets == self._packets_reported:
+            info = None
+        elif info is not None:
+            self._packets_reported = info.packets
+        received = self._reception.stats(now) if self._reception else None
+        send(self._codec.protect_rtcp(rtcp.report(self._ssrc, self._cname, info, received)))
+
+    def send_bye(self, send: Callable[[bytes], None]) -> None:
+        send(self._codec.protect_rtcp(rtcp.bye(self._ssrc)))
+
+    def _on_rtcp(self, datagram: bytes, now: float) -> bool:
+        plain = self._codec.unprotect_rtcp(datagram)
+        if plain is None:
+            _forged.inc()
+            return False
+        received = rtcp.parse(plain)
+        if received.sender_ntp_middle is not None and self._reception is not None:
+            self._reception.on_sender_report(received.sender_ntp_middle, now)
+        for report in received.reports:
+            if report.ssrc != self._ssrc:
+                continue
+            _caller_loss.observe(report.fraction_lost)
+            round_trip_s = rtcp.round_trip_s(report, time.time())
+            if round_trip_s is not None:
+                _round_trip.observe(round_trip_s)
+        self.said_bye = self.said_bye or received.is_bye
+        return True

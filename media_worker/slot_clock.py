@@ -1,0 +1,87 @@
+"""The one clock of all callers: a 20 ms period in four slots of 5 ms, with absolute deadlines.
+
+Late slots are caught up one after another, so callers get every frame; a stall of more than 200 ms is skipped.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from prometheus_client import Counter, Histogram
+
+SLOT_S = 0.005
+SLOTS = 4
+_MAX_BEHIND = 40
+
+_lateness = Histogram(
+    "antiphon_media_slot_lateness_seconds",
+    "How late a slot of the send clock began",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2),
+)
+_skipped = Counter("antiphon_media_slots_skipped_total", "Slots that were skipped after a stall")
+
+
+class Ticking(Protocol):
+    def tick(self, slot: int, now: float) -> None: ...
+
+
+class SlotClock:
+    """Calls each member once a period. `slot` counts slots since the clock began."""
+
+    def __init__(self, on_slot: Callable[[float], None]) -> None:
+        """`on_slot` gets each slot's lateness in milliseconds."""
+        self._groups: list[dict[Ticking, None]] = [{} for _ in range(SLOTS)]
+        self._on_slot = on_slot
+        self._began_s = 0.0
+        self._slot = 0
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._began_s = loop.time() + SLOT_S
+        self._handle = loop.call_at(self._began_s, self._run)
+
+    def stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+
+    @property
+    def slot(self) -> int:
+        """The slot that comes next."""
+        return self._slot
+
+    def join(self, member: Ticking) -> None:
+        """Into the emptiest group."""
+        min(self._groups, key=len)[member] = None
+
+    def leave(self, member: Ticking) -> None:
+        for group in self._groups:
+            group.pop(member, None)
+
+    def hurry(self, member: Ticking) -> None:
+        """Move to the next slot, if it is not crowded: a talkspurt need not wait for the caller's old turn."""
+        group = self._groups[self._slot % SLOTS]
+        if member in group:
+            return
+        crowd = sum(map(len, self._groups)) / SLOTS
+        if len(group) > 1.25 * crowd + 2:
+            return
+        self.leave(member)
+        group[member] = None
+
+    def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = self._began_s + self._slot * SLOT_S
+        now = loop.time()
+        late_s = now - due
+        _lateness.observe(max(0.0, late_s))
+        self._on_slot(late_s * 1000)
+        if late_s > _MAX_BEHIND * SLOT_S:
+            missed = int(late_s / SLOT_S)
+            self._slot += missed
+            _skipped.inc(missed)
+        slot = self._slot
+        self._slot = slot + 1
+        for member in tuple(self._groups[slot % SLOTS]):
+            member.tick(slot, now)
+        self._handle = loop.call_at(self._began_s + self._slot * SLOT_S, self._run)

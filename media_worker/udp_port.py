@@ -1,0 +1,176 @@
+"""One UDP port for all callers of the process: who sent this datagram, and what is it?
+
+Datagrams are told apart by their first byte (RFC 7983). A STUN check finds its session by user name fragment; all
+else only by an address that a signed check of that session came from. What belongs to nobody is dropped and counted.
+"""
+
+import asyncio
+import errno
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from prometheus_client import Counter
+
+from media_worker.core.ice_lite import Path
+from media_worker.core.stun import Address, BindingRequest, StunError, parse_request
+from shared.errors import ConfigError
+
+_BUFFER_BYTES = 4 << 20  # a stall of 40 ms at 250 callers is 500 packets
+_MAX_DATAGRAM = 2_048
+_READS_PER_WAKE = 256
+
+_dropped = Counter("antiphon_media_datagrams_dropped_total", "Datagrams that belong to nobody", ["why"])
+_unowned = _dropped.labels("unvalidated_address")
+_bad_stun = _dropped.labels("bad_stun")
+_unknown_ufrag = _dropped.labels("unknown_ufrag")
+_send_failed = _dropped.labels("send_failed")
+
+
+class Owner(Protocol):
+    """A session, as the port sees it."""
+
+    def on_check(self, request: BindingRequest, path: Path) -> None: ...
+
+    def on_media(self, datagram: bytes) -> None: ...
+
+    def on_dtls(self, datagram: bytes) -> None: ...
+
+
+class _Socket:
+    def __init__(self, port: "UdpPort", index: int, bound: socket.socket) -> None:
+        self.index = index
+        self.socket = bound
+        self.owners: dict[tuple[Any, ...], Owner] = {}
+        self._receive = bound.recvfrom
+        self._port = port
+
+    def on_readable(self) -> None:
+        owners = self.owners
+        receive = self._receive
+        try:
+            for _ in range(_READS_PER_WAKE):
+                datagram, address = receive(_MAX_DATAGRAM)
+                owner = owners.get(address)
+                if owner is not None and datagram:
+                    first = datagram[0]
+                    if 127 < first < 192:
+                        owner.on_media(datagram)
+                        continue
+                    if 19 < first < 64:
+                        owner.on_dtls(datagram)
+                        continue
+                if datagram and datagram[0] < 4:
+                    self._port.on_stun(datagram, Path(self.index, address))
+                else:
+                    _unowned.inc()
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            # An ICMP error of an earlier send (port unreachable): it concerns one caller, who will time out.
+            return
+
+
+class UdpPort:
+    """The sockets of one port number: one for each of our addresses."""
+
+    def __init__(self, addresses: tuple[str, ...], port: int) -> None:
+        self._sockets: list[_Socket] = []
+        self._by_ufrag: dict[str, Owner] = {}
+        self.port = port
+        self.addresses: tuple[Address, ...] = ()
+        for address in addresses:
+            self._bind(address)
+        self.addresses = tuple((address, self.port) for address in addresses)
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        for each in self._sockets:
+            loop.add_reader(each.socket.fileno(), each.on_readable)
+
+    def close(self) -> None:
+        for each in self._sockets:
+            asyncio.get_running_loop().remove_reader(each.socket.fileno())
+            each.socket.close()
+        self._sockets.clear()
+
+    def expect(self, ufrag: str, owner: Owner) -> None:
+        """Checks for `ufrag` are this owner's."""
+        self._by_ufrag[ufrag] = owner
+
+    def forget(self, ufrag: str) -> None:
+        self._by_ufrag.pop(ufrag, None)
+
+    def own(self, path: Path, owner: Owner) -> None:
+        """The address is validated: media and DTLS from there are this owner's."""
+        self._sockets[path.socket_index].owners[path.address] = owner
+
+    def disown(self, owner: Owner) -> None:
+        for each in self._sockets:
+            for address in [a for a, known in each.owners.items() if known is owner]:
+                del each.owners[address]
+
+    def sender(self, path: Path) -> Callable[[bytes], None]:
+        """A function that sends to this path; a full socket buffer drops, as the network would."""
+        send, address = self._sockets[path.socket_index].socket.sendto, path.address
+
+        def send_to_path(datagram: bytes) -> None:
+            try:
+                send(datagram, address)
+            except OSError:
+                _send_failed.inc()
+
+        return send_to_path
+
+    def on_stun(self, datagram: bytes, path: Path) -> None:
+        try:
+            request = parse_request(datagram)
+        except StunError:
+            _bad_stun.inc()
+            return
+        owner = self._by_ufrag.get(request.local_ufrag)
+        if owner is None:
+            _unknown_ufrag.inc()
+            return
+        owner.on_check(request, path)
+
+    def _bind(self, address: str) -> None:
+        version = ipaddress.ip_address(address).version
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
+        try:
+            bound = self._bind_one(family, address)
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise ConfigError(f"UDP port {self.port} of {address} cannot be used: {error.strerror}") from error
+            # An address of a 1:1 NAT in front of us: listen on every address of the machine.
+            bound = self._bind_one(family, "0.0.0.0" if version == 4 else "::")
+        self.port = bound.getsockname()[1]
+        self._sockets.append(_Socket(self, len(self._sockets), bound))
+
+    def _bind_one(self, family: int, address: str) -> socket.socket:
+        bound = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            if family == socket.AF_INET6:
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                bound.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+            bound.setblocking(False)
+            bound.bind((address, self.port))
+        except OSError:
+            bound.close()
+            raise
+        return bound
+
+
+def detect_addresses() -> tuple[str, ...]:
+    """The address this machine would use towards the network, else loopback. No packet is sent."""
+    found = []
+    for family, target in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((target, 9))
+            except OSError:
+                continue
+            found.append(str(probe.getsockname()[0]))
+    return tuple(found) or ("127.0.0.1",)

@@ -1,0 +1,90 @@
+"""Caller to pipeline: packets in, 16 kHz mono PCM out, on one time line without gaps."""
+
+from collections.abc import Callable
+
+from prometheus_client import Counter
+
+from media_worker.core.jitter import JitterBuffer, Ordered, Packet
+from media_worker.core.timeline import Conceal, Decode, DecodeFec, Silence, Step, Timeline
+from media_worker.opus import Decoder, packet_ticks
+from shared.audio import BYTES_PER_SAMPLE, UPLINK_RATE
+from shared.frames import AudioFrame, SilenceRun
+
+_concealed = Counter("antiphon_media_uplink_concealed_samples_total", "16 kHz samples concealed or recovered by FEC")
+_malformed = Counter("antiphon_media_uplink_malformed_total", "Packets that are not Opus")
+
+Emit = Callable[[AudioFrame | SilenceRun], None]
+
+
+class Uplink:
+    """One caller's voice. `emit` takes frames as they become known, oldest first."""
+
+    def __init__(self, session: str, epoch: int, emit: Emit, reorder_wait_s: float) -> None:
+        self._session = session
+        self.epoch = epoch
+        self._emit = emit
+        self.jitter = JitterBuffer(reorder_wait_s)
+        self._timeline = Timeline()
+        self._decoder = Decoder()
+        self._seq = 0
+        self._position = 0
+
+    def begin(self, now: float) -> None:
+        self._timeline.begin(now)
+
+    def restart(self) -> None:
+        """The caller sends from a new source: its counters begin anew, our time line goes on."""
+        self.jitter.restart()
+        self._timeline.restart()
+
+    def on_packet(self, packet: Packet, now: float) -> None:
+        for ordered in self.jitter.push(packet, now):
+            self._play(ordered, now)
+
+    def tick(self, now: float) -> None:
+        """Every 20 ms: give up holes that were waited for long enough, and let time go on in silence."""
+        if self.jitter.waiting:
+            for ordered in self.jitter.poll(now):
+                self._play(ordered, now)
+        silence = self._timeline.on_time(now)
+        if silence is not None:
+            self._emit_silence(silence.samples)
+
+    def _play(self, ordered: Ordered, now: float) -> None:
+        if not ordered.packet.payload:
+            return  # padding only: browsers probe the bandwidth with it
+        ticks = packet_ticks(ordered.packet.payload)
+        if ticks == 0:
+            _malformed.inc()
+            return
+        for step in self._timeline.on_packet(ordered, ticks, now):
+            self._take(step)
+
+    def _take(self, step: Step) -> None:
+        match step:
+            case Decode(payload):
+                pcm = self._decoder.decode(payload)
+                if pcm:
+                    self._emit_pcm(pcm)
+                else:
+                    _malformed.inc()
+            case DecodeFec(payload, samples):
+                _concealed.inc(samples)
+                self._emit_pcm(self._decoder.decode_fec(payload, samples))
+            case Conceal(samples):
+                _concealed.inc(samples)
+                self._emit_pcm(self._decoder.conceal(samples))
+            case Silence(samples):
+                self._emit_silence(samples)
+
+    def _emit_pcm(self, pcm: bytes) -> None:
+        frame = AudioFrame(self._session, self.epoch, self._seq, self._position, UPLINK_RATE, 1, pcm)
+        self._seq += 1
+        self._position += len(pcm) // BYTES_PER_SAMPLE
+        self._emit(frame)
+
+    def _emit_silence(self, samples: int) -> None:
+        run = SilenceRun(self._session, self.epoch, self._seq, self._position, UPLINK_RATE, samples)
+        self._seq += 1
+        self._position += samples
+        self._emit(run)

@@ -1,0 +1,238 @@
+"""The media worker process: takes offers from its inbox, runs a session for each, says what room it has."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable
+
+from prometheus_client import Counter, Gauge
+
+from media_worker import denormals, opus, peer
+from media_worker.core.capacity import Admission
+from media_worker.peer import Certificate
+from media_worker.session import MediaContext, Session
+from media_worker.settings import MediaSettings
+from media_worker.slot_clock import SlotClock
+from media_worker.udp_port import UdpPort, detect_addresses
+from shared import keys
+from shared.errors import OfferError
+from shared.events import (
+    CloseSession,
+    Message,
+    OfferAnswered,
+    OfferRefused,
+    OpenSession,
+    PipelineMessage,
+    UpdateOffer,
+)
+from shared.frames import AudioFrame
+from shared.ids import new_worker_id
+from shared.io import broker
+from shared.io.inbox import Inbox
+from shared.io.logs import get_logger
+from shared.io.outbox import Outbox
+from shared.io.presence import Presence
+from shared.io.probes import serve_probes
+from shared.io.service import settle_memory
+from shared.worker_report import WorkerReport, WorkerState
+
+_RETRY_AFTER_MS = 2_000
+_EFFORT_INTERVAL_S = 1.0
+_STOP_DEADLINE_S = 3.0
+
+_sessions = Gauge("antiphon_media_sessions", "Sessions that this process carries")
+_opened = Counter("antiphon_media_sessions_opened_total", "Sessions opened")
+_ended = Counter("antiphon_media_sessions_ended_total", "Sessions ended", ["reason"])
+_refused = Counter("antiphon_media_offers_refused_total", "Offers refused", ["code"])
+_strays = Counter("antiphon_media_stray_messages_total", "Messages for sessions that are not here")
+
+log = get_logger()
+
+
+class MediaWorker:
+    """`run` until `stop` is set, then close what runs and leave nothing behind."""
+
+    def __init__(self, settings: MediaSettings) -> None:
+        self.id = new_worker_id("m", socket.gethostname())
+        self._settings = settings
+        self._redis = broker.connect(settings.redis_url)
+        self._blocking = broker.connect_blocking(settings.redis_url)
+        self._sessions: dict[str, Session] = {}
+        self._admission = Admission(settings.media_capacity)
+        self._state: WorkerState = "starting"
+        self._presence = Presence(self._redis, self._report)
+        self._tasks: asyncio.TaskGroup | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        settings = self._settings
+        await broker.check_broker(self._redis, settings.redis_url)
+        denormals.flush_to_zero()
+        opus_version = opus.self_test()
+        await peer.self_test()
+        addresses = tuple(filter(None, (a.strip() for a in settings.public_ips.split(",")))) or detect_addresses()
+        port = UdpPort(addresses, settings.udp_port)
+        clock = SlotClock(self._admission.on_slot)
+        outbox = Outbox(self._redis, self.id)
+        context = MediaContext(settings, port, clock, outbox, Certificate.generate())
+        port.start()
+        clock.start()
+        settle_memory()
+        try:
+            async with asyncio.TaskGroup() as services, asyncio.TaskGroup() as sessions:
+                self._tasks = sessions
+                background = [
+                    services.create_task(outbox.run()),
+                    services.create_task(self._presence.run()),
+                    services.create_task(self._adapt_effort()),
+                    services.create_task(self._read_inbox(context)),
+                ]
+                if settings.probe_port:
+                    background.append(
+                        services.create_task(serve_probes(settings.probe_host, settings.probe_port, self._not_ready))
+                    )
+                self._state = "serving"
+                log.info("media_worker_ready", worker=self.id, udp_port=port.port, opus=opus_version, pid=os.getpid())
+                await stop.wait()
+                await self._drain()
+                await outbox.flush()
+                for task in background:
+                    task.cancel()
+        finally:
+            clock.stop()
+            port.close()
+            await self._leave()
+
+    async def _read_inbox(self, context: MediaContext) -> None:
+        async for items in Inbox(self._blocking, keys.inbox("media", self.id)):
+            for item in items:
+                if isinstance(item, AudioFrame):
+                    session = self._sessions.get(item.session)
+                    if session is not None:
+                        session.on_frame(item)
+                elif isinstance(item, Message):
+                    self._on_message(item, context)
+
+    def _on_message(self, message: Message, context: MediaContext) -> None:
+        if isinstance(message, OpenSession):
+            self._open(message, context)
+            return
+        session = self._sessions.get(message.session)
+        if session is None:
+            _strays.inc()
+        elif isinstance(message, PipelineMessage):
+            session.on_pipeline(message)
+        elif isinstance(message, CloseSession):
+            session.close(message.reason)
+        elif isinstance(message, UpdateOffer):
+            self._update(session, message, context)
+
+    def _open(self, opening: OpenSession, context: MediaContext) -> None:
+        gateway = keys.inbox("gateway", opening.gateway)
+        if opening.session in self._sessions:
+            return  # a gateway repeats itself only by mistake; the session is being answered
+        refusal = self._admission.refusal(len(self._sessions), self._state == "draining")
+        if refusal is not None:
+            _refused.labels("no_capacity").inc()
+            context.outbox.send(
+                gateway,
+                OfferRefused(
+                    session=opening.session,
+                    code="no_capacity",
+                    message=f"this media worker is {refusal}",
+                    retry_after_ms=_RETRY_AFTER_MS,
+                ),
+            )
+            return
+        try:
+            session = Session(opening, context)
+        except OfferError as error:
+            _refused.labels(error.code).inc()
+            context.outbox.send(gateway, OfferRefused(session=opening.session, code=error.code, message=error.message))
+            return
+        assert self._tasks is not None
+        self._sessions[session.id] = session
+        self._empty.clear()
+        _opened.inc()
+        _sessions.set(len(self._sessions))
+        self._tasks.create_task(self._live(session), name=f"session {session.id}")
+        context.outbox.send(gateway, OfferAnswered(session=session.id, sdp=session.answer()))
+
+    async def _live(self, session: Session) -> None:
+        reservation = (keys.reservations("media", self.id), session.id)
+        try:
+            await self._ignoring_broker(self._presence.announce(placed=reservation))
+            reason = await session.run()
+            _ended.labels(reason).inc()
+            log.info("session_ended", session_id=session.id, reason=reason)
+        except Exception:
+            # One session's fault must not end the others'.
+            _ended.labels("internal").inc()
+            log.exception("session_broken", session_id=session.id)
+        finally:
+            del self._sessions[session.id]
+            _sessions.set(len(self._sessions))
+            if not self._sessions:
+                self._empty.set()
+        await self._ignoring_broker(self._redis.delete(keys.session(session.id)))
+
+    def _update(self, session: Session, message: UpdateOffer, context: MediaContext) -> None:
+        gateway = keys.inbox("gateway", message.gateway)
+        try:
+            context.outbox.send(gateway, OfferAnswered(session=session.id, sdp=session.update(message.sdp)))
+        except OfferError as error:
+            _refused.labels(error.code).inc()
+            context.outbox.send(
+                gateway, OfferRefused(session=session.id, code=error.code, message=error.message, final=False)
+            )
+
+    async def _adapt_effort(self) -> None:
+        """Under load callers get a cheaper encoding rather than late packets."""
+        while True:
+            await asyncio.sleep(_EFFORT_INTERVAL_S)
+            complexity = self._admission.complexity(self._settings.media_complexity)
+            for session in self._sessions.values():
+                session.set_complexity(complexity)
+
+    async def _drain(self) -> None:
+        self._state = "draining"
+        await self._ignoring_broker(self._presence.announce())
+        for session in list(self._sessions.values()):
+            session.close("worker_stopped")
+        try:
+            async with asyncio.timeout(_STOP_DEADLINE_S):
+                await self._empty.wait()
+        except TimeoutError:
+            log.warning("sessions_left_at_stop", sessions=len(self._sessions))
+
+    async def _leave(self) -> None:
+        await self._ignoring_broker(self._presence.withdraw())
+        await self._redis.aclose()
+        await self._blocking.aclose()
+
+    @staticmethod
+    async def _ignoring_broker(command: Awaitable[object]) -> None:
+        """Leases and session keys expire by themselves if the broker is away."""
+        try:
+            await command
+        except broker.BROKER_FAILURES as error:
+            log.warning("broker_command_failed", error=str(error))
+
+    def _report(self) -> WorkerReport:
+        return WorkerReport(
+            worker_id=self.id,
+            kind="media",
+            state=self._state,
+            sessions=len(self._sessions),
+            capacity=self._settings.media_capacity,
+            loop_lag_ms=self._admission.recent_lateness_ms,
+            zone=self._settings.zone,
+        )
+
+    def _not_ready(self) -> str | None:
+        return None if self._state == "serving" else self._state
+
+
+async def serve(settings: MediaSettings, stop: asyncio.Event) -> None:
+    await MediaWorker(settings).run(stop)
