@@ -30,24 +30,25 @@ async def wait_until_ready(client: Redis, expected: Expected, say: Callable[[str
     clock = asyncio.get_running_loop().time
     started_at = clock()
     say_again_at = started_at + _PATIENCE_S
-    while missing := await _missing(client, expected):
+    while absent := await missing(client, expected):
         if clock() - started_at > _DEADLINE_S:
-            raise AntiphonError(f"not ready after {_DEADLINE_S:g} s: no {', no '.join(missing)}", code="not_ready")
+            raise AntiphonError(f"not ready after {_DEADLINE_S:g} s: no {', no '.join(absent)}", code="not_ready")
         if clock() > say_again_at:
             say_again_at = clock() + _PATIENCE_S
-            say(f"Still waiting for: {', '.join(missing)}")
+            say(f"Still waiting for: {', '.join(absent)}")
         await asyncio.sleep(_POLL_S)
 
 
-async def _missing(client: Redis, expected: Expected) -> list[str]:
-    missing = []
+async def missing(client: Redis, expected: Expected) -> list[str]:
+    """Kinds of processes of which there are too few."""
+    kinds = []
     if await http_status(expected.gateway_host, expected.gateway_port, "/readyz") != 200:
-        missing.append("gateway")
+        kinds.append("gateway")
     if await _serving(client, "media") < expected.media_workers:
-        missing.append("media worker")
+        kinds.append("media worker")
     if await _serving(client, "pipeline") < expected.pipeline_workers:
-        missing.append("pipeline worker")
-    return missing
+        kinds.append("pipeline worker")
+    return kinds
 
 
 async def _serving(client: Redis, kind: WorkerKind) -> int:

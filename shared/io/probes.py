@@ -1,6 +1,7 @@
 """`/healthz`, `/readyz` and `/metrics` of a worker process. The gateway mounts the same routes."""
 
 import contextlib
+import socket
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -9,6 +10,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from shared.errors import ConfigError
 
 Readiness = Callable[[], str | None]
 """None when ready, else the reason why not."""
@@ -39,6 +42,23 @@ class HttpServer(uvicorn.Server):
 
 
 async def serve_probes(host: str, port: int, not_ready: Readiness) -> None:
+    """Serve until cancelled. Raises `ConfigError` if the port cannot be had."""
     app = Starlette(routes=probe_routes(not_ready))
-    config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off")
-    await HttpServer(config).serve()
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+    server = HttpServer(config)
+    with _listen(host, port) as listener:
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            # uvicorn leaves its listeners open when it is cancelled.
+            for listening in getattr(server, "servers", ()):
+                listening.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigError(
+            f"probes cannot listen on {host} port {port} ({error.strerror}): set ANTIPHON_PROBE_PORT"
+        ) from error

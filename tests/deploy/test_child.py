@@ -1,0 +1,98 @@
+import asyncio
+import io
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from deploy import restart_policy
+from deploy.child import Child, ChildFailed, ChildSpec
+from deploy.console import Console
+from shared.io.service import EXIT_BROKER, EXIT_CONFIG, EXIT_FAILED
+
+DEADLINE_S = 30.0
+
+
+class Logs(io.StringIO):
+    """Tells when something was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def write(self, text: str) -> int:
+        if not self.written.done():
+            self.written.set_result(None)
+        return super().write(text)
+
+
+class Watched:
+    """A child of a Python program, and what came of it."""
+
+    def __init__(self, program: str, *, quiet: bool = False) -> None:
+        self.logs = Logs()
+        self.failed: asyncio.Future[ChildFailed] = asyncio.get_running_loop().create_future()
+        spec = ChildSpec("it", [sys.executable, "-c", program], os.environ, quiet)
+        self.child = Child(spec, Console(io.StringIO(), self.logs), self.failed.set_result)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+            self.child.start(group)
+            try:
+                yield
+            finally:
+                await self.child.stop(deadline_s=DEADLINE_S)
+
+
+@pytest.mark.parametrize("code", [EXIT_CONFIG, EXIT_BROKER])
+async def test_what_a_person_has_to_mend_is_not_tried_again(code: int) -> None:
+    watched = Watched(f"print('the reason'); raise SystemExit({code})")
+    async with watched.running():
+        failure = await watched.failed
+    assert failure.exit_code == code
+    assert watched.logs.getvalue() == "it         | the reason\n"
+
+
+async def test_one_that_never_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restart_policy, "FIRST_DELAY_S", 0.001)
+    watched = Watched("raise SystemExit(3)")
+    async with watched.running():
+        failure = await watched.failed
+    assert failure.exit_code == EXIT_FAILED
+    assert failure.message == "it does not start: it ended with exit code 3"
+    assert watched.logs.getvalue().count("starting again") == restart_policy.HOPELESS_STARTS - 1
+
+
+async def test_a_quiet_one_speaks_only_when_it_ends_unasked() -> None:
+    watched = Watched(f"print('chatter'); raise SystemExit({EXIT_CONFIG})", quiet=True)
+    async with watched.running():
+        await watched.failed
+    assert "chatter" in watched.logs.getvalue()
+
+
+async def test_stopping_interrupts_the_wait_before_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restart_policy, "FIRST_DELAY_S", 3600.0)
+    monkeypatch.setattr(restart_policy, "LONGEST_DELAY_S", 3600.0)
+    watched = Watched("raise SystemExit(3)")
+    async with watched.running():
+        await watched.logs.written
+    assert "starting again in 3600 s" in watched.logs.getvalue()
+    assert not watched.failed.done()
+
+
+async def test_output_of_what_it_left_behind_does_not_hold_us_up() -> None:
+    grandchild = "import subprocess; subprocess.Popen(['sleep', '600'])"
+    watched = Watched(f"{grandchild}; raise SystemExit({EXIT_CONFIG})")
+    async with watched.running():
+        assert (await watched.failed).exit_code == EXIT_CONFIG
+
+
+async def test_stopping_one_that_never_started_or_twice_does_nothing() -> None:
+    watched = Watched("")
+    await watched.child.stop(deadline_s=0)
+    async with watched.running():
+        await watched.child.stop(deadline_s=DEADLINE_S)
+    assert not watched.failed.done()

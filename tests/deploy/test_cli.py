@@ -1,0 +1,58 @@
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.process_command import APP_FOLDER
+from shared.io.service import EXIT_BROKER, EXIT_CONFIG
+
+
+def antiphon(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
+    return subprocess.run(
+        [sys.executable, str(APP_FOLDER / "deploy" / "launch.py"), *arguments],
+        cwd=folder,
+        env=clean | {"COLUMNS": "120"} | settings,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    run = antiphon(tmp_path, "--help")
+    assert run.returncode == 0
+    for command in ("up", "doctor", "gateway", "media-worker", "pipeline-worker"):
+        assert f" {command} " in run.stdout
+
+
+def test_a_mistyped_setting_is_said_before_anything_starts(tmp_path: Path) -> None:
+    run = antiphon(tmp_path, "up", ANTIPHON_AGENT_DIR="/x")
+    assert run.returncode == EXIT_CONFIG
+    assert "antiphon: unknown setting ANTIPHON_AGENT_DIR" in run.stderr
+
+
+def test_a_port_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        run = antiphon(tmp_path, "up", "--port", str(taken.getsockname()[1]))
+    assert run.returncode == EXIT_CONFIG
+    assert "is in use: choose another with --port" in run.stderr
+
+
+def test_a_configured_broker_that_is_away_ends_it_with_the_brokers_exit_code(tmp_path: Path) -> None:
+    run = antiphon(tmp_path, "up", "--port", "18080", ANTIPHON_REDIS_URL="unix:///nowhere/broker.sock")
+    assert run.returncode == EXIT_BROKER
+    assert "no Redis at unix:///nowhere/broker.sock" in run.stderr
+
+
+@pytest.mark.parametrize("command", ["gateway", "media-worker", "pipeline-worker"])
+def test_a_service_command_is_the_service_with_its_own_help(tmp_path: Path, command: str) -> None:
+    run = antiphon(tmp_path, command, "--help")
+    assert run.returncode == 0, run.stderr
+    assert f"usage: python -m {command.replace('-', '_')}" in run.stdout
+    assert "ANTIPHON_REDIS_URL" in run.stdout

@@ -1,0 +1,70 @@
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.console import Console, LineSplitter
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_stand_behind_their_owners_names() -> None:
+    logs = io.StringIO()
+    console = Console(io.StringIO(), logs)
+    console.log("gateway", "one")
+    console.log("pipeline-0", "two")
+    assert logs.getvalue() == "gateway    | one\npipeline-0 | two\n"
+
+
+def test_each_name_keeps_its_colour_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    logs = Terminal()
+    console = Console(io.StringIO(), logs)
+    for name in ("gateway", "media-0", "gateway"):
+        console.log(name, "x")
+    colours = [line[: line.index("m") + 1] for line in logs.getvalue().splitlines()]
+    assert colours[0] == colours[2] != colours[1]
+
+
+def test_no_colour_when_the_user_wants_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    logs = Terminal()
+    Console(io.StringIO(), logs).log("gateway", "x")
+    assert "\x1b" not in logs.getvalue()
+
+
+def test_what_we_say_is_apart_from_logs() -> None:
+    words, logs = io.StringIO(), io.StringIO()
+    Console(words, logs).say("ready")
+    assert (words.getvalue(), logs.getvalue()) == ("ready\n", "")
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]))), st.integers(1, 7))
+def test_lines_are_whole_however_they_arrive(lines: list[str], piece: int) -> None:
+    splitter = LineSplitter()
+    data = "".join(line + "\n" for line in lines).encode()
+    seen = [line for start in range(0, len(data), piece) for line in splitter.push(data[start : start + piece])]
+    assert seen == lines
+    assert splitter.finish() == []
+
+
+def test_the_last_words_need_no_line_end() -> None:
+    splitter = LineSplitter()
+    assert splitter.push(b"one\ntw") == ["one"]
+    assert splitter.finish() == ["tw"]
+    assert splitter.finish() == []
+
+
+def test_an_endless_line_is_cut() -> None:
+    splitter = LineSplitter()
+    lines = [line for _ in range(10) for line in splitter.push(b"x" * 10_000)]
+    assert lines
+    assert sum(map(len, lines)) + len(splitter.finish()[0]) == 100_000
+
+
+def test_bytes_that_are_no_text_are_shown_as_such() -> None:
+    assert LineSplitter().push(b"a\xffb\r\n") == ["a\N{REPLACEMENT CHARACTER}b"]

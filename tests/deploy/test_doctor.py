@@ -1,0 +1,77 @@
+import time
+from collections.abc import Mapping
+
+import pytest
+
+from deploy import doctor
+from deploy.doctor import Check, Finding, examine
+from shared.errors import ConfigError
+
+
+async def run(monkeypatch: pytest.MonkeyPatch, *checks: Check) -> tuple[int, list[str]]:
+    monkeypatch.setattr(doctor, "CHECKS", list(checks))
+    said: list[str] = []
+    return await examine({}, said.append), said
+
+
+async def well(_: Mapping[str, str]) -> Finding:
+    return Finding("shines")
+
+
+async def test_a_line_for_each_check_and_exit_code_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await run(monkeypatch, Check("sun", well, "")) == (0, ["ok      sun: shines", "All is well."])
+
+
+async def test_a_failure_names_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def dark(_: Mapping[str, str]) -> Finding:
+        return Finding("is dark", "wait for the morning")
+
+    code, said = await run(monkeypatch, Check("sun", dark, ""), Check("moon", well, ""))
+    assert code == 1
+    assert said == [
+        "FAILED  sun: is dark",
+        "        cure: wait for the morning",
+        "ok      moon: shines",
+        "1 of 2 checks failed.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ConfigError("no such star"), "no such star"),
+        (ImportError("no module"), "ImportError: no module"),
+        (OSError(98, "in use"), "[Errno 98] in use"),
+    ],
+)
+async def test_a_check_that_cannot_look_is_a_failure_with_a_cure(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, text: str
+) -> None:
+    async def blind(_: Mapping[str, str]) -> Finding:
+        raise error
+
+    code, said = await run(monkeypatch, Check("star", blind, "look elsewhere"))
+    assert code == 1
+    assert said[0].endswith(text)
+    assert said[1] == "        cure: look elsewhere"
+
+
+async def test_the_embedded_broker_answers_and_its_clock_is_ours() -> None:
+    assert not (await doctor.check_broker_answers({})).cure
+    assert not (await doctor.check_clock({})).cure
+
+
+async def test_a_broker_whose_clock_is_off_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "wall_ms", lambda: time.time_ns() // 1_000_000 + 5_000)
+    assert "NTP" in (await doctor.check_clock({})).cure
+
+
+async def test_few_open_files_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (256, 4096))
+    finding = await doctor.check_files({})
+    assert finding.cure == "run `ulimit -n 1024` first"
+
+
+async def test_udp_and_libopus_work_here() -> None:
+    assert not (await doctor.check_udp({})).cure
+    assert "libopus" in (await doctor.check_libopus({})).text
