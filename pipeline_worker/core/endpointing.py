@@ -1,19 +1,21 @@
 """When an utterance begins and is over: talkspurts with less than `silence_ms` between them are one utterance."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from pipeline_worker.core.talkspurts import TalkspurtEnded, TalkspurtEvent, TalkspurtStarted
 from shared.audio import UPLINK_RATE, samples_in
 
 
-class UtteranceStarted(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class UtteranceStarted:
     """Utterances are numbered from 1."""
 
     utterance: int
     at_sample: int
 
 
-class UtteranceEnded(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class UtteranceEnded:
     utterance: int
     at_sample: int
 

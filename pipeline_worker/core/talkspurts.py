@@ -5,7 +5,7 @@ keeps clicks out; a hangover bridges the closures of stop consonants, which last
 samples of the caller's 16 kHz time line.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from shared.audio import UPLINK_RATE, samples_in
 
@@ -17,19 +17,22 @@ ONSET_MS = 64
 HANGOVER_MS = 192
 
 
-class TalkspurtStarted(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TalkspurtStarted:
     """Speech began at `at_sample`; known an onset later."""
 
     at_sample: int
 
 
-class SpeechSustained(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SpeechSustained:
     """The talkspurt has lasted long enough to be more than a cough. At most once in each."""
 
     at_sample: int
 
 
-class TalkspurtEnded(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TalkspurtEnded:
     """The last speech sound ended at `at_sample`; known a hangover later."""
 
     at_sample: int

@@ -1,17 +1,19 @@
 """The caller's time line: frames that may come twice, late or not at all become stretches without a gap."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from shared.audio import BYTES_PER_SAMPLE
 from shared.frames import AudioFrame, SilenceRun
 
 
-class Sound(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Sound:
     first_sample: int
     pcm: bytes
 
 
-class Silence(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Silence:
     first_sample: int
     samples: int
 

@@ -1,0 +1,36 @@
+"""`python -m pipeline_worker`: hears, thinks and speaks for sessions that a media worker holds."""
+
+import asyncio
+import socket
+import sys
+
+from pipeline_worker.engines.catalog import Catalog
+from pipeline_worker.settings import PipelineSettings
+from pipeline_worker.worker import PipelineWorker
+from shared.errors import ConfigError
+from shared.ids import new_worker_id
+from shared.io.agent_files import load_agents
+from shared.io.broker import check_broker, connect
+from shared.io.service import run_service, settle_memory
+
+
+async def serve(settings: PipelineSettings, stop: asyncio.Event) -> None:
+    """Engines are loaded before anybody hears of this worker: its first caller waits for no model."""
+    if not settings.pools:
+        raise ConfigError("ANTIPHON_PIPELINE_POOLS names no pool: set it to 'default' or unset it")
+    agents = load_agents(settings.agents_dir)
+    broker = connect(settings.redis_url)
+    catalog = Catalog(agents)
+    try:
+        await check_broker(broker, settings.redis_url)
+        await catalog.start()
+        settle_memory()
+        worker_id = new_worker_id("pipeline", socket.gethostname())
+        await PipelineWorker(worker_id, settings, agents, catalog, broker).serve(stop)
+    finally:
+        await catalog.close()
+        await broker.aclose()
+
+
+if __name__ == "__main__":
+    sys.exit(run_service("pipeline_worker", __doc__ or "", PipelineSettings, serve))

@@ -1,0 +1,86 @@
+"""Keeps a session's conversation in Redis, so that it can be read, and continued by another worker."""
+
+import asyncio
+import json
+from collections import deque
+
+from pipeline_worker.core.conversation import MAX_UTTERANCES, Utterance
+from shared import keys
+from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.logs import get_logger
+
+_RETRY_S = 0.5
+
+log = get_logger()
+
+
+class ConversationStore:
+    """A list of JSON objects `{"role", "text", "interrupted"}`, oldest first.
+
+    It expires by itself `expiry_s` after the last words, should nobody be left to delete it.
+    """
+
+    def __init__(self, client: Redis, session: str, expiry_s: int) -> None:
+        self._redis = client
+        self._key = keys.conversation(session)
+        self._session = session
+        self._expiry_s = expiry_s
+        self._utterances: deque[Utterance] = deque(maxlen=MAX_UTTERANCES)
+        self._unsaved = 0
+        self._in_doubt = False
+        """Whether the last write was applied is not known: the next one replaces the list."""
+        self._added = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+
+    def add(self, utterance: Utterance) -> None:
+        """Returns at once; `run` writes."""
+        self._utterances.append(utterance)
+        self._unsaved = min(self._unsaved + 1, MAX_UTTERANCES)
+        self._added.set()
+
+    async def run(self) -> None:
+        """For ever: cancel the task, then `close`. A broker that is away is waited for."""
+        while True:
+            await self._added.wait()
+            self._added.clear()
+            self._writing = asyncio.create_task(self._save())
+            try:
+                # Shielded, because a write that is given up half-way may be applied after the deletion in `close`.
+                await asyncio.shield(self._writing)
+            except BROKER_FAILURES as error:
+                log.warning("conversation_not_saved", session_id=self._session, error=str(error))
+                self._added.set()
+                await asyncio.sleep(_RETRY_S)
+
+    async def close(self, retention_s: int) -> None:
+        """The session is over: keep what was said for `retention_s`; 0 deletes it."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+        try:
+            if not retention_s:
+                await self._redis.delete(self._key)
+            elif self._utterances:
+                await self._save()
+                await self._redis.expire(self._key, retention_s)
+        except BROKER_FAILURES as error:
+            log.warning("conversation_left_to_expire", session_id=self._session, error=str(error))
+
+    async def _save(self) -> None:
+        utterances = list(self._utterances)
+        pipeline = self._redis.pipeline(transaction=True)
+        if self._in_doubt:
+            pipeline.delete(self._key)
+        else:
+            utterances = utterances[len(utterances) - self._unsaved :]
+        if not utterances:
+            return
+        pipeline.rpush(self._key, *(json.dumps(utterance._asdict(), ensure_ascii=False) for utterance in utterances))
+        pipeline.ltrim(self._key, -MAX_UTTERANCES, -1)
+        pipeline.expire(self._key, self._expiry_s)
+        saving, self._unsaved, self._in_doubt = self._unsaved, 0, True
+        try:
+            await pipeline.execute()
+        except BROKER_FAILURES:
+            self._unsaved = min(self._unsaved + saving, MAX_UTTERANCES)
+            raise
+        self._in_doubt = False

@@ -1,0 +1,102 @@
+"""The agent's audio on its way to the media worker, and what the caller has heard of it."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from pipeline_worker.media_link import MediaLink
+from shared.audio import BYTES_PER_SAMPLE, Pcm, samples_in
+from shared.errors import AntiphonError
+from shared.events import PlayoutReported
+
+_MIN_FRAME_MS = 100
+_MAX_FRAME_MS = 200
+_AHEAD_S = 2.0
+"""How far audio runs ahead of playout: it bridges a broker's failover, and is what a barge-in throws away."""
+_STALL_S = 10.0
+_FINISH_GRACE_S = 3.0
+
+
+class Downlink:
+    """Positions count samples of the session's agent audio, which is one stream over all turns."""
+
+    def __init__(self, link: MediaLink, sample_rate: int) -> None:
+        self._link = link
+        self._rate = sample_rate
+        self._min_frame = samples_in(_MIN_FRAME_MS, sample_rate)
+        self._max_frame = samples_in(_MAX_FRAME_MS, sample_rate)
+        self._ahead = samples_in(_AHEAD_S * 1000, sample_rate)
+        self._pending = bytearray()
+        self._seq = 0
+        self._sent = 0
+        self._turn_began = 0
+        self._flushes_reported = 0
+        self._reported = asyncio.Event()
+        self.played_up_to = 0
+
+    @property
+    def position(self) -> int:
+        """Where the next sample that is given to `send` will stand."""
+        return self._sent + len(self._pending) // BYTES_PER_SAMPLE
+
+    def begin_turn(self) -> None:
+        """What an interrupted turn has left is forgotten; the first audio of this one goes at once."""
+        self._pending.clear()
+        self._turn_began = self._sent
+
+    async def send(self, samples: Pcm) -> None:
+        """Queue audio; returns when all but a short rest was sent.
+
+        Raises `AntiphonError` with code `playout_stalled` if the caller hears nothing of it for 10 s.
+        """
+        self._pending += samples.astype("<i2").tobytes()
+        while self._pending:
+            waiting = len(self._pending) // BYTES_PER_SAMPLE
+            if waiting < self._min_frame and self._sent > self._turn_began:
+                return
+            await self._send_frame(min(waiting, self._max_frame))
+
+    async def send_rest(self) -> None:
+        """The end of a sentence: what follows may be long in coming."""
+        if self._pending:
+            await self._send_frame(len(self._pending) // BYTES_PER_SAMPLE)
+
+    async def finish(self) -> None:
+        """Nothing follows in this turn: returns when the caller has heard all of it, or must have by now."""
+        await self.send_rest()
+        if self._sent == self._turn_began:
+            return
+        self._link.end_speech(self._sent)
+        remaining_s = max(0, self._sent - self.played_up_to) / self._rate
+        if not await self._until(lambda: self.played_up_to >= self._sent, remaining_s + _FINISH_GRACE_S):
+            self.played_up_to = self._sent
+
+    async def flush(self, timeout_s: float) -> bool:
+        """Silence what is queued; False if the media worker did not tell in time what was heard."""
+        if self._sent == self._turn_began:
+            return True
+        reports = self._flushes_reported
+        self._link.flush_playout()
+        return await self._until(lambda: self._flushes_reported > reports, timeout_s)
+
+    def on_report(self, report: PlayoutReported) -> None:
+        self.played_up_to = max(self.played_up_to, min(report.played_up_to, self._sent))
+        self._flushes_reported += report.state == "flushed"
+        self._reported.set()
+
+    async def _send_frame(self, samples: int) -> None:
+        if not await self._until(lambda: self._sent - self.played_up_to < self._ahead, _STALL_S):
+            raise AntiphonError(f"no agent audio was played for {_STALL_S} s", code="playout_stalled")
+        size = samples * BYTES_PER_SAMPLE
+        self._link.send_audio(self._seq, self._sent, self._rate, bytes(self._pending[:size]))
+        del self._pending[:size]
+        self._seq += 1
+        self._sent += samples
+
+    async def _until(self, reached: Callable[[], bool], timeout_s: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not reached():
+                    self._reported.clear()
+                    await self._reported.wait()
+        return reached()

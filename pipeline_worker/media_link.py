@@ -1,0 +1,49 @@
+"""What one session says to its media worker, under the epoch by which this process owns the session."""
+
+from collections.abc import Callable
+from typing import Any
+
+from shared import keys
+from shared.events import AgentSpeechEnded, EndSession, FlushPlayout, PipelineAttached, PublishEvent, StatusWord
+from shared.frames import AudioFrame
+from shared.wire import Item
+
+Send = Callable[[str, Item], None]
+"""Queues an item for the inbox with this key, as `shared.io.outbox.Outbox.send` does."""
+
+
+class MediaLink:
+    def __init__(self, send: Send, media_worker: str, session: str, epoch: int) -> None:
+        self._send_to = send
+        self.media_worker = media_worker
+        self.session = session
+        self.epoch = epoch
+        self._inbox = keys.inbox("media", media_worker)
+
+    def attach(self, pipeline_worker: str) -> None:
+        self._send(PipelineAttached(session=self.session, epoch=self.epoch, pipeline_worker=pipeline_worker))
+
+    def publish(self, event_type: str, **fields: Any) -> None:
+        """An event for the client."""
+        self._send(PublishEvent(session=self.session, epoch=self.epoch, type=event_type, fields=fields))
+
+    def publish_status(self, status: StatusWord) -> None:
+        self.publish("status", status=status)
+
+    def publish_error(self, code: str, message: str) -> None:
+        self.publish("error", code=code, message=message)
+
+    def send_audio(self, seq: int, first_sample: int, sample_rate: int, pcm: bytes) -> None:
+        self._send(AudioFrame(self.session, self.epoch, seq, first_sample, sample_rate, 1, pcm))
+
+    def end_speech(self, end_sample: int) -> None:
+        self._send(AgentSpeechEnded(session=self.session, epoch=self.epoch, end_sample=end_sample))
+
+    def flush_playout(self) -> None:
+        self._send(FlushPlayout(session=self.session, epoch=self.epoch))
+
+    def end_session(self, reason: str, after_playout: bool = False) -> None:
+        self._send(EndSession(session=self.session, epoch=self.epoch, reason=reason, after_playout=after_playout))
+
+    def _send(self, item: Item) -> None:
+        self._send_to(self._inbox, item)

@@ -1,0 +1,29 @@
+"""Settings of a pipeline worker."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from shared.settings import Settings
+
+
+class PipelineSettings(Settings):
+    own_prefixes: ClassVar[tuple[str, ...]] = ("PIPELINE_",)
+
+    pipeline_pools: str = Field("default", description="pools whose sessions this worker takes, comma-separated")
+    pipeline_capacity: int = Field(20, ge=1, description="sessions at the same time")
+    pipeline_engine_timeout_s: float = Field(
+        10.0, gt=0, description="how long an engine may keep a caller waiting for its next output"
+    )
+    pipeline_media_timeout_s: float = Field(
+        20.0, gt=0, description="a session whose media worker is silent for so long is over"
+    )
+    pipeline_job_lifetime_s: float = Field(15.0, gt=0, description="older requests for a pipeline worker are dropped")
+    pipeline_conversation_retention_s: int = Field(
+        0, ge=0, description="how long what was said is kept after the session (0: deleted at its end)"
+    )
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """Each pool once, in order."""
+        return tuple(dict.fromkeys(filter(None, (pool.strip() for pool in self.pipeline_pools.split(",")))))

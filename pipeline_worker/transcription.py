@@ -1,0 +1,145 @@
+"""Speech to text, one stream per utterance, one utterance after the other."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from prometheus_client import Counter
+
+from pipeline_worker.engines.protocols import Recognised, SpeechToText, SpeechToTextStream
+from shared.audio import UPLINK_RATE, Pcm
+from shared.errors import EngineError
+
+_PUSH_SAMPLES = UPLINK_RATE // 10
+"""Engines run in threads or far away: a tenth of a second at a time costs a fifth of a frame at a time."""
+_MAX_WAITING = 600
+"""A minute of speech that the engine has not taken yet."""
+
+_dropped = Counter("antiphon_transcription_dropped_total", "Pieces of speech that the recogniser was too slow for")
+
+
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Push:
+    samples: Pcm
+
+
+@dataclass(frozen=True, slots=True)
+class _Finish:
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Drop:
+    pass
+
+
+class Transcription:
+    """`begin`, `push`, `finish` and `drop` return at once; `run` does the work and calls back in the same order."""
+
+    def __init__(
+        self,
+        stt: SpeechToText,
+        engine_timeout_s: float,
+        on_interim: Callable[[str], None],
+        on_final: Callable[[int, str], None],
+        on_failure: Callable[[EngineError], None],
+    ) -> None:
+        self._stt = stt
+        self._engine_timeout_s = engine_timeout_s
+        self._on_interim = on_interim
+        self._on_final = on_final
+        self._on_failure = on_failure
+        self._steps: asyncio.Queue[_Begin | _Push | _Finish | _Drop] = asyncio.Queue()
+        self._collected: list[Pcm] = []
+        self._collected_samples = 0
+
+    def begin(self, samples: Pcm) -> None:
+        """An utterance begins with `samples`."""
+        if self._steps.qsize() < _MAX_WAITING:
+            self._steps.put_nowait(_Begin())
+            self.push(samples)
+        else:
+            _dropped.inc()
+
+    def push(self, samples: Pcm) -> None:
+        self._collected.append(samples)
+        self._collected_samples += len(samples)
+        if self._collected_samples >= _PUSH_SAMPLES:
+            self._push_collected()
+
+    def finish(self, utterance: int) -> None:
+        """The utterance is over: `on_final` will be called with its number and text."""
+        self._push_collected()
+        self._steps.put_nowait(_Finish(utterance))
+
+    def drop(self) -> None:
+        """The utterance is over and nobody asks what it said."""
+        self._collected.clear()
+        self._collected_samples = 0
+        self._steps.put_nowait(_Drop())
+
+    async def run(self) -> None:
+        """For ever: cancel the task."""
+        stream: SpeechToTextStream | None = None
+        try:
+            while True:
+                step = await self._steps.get()
+                try:
+                    async with asyncio.timeout(self._engine_timeout_s):
+                        stream = await self._do(step, stream)
+                except (EngineError, TimeoutError) as error:
+                    self._on_failure(
+                        error
+                        if isinstance(error, EngineError)
+                        else EngineError("the recogniser did not answer in time", code="engine_timeout")
+                    )
+                    if stream is not None:
+                        await self._give_up(stream)
+                    # The rest of this utterance goes nowhere; it ends as one that was not understood.
+                    stream = None
+                    if isinstance(step, _Finish):
+                        self._on_final(step.utterance, "")
+        finally:
+            if stream is not None:
+                await self._give_up(stream)
+
+    async def _do(
+        self, step: _Begin | _Push | _Finish | _Drop, stream: SpeechToTextStream | None
+    ) -> SpeechToTextStream | None:
+        """One step with the utterance's stream; returns the stream that the next step goes to."""
+        match step:
+            case _Begin():
+                return self._stt.open()
+            case _Push(samples) if stream is not None:
+                recognised = await stream.push(samples)
+                if recognised is not None and recognised.text:
+                    self._on_interim(recognised.text)
+                return stream
+            case _Finish(utterance):
+                final = await stream.finish() if stream is not None else Recognised("", True)
+                self._on_final(utterance, final.text.strip())
+            case _Drop() if stream is not None:
+                await stream.cancel()
+        return None
+
+    async def _give_up(self, stream: SpeechToTextStream) -> None:
+        with contextlib.suppress(EngineError, TimeoutError):  # it has failed already, and that was told
+            async with asyncio.timeout(self._engine_timeout_s):
+                await stream.cancel()
+
+    def _push_collected(self) -> None:
+        if not self._collected:
+            return
+        if self._steps.qsize() < _MAX_WAITING:
+            self._steps.put_nowait(_Push(np.concatenate(self._collected)))
+        else:
+            _dropped.inc()
+        self._collected.clear()
+        self._collected_samples = 0

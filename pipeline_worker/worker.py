@@ -1,0 +1,208 @@
+"""A pipeline worker process: claims sessions while it has room, and stops without cutting one short."""
+
+import asyncio
+from collections.abc import Mapping
+
+from pipeline_worker.job_queue import Job, JobQueue
+from pipeline_worker.session_host import EngineSource, SessionHost
+from pipeline_worker.settings import PipelineSettings
+from shared import keys
+from shared.agent import AgentDefinition
+from shared.io.broker import BROKER_FAILURES, Redis, connect_blocking
+from shared.io.inbox import Inbox
+from shared.io.logs import get_logger
+from shared.io.outbox import Outbox
+from shared.io.presence import Presence, wall_ms
+from shared.io.probes import serve_probes
+from shared.worker_report import WorkerReport, WorkerState
+
+_HOUSEKEEPING_S = 1.0
+_RETRY_S = 0.5
+_CLOSE_S = 5.0
+
+log = get_logger()
+
+
+class PipelineWorker:
+    """`serve` is the life of the process."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        settings: PipelineSettings,
+        agents: Mapping[str, AgentDefinition],
+        engines: EngineSource,
+        broker: Redis,
+    ) -> None:
+        self._id = worker_id
+        self._settings = settings
+        self._broker = broker
+        self._state: WorkerState = "starting"
+        self._loop_lag_ms = 0.0
+        self._served: dict[str, set[str]] = {pool: set() for pool in settings.pools}
+        """Per pool, the job entries whose sessions run here."""
+        self._has_room = asyncio.Event()
+        self._is_idle = asyncio.Event()
+        self._outbox = Outbox(broker, worker_id)
+        self._presence = Presence(broker, self._report)
+        self._host = SessionHost(worker_id, settings, agents, engines, broker, self._outbox.send)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set and the sessions are over or had their time. Closes what it opened, not `broker`."""
+        inbox_connection = connect_blocking(self._settings.redis_url)
+        job_connections = {pool: connect_blocking(self._settings.redis_url) for pool in self._settings.pools}
+        queues = [JobQueue(connection, self._broker, pool, self._id) for pool, connection in job_connections.items()]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(self._outbox.run()),
+                    tasks.create_task(self._read_inbox(inbox_connection)),
+                    tasks.create_task(self._keep_house(queues)),
+                ]
+                if self._settings.probe_port:
+                    probes = serve_probes(self._settings.probe_host, self._settings.probe_port, self._not_ready)
+                    background.append(tasks.create_task(probes))
+                self._state = "serving"
+                self._count_room()
+                background.append(tasks.create_task(self._presence.run()))
+                claiming = [tasks.create_task(self._claim(queue, tasks)) for queue in queues]
+                log.info("pipeline_worker_ready", worker_id=self._id, pools=self._settings.pools)
+                await stop.wait()
+                await self._drain(queues, claiming)
+                for task in background:
+                    task.cancel()
+            await self._withdraw(queues)
+        finally:
+            for connection in (inbox_connection, *job_connections.values()):
+                await connection.aclose()
+
+    async def _claim(self, queue: JobQueue, tasks: asyncio.TaskGroup) -> None:
+        away = False
+        while True:
+            await self._has_room.wait()
+            try:
+                jobs = await queue.claim(self._room(), self._served[queue.pool])
+            except BROKER_FAILURES as error:
+                if not away:
+                    log.warning("jobs_unreachable", pool=queue.pool, error=str(error))
+                away = True
+                await asyncio.sleep(_RETRY_S)
+                continue
+            away = False
+            for job in jobs:
+                self._served[queue.pool].add(job.entry_id)
+                tasks.create_task(self._serve_job(queue, job), name=f"session {job.request.session}")
+            self._count_room()
+
+    async def _serve_job(self, queue: JobQueue, job: Job) -> None:
+        request = job.request
+        age_s = (wall_ms() - job.added_at_ms) / 1000
+        refusal = self._host.refusal(request)
+        if refusal is None and age_s > self._settings.pipeline_job_lifetime_s:
+            refusal = f"{age_s:.0f} s old: nobody waits for it any more"
+        try:
+            if refusal is None:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._host.run(request))
+                    tasks.create_task(self._announce(keys.reservations("pipeline", queue.pool), request.session))
+            else:
+                log.warning("job_dropped", session_id=request.session, pool=queue.pool, reason=refusal)
+            await queue.remove(job.entry_id)
+        except BROKER_FAILURES as error:
+            log.warning("job_not_removed", session_id=request.session, error=str(error))
+        finally:
+            self._served[queue.pool].discard(job.entry_id)
+            self._count_room()
+
+    async def _announce(self, reservations: str, session: str) -> None:
+        """Turn the gateway's reservation of a slot into a session that is reported, in one step."""
+        try:
+            await self._presence.announce(placed=(reservations, session))
+        except BROKER_FAILURES as error:
+            log.warning("reservation_left_to_expire", session_id=session, error=str(error))
+
+    async def _read_inbox(self, connection: Redis) -> None:
+        async for items in Inbox(connection, keys.inbox("pipeline", self._id)):
+            self._host.dispatch(items)
+
+    async def _keep_house(self, queues: list[JobQueue]) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _HOUSEKEEPING_S
+            await asyncio.sleep(_HOUSEKEEPING_S)
+            self._loop_lag_ms = max(0.0, (loop.time() - due) * 1000)
+            self._host.end_abandoned()
+            for queue in queues:
+                try:
+                    await queue.keep(self._served[queue.pool])
+                except BROKER_FAILURES as error:
+                    log.warning("jobs_not_kept", pool=queue.pool, error=str(error))
+
+    def _sessions(self) -> int:
+        return sum(map(len, self._served.values()))
+
+    def _room(self) -> int:
+        """Two pools that claim at the same moment may go beyond it by what both see; the gateways do not place that."""
+        return max(1, self._settings.pipeline_capacity - self._sessions())
+
+    def _count_room(self) -> None:
+        _switch(self._has_room, self._state == "serving" and self._sessions() < self._settings.pipeline_capacity)
+        _switch(self._is_idle, self._sessions() == 0)
+
+    def _report(self) -> WorkerReport:
+        return WorkerReport(
+            worker_id=self._id,
+            kind="pipeline",
+            state=self._state,
+            sessions=self._sessions(),
+            capacity=self._settings.pipeline_capacity,
+            loop_lag_ms=self._loop_lag_ms,
+            pool=",".join(self._settings.pools),
+            zone=self._settings.zone,
+        )
+
+    def _not_ready(self) -> str | None:
+        return None if self._state == "serving" else self._state
+
+    async def _drain(self, queues: list[JobQueue], claiming: list[asyncio.Task[None]]) -> None:
+        """No new sessions; those that run may finish, until their time is up."""
+        self._state = "draining"
+        self._count_room()
+        log.info("pipeline_worker_draining", sessions=self._sessions())
+        for task in claiming:
+            task.cancel()
+        await asyncio.wait(claiming)
+        try:
+            await self._presence.announce()
+            for queue in queues:
+                await queue.give_back(self._served[queue.pool])
+        except BROKER_FAILURES as error:
+            log.warning("drain_not_announced", error=str(error))
+        if not await self._idle_within(self._settings.drain_timeout_s):
+            log.warning("sessions_cut_by_drain", sessions=self._sessions())
+            self._host.end_all("server_shutdown")
+            await self._idle_within(_CLOSE_S)
+
+    async def _idle_within(self, timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._is_idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _withdraw(self, queues: list[JobQueue]) -> None:
+        try:
+            await self._outbox.flush()
+            for queue in queues:
+                await queue.leave()
+            await self._presence.withdraw()
+        except BROKER_FAILURES as error:
+            log.warning("not_withdrawn", error=str(error))
+
+
+def _switch(event: asyncio.Event, on: bool) -> None:
+    if on:
+        event.set()
+    else:
+        event.clear()
