@@ -80,11 +80,15 @@ def decode_message(payload: bytes) -> Message:
 
 def _decode_item(fields: Any) -> Item:
     match fields:
-        case [0, str(), int(), int(), int(), int(), int(channels), bytes(pcm)]:
+        case [0, str(), int(epoch), int(seq), int(first), int(rate), int(channels), bytes(pcm)]:
             if channels not in (1, 2) or len(pcm) % (2 * channels):
                 raise WireError("audio is mono or stereo and whole samples")
+            if rate <= 0 or epoch < 0 or seq < 0 or first < 0:
+                raise WireError("audio has a rate and a position")
             return AudioFrame(*fields[1:])
-        case [1, str(), int(), int(), int(), int(), int()]:
+        case [1, str(), int(epoch), int(seq), int(first), int(rate), int(samples)]:
+            if rate <= 0 or epoch < 0 or seq < 0 or first < 0 or samples < 0:
+                raise WireError("silence has a rate, a position and a length")
             return SilenceRun(*fields[1:])
         case [2, dict(message)]:
             return _messages.validate_python(message)

@@ -1,0 +1,44 @@
+import pytest
+
+from shared.errors import (
+    AntiphonError,
+    BrokerError,
+    ConfigError,
+    EngineError,
+    OfferError,
+    PeerError,
+    RefusedError,
+    WireError,
+)
+
+
+@pytest.mark.parametrize(
+    ("error_type", "code", "temporary"),
+    [
+        (AntiphonError, "internal", False),
+        (PeerError, "bad_request", False),
+        (WireError, "bad_wire", False),
+        (OfferError, "bad_sdp", False),
+        (ConfigError, "bad_config", False),
+        (BrokerError, "broker_unavailable", True),
+        (RefusedError, "no_capacity", True),
+        (EngineError, "engine_failed", True),
+    ],
+)
+def test_codes_are_a_promise_to_clients(error_type: type[AntiphonError], code: str, temporary: bool) -> None:
+    error = error_type("what happened")
+    assert (error.code, error.temporary) == (code, temporary)
+    assert str(error) == error.message == "what happened"
+    assert error.retry_after_ms is None
+
+
+def test_one_error_may_have_a_code_of_its_own_without_changing_the_others() -> None:
+    assert PeerError("x", code="second_offer", retry_after_ms=50).code == "second_offer"
+    assert PeerError("x", retry_after_ms=50).retry_after_ms == 50
+    assert PeerError("x").code == "bad_request"
+
+
+@pytest.mark.parametrize("error_type", [WireError, OfferError])
+def test_what_the_peer_did_can_be_caught_as_such(error_type: type[PeerError]) -> None:
+    with pytest.raises(PeerError):
+        raise error_type("x")

@@ -1,0 +1,52 @@
+import typing
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from shared import events
+from shared.events import AnyMessage, EndSession, Message, PlayoutReported
+
+MESSAGES: tuple[type[Message], ...] = typing.get_args(typing.get_args(AnyMessage)[0])
+any_message: TypeAdapter[Message] = TypeAdapter(AnyMessage)
+
+
+def test_every_message_of_the_module_can_be_read() -> None:
+    defined = {
+        each
+        for each in vars(events).values()
+        if isinstance(each, type) and issubclass(each, Message) and "kind" in each.model_fields
+    }
+    assert defined == set(MESSAGES)
+
+
+def test_kinds_are_unique_and_say_the_class_name() -> None:
+    kinds = {message.model_fields["kind"].default: message.__name__ for message in MESSAGES}
+    assert len(kinds) == len(MESSAGES)
+    assert all(kind.replace("-", "") == name.lower() for kind, name in kinds.items())
+
+
+def test_a_newer_senders_field_is_ignored_and_an_older_ones_absence_has_a_default() -> None:
+    data = {"kind": "end-session", "session": "s", "epoch": 1, "field_of_tomorrow": 1}
+    assert any_message.validate_python(data) == EndSession(session="s", epoch=1, reason="agent_hangup")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"kind": "end-session", "session": "", "epoch": 1},
+        {"kind": "end-session", "session": "s" * 65, "epoch": 1},
+        {"kind": "end-session", "session": "s"},
+        {"kind": "unknown", "session": "s"},
+        {"session": "s"},
+        {"kind": "playout-reported", "session": "s", "played_up_to": 1, "state": "asleep"},
+    ],
+)
+def test_what_is_no_message_is_refused(data: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        any_message.validate_python(data)
+
+
+def test_messages_cannot_be_changed() -> None:
+    message = PlayoutReported(session="s", played_up_to=5, state="playing")
+    with pytest.raises(ValidationError):
+        message.played_up_to = 6  # type: ignore[misc]

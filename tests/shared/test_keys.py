@@ -1,0 +1,34 @@
+import re
+
+from shared import keys
+
+
+def hash_tag(key: str) -> str:
+    """What decides the cluster node of a key: the text in braces, else all of it."""
+    found = re.search(r"\{(.+?)\}", key)
+    return found[1] if found else key
+
+
+def test_names_are_those_of_the_design() -> None:
+    assert keys.inbox("media", "m1") == "antiphon:m:m1:in"
+    assert keys.inbox("pipeline", "p1") == "antiphon:p:p1:in"
+    assert keys.inbox("gateway", "g1") == "antiphon:g:g1:in"
+    assert keys.jobs("default") == "antiphon:jobs:default"
+    assert keys.session("s1") == "antiphon:s:s1"
+    assert keys.conversation("s1") == "antiphon:s:s1:conversation"
+
+
+def test_what_one_placement_script_touches_lies_on_one_cluster_node() -> None:
+    touched = [
+        keys.workers("media"),
+        keys.worker("media", "m1"),
+        keys.reservations("media", "m1"),
+        keys.workers("pipeline"),
+        keys.reservations("pipeline", "default"),
+    ]
+    assert {hash_tag(key) for key in touched} == {"workers"}
+    assert len(set(touched)) == len(touched)
+
+
+def test_inboxes_may_lie_on_any_node() -> None:
+    assert hash_tag(keys.inbox("media", "m1")) != hash_tag(keys.inbox("media", "m2"))
