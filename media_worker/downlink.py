@@ -78,9 +78,14 @@ class Downlink:
 
     def end_at(self, end_sample: int) -> None:
         if self._buffer is not None:
-            self._buffer.end_at(end_sample)
+            self._buffer.end_talkspurt()
         else:
             self._report(end_sample, "finished")
+
+    def restart(self) -> None:
+        """A new pipeline worker takes over."""
+        if self._buffer is not None:
+            self._buffer.restart()
 
     def flush(self) -> None:
         if self._buffer is not None:
@@ -110,6 +115,7 @@ class Downlink:
     def tick(self, slot: int) -> None:
         """This caller's 20 ms: send what there is to send."""
         frame = self._next_frame()
+        self.timestamp = (self._first_timestamp + slot * _TICKS_PER_SLOT) & 0xFFFFFFFF
         if self._codec is None or self._send is None:
             return
         sending = self._pacing.tick(frame is not None)
@@ -124,7 +130,6 @@ class Downlink:
         else:
             size, marker = 1, False
             _set_payload(srtp.tx_buffer, HEADER_SIZE, self._toc & 0xFC)
-        self.timestamp = (self._first_timestamp + slot * _TICKS_PER_SLOT) & 0xFFFFFFFF
         self._seq = (self._seq + 1) & 0xFFFF
         second = self._payload_type | 0x80 if marker else self._payload_type
         pack_header_into(srtp.tx_buffer, 0, 0x80, second, self._seq, self.timestamp, self._ssrc)

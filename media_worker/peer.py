@@ -89,6 +89,7 @@ class Peer:
         certificate: RTCCertificate,
         fingerprints: list[tuple[str, str]],
         send: Callable[[bytes], None],
+        on_open: Callable[[], None],
         on_text: Callable[[str], None],
         on_closed: Callable[[], None],
         is_dtls_server: bool = True,
@@ -96,10 +97,10 @@ class Peer:
         self._link = _DatagramLink(send)
         self._dtls = RTCDtlsTransport(cast(RTCIceTransport, self._link), [certificate])
         self._dtls._set_role("server" if is_dtls_server else "client")
-        self._dtls.on("statechange", self._on_dtls_state)
         self._remote = RTCDtlsParameters(
             fingerprints=[RTCDtlsFingerprint(a, digest) for a, digest in fingerprints if a in SUPPORTED_HASHES]
         )
+        self._on_open = on_open
         self._on_text = on_text
         self._on_closed = on_closed
         self._sctp: RTCSctpTransport | None = None
@@ -118,6 +119,7 @@ class Peer:
         await self._dtls.start(self._remote)
         if self._dtls.state != "connected":
             raise PeerFailed("the DTLS handshake failed")
+        self._dtls.on("statechange", self._on_dtls_state)
         return SrtpPair(self._dtls._rx_srtp, self._dtls._tx_srtp)
 
     async def open_data(self, remote_port: int, max_message_size: int, channel_label: str | None = None) -> None:
@@ -154,9 +156,14 @@ class Peer:
             return
         self._channel = channel
         channel.on("message", self._on_message)
-        channel.on("open", self.opened.set)
         if channel.readyState == "open":
-            self.opened.set()
+            self._opened()
+        else:
+            channel.on("open", self._opened)
+
+    def _opened(self) -> None:
+        self.opened.set()
+        self._on_open()
 
     def _on_message(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
@@ -185,13 +192,17 @@ async def _exchange() -> None:
     certificate = Certificate.generate()
     fingerprints = [(f.algorithm, f.value) for f in certificate.getFingerprints()]
     heard: asyncio.Queue[str] = asyncio.Queue()
-    server = Peer(certificate, fingerprints, lambda data: client.on_datagram(data), heard.put_nowait, lambda: None)
+
+    def nothing() -> None: ...
+
+    server = Peer(certificate, fingerprints, lambda data: client.on_datagram(data), nothing, heard.put_nowait, nothing)
     client = Peer(
         certificate,
         fingerprints,
         lambda data: server.on_datagram(data),
-        lambda _: None,
-        lambda: None,
+        nothing,
+        heard.put_nowait,
+        nothing,
         is_dtls_server=False,
     )
     try:

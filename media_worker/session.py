@@ -105,6 +105,7 @@ class Session:
             context.certificate,
             self._offer.fingerprints,
             self._send_datagram,
+            self._send_waiting_events,
             self._on_control,
             lambda: self.close("hangup"),
         )
@@ -129,14 +130,15 @@ class Session:
     def update(self, sdp: str) -> str:
         """Answer a later offer: an ICE restart of the same peer. Raises `OfferError`; nothing changed then."""
         offer = parse_offer(sdp)
-        if offer.fingerprints != self._offer.fingerprints or len(offer.sections) != len(self._offer.sections):
+        if offer.fixed_parts != self._offer.fixed_parts:
             raise OfferError("a later offer must be of the same peer and the same sections", code="offer_changed")
         if (offer.audio.ufrag, offer.audio.password) == (self._offer.audio.ufrag, self._offer.audio.password):
             raise OfferError("this session was already answered; a later offer restarts ICE", code="already_answered")
         self._offer = offer
         self._answer_version += 1
         credentials = _new_credentials()
-        self._agent.restart(credentials)
+        for outdated in self._agent.restart(credentials):
+            self._context.port.forget(outdated)
         self._context.port.expect(credentials.ufrag, self)
         self._log.info("ice_restarted")
         return self.answer()
@@ -160,7 +162,7 @@ class Session:
             await self._say_goodbye(reason)
             for ufrag in self._agent.ufrags:
                 port.forget(ufrag)
-            port.disown(self)
+            port.disown_all(self)
         return reason
 
     def close(self, reason: str) -> None:
@@ -186,6 +188,8 @@ class Session:
         self._last_heard_s = now
         self._context.clock.join(self)
         self._log.info("caller_connected")
+        if self._attached.is_set():
+            self._tell_pipeline(CallerConnected(session=self.id))
         if self._offer.data is not None:
             await self._peer.open_data(self._offer.data.sctp_port or 5000, self._offer.data.max_message_size)
         try:
@@ -194,11 +198,6 @@ class Session:
         except TimeoutError:
             self.publish("error", {"code": "no_pipeline", "message": "No agent is free to answer. Try again later."})
             self.close("no_pipeline")
-            return
-        self._tell_pipeline(CallerConnected(session=self.id))
-        await self._peer.opened.wait()
-        while self._events_waiting:
-            self._peer.send_text(self._events_waiting.popleft())
 
     async def _say_goodbye(self, reason: str) -> None:
         self.publish("status", {"status": "ended", "reason": reason})
@@ -221,6 +220,8 @@ class Session:
         self._last_heard_s = now
         if self._agent.is_validated(path):
             self._context.port.own(path, self)
+        if answered.forgotten is not None:
+            self._context.port.disown(answered.forgotten, self)
         if answered.selected is not None:
             self._send_to_caller = reply
             self._downlink.send_by(reply)
@@ -280,10 +281,13 @@ class Session:
                 _unknown_control.inc()
 
     def _send_on_channel(self, text: str) -> None:
-        if not self._peer.opened.is_set() or self._events_waiting:
-            self._events_waiting.append(text)
-        else:
-            self._peer.send_text(text)
+        self._events_waiting.append(text)
+        if self._peer.opened.is_set():
+            self._send_waiting_events()
+
+    def _send_waiting_events(self) -> None:
+        while self._events_waiting:
+            self._peer.send_text(self._events_waiting.popleft())
 
     def _send_datagram(self, datagram: bytes) -> None:
         self._send_to_caller(datagram)
@@ -325,10 +329,14 @@ class Session:
                     self.close(reason)
 
     def _attach(self, worker: str, epoch: int) -> None:
+        if epoch > self._epoch:
+            self._downlink.restart()
         self._pipeline = keys.inbox("pipeline", worker)
         self._epoch = self._uplink.epoch = epoch
         self._attached.set()
         self._log.info("pipeline_attached", pipeline_worker=worker, epoch=epoch)
+        if self._rtp is not None:
+            self._tell_pipeline(CallerConnected(session=self.id))
         while self._frames_waiting:
             self._context.outbox.send(self._pipeline, self._frames_waiting.popleft()._replace(epoch=epoch))
 

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from prometheus_client import Counter, Histogram
 
+from shared.io.logs import get_logger
+
 SLOT_S = 0.005
 SLOTS = 4
 _MAX_BEHIND = 40
@@ -21,8 +23,13 @@ _lateness = Histogram(
 _skipped = Counter("antiphon_media_slots_skipped_total", "Slots that were skipped after a stall")
 
 
+log = get_logger()
+
+
 class Ticking(Protocol):
     def tick(self, slot: int, now: float) -> None: ...
+
+    def close(self, reason: str) -> None: ...
 
 
 class SlotClock:
@@ -82,6 +89,12 @@ class SlotClock:
             _skipped.inc(missed)
         slot = self._slot
         self._slot = slot + 1
-        for member in tuple(self._groups[slot % SLOTS]):
-            member.tick(slot, now)
         self._handle = loop.call_at(self._began_s + self._slot * SLOT_S, self._run)
+        for member in tuple(self._groups[slot % SLOTS]):
+            try:
+                member.tick(slot, now)
+            except Exception:
+                # One caller's fault must not stop the others' clock.
+                log.exception("tick_failed")
+                self.leave(member)
+                member.close("internal")

@@ -64,9 +64,12 @@ class SrtpCodec:
         return protected
 
     def unprotect_rtcp(self, packet: bytes) -> bytes | None:
+        """None if it is forged, repeated or too long."""
+        if len(packet) > MAX_PACKET:
+            return None
         try:
             plain: bytes = self._pair.rx.unprotect_rtcp(packet)
-        except (pylibsrtp.Error, TypeError):
+        except pylibsrtp.Error:
             return None
         return plain
 

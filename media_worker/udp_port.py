@@ -20,6 +20,7 @@ from shared.errors import ConfigError
 _BUFFER_BYTES = 4 << 20  # a stall of 40 ms at 250 callers is 500 packets
 _MAX_DATAGRAM = 2_048
 _READS_PER_WAKE = 256
+_WILDCARDS = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 _dropped = Counter("antiphon_media_datagrams_dropped_total", "Datagrams that belong to nobody", ["why"])
 _unowned = _dropped.labels("unvalidated_address")
@@ -76,13 +77,17 @@ class UdpPort:
     """The sockets of one port number: one for each of our addresses."""
 
     def __init__(self, addresses: tuple[str, ...], port: int) -> None:
+        """Raises `ConfigError` for what is no address, and for a port that cannot be used."""
         self._sockets: list[_Socket] = []
         self._by_ufrag: dict[str, Owner] = {}
         self.port = port
-        self.addresses: tuple[Address, ...] = ()
-        for address in addresses:
-            self._bind(address)
-        self.addresses = tuple((address, self.port) for address in addresses)
+        try:
+            for host in _hosts_for(addresses):
+                self._bind(host)
+        except ConfigError:
+            self._close_sockets()
+            raise
+        self.addresses: tuple[Address, ...] = tuple((address, self.port) for address in addresses)
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -92,8 +97,7 @@ class UdpPort:
     def close(self) -> None:
         for each in self._sockets:
             asyncio.get_running_loop().remove_reader(each.socket.fileno())
-            each.socket.close()
-        self._sockets.clear()
+        self._close_sockets()
 
     def expect(self, ufrag: str, owner: Owner) -> None:
         """Checks for `ufrag` are this owner's."""
@@ -106,7 +110,13 @@ class UdpPort:
         """The address is validated: media and DTLS from there are this owner's."""
         self._sockets[path.socket_index].owners[path.address] = owner
 
-    def disown(self, owner: Owner) -> None:
+    def disown(self, path: Path, owner: Owner) -> None:
+        """The address is not this owner's any more."""
+        owners = self._sockets[path.socket_index].owners
+        if owners.get(path.address) is owner:
+            del owners[path.address]
+
+    def disown_all(self, owner: Owner) -> None:
         for each in self._sockets:
             for address in [a for a, known in each.owners.items() if known is owner]:
                 del each.owners[address]
@@ -135,20 +145,8 @@ class UdpPort:
             return
         owner.on_check(request, path)
 
-    def _bind(self, address: str) -> None:
-        version = ipaddress.ip_address(address).version
-        family = socket.AF_INET if version == 4 else socket.AF_INET6
-        try:
-            bound = self._bind_one(family, address)
-        except OSError as error:
-            if error.errno != errno.EADDRNOTAVAIL:
-                raise ConfigError(f"UDP port {self.port} of {address} cannot be used: {error.strerror}") from error
-            # An address of a 1:1 NAT in front of us: listen on every address of the machine.
-            bound = self._bind_one(family, "0.0.0.0" if version == 4 else "::")
-        self.port = bound.getsockname()[1]
-        self._sockets.append(_Socket(self, len(self._sockets), bound))
-
-    def _bind_one(self, family: int, address: str) -> socket.socket:
+    def _bind(self, host: str) -> None:
+        family = _family(host)
         bound = socket.socket(family, socket.SOCK_DGRAM)
         try:
             if family == socket.AF_INET6:
@@ -156,11 +154,43 @@ class UdpPort:
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 bound.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
             bound.setblocking(False)
-            bound.bind((address, self.port))
-        except OSError:
+            bound.bind((host, self.port))
+        except OSError as error:
             bound.close()
-            raise
-        return bound
+            raise ConfigError(f"UDP port {self.port} of {host} cannot be used: {error.strerror}") from error
+        self.port = bound.getsockname()[1]
+        self._sockets.append(_Socket(self, len(self._sockets), bound))
+
+    def _close_sockets(self) -> None:
+        for each in self._sockets:
+            each.socket.close()
+        self._sockets.clear()
+
+
+def _family(address: str) -> socket.AddressFamily:
+    try:
+        version = ipaddress.ip_address(address).version
+    except ValueError as error:
+        raise ConfigError(f"{address!r} is not an IP address (ANTIPHON_PUBLIC_IPS)") from error
+    return socket.AF_INET if version == 4 else socket.AF_INET6
+
+
+def _hosts_for(addresses: tuple[str, ...]) -> list[str]:
+    hosts = dict.fromkeys(_host_for(address) for address in addresses)
+    return [host for host in hosts if host in _WILDCARDS.values() or _WILDCARDS[_family(host)] not in hosts]
+
+
+def _host_for(address: str) -> str:
+    """What to bind to for a public address: itself, or every address if it is that of a 1:1 NAT in front of us."""
+    family = _family(address)
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                return _WILDCARDS[family]
+            raise ConfigError(f"{address} cannot be used: {error.strerror}") from error
+    return address
 
 
 def detect_addresses() -> tuple[str, ...]:

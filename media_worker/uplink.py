@@ -5,7 +5,7 @@ from collections.abc import Callable
 from prometheus_client import Counter
 
 from media_worker.core.jitter import JitterBuffer, Ordered, Packet
-from media_worker.core.timeline import Conceal, Decode, DecodeFec, Silence, Step, Timeline
+from media_worker.core.timeline import RTP_RATE, Conceal, Decode, DecodeFec, Silence, Step, Timeline
 from media_worker.opus import Decoder, packet_ticks
 from shared.audio import BYTES_PER_SAMPLE, UPLINK_RATE
 from shared.frames import AudioFrame, SilenceRun
@@ -26,6 +26,7 @@ class Uplink:
         self.jitter = JitterBuffer(reorder_wait_s)
         self._timeline = Timeline()
         self._decoder = Decoder()
+        self._missing = 0
         self._seq = 0
         self._position = 0
 
@@ -36,6 +37,7 @@ class Uplink:
         """The caller sends from a new source: its counters begin anew, our time line goes on."""
         self.jitter.restart()
         self._timeline.restart()
+        self._missing = 0
 
     def on_packet(self, packet: Packet, now: float) -> None:
         for ordered in self.jitter.push(packet, now):
@@ -46,28 +48,32 @@ class Uplink:
         if self.jitter.waiting:
             for ordered in self.jitter.poll(now):
                 self._play(ordered, now)
+            if self.jitter.waiting:
+                return  # sound is there, behind a hole: this is not silence
         silence = self._timeline.on_time(now)
         if silence is not None:
             self._emit_silence(silence.samples)
 
     def _play(self, ordered: Ordered, now: float) -> None:
-        if not ordered.packet.payload:
-            return  # padding only: browsers probe the bandwidth with it
-        ticks = packet_ticks(ordered.packet.payload)
-        if ticks == 0:
-            _malformed.inc()
+        missing = self._missing + ordered.missing
+        payload = ordered.packet.payload
+        ticks = packet_ticks(payload) if payload else 0
+        if ticks == 0:  # padding only, with which browsers probe the bandwidth, or not Opus, which counts as lost
+            self._missing = missing + bool(payload)
+            _malformed.inc(bool(payload))
             return
-        for step in self._timeline.on_packet(ordered, ticks, now):
+        self._missing = 0
+        for step in self._timeline.on_packet(ordered._replace(missing=missing), ticks, now):
             self._take(step)
 
     def _take(self, step: Step) -> None:
         match step:
             case Decode(payload):
                 pcm = self._decoder.decode(payload)
-                if pcm:
-                    self._emit_pcm(pcm)
-                else:
+                if not pcm:
                     _malformed.inc()
+                    pcm = self._decoder.conceal(packet_ticks(payload) * UPLINK_RATE // RTP_RATE)
+                self._emit_pcm(pcm)
             case DecodeFec(payload, samples):
                 _concealed.inc(samples)
                 self._emit_pcm(self._decoder.decode_fec(payload, samples))

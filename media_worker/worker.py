@@ -34,6 +34,7 @@ from shared.io.outbox import Outbox
 from shared.io.presence import Presence
 from shared.io.probes import serve_probes
 from shared.io.service import settle_memory
+from shared.wire import Item
 from shared.worker_report import WorkerReport, WorkerState
 
 _RETRY_AFTER_MS = 2_000
@@ -107,12 +108,21 @@ class MediaWorker:
     async def _read_inbox(self, context: MediaContext) -> None:
         async for items in Inbox(self._blocking, keys.inbox("media", self.id)):
             for item in items:
-                if isinstance(item, AudioFrame):
-                    session = self._sessions.get(item.session)
-                    if session is not None:
-                        session.on_frame(item)
-                elif isinstance(item, Message):
-                    self._on_message(item, context)
+                try:
+                    self._on_item(item, context)
+                except Exception:
+                    # One session's fault must not end the others'.
+                    log.exception("item_failed", session_id=item.session)
+                    if item.session in self._sessions:
+                        self._sessions[item.session].close("internal")
+
+    def _on_item(self, item: Item, context: MediaContext) -> None:
+        if isinstance(item, AudioFrame):
+            session = self._sessions.get(item.session)
+            if session is not None:
+                session.on_frame(item)
+        elif isinstance(item, Message):
+            self._on_message(item, context)
 
     def _on_message(self, message: Message, context: MediaContext) -> None:
         if isinstance(message, OpenSession):
@@ -157,12 +167,12 @@ class MediaWorker:
         _opened.inc()
         _sessions.set(len(self._sessions))
         self._tasks.create_task(self._live(session), name=f"session {session.id}")
+        reservation = (keys.reservations("media", self.id), session.id)
+        self._tasks.create_task(self._ignoring_broker(self._presence.announce(placed=reservation)))
         context.outbox.send(gateway, OfferAnswered(session=session.id, sdp=session.answer()))
 
     async def _live(self, session: Session) -> None:
-        reservation = (keys.reservations("media", self.id), session.id)
         try:
-            await self._ignoring_broker(self._presence.announce(placed=reservation))
             reason = await session.run()
             _ended.labels(reason).inc()
             log.info("session_ended", session_id=session.id, reason=reason)

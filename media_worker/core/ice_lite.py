@@ -41,10 +41,13 @@ class Credentials(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What a check led to. `selected` is the new address to send to, if it changed."""
+    """What a check led to."""
 
     response: bytes
-    selected: Path | None
+    selected: Path | None = None
+    """The new address to send to, if it changed."""
+    forgotten: Path | None = None
+    """An address that gave way because there were too many: it counts as validated no more."""
 
 
 class IceLiteAgent:
@@ -58,10 +61,15 @@ class IceLiteAgent:
         self._known_ufrags = [credentials.ufrag]
         self._validated: dict[Path, float] = {}
 
-    def restart(self, credentials: Credentials) -> None:
-        """RFC 8839 §4.4.3: a new offer with new credentials of the client gets new ones of ours."""
+    def restart(self, credentials: Credentials) -> list[str]:
+        """RFC 8839 §4.4.3: a new offer with new credentials of the client gets new ones of ours.
+
+        Returns the fragments that no check can come under any more.
+        """
         self._pending = credentials
-        self._known_ufrags.append(credentials.ufrag)
+        outdated = [ufrag for ufrag in self._known_ufrags if ufrag != self.credentials.ufrag]
+        self._known_ufrags = [self.credentials.ufrag, credentials.ufrag]
+        return outdated
 
     @property
     def offered_credentials(self) -> Credentials:
@@ -82,15 +90,16 @@ class IceLiteAgent:
         if credentials is None or not has_integrity(request, credentials.password):
             return None
         if request.sender_is_controlled:
-            return Answered(role_conflict_response(request, credentials.password), None)
+            return Answered(role_conflict_response(request, credentials.password))
         if credentials is self._pending:
             self.credentials, self._pending = credentials, None
         self.last_check_s = now
-        self._remember(path, now)
+        self._validated.pop(path, None)
+        self._validated[path] = now
         selected = path if self._should_select(request, path, now) else None
         if selected is not None:
             self.selected = selected
-        return Answered(success_response(request, path.source, credentials.password), selected)
+        return Answered(success_response(request, path.source, credentials.password), selected, self._forget_one())
 
     def _credentials_for(self, request: BindingRequest) -> Credentials | None:
         for credentials in (self.credentials, self._pending):
@@ -98,11 +107,13 @@ class IceLiteAgent:
                 return credentials
         return None
 
-    def _remember(self, path: Path, now: float) -> None:
-        self._validated.pop(path, None)
-        self._validated[path] = now
-        if len(self._validated) > _MAX_ADDRESSES:
-            del self._validated[next(known for known in self._validated if known != self.selected)]
+    def _forget_one(self) -> Path | None:
+        """Of too many addresses the one that has been silent for longest, but never the selected one."""
+        if len(self._validated) <= _MAX_ADDRESSES:
+            return None
+        oldest = next(path for path in self._validated if path != self.selected)
+        del self._validated[oldest]
+        return oldest
 
     def _should_select(self, request: BindingRequest, path: Path, now: float) -> bool:
         if path == self.selected:

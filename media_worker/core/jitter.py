@@ -40,6 +40,13 @@ class JitterBuffer:
         self.duplicates = 0
         self.lost = 0
 
+    def accept_next(self, seq: int) -> bool:
+        """Whether the packet is the next one and none waits: then it has left already, which is the usual case."""
+        if seq != self._next_seq or self._waiting:
+            return False
+        self._next_seq = (seq + 1) & 0xFFFF
+        return True
+
     def push(self, packet: Packet, now: float) -> list[Ordered]:
         """Take a packet; what can leave because of it, in order."""
         if self._next_seq is None:

@@ -9,6 +9,7 @@ Positions are samples of the agent's own stream (see `shared.frames`). Nothing h
 """
 
 from collections import deque
+from itertools import islice
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from shared.audio import BYTES_PER_SAMPLE, PTIME_MS, as_samples, fade_out
 
 FADE_MS = 5
 MAX_BUFFERED_MS = 10_000
+_MAX_OUTCOMES = 4
 
 State = Literal["idle", "filling", "playing", "paused"]
 
@@ -26,6 +28,11 @@ class Frame(NamedTuple):
 
     pcm: bytes
     starts_talkspurt: bool
+
+
+class _Piece(NamedTuple):
+    first_sample: int
+    pcm: bytes
 
 
 class Ended(NamedTuple):
@@ -45,14 +52,14 @@ class PlayoutBuffer:
         self._frame_bytes = self.frame_samples * self._sample_bytes
         self._cushion = cushion_ms * sample_rate // 1000
         self._max_buffered = MAX_BUFFERED_MS * sample_rate // 1000
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[_Piece] = deque()
         self._offset = 0
         self._buffered = 0
         self._end_sample = 0
-        self._known_end: int | None = None
+        self._end_known = False
         self._state: State = "idle"
         self._last_words: bytes | None = None
-        self._outcome: Ended | None = None
+        self._outcomes: deque[Ended] = deque(maxlen=_MAX_OUTCOMES)
         self._fresh = True
         self.played_up_to = 0
         self.underruns = 0
@@ -74,32 +81,31 @@ class PlayoutBuffer:
         overlap = self._end_sample - first_sample
         if overlap >= samples:
             return False  # heard or queued already: a repeated batch
-        if overlap > 0:
-            pcm = pcm[overlap * self._sample_bytes :]
-            samples -= overlap
-        elif overlap < 0:
-            # A hole is closed up: the caller hears the next word earlier rather than a pause.
-            self.skipped += 0 if began else -overlap
-            self._end_sample = first_sample
-            if not self._buffered:
-                self.played_up_to = first_sample
-        if self._buffered + samples > self._max_buffered:
+        if self._buffered + samples - max(0, overlap) > self._max_buffered:
             self.overflowed += samples
             return False
-        self._pieces.append(pcm)
-        self._buffered += samples
-        self._end_sample += samples
-        if self._known_end is not None and self._end_sample > self._known_end:
-            self._known_end = None
+        if overlap > 0:
+            pcm = pcm[overlap * self._sample_bytes :]
+            first_sample += overlap
+        elif overlap < 0 and not began:
+            self.skipped -= overlap  # a hole is closed up: the next word comes earlier rather than after a pause
+        self._pieces.append(_Piece(first_sample, pcm))
+        self._end_sample = first_sample + len(pcm) // self._sample_bytes
+        self._buffered += len(pcm) // self._sample_bytes
+        self._end_known = False
         if began:
             self._state = "filling"
         return began
 
-    def end_at(self, end_sample: int) -> None:
-        """The talkspurt ends there: what is buffered may play without waiting for a cushion."""
-        self._known_end = end_sample
+    def end_talkspurt(self) -> None:
+        """Nothing follows: what is buffered may play without waiting for a cushion.
+
+        Audio and this news come in order, so what is missing of the talkspurt was lost and is not waited for.
+        """
         if self._state == "idle":
-            self._outcome = Ended("finished")
+            self._end_now("finished")
+        else:
+            self._end_known = True
 
     def flush(self) -> None:
         """Fade out and forget everything queued. `take` reports `Ended("flushed")`."""
@@ -108,72 +114,62 @@ class PlayoutBuffer:
         self._pieces.clear()
         self._offset = 0
         self._buffered = 0
-        self._known_end = None
-        self._outcome = Ended("flushed")
-        self._state = "idle"
-        self._fresh = True
+        self._end_now("flushed")
+
+    def restart(self) -> None:
+        """Another agent takes over, whose stream begins at sample 0: the last one's words fade out unreported."""
+        self.flush()
+        self._outcomes.clear()
+        self._end_sample = self.played_up_to = 0
 
     def pause(self) -> None:
         if self._state in ("playing", "filling"):
             if self._state == "playing":
                 self._last_words = self._faded(keep=True)
             self._state = "paused"
-            self._outcome = Ended("paused")
+            self._outcomes.append(Ended("paused"))
             self._fresh = True
 
     def resume(self) -> None:
         if self._state == "paused":
-            self._state = "filling" if self._buffered else "idle"
+            self._state = "filling"
 
     def take(self) -> Frame | Ended | None:
         """What goes out in this 20 ms: a frame, the news that playing ended, or nothing."""
         if self._last_words is not None:
             pcm, self._last_words = self._last_words, None
             return Frame(pcm, False)
-        if self._outcome is not None:
-            outcome, self._outcome = self._outcome, None
-            return outcome
-        if self._state == "filling" and self._has_cushion():
+        if self._state in ("filling", "playing") and self._end_known and not self._buffered:
+            self._end_now("finished")
+        if self._outcomes:
+            return self._outcomes.popleft()
+        if self._state == "filling" and (self._end_known or self._buffered >= self._cushion):
             self._state = "playing"
         if self._state != "playing":
-            return self._finish() if self._state == "filling" and self._is_over() else None
-        if self._buffered == 0 or (self._buffered < self.frame_samples and not self._is_whole()):
-            if self._is_over():
-                return self._finish()
+            return None
+        if self._buffered < self.frame_samples and not self._end_known:
             self.underruns += 1
             self._state = "filling"
+            self._fresh = True
             return None
         starts, self._fresh = self._fresh, False
         return Frame(self._pop_frame(), starts)
 
-    def _has_cushion(self) -> bool:
-        return self._buffered >= self._cushion or (self._buffered > 0 and self._is_whole())
-
-    def _is_whole(self) -> bool:
-        return self._known_end is not None and self._end_sample >= self._known_end
-
-    def _is_over(self) -> bool:
-        return self._buffered == 0 and self._is_whole()
-
-    def _finish(self) -> Ended:
+    def _end_now(self, how: Literal["finished", "flushed"]) -> None:
         self._state = "idle"
-        self._known_end = None
+        self._end_known = False
         self._fresh = True
-        return Ended("finished")
+        self._outcomes.append(Ended(how))
 
     def _pop_frame(self) -> bytes:
         taken = self._peek(self._frame_bytes)
-        samples = len(taken) // self._sample_bytes
         self._drop(len(taken))
-        self._buffered -= samples
-        self.played_up_to = self._end_sample - self._buffered
         return taken if len(taken) == self._frame_bytes else taken.ljust(self._frame_bytes, b"\0")
 
     def _faded(self, keep: bool = False) -> bytes:
-        fade_bytes = FADE_MS * self.sample_rate // 1000 * self._sample_bytes
-        head = self._peek(fade_bytes)
+        head = self._peek(FADE_MS * self.sample_rate // 1000 * self._sample_bytes)
         if not keep:
-            self.played_up_to = self._end_sample - self._buffered + len(head) // self._sample_bytes
+            self._drop(len(head))
         samples = as_samples(head).reshape(-1, self.channels)
         frame = np.zeros((self.frame_samples, self.channels), dtype="<i2")
         frame[: len(samples)] = fade_out(samples)
@@ -183,19 +179,25 @@ class PlayoutBuffer:
         """Up to `size` bytes from the front, without removing them."""
         if not self._pieces:
             return b""
-        first = self._pieces[0]
+        first = self._pieces[0].pcm
         if len(first) - self._offset >= size:
             return first[self._offset : self._offset + size]
         parts = [first[self._offset :]]
         missing = size - len(parts[0])
-        for piece in list(self._pieces)[1:]:
+        for piece in islice(self._pieces, 1, None):
             if missing <= 0:
                 break
-            parts.append(piece[:missing])
+            parts.append(piece.pcm[:missing])
             missing -= len(parts[-1])
         return b"".join(parts)
 
     def _drop(self, size: int) -> None:
+        """Take `size` bytes off the front: they are heard."""
+        self._buffered -= size // self._sample_bytes
         self._offset += size
-        while self._pieces and self._offset >= len(self._pieces[0]):
-            self._offset -= len(self._pieces.popleft())
+        while self._pieces and self._offset >= len(self._pieces[0].pcm):
+            piece = self._pieces.popleft()
+            self._offset -= len(piece.pcm)
+            self.played_up_to = piece.first_sample + len(piece.pcm) // self._sample_bytes
+        if self._offset:
+            self.played_up_to = self._pieces[0].first_sample + self._offset // self._sample_bytes

@@ -5,7 +5,7 @@ Only what the answer depends on is kept; what we do not understand is skipped, a
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from shared.errors import OfferError
 
@@ -13,7 +13,8 @@ MAX_SECTIONS = 32
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _TOKEN = re.compile(r"[!#$%&'*+./0-9A-Za-z^_`{|}~-]{1,256}\Z")
 _ICE_CHARS = re.compile(r"[A-Za-z0-9+/]+\Z")
-_FINGERPRINT = re.compile(r"(sha-(?:1|224|256|384|512)) ((?:[0-9A-Fa-f]{2}:)+[0-9A-Fa-f]{2})\Z")
+_HASH_NAME = re.compile(r"[a-z0-9-]{1,32}\Z")
+_HEX_BYTES = re.compile(r"(?:[0-9a-f]{2}:)+[0-9a-f]{2}\Z")
 _HASH_SIZES = {"sha-1": 20, "sha-224": 28, "sha-256": 32, "sha-384": 48, "sha-512": 64}
 SUPPORTED_HASHES = ("sha-256", "sha-384", "sha-512")
 
@@ -46,6 +47,12 @@ class MediaSection:
     codecs: dict[int, Codec] = field(default_factory=dict)
     sctp_port: int | None = None
     max_message_size: int = 65_536  # RFC 8841 §6.1: without the attribute
+    bundle_only: bool = False
+
+    @property
+    def is_offered(self) -> bool:
+        """RFC 9143 §6: port 0 means rejected, but for a section that only exists within its bundle."""
+        return self.port != 0 or self.bundle_only
 
     @property
     def opus(self) -> Codec | None:
@@ -70,6 +77,13 @@ class Offer:
     def fingerprints(self) -> list[tuple[str, str]]:
         return self.audio.fingerprints
 
+    @property
+    def fixed_parts(self) -> tuple[Any, ...]:
+        """What a later offer of the same session must leave as it is."""
+        opus = self.audio.opus
+        shape = [(section.kind, section.mid) for section in self.sections]
+        return self.fingerprints, shape, self.sections.index(self.audio), opus, self.data is None
+
 
 def parse_offer(sdp: str) -> Offer:
     """Read `sdp`. Raises `OfferError`: `bad_sdp` for broken text, `no_audio`, `no_opus` or others for what lacks."""
@@ -82,7 +96,7 @@ def parse_offer(sdp: str) -> Offer:
         else:
             _apply(defaults, name, value)
     parsed = [_parse_section(lines, defaults) for lines in sections]
-    audio = next((section for section in parsed if section.kind == "audio" and section.port != 0), None)
+    audio = next((section for section in parsed if section.kind == "audio" and section.is_offered), None)
     if audio is None:
         raise OfferError("the offer has no audio section: add a microphone track first", code="no_audio")
     if audio.opus is None:
@@ -93,7 +107,7 @@ def parse_offer(sdp: str) -> Offer:
             section
             for section in parsed
             if section.kind == "application"
-            and section.port != 0
+            and section.is_offered
             and section.protocol in ("UDP/DTLS/SCTP", "DTLS/SCTP")
             and section.sctp_port is not None
             and section.mid in bundled
@@ -142,10 +156,10 @@ def _parse_section(lines: list[str], defaults: MediaSection) -> MediaSection:
         ufrag=defaults.ufrag,
         password=defaults.password,
         setup=defaults.setup,
-        fingerprints=list(defaults.fingerprints),
     )
     for name, value in _attributes(lines):
         _apply(section, name, value)
+    section.fingerprints = section.fingerprints or defaults.fingerprints
     return section
 
 
@@ -160,9 +174,11 @@ def _apply(section: MediaSection, name: str, value: str) -> None:
         case "ice-pwd":
             section.password = _ice_word(value, 22, name)
         case "fingerprint":
-            section.fingerprints.append(_fingerprint(value))
+            section.fingerprints += _fingerprint(value)
         case "setup":
             section.setup = value
+        case "bundle-only":
+            section.bundle_only = True
         case "rtcp-mux":
             section.rtcp_mux = True
         case "rtpmap":
@@ -199,15 +215,16 @@ def _codec(value: str) -> Codec:
     return Codec(_number(payload_type, 127, "rtpmap"), name, rate, channels)
 
 
-def _fingerprint(value: str) -> tuple[str, str]:
-    found = _FINGERPRINT.match(value if len(value) < 300 else "")
-    algorithm, _, digest = value.partition(" ")
-    if not found:
-        # An unknown hash is skipped by whoever verifies; broken text is not.
+def _fingerprint(value: str) -> list[tuple[str, str]]:
+    """One fingerprint, or none if its hash is unknown: RFC 8122 §5 lets the offerer name several."""
+    algorithm, _, digest = value.lower().partition(" ")
+    if not _HASH_NAME.match(algorithm):
         raise OfferError(f"not a fingerprint: {value[:60]!r}")
-    if len(digest) != _HASH_SIZES[algorithm] * 3 - 1:
-        raise OfferError(f"a {algorithm} fingerprint has {_HASH_SIZES[algorithm]} bytes")
-    return algorithm, digest.upper()
+    if algorithm not in _HASH_SIZES:
+        return []
+    if not _HEX_BYTES.match(digest) or len(digest) != _HASH_SIZES[algorithm] * 3 - 1:
+        raise OfferError(f"a {algorithm} fingerprint has {_HASH_SIZES[algorithm]} bytes in hexadecimal")
+    return [(algorithm, digest.upper())]
 
 
 def _ice_word(value: str, shortest: int, name: str) -> str:

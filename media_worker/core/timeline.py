@@ -17,7 +17,7 @@ _PER_SAMPLE = 3  # 48 kHz ticks in a 16 kHz sample
 _UPLINK_RATE = 16_000
 MAX_CONCEALED_MS = 100
 """Opus concealment fades to nothing by then; a longer hole is told as silence."""
-_DTX_PAYLOAD = 2
+DTX_PAYLOAD = 2
 """A packet of at most two bytes holds no sound (RFC 6716 §3.1: a TOC byte and an empty frame)."""
 _ABSENT_AFTER_S = 0.06
 _RESTART_TICKS = 10 * RTP_RATE
@@ -54,18 +54,28 @@ class Timeline:
         self._last_arrival_s: float | None = None
         self._told_since_arrival = 0
 
+    def accept_next(self, timestamp: int, duration_ticks: int, now: float) -> bool:
+        """Whether a packet with sound follows the last one without a gap: then it is only to be decoded."""
+        if timestamp != self._next_timestamp:
+            return False
+        self._next_timestamp = (timestamp + duration_ticks) & 0xFFFFFFFF
+        self._last_arrival_s = now
+        self._told_since_arrival = 0
+        return True
+
     def on_packet(self, ordered: Ordered, duration_ticks: int, now: float) -> list[Step]:
         """What the packet means, oldest first."""
         packet = ordered.packet
         steps: list[Step] = []
-        if self._next_timestamp is not None:
-            gap_ticks = signed_difference(packet.timestamp, self._next_timestamp, 32)
-            if 0 < gap_ticks < _RESTART_TICKS:
-                steps += self._fill(gap_ticks // _PER_SAMPLE, ordered, duration_ticks // _PER_SAMPLE)
+        gap_ticks = self._gap_before(packet.timestamp)
+        if gap_ticks is None:
+            self._surplus = 0  # our own clock has told the time until here, and no gap of the sender's repeats it
+        elif gap_ticks > 0:
+            steps += self._fill(gap_ticks // _PER_SAMPLE, ordered, duration_ticks // _PER_SAMPLE)
         self._last_arrival_s = now
         self._told_since_arrival = 0
         self._next_timestamp = (packet.timestamp + duration_ticks) & 0xFFFFFFFF
-        if len(packet.payload) <= _DTX_PAYLOAD:
+        if len(packet.payload) <= DTX_PAYLOAD:
             samples = self._take_surplus(duration_ticks // _PER_SAMPLE)
             return [*steps, Silence(samples)] if samples else steps
         return [*steps, Decode(packet.payload)]
@@ -90,6 +100,13 @@ class Timeline:
     def restart(self) -> None:
         """The sender's timestamps begin anew."""
         self._next_timestamp = None
+
+    def _gap_before(self, timestamp: int) -> int | None:
+        """Ticks since the end of the last packet; None if the sender's clock began anew."""
+        if self._next_timestamp is None:
+            return None
+        gap_ticks = signed_difference(timestamp, self._next_timestamp, 32)
+        return gap_ticks if abs(gap_ticks) < _RESTART_TICKS else None
 
     def _fill(self, gap: int, ordered: Ordered, frame: int) -> list[Step]:
         """Steps for `gap` samples before a packet: lost ones are concealed, the rest was not sent."""
