@@ -23,7 +23,7 @@ OLDEST_VERSION = (7, 0)
 
 def connect(url: str) -> Redis:
     """For commands that answer at once. Shared by the tasks of a process."""
-    return _client(url, _DATA_TIMEOUT_S, max_connections=64)
+    return _client(url, _DATA_TIMEOUT_S, max_connections=16)
 
 
 def connect_blocking(url: str) -> Redis:
@@ -33,14 +33,17 @@ def connect_blocking(url: str) -> Redis:
 
 def _client(url: str, socket_timeout_s: float, max_connections: int) -> Redis:
     try:
-        return Redis.from_url(
+        # redis-py's default pool raises at once when all connections are busy; this one waits for a free one.
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
             url,
+            timeout=socket_timeout_s,
             socket_timeout=socket_timeout_s,
             socket_connect_timeout=2.0,
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
             max_connections=max_connections,
         )
+        return Redis.from_pool(pool)
     except ValueError as error:
         raise BrokerError(f"ANTIPHON_REDIS_URL is not usable: {error}", code="broker_url") from error
 
