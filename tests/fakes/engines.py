@@ -1,0 +1,168 @@
+"""Engines that say what a test tells them to, in no time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+
+from pipeline_worker.engines.catalog import Engines
+from pipeline_worker.engines.protocols import Recognised, Reply, SpeechPiece, Utterance, Word
+from shared.audio import Pcm
+from shared.errors import EngineError
+
+LOUD = 10_000
+
+
+class FakeVad:
+    """Loud is speech. `until_heard` lets a test go on when all it sent was taken."""
+
+    chunk_samples = 512
+
+    def __init__(self) -> None:
+        self.heard_samples = 0
+        self.open_streams = 0
+        self.failure: EngineError | None = None
+        self._heard = asyncio.Event()
+
+    def open(self) -> "FakeVadStream":
+        self.open_streams += 1
+        return FakeVadStream(self)
+
+    def hear(self, samples: int) -> None:
+        self.heard_samples += samples
+        self._heard.set()
+
+    async def until_heard(self, samples: int) -> None:
+        async with asyncio.timeout(5):
+            while self.heard_samples < samples:
+                self._heard.clear()
+                await self._heard.wait()
+
+
+class FakeVadStream:
+    def __init__(self, vad: FakeVad) -> None:
+        self._vad = vad
+        self._rest = np.zeros(0, dtype=np.int16)
+
+    async def push(self, samples: Pcm) -> list[float]:
+        if self._vad.failure is not None:
+            raise self._vad.failure
+        self._vad.hear(len(samples))
+        self._rest = np.concatenate([self._rest, samples])
+        probabilities = []
+        while len(self._rest) >= self._vad.chunk_samples:
+            chunk, self._rest = self._rest[: self._vad.chunk_samples], self._rest[self._vad.chunk_samples :]
+            probabilities.append(1.0 if np.mean(np.abs(chunk)) > LOUD / 2 else 0.0)
+        return probabilities
+
+    def close(self) -> None:
+        self._vad.open_streams -= 1
+
+
+class FakeStt:
+    """Each utterance is the next of `texts`; an `EngineError` among them is raised, "" is not understood."""
+
+    def __init__(self, *texts: str | EngineError) -> None:
+        self.texts = list(texts)
+        self.heard: list[list[Pcm]] = []
+        self.cancelled = 0
+        self.open_streams = 0
+
+    def open(self) -> "FakeSttStream":
+        self.open_streams += 1
+        self.heard.append([])
+        return FakeSttStream(self, self.heard[-1])
+
+    async def close(self) -> None: ...
+
+
+class FakeSttStream:
+    def __init__(self, stt: FakeStt, heard: list[Pcm]) -> None:
+        self._stt = stt
+        self._heard = heard
+        self._open = True
+
+    async def push(self, samples: Pcm) -> Recognised | None:
+        self._heard.append(samples)
+        text = self._stt.texts[0] if self._stt.texts else ""
+        if isinstance(text, EngineError) or len(self._heard) > 1:
+            return None
+        return Recognised(text.partition(" ")[0], False)
+
+    async def finish(self) -> Recognised:
+        self._close()
+        text = self._stt.texts.pop(0) if self._stt.texts else ""
+        if isinstance(text, EngineError):
+            raise text
+        return Recognised(text, True)
+
+    async def cancel(self) -> None:
+        self._stt.cancelled += self._open
+        self._close()
+
+    def _close(self) -> None:
+        self._stt.open_streams -= self._open
+        self._open = False
+
+
+class FakeLm:
+    """Answers with the next of `answers`, piece by piece; `may_answer` holds it back in the middle of a thought."""
+
+    def __init__(self, *answers: Sequence[Reply] | EngineError) -> None:
+        self.answers = list(answers)
+        self.asked: list[Sequence[Utterance]] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.active = 0
+        self.closed = False
+
+    async def reply(self, conversation: Sequence[Utterance]) -> AsyncIterator[Reply]:
+        self.asked.append(conversation)
+        answer = self.answers.pop(0) if self.answers else [Reply("Yes.")]
+        self.active += 1
+        try:
+            assert self.active == 1, "two replies at once"
+            await self.may_answer.wait()
+            if isinstance(answer, EngineError):
+                raise answer
+            for piece in answer:
+                yield piece
+        finally:
+            self.active -= 1
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class FakeTts:
+    """Every word takes a quarter of a second. `failure` is raised after the first word."""
+
+    sample_rate = 16_000
+    word_samples = 4_000
+
+    def __init__(self) -> None:
+        self.spoken: list[str] = []
+        self.failure: Exception | None = None
+
+    async def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
+        self.spoken.append(text)
+        for index, word in enumerate(text.split()):
+            if index and self.failure is not None:
+                raise self.failure
+            samples = np.full(self.word_samples, LOUD, dtype=np.int16)
+            yield SpeechPiece(samples, (Word(word, (index + 1) * self.word_samples),))
+
+    async def close(self) -> None: ...
+
+
+class FakeEngines:
+    """One of each. Stands in for the catalog: every session gets the same."""
+
+    def __init__(self) -> None:
+        self.vad = FakeVad()
+        self.stt = FakeStt()
+        self.lm = FakeLm()
+        self.tts = FakeTts()
+
+    def open(self, agent_id: str) -> Engines:
+        return Engines(self.vad, self.stt, self.lm, self.tts)

@@ -1,0 +1,126 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline_worker.core.spoken_text import Heard, SentenceCutter, SpokenText, Word
+
+RATE = 16_000
+
+
+def cut(*pieces: str) -> list[str]:
+    cutter = SentenceCutter()
+    return [sentence for piece in pieces for sentence in cutter.push(piece)] + cutter.finish()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("Hello there. How are you?", ["Hello there.", "How are you?"]),
+        ("It costs 3.5 euros. Anything else?", ["It costs 3.5 euros.", "Anything else?"]),
+        ("Mr. Smith and Dr. J. Doe are here.", ["Mr. Smith and Dr. J. Doe are here."]),
+        ('She said "stop!" Then she left…', ['She said "stop!"', "Then she left…"]),
+        ("One line\nand another", ["One line", "and another"]),
+        ("你好。今天天气好！", ["你好。", "今天天气好！"]),
+        ("  ", []),
+    ],
+)
+def test_text_is_cut_into_sentences(text: str, sentences: list[str]) -> None:
+    assert cut(text) == sentences
+    assert cut(*text) == sentences
+
+
+def test_a_sentence_is_there_as_soon_as_it_is_whole() -> None:
+    cutter = SentenceCutter()
+    assert cutter.push("We open at ten") == []
+    assert cutter.push(". And") == ["We open at ten."]
+    assert cutter.finish() == ["And"]
+
+
+def test_a_sentence_without_end_is_cut_at_a_pause() -> None:
+    first, *_ = cut("word " * 30 + "so, " + "word " * 30)
+    assert first.endswith("so,")
+
+
+@given(st.lists(st.text("ab .!?,\n", max_size=80), max_size=20))
+def test_no_word_is_lost_or_changed(pieces: list[str]) -> None:
+    assert "".join("".join(cut(*pieces)).split()) == "".join("".join(pieces).split())
+
+
+def spoken(text: str, word_samples: int = 1000, timed: bool = True, whole: bool = True, first: int = 0) -> SpokenText:
+    """Every word lasts `word_samples`."""
+    turn = SpokenText(RATE)
+    sentence = turn.begin(text, first)
+    for index, word in enumerate(text.split()):
+        sentence.add(word_samples, (Word(word.strip(".,").lower(), (index + 1) * word_samples),) if timed else ())
+    if whole:
+        sentence.finish()
+    return turn
+
+
+@pytest.mark.parametrize(
+    ("played_up_to", "heard"),
+    [
+        (0, Heard("", False)),
+        (5000, Heard("", False)),
+        (5999, Heard("", False)),
+        (6000, Heard("Well,", False)),
+        (7500, Heard("Well, we", False)),
+        (9200, Heard("Well, we open at ten.", True)),
+        (99_000, Heard("Well, we open at ten.", True)),
+    ],
+)
+def test_a_word_is_heard_when_it_has_ended(played_up_to: int, heard: Heard) -> None:
+    assert spoken("Well, we open at ten.", word_samples=800, first=5200).heard(played_up_to) == heard
+
+
+def test_without_word_times_words_take_time_by_their_length() -> None:
+    turn = spoken("a abcdefgh a", timed=False)
+    assert turn.heard(300) == Heard("a", False)
+    assert turn.heard(2000) == Heard("a", False)
+    assert turn.heard(2800) == Heard("a abcdefgh", False)
+
+
+def test_a_sentence_that_is_still_synthesised_is_not_complete_when_all_there_is_was_heard() -> None:
+    assert spoken("We open.", whole=False).heard(2000) == Heard("We open.", False)
+
+
+def test_what_is_synthesised_without_word_times_is_not_taken_for_the_whole_sentence() -> None:
+    turn = SpokenText(RATE)
+    turn.begin("twelve letter words", 0).add(RATE // 2, ())
+    assert turn.heard(RATE // 2) == Heard("twelve", False)
+
+
+def test_the_words_of_an_engine_that_reads_figures_out_are_what_was_heard() -> None:
+    turn = SpokenText(RATE)
+    sentence = turn.begin("At 5 o'clock.", 0)
+    sentence.add(4000, (Word("at", 1000), Word("five", 2000), Word("o'clock", 4000)))
+    sentence.finish()
+    assert turn.heard(2500) == Heard("At five", False)
+    assert turn.heard(4000) == Heard("At 5 o'clock.", True)
+
+
+def test_a_sentence_without_sound_was_not_heard() -> None:
+    turn = SpokenText(RATE)
+    turn.begin("Hm.", 0).finish()
+    assert turn.heard(1000) == Heard("", True)
+
+
+def test_a_turn_is_the_sentences_that_have_begun_to_play() -> None:
+    turn = spoken("We open at ten.")
+    second = turn.begin("Anything else?", 4000)
+    second.add(2000, (Word("Anything", 1000), Word("else", 2000)))
+    second.finish()
+    assert [turn.begun(played) for played in (0, 1, 4000, 4001)] == [0, 1, 1, 2]
+    assert turn.text(1) == "We open at ten."
+    assert turn.text(2) == "We open at ten. Anything else?"
+    assert turn.heard(5000) == Heard("We open at ten. Anything", False)
+    assert turn.heard(6000) == Heard("We open at ten. Anything else?", True)
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=2, max_size=20).map(sorted))
+def test_hearing_more_never_takes_a_word_back(positions: list[int]) -> None:
+    for turn in (spoken("We open at ten."), spoken("We open at ten.", timed=False), spoken("We open", whole=False)):
+        heard = [turn.heard(position).text for position in positions]
+        assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(heard))

@@ -1,0 +1,377 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from pipeline_worker.conversation_store import ConversationStore
+from pipeline_worker.core.conversation import NOT_UNDERSTOOD, Utterance
+from pipeline_worker.engines.protocols import Reply
+from pipeline_worker.media_link import MediaLink
+from pipeline_worker.session import ConversationSession, Patience
+from shared import keys
+from shared.agent import AgentDefinition, Greeting, Limits
+from shared.errors import EngineError
+from shared.events import (
+    AgentSpeechEnded,
+    EndSession,
+    FlushPlayout,
+    InterruptRequested,
+    SessionClosed,
+    TextReceived,
+)
+from shared.io.broker import Redis
+from tests.fakes.engines import FakeEngines, FakeLm, FakeStt
+from tests.fakes.session_peer import EPOCH, SESSION, SessionPeer
+
+AGENT = AgentDefinition(id="front-desk", name="Front desk")
+GREETING = Greeting(text="Hello there.")
+WORD = 4_000
+
+
+PATIENCE = Patience(flush_s=5)
+
+
+def session_of(
+    peer: SessionPeer,
+    engines: FakeEngines,
+    broker: Redis,
+    retention_s: int = 0,
+    patience: Patience = PATIENCE,
+    **agent: Any,
+) -> ConversationSession:
+    definition = AGENT.model_copy(update=agent)
+    link = MediaLink(peer.send, "media-1", SESSION, EPOCH)
+    store = ConversationStore(broker, SESSION, 100)
+    return ConversationSession(definition, engines.open(AGENT.id), link, store, retention_s, patience)
+
+
+@asynccontextmanager
+async def connected(
+    engines: FakeEngines,
+    broker: Redis,
+    retention_s: int = 0,
+    patience: Patience = PATIENCE,
+    peer: SessionPeer | None = None,
+    **agent: Any,
+) -> AsyncIterator[SessionPeer]:
+    """A session whose caller is connected; at the end it is hung up and must have freed everything."""
+    peer = peer or SessionPeer(engines.vad)
+    session = session_of(peer, engines, broker, retention_s, patience, **agent)
+    peer.connect(session)
+    before = asyncio.all_tasks()
+    running = asyncio.create_task(session.run())
+    try:
+        yield peer
+    finally:
+        if not running.done():
+            peer.tell(SessionClosed(session=SESSION))
+        async with asyncio.timeout(5):
+            await running
+        assert asyncio.all_tasks() <= before
+        assert engines.vad.open_streams == 0
+        assert engines.stt.open_streams == 0
+        assert engines.lm.active == 0
+        assert engines.lm.closed
+
+
+def engines_with(stt: FakeStt | None = None, lm: FakeLm | None = None) -> FakeEngines:
+    engines = FakeEngines()
+    engines.stt = stt or engines.stt
+    engines.lm = lm or engines.lm
+    return engines
+
+
+async def test_the_agent_greets_and_then_listens(broker: Redis) -> None:
+    async with connected(FakeEngines(), broker, greeting=GREETING) as peer:
+        await peer.play_turn()
+        await peer.until_status("speaking", "listening")
+    assert peer.published("transcript-partial") == [{"role": "agent", "text": "Hello there."}]
+    assert peer.published("transcript") == [{"role": "agent", "text": "Hello there."}]
+    assert peer.all(AgentSpeechEnded) == [AgentSpeechEnded(session=SESSION, epoch=EPOCH, end_sample=2 * WORD)]
+
+
+async def test_without_a_greeting_it_listens(broker: Redis) -> None:
+    async with connected(FakeEngines(), broker) as peer:
+        await peer.until_status("listening")
+    assert peer.audio == []
+
+
+async def test_a_question_is_transcribed_and_answered(broker: Redis) -> None:
+    engines = engines_with(FakeStt("when do you open"), FakeLm([Reply("We open at ten. "), Reply("Anything else?")]))
+    async with connected(engines, broker) as peer:
+        await peer.ask()
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "listening")
+    assert engines.lm.asked == [(Utterance("user", "when do you open"),)]
+    assert engines.tts.spoken == ["We open at ten.", "Anything else?"]
+    assert peer.published("transcript") == [
+        {"role": "user", "text": "when do you open"},
+        {"role": "agent", "text": "We open at ten. Anything else?"},
+    ]
+    assert peer.published("transcript-partial") == [
+        {"role": "user", "text": "when"},
+        {"role": "agent", "text": "We open at ten."},
+        {"role": "agent", "text": "We open at ten. Anything else?"},
+    ]
+
+
+async def test_the_recogniser_hears_the_onset_and_what_came_before_it(broker: Redis) -> None:
+    engines = engines_with(FakeStt("yes"))
+    async with connected(engines, broker) as peer:
+        await peer.be_quiet(1000)
+        await peer.ask()
+        await peer.until_status("listening", "thinking", "speaking")
+    heard = [level for piece in engines.stt.heard[0] for level in piece.tolist()]
+    onset = next(index for index, level in enumerate(heard) if level)
+    assert 300 * 16 <= onset <= 400 * 16
+    assert sum(1 for level in heard if level) == 600 * 16
+
+
+async def test_agent_audio_is_one_stream_without_holes_over_all_turns(broker: Redis) -> None:
+    engines = engines_with(FakeStt("one", "two"))
+    async with connected(engines, broker, greeting=GREETING) as peer:
+        await peer.play_turn()
+        for _ in range(2):
+            await peer.ask()
+            await peer.play_turn()
+        await peer.until(lambda: len(peer.published("transcript")) == 5)
+    assert [frame.seq for frame in peer.audio] == list(range(len(peer.audio)))
+    position = 0
+    for frame in peer.audio:
+        assert frame.first_sample == position
+        position = frame.end_sample
+
+
+async def test_speech_that_is_not_understood_is_answered_but_not_shown(broker: Redis) -> None:
+    engines = engines_with(FakeStt(""), FakeLm([Reply("Sorry?")]))
+    async with connected(engines, broker) as peer:
+        await peer.ask()
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "listening")
+    assert engines.lm.asked == [(NOT_UNDERSTOOD,)]
+    assert peer.published("transcript") == [{"role": "agent", "text": "Sorry?"}]
+
+
+async def test_barge_in_silences_the_agent_and_keeps_only_what_was_heard(broker: Redis) -> None:
+    engines = engines_with(FakeStt("one", "stop"), FakeLm([Reply("We open at ten every day.")]))
+    async with connected(engines, broker) as peer:
+        await peer.ask()
+        await peer.until(lambda: peer.audio_end >= 3 * WORD)
+        peer.play(2 * WORD + 100)
+        await peer.speak(400)
+        await peer.until(lambda: len(peer.all(FlushPlayout)) == 1)
+        await peer.be_quiet(800)
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "listening", "thinking", "speaking", "listening")
+    assert peer.published("transcript")[1:3] == [
+        {"role": "agent", "text": "We open", "interrupted": True},
+        {"role": "user", "text": "stop"},
+    ]
+    assert engines.lm.asked[1] == (
+        Utterance("user", "one"),
+        Utterance("agent", "We open", interrupted=True),
+        Utterance("user", "stop"),
+    )
+
+
+async def test_a_cough_does_not_silence_the_agent_and_is_not_shown(broker: Redis) -> None:
+    engines = engines_with(FakeStt("one", "hm"), FakeLm([Reply("We open at ten.")]))
+    async with connected(engines, broker) as peer:
+        await peer.ask()
+        await peer.until(lambda: len(peer.audio) > 0)
+        await peer.speak(120)
+        await peer.be_quiet(900)
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "listening")
+    assert peer.all(FlushPlayout) == []
+    assert engines.stt.cancelled == 1
+    assert [fields["role"] for fields in peer.published("transcript")] == ["user", "agent"]
+    assert {"role": "user", "text": "hm"} not in peer.published("transcript-partial")
+
+
+async def test_an_agent_that_thinks_is_interrupted_before_it_says_a_word(broker: Redis) -> None:
+    engines = engines_with(FakeStt("when do you", "open on Sunday"))
+    engines.lm.may_answer.clear()
+    async with connected(engines, broker) as peer:
+        await peer.ask()
+        await peer.until(lambda: len(peer.published("transcript")) == 1)
+        await peer.speak(400)
+        await peer.until_status("listening", "thinking", "listening")
+        engines.lm.may_answer.set()
+        await peer.be_quiet(800)
+        await peer.play_turn()
+        await peer.until(lambda: len(peer.published("transcript")) == 3)
+    assert peer.all(FlushPlayout) == []
+    assert engines.lm.asked[-1] == (Utterance("user", "when do you"), Utterance("user", "open on Sunday"))
+
+
+async def test_a_greeting_that_may_not_be_interrupted_is_heard_out(broker: Redis) -> None:
+    greeting = Greeting(text="This call is recorded.", interruptible=False)
+    async with connected(FakeEngines(), broker, greeting=greeting) as peer:
+        await peer.until(lambda: len(peer.audio) > 0)
+        await peer.ask()
+        await peer.play_turn()
+        await peer.until_status("speaking", "listening")
+    assert peer.all(FlushPlayout) == []
+    assert peer.published("transcript") == [{"role": "agent", "text": "This call is recorded."}]
+
+
+async def test_typed_text_is_an_utterance_and_interrupts(broker: Redis) -> None:
+    engines = engines_with(lm=FakeLm([Reply("We open at ten.")]))
+    async with connected(engines, broker, greeting=Greeting(text="Hello there my friend.")) as peer:
+        await peer.until(lambda: peer.audio_end >= 2 * WORD)
+        peer.play(WORD)
+        peer.tell(TextReceived(session=SESSION, text=" when do you open "))
+        await peer.until_status("speaking", "listening", "thinking", "speaking")
+        await peer.play_turn()
+        await peer.until(lambda: len(peer.published("transcript")) == 3)
+    assert peer.published("transcript") == [
+        {"role": "agent", "text": "Hello", "interrupted": True},
+        {"role": "user", "text": "when do you open"},
+        {"role": "agent", "text": "We open at ten."},
+    ]
+
+
+async def test_empty_text_is_no_utterance(broker: Redis) -> None:
+    engines = FakeEngines()
+    async with connected(engines, broker) as peer:
+        peer.tell(TextReceived(session=SESSION, text="  "))
+        peer.tell(TextReceived(session=SESSION, text="hi"))
+        await peer.play_turn()
+    assert [len(asked) for asked in engines.lm.asked] == [1]
+
+
+async def test_the_stop_button_silences_the_agent(broker: Redis) -> None:
+    async with connected(FakeEngines(), broker, greeting=GREETING) as peer:
+        await peer.until(lambda: len(peer.audio) > 0)
+        peer.tell(InterruptRequested(session=SESSION))
+        await peer.until_status("speaking", "listening")
+    assert len(peer.all(FlushPlayout)) == 1
+    assert peer.published("transcript") == []
+
+
+async def test_a_flush_that_is_never_reported_keeps_nobody_waiting(broker: Redis) -> None:
+    engines = FakeEngines()
+    peer = SessionPeer(engines.vad)
+    peer.reports_flush = False
+    patience = Patience(flush_s=0.01)
+    async with connected(engines, broker, patience=patience, peer=peer, greeting=GREETING):
+        await peer.until(lambda: len(peer.audio) > 0)
+        peer.tell(TextReceived(session=SESSION, text="hi"))
+        await peer.until_status("speaking", "listening", "thinking", "speaking")
+
+
+async def test_the_agent_hangs_up_after_its_farewell_was_heard(broker: Redis) -> None:
+    engines = engines_with(FakeStt("goodbye"), FakeLm([Reply("Goodbye.", end_call=True)]))
+    async with connected(engines, broker) as peer:
+        await peer.ask()
+        await peer.play_turn()
+        await peer.until(lambda: len(peer.all(EndSession)) == 1)
+    assert peer.all(EndSession) == [EndSession(session=SESSION, epoch=EPOCH, reason="agent_hangup", after_playout=True)]
+    last_events = [type(item).__name__ for item in peer.sent[-2:]]
+    assert last_events == ["PublishEvent", "EndSession"]
+    assert peer.published("transcript")[-1] == {"role": "agent", "text": "Goodbye."}
+
+
+async def test_a_session_ends_at_its_longest_duration(broker: Redis) -> None:
+    async with connected(FakeEngines(), broker, limits=Limits(max_duration_s=10)) as peer:
+        peer.skip_silence(9_990)
+        await peer.be_quiet(20)
+        await peer.until(lambda: len(peer.all(EndSession)) == 1)
+    assert peer.all(EndSession)[0].reason == "max_duration"
+
+
+async def test_audio_stays_two_seconds_ahead_of_what_was_heard(broker: Redis) -> None:
+    async with connected(FakeEngines(), broker, greeting=Greeting(text="word " * 40)) as peer:
+        await peer.until(lambda: peer.audio_end >= 32_000)
+        peer.play(16_000)
+        await peer.until(lambda: peer.audio_end >= 48_000)
+        assert peer.audio_end < 48_000 + 3_200
+        await peer.play_turn()
+    assert peer.audio_end == 40 * WORD
+
+
+async def test_when_an_engine_fails_the_turn_is_lost_and_the_session_is_not(broker: Redis) -> None:
+    failure = EngineError("no voice today", code="engine_failed")
+    engines = engines_with(FakeStt("one", EngineError("deaf"), "three"), FakeLm(failure, [Reply("Sorry?")]))
+    async with connected(engines, broker) as peer:
+        await peer.ask()
+        await peer.until_status("listening", "thinking", "listening")
+        await peer.ask()
+        await peer.play_turn()
+        await peer.until(lambda: len(peer.statuses) == 6)
+    assert peer.published("error") == [
+        {"code": "engine_failed", "message": "no voice today"},
+        {"code": "engine_failed", "message": "deaf"},
+    ]
+
+
+async def test_a_voice_that_fails_in_mid_sentence_leaves_what_was_heard(broker: Redis) -> None:
+    engines = engines_with(FakeStt("one"), FakeLm([Reply("We open at ten.")]))
+    engines.tts.failure = EngineError("hoarse")
+    async with connected(engines, broker) as peer:
+        await peer.ask()
+        await peer.play_turn()
+        await peer.until(lambda: len(peer.published("transcript")) == 2)
+    assert peer.published("transcript")[1] == {"role": "agent", "text": "We", "interrupted": True}
+
+
+async def test_an_engine_that_says_nothing_is_given_up(broker: Redis) -> None:
+    engines = engines_with(FakeStt("one"))
+    engines.lm.may_answer.clear()
+    async with connected(engines, broker, patience=Patience(engine_s=0.05)) as peer:
+        await peer.ask()
+        await peer.until_status("listening", "thinking", "listening")
+    assert [fields["code"] for fields in peer.published("error")] == ["engine_timeout"]
+
+
+async def test_without_voice_activity_detection_there_is_no_session(broker: Redis) -> None:
+    engines = FakeEngines()
+    engines.vad.failure = EngineError("no model")
+    peer = SessionPeer()
+    session = session_of(peer, engines, broker)
+    peer.connect(session)
+    peer.tell(peer.next_frame())
+    with pytest.raises(ExceptionGroup) as raised:
+        await session.run()
+    assert raised.group_contains(EngineError, match="no model")
+    assert engines.vad.open_streams == 0
+    assert engines.lm.closed
+
+
+async def test_a_session_that_is_ended_from_here_says_so_once(broker: Redis) -> None:
+    peer = SessionPeer()
+    session = session_of(peer, FakeEngines(), broker)
+    peer.connect(session)
+    session.end("server_shutdown")
+    session.end("server_shutdown")
+    await session.run()
+    assert [end.reason for end in peer.all(EndSession)] == ["server_shutdown"]
+
+
+async def test_another_epochs_audio_is_not_heard(broker: Redis) -> None:
+    engines = FakeEngines()
+    async with connected(engines, broker) as peer:
+        peer.tell(peer.next_frame()._replace(epoch=EPOCH + 1))
+        await peer.be_quiet(20)
+    assert engines.vad.heard_samples == 320
+
+
+async def test_after_hang_up_nothing_is_left_in_redis(broker: Redis) -> None:
+    async with connected(engines_with(FakeStt("one")), broker, greeting=GREETING) as peer:
+        await peer.play_turn()
+        await peer.ask()
+        await peer.until(lambda: len(peer.published("transcript")) == 2)
+    assert await broker.keys("*") == []
+
+
+async def test_what_was_said_is_kept_as_long_as_configured(broker: Redis) -> None:
+    async with connected(FakeEngines(), broker, retention_s=500, greeting=GREETING) as peer:
+        await peer.until(lambda: peer.audio_end == 2 * WORD)
+        peer.play(WORD)
+    assert await broker.lrange(keys.conversation(SESSION), 0, -1) == [
+        b'{"role": "agent", "text": "Hello", "interrupted": true}'
+    ]
+    assert 100 < await broker.ttl(keys.conversation(SESSION)) <= 500
