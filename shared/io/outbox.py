@@ -23,6 +23,8 @@ _MAX_MESSAGES = 10_000
 _RETRY_S = 0.1
 
 _dropped = Counter("antiphon_outbox_dropped_total", "Items dropped because the broker was away", ["what"])
+_frames_dropped = _dropped.labels("frame")
+_messages_dropped = _dropped.labels("message")
 
 log = get_logger()
 
@@ -31,17 +33,36 @@ log = get_logger()
 class _Destination:
     items: deque[Item] = field(default_factory=deque)
     frames: int = 0
-    number: int = 0
+
+    @property
+    def messages(self) -> int:
+        return len(self.items) - self.frames
+
+    def drop_oldest(self, *, message: bool) -> None:
+        for index, item in enumerate(self.items):
+            if isinstance(item, Message) is message:
+                del self.items[index]
+                self.frames -= not message
+                return
 
 
 class Outbox:
     """`send` from anywhere on the loop; `run` is the one task that writes."""
 
-    def __init__(self, client: Redis, sender: str, slot_ms: float = 5.0, max_frames: int = _MAX_FRAMES) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        sender: str,
+        slot_ms: float = 5.0,
+        max_frames: int = _MAX_FRAMES,
+        max_messages: int = _MAX_MESSAGES,
+    ) -> None:
         self._redis = client
         self._sender = sender
         self._slot_s = slot_ms / 1000
         self._max_frames = max_frames
+        self._max_messages = max_messages
+        self._number = 0
         self._destinations: dict[str, _Destination] = {}
         self._pending = asyncio.Event()
         self._in_flight: dict[str, bytes] = {}
@@ -55,10 +76,11 @@ class Outbox:
         if not isinstance(item, Message):
             destination.frames += 1
             if destination.frames > self._max_frames:
-                self._drop_oldest_frame(destination)
-        elif len(destination.items) - destination.frames > _MAX_MESSAGES:
-            destination.items.popleft()
-            _dropped.labels("message").inc()
+                destination.drop_oldest(message=False)
+                _frames_dropped.inc()
+        elif destination.messages > self._max_messages:
+            destination.drop_oldest(message=True)
+            _messages_dropped.inc()
         self._pending.set()
 
     def forget(self, inbox_key: str) -> None:
@@ -87,33 +109,29 @@ class Outbox:
     async def flush(self) -> None:
         """Write all that is queued. What was not acknowledged stays, under its number, for the next try."""
         self._pending.clear()
-        for key, destination in self._destinations.items():
-            if destination.items and key not in self._in_flight:
-                destination.number += 1
-                self._in_flight[key] = encode_batch(self._sender, destination.number, destination.items)
-                destination.items.clear()
-                destination.frames = 0
+        for key in [key for key in self._destinations if key not in self._in_flight]:
+            # One count for all destinations: it keeps growing for a reader that was forgotten and comes back.
+            self._number += 1
+            self._in_flight[key] = encode_batch(self._sender, self._number, self._destinations.pop(key).items)
         if not self._in_flight:
             return
-        written = dict(self._in_flight)
+        written = list(self._in_flight)
         try:
             pipeline = self._redis.pipeline(transaction=False)
-            for key, payload in written.items():
-                pipeline.xadd(key, {PAYLOAD: payload}, maxlen=_INBOX_ENTRIES, approximate=True)
-            await pipeline.execute()
+            for key in written:
+                pipeline.xadd(key, {PAYLOAD: self._in_flight[key]}, maxlen=_INBOX_ENTRIES, approximate=True)
+            replies = await pipeline.execute(raise_on_error=False)
         except BaseException:
             self._pending.set()
             raise
-        for key in written:
-            self._in_flight.pop(key, None)
-        if any(destination.items for destination in self._destinations.values()):
+        failures = []
+        for key, reply in zip(written, replies, strict=True):
+            # A destination on a cluster node that is down must not hold up the others.
+            if isinstance(reply, Exception):
+                failures.append(reply)
+            else:
+                self._in_flight.pop(key, None)
+        if failures or self._destinations:
             self._pending.set()
-
-    @staticmethod
-    def _drop_oldest_frame(destination: _Destination) -> None:
-        for index, item in enumerate(destination.items):
-            if not isinstance(item, Message):
-                del destination.items[index]
-                destination.frames -= 1
-                _dropped.labels("frame").inc()
-                return
+        if failures:
+            raise failures[0]

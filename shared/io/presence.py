@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from shared import keys
 from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.inbox import PAYLOAD
 from shared.io.logs import get_logger
 from shared.keys import WorkerKind
 from shared.worker_report import LEASE_MS, REPORT_INTERVAL_S, WorkerReport
@@ -16,6 +17,7 @@ from shared.worker_report import LEASE_MS, REPORT_INTERVAL_S, WorkerReport
 log = get_logger()
 
 _INBOX_EXPIRY_S = 60
+_LATE_MAIL_S = 10
 
 
 class Presence:
@@ -46,17 +48,26 @@ class Presence:
             pipeline.zrem(*placed)
         await pipeline.execute()
         # On a cluster the inbox lives on another node, so it cannot be part of the transaction.
-        await self._redis.expire(keys.inbox(report.kind, report.worker_id), _INBOX_EXPIRY_S)
+        inbox = keys.inbox(report.kind, report.worker_id)
+        if not await self._redis.expire(inbox, _INBOX_EXPIRY_S):
+            await self._keep_empty(inbox, _INBOX_EXPIRY_S)
 
     async def withdraw(self) -> None:
-        """The worker stops: nobody should be placed on it, and nothing of it stays."""
+        """The worker stops: nobody should be placed on it, and nothing of it stays for long."""
         report = self._report()
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.delete(keys.worker(report.kind, report.worker_id))
         pipeline.delete(keys.reservations(report.kind, report.worker_id))
         pipeline.zrem(keys.workers(report.kind), report.worker_id)
         await pipeline.execute()
-        await self._redis.delete(keys.inbox(report.kind, report.worker_id))
+        await self._keep_empty(keys.inbox(report.kind, report.worker_id), _LATE_MAIL_S)
+
+    async def _keep_empty(self, inbox: str, expiry_s: int) -> None:
+        """Mail that comes when nobody reads any more must not make a new stream, which would never expire."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.xadd(inbox, {PAYLOAD: b""}, maxlen=0, approximate=False)
+        pipeline.expire(inbox, expiry_s)
+        await pipeline.execute()
 
 
 async def live_workers(client: Redis, kind: WorkerKind) -> list[WorkerReport]:

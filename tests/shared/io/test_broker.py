@@ -1,0 +1,119 @@
+import asyncio
+import contextlib
+from typing import Any, cast
+
+import pytest
+
+from shared.errors import BrokerError
+from shared.io.broker import BLOCK_MS, BROKER_FAILURES, Redis, check_broker, connect, connect_blocking
+from tests.fakes.flaky_broker import FlakyBroker
+
+
+async def test_a_broker_that_is_new_enough_says_its_version(broker: Redis, broker_url: str) -> None:
+    version = await check_broker(broker, broker_url)
+    assert int(version.split(".")[0]) >= 7
+
+
+class OldServer:
+    """A client of a server that is too old."""
+
+    async def info(self, section: str) -> dict[str, Any]:
+        return {"redis_version": "6.2.14"} if section == "server" else {}
+
+
+async def test_one_that_is_too_old_is_refused_with_both_versions() -> None:
+    with pytest.raises(BrokerError, match=r"Redis 6\.2\.14 is too old: 7\.0 or newer is needed"):
+        await check_broker(cast(Redis, OldServer()), "redis://x")
+
+
+async def test_one_that_is_away_is_named_without_its_password() -> None:
+    url = "redis://user:secret@127.0.0.1:1/0"
+    client = connect(url)
+    with pytest.raises(BrokerError) as error:
+        await check_broker(client, url)
+    await client.aclose()
+    assert "no Redis at redis://127.0.0.1:1/0" in error.value.message
+    assert "secret" not in error.value.message
+    assert error.value.temporary
+
+
+@pytest.mark.parametrize("url", ["", "http://x", "127.0.0.1:6379", "redis://x:notaport"])
+def test_an_address_that_is_none_is_said(url: str) -> None:
+    for open_connection in (connect, connect_blocking):
+        with pytest.raises(BrokerError) as error:
+            open_connection(url)
+        assert error.value.code == "broker_url"
+
+
+async def test_a_lost_reply_is_a_failure_at_once_and_not_repeated_behind_our_back(
+    broker: Redis, broker_url: str
+) -> None:
+    async with FlakyBroker(broker_url).running() as flaky:
+        client = connect(flaky.url)
+        await client.ping()
+        flaky.becomes("loses replies")
+        with pytest.raises(BROKER_FAILURES):
+            await client.incr("counter")
+        assert await broker.get("counter") == b"1"
+        await client.aclose()
+
+
+async def test_a_blocking_read_that_finds_nothing_is_no_failure(
+    broker: Redis, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect_blocking(broker_url)
+    timeout_s = client.connection_pool.connection_kwargs["socket_timeout"]
+    assert timeout_s > 2 * BLOCK_MS / 1000
+    assert not await client.xread({"absent": "0-0"}, block=10)
+    await client.aclose()
+
+
+async def test_a_server_that_accepts_and_says_nothing_is_given_up() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    client = connect(url)
+    async with asyncio.timeout(30):
+        with pytest.raises(BrokerError):
+            await check_broker(client, url)
+    await client.aclose()
+    server.close()
+
+
+async def test_a_process_stops_wherever_its_commands_stand(broker: Redis, broker_url: str) -> None:
+    """A cancellation was lost when it met a command on its way out, and the process hung at its end."""
+
+    async def read(client: Redis) -> None:
+        await client.xread({"absent": "0-0"}, block=BLOCK_MS)
+
+    for steps in range(1, 45):
+        client = connect_blocking(broker_url)
+        reading = asyncio.ensure_future(read(client))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await client.aclose()
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_task_that_is_cancelled_while_it_connects_or_sends_ends(broker_url: str, steps: int) -> None:
+    """Services did not stop: the cancellation was lost, and the task read on for ever."""
+    client = connect_blocking(broker_url)
+
+    async def read_for_ever() -> None:
+        while True:
+            await client.xread({"absent": "0-0"}, block=BLOCK_MS)
+
+    reader = asyncio.create_task(read_for_ever())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    reader.cancel()
+    done, _ = await asyncio.wait({reader}, timeout=30)
+    assert done
+    await client.aclose()

@@ -1,0 +1,130 @@
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import REGISTRY
+
+from shared.events import Message, SessionClosed
+from shared.io.broker import Redis, connect_blocking
+from shared.io.inbox import PAYLOAD, Inbox
+from shared.wire import VERSION, Item, encode_batch
+from tests.fakes.flaky_broker import FlakyBroker
+
+KEY = "antiphon:m:me:in"
+DEADLINE_S = 30
+
+
+def message(reason: str) -> Message:
+    return SessionClosed(session="s", reason=reason)
+
+
+async def put(broker: Redis, number: int, reason: str, sender: str = "them") -> None:
+    await broker.xadd(KEY, {PAYLOAD: encode_batch(sender, number, [message(reason)])})
+
+
+def counted(name: str) -> float:
+    return REGISTRY.get_sample_value(f"antiphon_inbox_{name}_total") or 0.0
+
+
+@pytest.fixture
+async def blocking(broker_url: str) -> AsyncIterator[Redis]:
+    client = connect_blocking(broker_url)
+    yield client
+    await client.aclose()
+
+
+async def read(inbox: AsyncIterator[list[Item]], count: int) -> list[str]:
+    """Reasons of the next `count` messages."""
+    reasons: list[str] = []
+    async with asyncio.timeout(DEADLINE_S):
+        while len(reasons) < count:
+            reasons += [item.reason for item in await anext(inbox) if isinstance(item, SessionClosed)]
+    return reasons
+
+
+async def test_what_was_there_and_what_comes_is_handed_out_once_and_in_order(broker: Redis, blocking: Redis) -> None:
+    await put(broker, 1, "a")
+    await put(broker, 2, "b")
+    inbox = aiter(Inbox(blocking, KEY))
+    assert await read(inbox, 2) == ["a", "b"]
+    reading = asyncio.create_task(read(inbox, 1))
+    await put(broker, 3, "c")
+    assert await reading == ["c"]
+
+
+async def test_a_repeated_batch_is_dropped_and_counted(broker: Redis, blocking: Redis) -> None:
+    before = counted("repeated")
+    for number, reason in [(1, "a"), (2, "b"), (2, "b"), (1, "a"), (3, "c")]:
+        await put(broker, number, reason)
+    assert await read(aiter(Inbox(blocking, KEY)), 3) == ["a", "b", "c"]
+    assert counted("repeated") - before == 2
+
+
+async def test_each_sender_counts_for_itself(broker: Redis, blocking: Redis) -> None:
+    await put(broker, 7, "a", sender="one")
+    await put(broker, 1, "b", sender="other")
+    assert await read(aiter(Inbox(blocking, KEY)), 2) == ["a", "b"]
+
+
+async def test_garbage_is_counted_and_costs_only_itself(broker: Redis, blocking: Redis) -> None:
+    before = counted("malformed")
+    await broker.xadd(KEY, {PAYLOAD: b"garbage"})
+    await broker.xadd(KEY, {b"other": b"field"})
+    await broker.xadd(KEY, {PAYLOAD: bytes([VERSION]) + b"\xc1"})
+    await put(broker, 1, "a")
+    assert await read(aiter(Inbox(blocking, KEY)), 1) == ["a"]
+    assert counted("malformed") - before == 3
+
+
+async def test_many_senders_are_remembered_up_to_a_bound(
+    broker: Redis, blocking: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.io.inbox._SENDERS_REMEMBERED", 2)
+    for sender in ("one", "two", "one", "three"):
+        await put(broker, 1 if sender != "one" else await broker.xlen(KEY) + 1, sender, sender=sender)
+    inbox = Inbox(blocking, KEY)
+    assert await read(aiter(inbox), 4) == ["one", "two", "one", "three"]
+    before = counted("repeated")
+    await put(broker, 1, "of one, who spoke lately", sender="one")
+    await put(broker, 1, "of two, who was forgotten", sender="two")
+    assert await read(aiter(inbox), 1) == ["of two, who was forgotten"]
+    assert counted("repeated") - before == 1
+
+
+async def test_what_was_read_is_trimmed(broker: Redis, blocking: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.io.inbox._TRIM_INTERVAL_S", 0.0)
+    inbox = aiter(Inbox(blocking, KEY))
+    for number in range(1, 11):
+        await put(broker, number, "x")
+        await read(inbox, 1)
+    assert await broker.xlen(KEY) <= 2
+
+
+async def test_a_broker_that_was_away_costs_no_mail(broker: Redis, broker_url: str) -> None:
+    async with FlakyBroker(broker_url).running() as flaky:
+        client = connect_blocking(flaky.url)
+        inbox = aiter(Inbox(client, KEY))
+        await put(broker, 1, "a")
+        assert await read(inbox, 1) == ["a"]
+        flaky.becomes("is away")
+        reading = asyncio.create_task(read(inbox, 2))
+        async with asyncio.timeout(DEADLINE_S):
+            await flaky.refused.wait()
+        await put(broker, 2, "b")
+        await put(broker, 3, "c")
+        flaky.becomes("works")
+        assert await reading == ["b", "c"]
+        await client.aclose()
+
+
+async def test_a_reader_that_is_cancelled_ends(blocking: Redis, broker: Redis) -> None:
+    reading = asyncio.create_task(read(aiter(Inbox(blocking, KEY)), 1))
+    await put(broker, 1, "a")
+    await reading
+    waiting = asyncio.create_task(read(aiter(Inbox(blocking, KEY)), 5))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await waiting
+    assert waiting.cancelled()

@@ -1,0 +1,180 @@
+import asyncio
+from collections.abc import AsyncIterator
+from typing import cast
+
+import pytest
+from prometheus_client import REGISTRY
+
+from shared.events import Message, SessionClosed
+from shared.frames import AudioFrame, SilenceRun
+from shared.io.broker import BROKER_FAILURES, Redis, connect
+from shared.io.inbox import PAYLOAD
+from shared.io.outbox import Outbox
+from shared.wire import Batch, Item, decode_batch
+from tests.fakes.flaky_broker import FlakyBroker
+
+INBOX = "antiphon:m:there:in"
+DEADLINE_S = 30
+
+
+def frame(seq: int) -> AudioFrame:
+    return AudioFrame("s", 1, seq, seq * 320, 16_000, 1, bytes(640))
+
+
+def message(reason: str) -> Message:
+    return SessionClosed(session="s", reason=reason)
+
+
+async def batches(broker: Redis, inbox: str = INBOX) -> list[Batch]:
+    entries = cast(list[tuple[bytes, dict[bytes, bytes]]], await broker.xrange(inbox))
+    return [decode_batch(fields[PAYLOAD]) for _, fields in entries]
+
+
+async def written(broker: Redis, inbox: str = INBOX) -> list[Item]:
+    return [item for batch in await batches(broker, inbox) for item in batch.items]
+
+
+def dropped(what: str) -> float:
+    return REGISTRY.get_sample_value("antiphon_outbox_dropped_total", {"what": what}) or 0.0
+
+
+@pytest.fixture
+async def flaky(broker_url: str) -> AsyncIterator[FlakyBroker]:
+    async with FlakyBroker(broker_url).running() as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def through_flaky(flaky: FlakyBroker) -> AsyncIterator[Redis]:
+    client = connect(flaky.url)
+    yield client
+    await client.aclose()
+
+
+async def test_what_is_queued_is_one_entry_per_destination_in_order(broker: Redis) -> None:
+    outbox = Outbox(broker, "me")
+    sent: list[Item] = [frame(0), SilenceRun("s", 1, 1, 320, 16_000, 640), message("a"), frame(2)]
+    for item in sent:
+        outbox.send(INBOX, item)
+    outbox.send("antiphon:m:elsewhere:in", message("b"))
+    await outbox.flush()
+    (batch,) = await batches(broker)
+    assert (batch.sender, batch.items) == ("me", sent)
+    assert await written(broker, "antiphon:m:elsewhere:in") == [message("b")]
+
+
+async def test_nothing_queued_writes_nothing(broker: Redis) -> None:
+    await Outbox(broker, "me").flush()
+    assert await broker.dbsize() == 0
+
+
+async def test_batch_numbers_grow_for_each_destination(broker: Redis) -> None:
+    outbox = Outbox(broker, "me")
+    for seq in range(5):
+        outbox.send(INBOX, frame(seq))
+        outbox.send("antiphon:m:elsewhere:in", frame(seq))
+        await outbox.flush()
+    numbers = [batch.number for batch in await batches(broker)]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] > 0
+
+
+async def test_a_reader_that_was_forgotten_and_comes_back_gets_new_numbers(broker: Redis) -> None:
+    outbox = Outbox(broker, "me")
+    outbox.send(INBOX, frame(0))
+    await outbox.flush()
+    outbox.forget(INBOX)
+    outbox.send(INBOX, frame(1))
+    await outbox.flush()
+    first, second = await batches(broker)
+    assert second.number > first.number
+
+
+async def test_a_write_whose_reply_was_lost_is_repeated_under_the_same_number(
+    broker: Redis, flaky: FlakyBroker, through_flaky: Redis
+) -> None:
+    outbox = Outbox(through_flaky, "me")
+    outbox.send(INBOX, frame(0))
+    await outbox.flush()
+    flaky.becomes("loses replies")
+    outbox.send(INBOX, frame(1))
+    with pytest.raises(BROKER_FAILURES):
+        await outbox.flush()
+    outbox.send(INBOX, frame(2))
+    flaky.becomes("works")
+    await outbox.flush()
+    await outbox.flush()
+    seen = await batches(broker)
+    assert [batch.items for batch in seen] == [[frame(0)], [frame(1)], [frame(1)], [frame(2)]]
+    assert seen[1].number == seen[2].number < seen[3].number
+
+
+async def test_run_goes_on_by_itself_when_the_broker_is_back(
+    broker: Redis, flaky: FlakyBroker, through_flaky: Redis
+) -> None:
+    outbox = Outbox(through_flaky, "me", slot_ms=1)
+    flaky.becomes("is away")
+    writer = asyncio.create_task(outbox.run())
+    outbox.send(INBOX, frame(0))
+    async with asyncio.timeout(DEADLINE_S):
+        await flaky.refused.wait()
+        outbox.send(INBOX, frame(1))
+        flaky.becomes("works")
+        while await written(broker) != [frame(0), frame(1)]:  # noqa: ASYNC110 - nobody tells us of the broker's end
+            await asyncio.sleep(0.01)
+    writer.cancel()
+    await asyncio.wait({writer})
+
+
+async def test_while_the_broker_is_away_the_newest_audio_is_kept_and_the_rest_counted(broker: Redis) -> None:
+    outbox = Outbox(broker, "me", max_frames=3)
+    before = dropped("frame")
+    outbox.send(INBOX, message("a"))
+    for seq in range(10):
+        outbox.send(INBOX, frame(seq))
+    outbox.send(INBOX, message("b"))
+    await outbox.flush()
+    assert await written(broker) == [message("a"), frame(7), frame(8), frame(9), message("b")]
+    assert dropped("frame") - before == 7
+
+
+async def test_messages_have_a_bound_of_their_own_and_cost_no_audio(broker: Redis) -> None:
+    outbox = Outbox(broker, "me", max_messages=2)
+    before = dropped("message")
+    outbox.send(INBOX, frame(0))
+    for reason in "abcd":
+        outbox.send(INBOX, message(reason))
+    await outbox.flush()
+    assert await written(broker) == [frame(0), message("c"), message("d")]
+    assert dropped("message") - before == 2
+
+
+async def test_what_was_for_a_process_that_is_gone_is_forgotten(broker: Redis) -> None:
+    outbox = Outbox(broker, "me")
+    outbox.send(INBOX, frame(0))
+    outbox.forget(INBOX)
+    await outbox.flush()
+    assert await written(broker) == []
+
+
+async def test_one_destination_that_cannot_be_written_does_not_hold_up_the_others(broker: Redis) -> None:
+    await broker.set(INBOX, "no stream")
+    outbox = Outbox(broker, "me")
+    for _ in range(2):
+        outbox.send(INBOX, frame(0))
+        outbox.send("antiphon:m:elsewhere:in", frame(1))
+        with pytest.raises(BROKER_FAILURES, match="WRONGTYPE"):
+            await outbox.flush()
+    assert await written(broker, "antiphon:m:elsewhere:in") == [frame(1), frame(1)]
+    await broker.delete(INBOX)
+    await outbox.flush()
+    await outbox.flush()
+    assert await written(broker) == [frame(0), frame(0)]
+
+
+async def test_an_inbox_that_nobody_reads_stays_bounded(broker: Redis) -> None:
+    outbox = Outbox(broker, "me")
+    for seq in range(2_300):
+        outbox.send(INBOX, frame(seq))
+        await outbox.flush()
+    assert await broker.xlen(INBOX) < 2_300
