@@ -4,7 +4,11 @@ A data connection gives up after half a second and leaves retrying to its owner;
 one reader only and waits less than its socket does.
 """
 
+import asyncio
+from collections.abc import Iterable
+
 import redis.asyncio
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -43,9 +47,24 @@ def _client(url: str, socket_timeout_s: float, max_connections: int) -> Redis:
             health_check_interval=0,
             max_connections=max_connections,
         )
+        pool.connection_class = type("Connection", (_Cancellable, pool.connection_class), {})
         return Redis.from_pool(pool)
     except ValueError as error:
         raise BrokerError(f"ANTIPHON_REDIS_URL is not usable: {error}", code="broker_url") from error
+
+
+class _Cancellable(AbstractConnection):
+    """redis-py sends through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that arrives as the
+    bytes leave (python/cpython#86296): the task would run on for ever, and its process would not stop.
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        task = asyncio.current_task()
+        cancelled_before = task.cancelling() if task else 0
+        await super().send_packed_command(command, check_health)
+        if task and task.cancelling() > cancelled_before:
+            await self.disconnect(nowait=True)
+            raise asyncio.CancelledError
 
 
 async def check_broker(client: Redis, url: str) -> str:
