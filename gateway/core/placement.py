@@ -1,6 +1,6 @@
 """Which media worker a session should go to. The reservation (see `placement_store`) has the last word."""
 
-import zlib
+import hashlib
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -55,7 +55,7 @@ def rank(
     choose the same worker (Thaler & Ravishankar 1998, highest random weight).
     """
     excluded: dict[str, int] = {}
-    candidates: list[tuple[bool, float, int, Candidate]] = []
+    candidates: list[tuple[bool, float, bytes, Candidate]] = []
     for report in reports:
         sessions = report.sessions + recent.since(report)
         obstacle = _obstacle(report, sessions, now_ms, avoid)
@@ -65,7 +65,7 @@ def rank(
         load = sessions / report.capacity
         away = bool(zone) and report.zone != zone
         reason = f"{'other zone, ' if away else ''}{sessions} of {report.capacity} sessions"
-        tie_break = zlib.crc32(f"{session} {report.worker_id}".encode())
+        tie_break = hashlib.blake2b(f"{session} {report.worker_id}".encode(), digest_size=8).digest()
         candidates.append((away, load, tie_break, Candidate(report.worker_id, load, reason)))
     if not candidates:
         return Refusal(", ".join(f"{count} {obstacle}" for obstacle, count in sorted(excluded.items())) or "none there")

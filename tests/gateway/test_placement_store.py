@@ -1,0 +1,138 @@
+import asyncio
+
+import pytest
+
+from gateway.placement_store import RESERVATION_MS, PlacementStore
+from shared import keys
+from shared.errors import BrokerError
+from shared.io.broker import Redis, connect
+from shared.io.presence import Presence, wall_ms
+from shared.keys import WorkerKind
+from shared.worker_report import WorkerReport, WorkerState
+
+MEDIA = keys.reservations("media", "m1")
+POOL = keys.reservations("pipeline", "default")
+
+
+async def announce(
+    broker: Redis,
+    kind: WorkerKind,
+    worker_id: str,
+    capacity: int,
+    sessions: int = 0,
+    state: WorkerState = "serving",
+    pool: str = "",
+    placed: tuple[str, str] | None = None,
+) -> None:
+    report = WorkerReport(worker_id=worker_id, kind=kind, capacity=capacity, sessions=sessions, state=state, pool=pool)
+    await Presence(broker, lambda: report).announce(placed=placed)
+
+
+async def test_both_slots_are_held_for_a_while(broker: Redis) -> None:
+    await announce(broker, "media", "m1", 2)
+    await announce(broker, "pipeline", "p1", 2, pool="default")
+    assert await PlacementStore(broker).reserve("s1", "m1", "default", ["p1"]) == "reserved"
+    for key in (MEDIA, POOL):
+        ends_at_ms = await broker.zscore(key, "s1")
+        assert ends_at_ms is not None
+        assert 0 < ends_at_ms - wall_ms() <= RESERVATION_MS
+        assert 0 < await broker.pttl(key) <= RESERVATION_MS
+
+
+async def test_reservations_count_against_the_media_worker(broker: Redis) -> None:
+    await announce(broker, "media", "m1", 3, sessions=1)
+    await announce(broker, "pipeline", "p1", 9, pool="default")
+    store = PlacementStore(broker)
+    verdicts = [await store.reserve(f"s{number}", "m1", "default", ["p1"]) for number in range(3)]
+    assert verdicts == ["reserved", "reserved", "media_full"]
+
+
+async def test_reservations_count_against_the_pool(broker: Redis) -> None:
+    await announce(broker, "media", "m1", 9)
+    await announce(broker, "pipeline", "p1", 2, sessions=1, pool="default")
+    await announce(broker, "pipeline", "p2", 1, pool="default")
+    store = PlacementStore(broker)
+    verdicts = [await store.reserve(f"s{number}", "m1", "default", ["p1", "p2"]) for number in range(3)]
+    assert verdicts == ["reserved", "reserved", "pool_full"]
+    assert await broker.zcard(MEDIA) == 2, "a refusal holds nothing"
+
+
+async def test_only_serving_workers_of_the_pool_count(broker: Redis) -> None:
+    await announce(broker, "media", "m1", 9)
+    await announce(broker, "pipeline", "draining", 5, state="draining", pool="default")
+    await announce(broker, "pipeline", "other", 5, pool="gpu")
+    await announce(broker, "pipeline", "overfull", 1, sessions=4, pool="default")
+    store = PlacementStore(broker)
+    everyone = ["draining", "other", "overfull", "dead"]
+    assert await store.reserve("s1", "m1", "default", everyone) == "pool_full"
+    assert await store.reserve("s1", "m1", "gpu", everyone) == "reserved"
+    await announce(broker, "pipeline", "p1", 1, pool="default")
+    assert await store.reserve("s2", "m1", "default", [*everyone, "p1"]) == "reserved"
+
+
+async def test_nobody_of_the_pool_is_there(broker: Redis) -> None:
+    await announce(broker, "media", "m1", 9)
+    assert await PlacementStore(broker).reserve("s1", "m1", "default", []) == "pool_full"
+
+
+@pytest.mark.parametrize("state", ["starting", "draining"])
+async def test_a_media_worker_that_does_not_serve(broker: Redis, state: WorkerState) -> None:
+    await announce(broker, "media", "m1", 9, state=state)
+    assert await PlacementStore(broker).reserve("s1", "m1", "default", []) == "media_not_serving"
+
+
+async def test_a_media_worker_whose_lease_ran_out(broker: Redis) -> None:
+    assert await PlacementStore(broker).reserve("s1", "m1", "default", []) == "media_gone"
+
+
+async def test_an_expired_reservation_no_longer_counts(broker: Redis) -> None:
+    await announce(broker, "media", "m1", 1)
+    await announce(broker, "pipeline", "p1", 1, pool="default")
+    for key in (MEDIA, POOL):
+        await broker.zadd(key, {"old": wall_ms() - 1})
+    assert await PlacementStore(broker).reserve("s1", "m1", "default", ["p1"]) == "reserved"
+    assert await broker.zrange(MEDIA, 0, -1) == [b"s1"]
+
+
+async def test_a_worker_that_reports_the_session_removes_its_reservation(broker: Redis) -> None:
+    await announce(broker, "media", "m1", 2)
+    await announce(broker, "pipeline", "p1", 9, pool="default")
+    store = PlacementStore(broker)
+    await store.reserve("s1", "m1", "default", ["p1"])
+    await announce(broker, "media", "m1", 2, sessions=1, placed=(MEDIA, "s1"))
+    assert await store.reserve("s2", "m1", "default", ["p1"]) == "reserved"
+    assert await store.reserve("s3", "m1", "default", ["p1"]) == "media_full"
+
+
+async def test_released_slots_are_free_again(broker: Redis) -> None:
+    await announce(broker, "media", "m1", 1)
+    await announce(broker, "pipeline", "p1", 1, pool="default")
+    store = PlacementStore(broker)
+    await store.reserve("s1", "m1", "default", ["p1"])
+    await store.release("s1", "m1", "default")
+    assert await broker.exists(MEDIA, POOL) == 0
+    assert await store.reserve("s2", "m1", "default", ["p1"]) == "reserved"
+
+
+async def test_many_gateways_at_once_never_hand_out_a_slot_twice(broker: Redis, broker_url: str) -> None:
+    await announce(broker, "media", "m1", 5)
+    await announce(broker, "pipeline", "p1", 9, pool="default")
+    clients = [connect(broker_url) for _ in range(4)]
+    stores = [PlacementStore(client) for client in clients]
+    verdicts = await asyncio.gather(
+        *(stores[number % 4].reserve(f"s{number}", "m1", "default", ["p1"]) for number in range(20))
+    )
+    for client in clients:
+        await client.aclose()
+    assert verdicts.count("reserved") == 5
+    assert verdicts.count("media_full") == 15
+
+
+async def test_the_broker_is_away() -> None:
+    client = connect("redis://127.0.0.1:1/0")
+    store = PlacementStore(client)
+    with pytest.raises(BrokerError):
+        await store.reserve("s1", "m1", "default", [])
+    with pytest.raises(BrokerError):
+        await store.release("s1", "m1", "default")
+    await client.aclose()
