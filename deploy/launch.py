@@ -1,7 +1,7 @@
 """Where the `antiphon` command begins: makes our packages importable, then hands over to `deploy.cli`.
 
-Our package names (gateway, shared, ...) are too general for site-packages, so an installed Antiphon keeps them in a
-folder of its own, `antiphon/app`, beside this file. In the source tree that folder is the repository itself.
+Our package names (gateway, shared, ...) are too general for site-packages, so an installed Antiphon is one package whose
+`__init__` is this file, with ours in the folder `app` beside it. In the source tree that folder is the repository.
 """
 
 import sys
