@@ -34,14 +34,17 @@ _HTTP_SHUTDOWN_S = 2
 log = get_logger()
 
 
-async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
-    """The gateway until `stop`, then its drain. Raises `ConfigError`, `BrokerError`, or that the port is taken."""
+async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket.socket | None = None) -> None:
+    """The gateway until `stop`, then its drain. Raises `ConfigError`, `BrokerError`, or that the port is taken.
+
+    `listener` stands in for a socket on the host and port of the settings.
+    """
     agents = load_agents(settings.agents_dir)
     gateway_id = new_worker_id("gateway", platform.node())
     data, blocking = connect(settings.redis_url), connect_blocking(settings.redis_url)
     try:
         await check_broker(data, settings.redis_url)
-        listener = _listen(settings.gateway_host, settings.gateway_port)
+        listener = listener or listen(settings.gateway_host, settings.gateway_port)
         registry = WorkerRegistry(data)
         link = MediaLink(gateway_id, data, blocking)
         placer = Placer(agents, registry, PlacementStore(data), settings.zone, settings.gateway_retry_after_ms)
@@ -135,7 +138,8 @@ def _report(settings: GatewaySettings, gateway_id: str, signaling: SignalingEndp
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that browsers can connect to. Raises `AntiphonError` that says what to do about it."""
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:

@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from shared import keys
 from shared.events import Message, OfferAnswered, OpenSession, UpdateOffer
-from shared.io.broker import connect, connect_blocking
-from shared.io.inbox import Inbox
+from shared.io.broker import Redis, connect, connect_blocking
+from shared.io.inbox import PAYLOAD, Inbox
 from shared.io.outbox import Outbox
 from shared.io.presence import Presence
 from shared.keys import WorkerKind
+from shared.wire import decode_message
 from shared.worker_report import WorkerReport
 
 Respond = Callable[[Message], Sequence[Message]]
@@ -99,3 +100,9 @@ async def present_worker(broker_url: str, report: WorkerReport) -> AsyncIterator
         yield
         running.cancel()
     await client.aclose()
+
+
+async def jobs_of(client: Redis, pool: str) -> list[Message]:
+    """The jobs that wait for the pipeline workers of a pool."""
+    entries = cast(Any, await client.xrange(keys.jobs(pool)))
+    return [decode_message(fields[PAYLOAD]) for _, fields in entries]

@@ -10,8 +10,7 @@ from shared.agent import AgentDefinition
 from shared.errors import BrokerError
 from shared.events import CloseSession, Message, OfferAnswered, OpenSession, SessionClosed, StartPipeline
 from shared.io.broker import Redis, connect, connect_blocking
-from shared.wire import decode_message
-from tests.fakes.media_worker import FakeMediaWorker
+from tests.fakes.media_worker import FakeMediaWorker, jobs_of
 
 AGENT = AgentDefinition(id="echo", name="Echo", mode="echo", pool="gpu")
 
@@ -73,8 +72,8 @@ async def test_a_pipeline_worker_is_asked_for(broker: Redis, broker_url: str) ->
         b"epoch": b"1",
     }
     assert await broker.ttl(keys.session("s1")) > AGENT.limits.max_duration_s
-    [(_, fields)] = await broker.xrange(keys.jobs("gpu"))
-    assert decode_message(fields[b"b"]) == StartPipeline(session="s1", agent_id="echo", media_worker="media-1")
+    [job] = await jobs_of(broker, "gpu")
+    assert job == StartPipeline(session="s1", agent_id="echo", media_worker="media-1")
     await link.forget("s1")
     assert await broker.exists(keys.session("s1")) == 0
 

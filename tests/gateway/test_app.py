@@ -1,0 +1,94 @@
+import re
+from collections.abc import AsyncIterator
+from typing import cast
+
+import httpx
+import pytest
+
+from gateway.app import PAGE_FOLDER, create_app
+from gateway.settings import IceServer
+from gateway.signaling_endpoint import SignalingEndpoint
+from shared.agent import AgentDefinition
+
+AGENTS = [AgentDefinition(id="echo", name="Echo", description="Plays back what it hears.", mode="echo")]
+ICE_SERVERS = [IceServer(urls="stun:192.0.2.1")]
+
+
+class NoSignaling:
+    async def serve(self, websocket: object) -> None:
+        raise AssertionError("nobody calls")
+
+
+class Readiness:
+    reason: str | None = None
+
+    def __call__(self) -> str | None:
+        return self.reason
+
+
+@pytest.fixture
+def readiness() -> Readiness:
+    return Readiness()
+
+
+@pytest.fixture
+async def http(readiness: Readiness) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(cast(SignalingEndpoint, NoSignaling()), AGENTS, ICE_SERVERS, readiness)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway.test") as client:
+        yield client
+
+
+async def test_the_page_has_the_specifications_elements(http: httpx.AsyncClient) -> None:
+    page = (await http.get("/")).text
+    for element_id in ("controls", "startBtn", "stopBtn", "status", "remoteAudio"):
+        assert f'id="{element_id}"' in page
+    assert re.search(r'<button id="stopBtn"[^>]* disabled>End Call</button>', page)
+
+
+async def test_the_page_runs_only_its_own_scripts(http: httpx.AsyncClient) -> None:
+    response = await http.get("/")
+    policy = response.headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert not re.search(r"<script(?![^>]*\ssrc=)", response.text), "an inline script would not run"
+    assert not re.search(r"\son\w+=|\sstyle=", response.text)
+
+
+async def test_everything_the_page_asks_for_is_there(http: httpx.AsyncClient) -> None:
+    page = (await http.get("/")).text
+    files = re.findall(r'(?:src|href)="(?!data:)([^"]+)"', page)
+    files += re.findall(r"from '\./([^']+)'", (PAGE_FOLDER / "page.js").read_text())
+    assert sorted(files) == ["page.css", "page.js", "voice-agent.js"]
+    types = {".js": "text/javascript", ".css": "text/css"}
+    for file in files:
+        response = await http.get(f"/{file}")
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith(types[file[file.rindex(".") :]])
+
+
+async def test_listed_agents(http: httpx.AsyncClient) -> None:
+    response = await http.get("/api/agents")
+    assert response.json() == {"agents": [{"id": "echo", "name": "Echo", "description": "Plays back what it hears."}]}
+
+
+async def test_ice_servers(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/api/ice-servers")).json() == {"iceServers": [{"urls": "stun:192.0.2.1"}]}
+
+
+@pytest.mark.parametrize("path", ["/api/agents", "/api/ice-servers"])
+async def test_pages_of_other_origins_may_read_the_api(http: httpx.AsyncClient, path: str) -> None:
+    response = await http.get(path, headers={"origin": "https://elsewhere.example"})
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert (await http.get("/", headers={"origin": "https://elsewhere.example"})).headers.get(
+        "access-control-allow-origin"
+    ) is None
+
+
+async def test_probes(http: httpx.AsyncClient, readiness: Readiness) -> None:
+    assert (await http.get("/healthz")).status_code == 200
+    assert (await http.get("/readyz")).status_code == 200
+    readiness.reason = "draining"
+    response = await http.get("/readyz")
+    assert (response.status_code, response.json()["reason"]) == (503, "draining")
+    assert "antiphon_gateway_signaling_connections" in (await http.get("/metrics")).text
