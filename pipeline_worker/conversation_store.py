@@ -30,7 +30,7 @@ class ConversationStore:
         self._in_doubt = False
         """Whether the last write was applied is not known: the next one replaces the list."""
         self._added = asyncio.Event()
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[bool] | None = None
 
     def add(self, utterance: Utterance) -> None:
         """Returns at once; `run` writes."""
@@ -44,11 +44,8 @@ class ConversationStore:
             await self._added.wait()
             self._added.clear()
             self._writing = asyncio.create_task(self._save())
-            try:
-                # Shielded, because a write that is given up half-way may be applied after the deletion in `close`.
-                await asyncio.shield(self._writing)
-            except BROKER_FAILURES as error:
-                log.warning("conversation_not_saved", session_id=self._session, error=str(error))
+            # Shielded, because a write that is given up half-way may be applied after the deletion in `close`.
+            if not await asyncio.shield(self._writing):
                 self._added.set()
                 await asyncio.sleep(_RETRY_S)
 
@@ -59,13 +56,13 @@ class ConversationStore:
         try:
             if not retention_s:
                 await self._redis.delete(self._key)
-            elif self._utterances:
-                await self._save()
+            elif await self._save():
                 await self._redis.expire(self._key, retention_s)
         except BROKER_FAILURES as error:
             log.warning("conversation_left_to_expire", session_id=self._session, error=str(error))
 
-    async def _save(self) -> None:
+    async def _save(self) -> bool:
+        """False if it has to be tried again."""
         utterances = list(self._utterances)
         pipeline = self._redis.pipeline(transaction=True)
         if self._in_doubt:
@@ -73,14 +70,16 @@ class ConversationStore:
         else:
             utterances = utterances[len(utterances) - self._unsaved :]
         if not utterances:
-            return
+            return True
         pipeline.rpush(self._key, *(json.dumps(utterance._asdict(), ensure_ascii=False) for utterance in utterances))
         pipeline.ltrim(self._key, -MAX_UTTERANCES, -1)
         pipeline.expire(self._key, self._expiry_s)
         saving, self._unsaved, self._in_doubt = self._unsaved, 0, True
         try:
             await pipeline.execute()
-        except BROKER_FAILURES:
+        except BROKER_FAILURES as error:
+            log.warning("conversation_not_saved", session_id=self._session, error=str(error))
             self._unsaved = min(self._unsaved + saving, MAX_UTTERANCES)
-            raise
+            return False
         self._in_doubt = False
+        return True

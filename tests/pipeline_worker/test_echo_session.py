@@ -1,0 +1,55 @@
+import asyncio
+
+from pipeline_worker.echo_session import EchoSession
+from pipeline_worker.media_link import MediaLink
+from shared.events import EndSession, SessionClosed, TextReceived
+from tests.fakes.session_peer import EPOCH, FRAME, SESSION, SessionPeer
+
+
+def connected() -> tuple[EchoSession, SessionPeer]:
+    peer = SessionPeer()
+    session = EchoSession(MediaLink(peer.send, "media-1", SESSION, EPOCH))
+    peer.connect(session)
+    return session, peer
+
+
+def test_a_frame_goes_back_in_the_tick_in_which_it_came() -> None:
+    _, peer = connected()
+    frame = peer.next_frame()
+    peer.tell(frame)
+    assert peer.audio == [frame]
+    assert peer.statuses == ["listening"]
+
+
+def test_silence_makes_no_hole_in_the_echo() -> None:
+    _, peer = connected()
+    peer.tell(peer.next_frame())
+    peer.skip_silence(1000)
+    peer.tell(peer.next_frame())
+    assert [(frame.seq, frame.first_sample) for frame in peer.audio] == [(0, 0), (1, FRAME)]
+
+
+def test_another_epochs_or_rates_frames_are_not_echoed() -> None:
+    _, peer = connected()
+    frame = peer.next_frame()
+    for other in (frame._replace(epoch=EPOCH + 1), frame._replace(sample_rate=48_000), frame._replace(channels=2)):
+        peer.tell(other)
+    peer.tell(TextReceived(session=SESSION, text="hi"))
+    assert peer.audio == []
+
+
+async def test_it_is_over_when_the_media_worker_says_so() -> None:
+    session, peer = connected()
+    running = asyncio.create_task(session.run())
+    peer.tell(SessionClosed(session=SESSION))
+    await asyncio.wait_for(running, 5)
+    session.end("server_shutdown")
+    assert peer.all(EndSession) == []
+
+
+async def test_it_can_be_ended_once() -> None:
+    session, peer = connected()
+    session.end("server_shutdown")
+    session.end("server_shutdown")
+    await asyncio.wait_for(session.run(), 5)
+    assert [end.reason for end in peer.all(EndSession)] == ["server_shutdown"]

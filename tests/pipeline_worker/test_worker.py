@@ -1,0 +1,200 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pipeline_worker.settings import PipelineSettings
+from pipeline_worker.worker import PipelineWorker
+from shared import keys
+from shared.agent import AgentDefinition, Greeting
+from shared.events import CallerConnected, EndSession, PipelineAttached, PublishEvent, SessionClosed
+from shared.frames import AudioFrame
+from shared.io.broker import Redis
+from shared.io.presence import live_workers, wall_ms
+from shared.worker_report import WorkerReport
+from tests.fakes.engines import FakeEngines
+from tests.fakes.media_side import MediaSide
+
+AGENTS = {
+    agent.id: agent
+    for agent in (
+        AgentDefinition(id="echo", name="Echo", mode="echo"),
+        AgentDefinition(id="front-desk", name="Front desk", greeting=Greeting(text="Hello.")),
+    )
+}
+JOBS = keys.jobs("default")
+
+
+@asynccontextmanager
+async def running(broker: Redis, broker_url: str, **settings: object) -> AsyncIterator[asyncio.Event]:
+    """A worker with fake engines; yields the event that stops it."""
+    values = {"redis_url": broker_url, "drain_timeout_s": 0, **settings}
+    worker = PipelineWorker("pipeline-1", PipelineSettings.model_validate(values), AGENTS, FakeEngines(), broker)
+    stop = asyncio.Event()
+    task = asyncio.create_task(worker.serve(stop))
+    try:
+        yield stop
+    finally:
+        stop.set()
+        async with asyncio.timeout(15):
+            await task
+
+
+@pytest.fixture
+async def media(broker: Redis, broker_url: str) -> AsyncIterator[MediaSide]:
+    async with MediaSide.running(broker, broker_url) as side:
+        yield side
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(10):
+        while not await holds():  # noqa: ASYNC110 (Redis tells nobody)
+            await asyncio.sleep(0.01)
+
+
+async def report_of(broker: Redis) -> WorkerReport | None:
+    reports = await live_workers(broker, "pipeline")
+    return reports[0] if reports else None
+
+
+async def test_a_session_is_taken_announced_and_freed(broker: Redis, broker_url: str, media: MediaSide) -> None:
+    reservations = keys.reservations("pipeline", "default")
+    await broker.zadd(reservations, {"s1": wall_ms() + 15_000, "other": wall_ms() + 15_000})
+    async with running(broker, broker_url):
+        await media.ask_for_pipeline("s1", "echo")
+        assert await media.until_attached("s1") == "pipeline-1"
+        assert media.of("s1", PipelineAttached)[0].epoch == 1
+
+        async def placed() -> bool:
+            report = await report_of(broker)
+            return (
+                report is not None and report.sessions == 1 and await broker.zrange(reservations, 0, -1) == [b"other"]
+            )
+
+        await eventually(placed)
+        media.tell("pipeline-1", SessionClosed(session="s1"))
+
+        async def freed() -> bool:
+            report = await report_of(broker)
+            return report is not None and report.sessions == 0 and await broker.xlen(JOBS) == 0
+
+        await eventually(freed)
+        assert (await broker.xpending(JOBS, keys.JOBS_GROUP))["pending"] == 0
+
+
+async def test_it_says_what_it_is(broker: Redis, broker_url: str) -> None:
+    async with running(broker, broker_url, pipeline_pools="default, gpu", pipeline_capacity=7, zone="a"):
+
+        async def announced() -> bool:
+            return await report_of(broker) is not None
+
+        await eventually(announced)
+        report = await report_of(broker)
+        assert report is not None
+        assert (report.state, report.capacity, report.pool, report.zone) == ("serving", 7, "default,gpu", "a")
+
+
+async def test_every_pool_is_served(broker: Redis, broker_url: str, media: MediaSide) -> None:
+    async with running(broker, broker_url, pipeline_pools="default,gpu"):
+        await media.ask_for_pipeline("s1", "echo")
+        await media.ask_for_pipeline("s2", "echo", pool="gpu")
+        await media.until_attached("s1")
+        await media.until_attached("s2")
+
+
+async def test_a_callers_voice_comes_back_from_the_echo(broker: Redis, broker_url: str, media: MediaSide) -> None:
+    async with running(broker, broker_url):
+        await media.ask_for_pipeline("s1", "echo")
+        worker = await media.until_attached("s1")
+        frames = [AudioFrame("s1", 1, seq, seq * 320, 16_000, 1, bytes([seq]) * 640) for seq in range(50)]
+        for frame in frames:
+            media.tell(worker, frame)
+        await media.until(lambda: [item for item in media.received if isinstance(item, AudioFrame)] == frames)
+
+
+async def test_a_conversation_is_greeted_and_leaves_nothing(broker: Redis, broker_url: str, media: MediaSide) -> None:
+    async with running(broker, broker_url):
+        await media.ask_for_pipeline("s1", "front-desk")
+        worker = await media.until_attached("s1")
+        media.tell(worker, CallerConnected(session="s1"))
+        await media.until(lambda: any(isinstance(item, AudioFrame) for item in media.received))
+        media.tell(worker, SessionClosed(session="s1"))
+
+        async def freed() -> bool:
+            return await broker.xlen(JOBS) == 0
+
+        await eventually(freed)
+        assert await broker.keys("antiphon:s:*") == []
+
+
+async def test_no_more_sessions_than_there_is_room_for(broker: Redis, broker_url: str, media: MediaSide) -> None:
+    async with running(broker, broker_url, pipeline_capacity=1):
+        await media.ask_for_pipeline("s1", "echo")
+        await media.until_attached("s1")
+        await media.ask_for_pipeline("s2", "echo")
+        media.tell("pipeline-1", CallerConnected(session="s1"))
+        await media.until(lambda: bool(media.of("s1", PublishEvent)))
+        assert (await broker.xpending(JOBS, keys.JOBS_GROUP))["pending"] == 1
+        media.tell("pipeline-1", SessionClosed(session="s1"))
+        await media.until_attached("s2")
+
+
+async def test_what_nobody_should_serve_is_dropped(broker: Redis, broker_url: str, media: MediaSide) -> None:
+    await media.ask_for_pipeline("stale", "echo", entry_id=f"{wall_ms() - 60_000}-0")
+    await media.ask_for_pipeline("lost", "no-such-agent")
+    async with running(broker, broker_url):
+        await media.ask_for_pipeline("s1", "echo")
+        await media.until_attached("s1")
+        await media.ask_for_pipeline("s1", "echo")
+
+        async def dropped() -> bool:
+            return await broker.xlen(JOBS) == 1
+
+        await eventually(dropped)
+        assert [item.session for item in media.received if isinstance(item, PipelineAttached)] == ["s1"]
+
+
+async def test_a_broker_that_forgot_the_jobs_is_joined_again(broker: Redis, broker_url: str, media: MediaSide) -> None:
+    async with running(broker, broker_url):
+        await media.ask_for_pipeline("s1", "echo")
+        await media.until_attached("s1")
+        await broker.delete(JOBS)
+        await media.ask_for_pipeline("s2", "echo")
+        await media.until_attached("s2")
+
+
+async def test_a_stopped_worker_cuts_what_has_had_its_time_and_leaves_nothing(
+    broker: Redis, broker_url: str, media: MediaSide
+) -> None:
+    async with running(broker, broker_url):
+        await media.ask_for_pipeline("s1", "echo")
+        await media.until_attached("s1")
+    await media.until(lambda: bool(media.of("s1", EndSession)))
+    assert media.of("s1", EndSession)[0].reason == "server_shutdown"
+    assert await live_workers(broker, "pipeline") == []
+    assert await broker.xinfo_consumers(JOBS, keys.JOBS_GROUP) == []
+    assert await broker.xlen(JOBS) == 0
+    inboxes = {keys.inbox("media", "media-1"), keys.inbox("pipeline", "pipeline-1")}
+    assert set(await broker.keys("*")) <= {key.encode() for key in {JOBS, *inboxes}}
+    assert await broker.ttl(keys.inbox("pipeline", "pipeline-1")) > 0
+
+
+async def test_a_session_may_finish_while_the_worker_drains(broker: Redis, broker_url: str, media: MediaSide) -> None:
+    async with running(broker, broker_url, drain_timeout_s=60) as stop:
+        await media.ask_for_pipeline("s1", "echo")
+        await media.until_attached("s1")
+        stop.set()
+
+        async def draining() -> bool:
+            report = await report_of(broker)
+            return report is not None and report.state == "draining"
+
+        await eventually(draining)
+        await media.ask_for_pipeline("s2", "echo")
+        media.tell("pipeline-1", CallerConnected(session="s1"))
+        await media.until(lambda: bool(media.of("s1", PublishEvent)))
+        media.tell("pipeline-1", SessionClosed(session="s1"))
+    assert media.of("s1", EndSession) == []
+    assert media.of("s2", PipelineAttached) == []
+    assert await broker.xlen(JOBS) == 1
