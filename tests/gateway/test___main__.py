@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -87,6 +88,6 @@ async def test_it_serves_until_it_is_told_to_stop(broker: Redis, broker_url: str
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=15) == 0
     # Nothing of it stays but its inbox, for a while, so that late mail is not kept for ever.
-    left = await broker.keys("antiphon:*")
+    left = cast(list[bytes], await broker.keys("antiphon:*"))
     assert all(key.endswith(b":in") for key in left)
     assert all([await broker.ttl(key) > 0 for key in left])
