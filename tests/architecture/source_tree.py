@@ -1,0 +1,28 @@
+"""The tree as the architecture tests see it."""
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGES = ("shared", "gateway", "media_worker", "pipeline_worker", "deploy")
+
+
+def source_modules() -> list[Path]:
+    """Our Python modules that hold code, relative to the root."""
+    files = (file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+    return sorted(file.relative_to(ROOT) for file in files if file.stat().st_size)
+
+
+@cache
+def committed_texts() -> dict[Path, str]:
+    """Every text file that git has or would take, relative to the root."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    texts = {}
+    for name in filter(None, names):
+        try:
+            texts[Path(name)] = (ROOT / name).read_text(encoding="utf-8")
+        except (UnicodeDecodeError, FileNotFoundError):
+            continue
+    return texts

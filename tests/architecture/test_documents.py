@@ -1,0 +1,42 @@
+"""Documents that say what is there, and nothing that only this or that machine knows."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source_tree import PACKAGES, ROOT, committed_texts
+
+DOCUMENTS = [name for name in committed_texts() if name.suffix == ".md"]
+WORDS = """
+    session, placement, drain, uplink, downlink, packet, frame, ptime, jitter buffer, playout buffer, underrun, late frame,
+    concealment, talkspurt, utterance, turn, endpointing, barge-in, backchannel, first audio, mouth to ear, epoch, inbox
+"""
+GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
+
+# Written so that this file does not contain what it looks for.
+PACKAGE_INDEXES = re.compile(r"py{}\.org|pythonhosted\{}|npmjs\{}|deb\.debian\{}".format("pi", ".org", ".com", ".org"))
+MACHINE_PATHS = re.compile(r"/{}/(main|shared)\b|/tmp/{}/|/{}/|/home/\w+/".format("work", "v", "root"))
+
+
+@pytest.mark.parametrize("name", DOCUMENTS, ids=str)
+def test_links_between_documents_lead_somewhere(name: Path) -> None:
+    for target in re.findall(r"(?<!!)\[[^\]]*\]\(([^)#\s]+)[^)]*\)", committed_texts()[name]):
+        if "://" not in target:
+            assert (ROOT / name.parent / target).exists(), target
+
+
+def test_the_architecture_has_a_paragraph_for_every_box() -> None:
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    for package in PACKAGES:
+        assert re.search(rf"^#+ .*`{package}`", architecture, re.MULTILINE), package
+
+
+@pytest.mark.parametrize("word", [word.strip() for word in WORDS.split(",")])
+def test_the_glossary_defines_our_words(word: str) -> None:
+    assert f"**{word}**" in GLOSSARY
+
+
+@pytest.mark.parametrize("pattern", [PACKAGE_INDEXES, MACHINE_PATHS], ids=["package indexes", "machine paths"])
+def test_no_file_names_what_only_one_machine_has(pattern: re.Pattern[str]) -> None:
+    assert {str(name): found[0] for name, text in committed_texts().items() if (found := pattern.search(text))} == {}
