@@ -9,8 +9,9 @@ from tests.architecture.source_tree import PACKAGES, ROOT, committed_texts
 
 DOCUMENTS = [name for name in committed_texts() if name.suffix == ".md"]
 WORDS = """
-    session, placement, drain, uplink, downlink, packet, frame, ptime, jitter buffer, playout buffer, underrun, late frame,
-    concealment, talkspurt, utterance, turn, endpointing, barge-in, backchannel, first audio, mouth to ear, epoch, inbox
+    session, placement, drain, uplink, downlink, packet, frame, ptime, jitter buffer, playout buffer, underrun,
+    late frame, concealment, talkspurt, utterance, turn, endpointing, barge-in, backchannel, first audio, mouth to ear,
+    epoch, inbox
 """
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
 
