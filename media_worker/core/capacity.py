@@ -2,10 +2,10 @@
 
 from collections import deque
 
-_WINDOW = 1_000  # slots of 5 ms: five seconds
-LATE_MS = 8.0
-"""A slot that begins later than this was felt by callers."""
-_LATE_SHARE = 0.02
+WINDOW = 1_000  # slots of 5 ms: five seconds
+LATE_MS = 20.0
+"""A slot that begins a whole period late is felt by callers; a handshake beside it (10 ms) is not."""
+LATE_SHARE = 0.05
 
 
 class Admission:
@@ -13,7 +13,7 @@ class Admission:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._late: deque[bool] = deque(maxlen=_WINDOW)
+        self._late: deque[bool] = deque(maxlen=WINDOW)
         self._late_count = 0
         self.recent_lateness_ms = 0.0
         """Smoothed over about a hundred slots."""
@@ -21,20 +21,20 @@ class Admission:
     def on_slot(self, lateness_ms: float) -> None:
         self.recent_lateness_ms += (lateness_ms - self.recent_lateness_ms) / 100
         late = lateness_ms > LATE_MS
-        if len(self._late) == _WINDOW:
+        if len(self._late) == WINDOW:
             self._late_count -= self._late[0]
         self._late.append(late)
         self._late_count += late
 
     def complexity(self, wanted: int) -> int:
         """Encoder effort: the wanted one, or none when slots begin to be late."""
-        return 0 if self._late_count > _LATE_SHARE / 2 * _WINDOW else wanted
+        return 0 if self._late_count > LATE_SHARE / 2 * WINDOW else wanted
 
     def refusal(self, sessions: int, draining: bool) -> str | None:
         if draining:
             return "draining"
         if sessions >= self.capacity:
             return "full"
-        if len(self._late) == _WINDOW and self._late_count > _LATE_SHARE * _WINDOW:
+        if len(self._late) == WINDOW and self._late_count > LATE_SHARE * WINDOW:
             return "overloaded"
         return None

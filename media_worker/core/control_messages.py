@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from shared.errors import PeerError
 
@@ -35,7 +35,7 @@ class Ping(_Control):
     """Answered by `pong` with the same `id`."""
 
     type: Literal["ping"]
-    id: int | float | Annotated[str, Field(max_length=64)] | None = None
+    id: int | FiniteFloat | Annotated[str, Field(max_length=64)] | None = None
 
 
 ControlMessage = Text | Interrupt | Mute | Ping

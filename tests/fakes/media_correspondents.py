@@ -1,0 +1,153 @@
+"""A media worker in this process, and stand-ins for the two kinds of processes that it talks to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Self, TypeVar
+
+from media_worker.settings import MediaSettings
+from media_worker.worker import MediaWorker
+from shared import keys
+from shared.events import AgentSpeechEnded, Message, OfferAnswered, OfferRefused, OpenSession, PipelineAttached
+from shared.frames import AudioFrame, SilenceRun
+from shared.io.broker import connect, connect_blocking
+from shared.io.inbox import PAYLOAD, Inbox
+from shared.io.presence import live_workers
+from shared.keys import WorkerKind
+from shared.wire import Item, encode_batch
+
+MessageT = TypeVar("MessageT", bound=Message)
+PATIENCE_S = 15.0
+
+
+class Correspondent:
+    """Another process on the broker: keeps what it is sent, and sends at once."""
+
+    kind: WorkerKind
+
+    def __init__(self, broker_url: str, media_worker: str, own_id: str) -> None:
+        self.id = own_id
+        self.received: list[Item] = []
+        self._media_inbox = keys.inbox("media", media_worker)
+        self._redis = connect(broker_url)
+        self._blocking = connect_blocking(broker_url)
+        self._number = 0
+        self._arrived = asyncio.Condition()
+        self._reader: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._reader = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._reader is not None
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+        await self._redis.aclose()
+        await self._blocking.aclose()
+
+    async def send(self, *items: Item) -> None:
+        self._number += 1
+        await self._redis.xadd(self._media_inbox, {PAYLOAD: encode_batch(self.id, self._number, items)})
+
+    async def until(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
+        """Until `condition` holds; it is looked at whenever something comes."""
+        async with asyncio.timeout(timeout_s), self._arrived:
+            await self._arrived.wait_for(condition)
+
+    def messages(self, message_type: type[MessageT]) -> list[MessageT]:
+        return [item for item in self.received if isinstance(item, message_type)]
+
+    async def message(self, message_type: type[MessageT], timeout_s: float = PATIENCE_S, **fields: Any) -> MessageT:
+        """The first message of this type with these fields, which came or comes."""
+
+        def fitting() -> list[MessageT]:
+            return [m for m in self.messages(message_type) if all(getattr(m, k) == v for k, v in fields.items())]
+
+        await self.until(lambda: bool(fitting()), timeout_s)
+        return fitting()[0]
+
+    async def _read(self) -> None:
+        async for items in Inbox(self._blocking, keys.inbox(self.kind, self.id)):
+            async with self._arrived:
+                self.received += items
+                self._arrived.notify_all()
+
+
+class GatewayStandIn(Correspondent):
+    kind: WorkerKind = "gateway"
+
+    async def offer(self, session: str, sdp: str, epoch: int = 1) -> OfferAnswered | OfferRefused:
+        """What comes of a first offer."""
+        await self.send(OpenSession(session=session, gateway=self.id, agent_id="echo", sdp=sdp, epoch=epoch))
+
+        def replies() -> list[OfferAnswered | OfferRefused]:
+            found = (*self.messages(OfferAnswered), *self.messages(OfferRefused))
+            return [reply for reply in found if reply.session == session]
+
+        await self.until(lambda: bool(replies()))
+        return replies()[0]
+
+
+class PipelineStandIn(Correspondent):
+    kind: WorkerKind = "pipeline"
+
+    async def attach(self, session: str, epoch: int = 1) -> None:
+        await self.send(PipelineAttached(session=session, epoch=epoch, pipeline_worker=self.id))
+
+    async def say(self, session: str, pcm: bytes, rate: int = 24_000, first_sample: int = 0, epoch: int = 1) -> None:
+        """One talkspurt of mono audio in pieces of 100 ms, with its end."""
+        piece = rate // 10 * 2
+        frames = [
+            AudioFrame(session, epoch, at // piece, first_sample + at // 2, rate, 1, pcm[at : at + piece])
+            for at in range(0, len(pcm), piece)
+        ]
+        end = AgentSpeechEnded(session=session, epoch=epoch, end_sample=first_sample + len(pcm) // 2)
+        await self.send(*frames, end)
+
+    def uplink(self, session: str) -> list[AudioFrame | SilenceRun]:
+        """The caller's time line so far."""
+        return [item for item in self.received if isinstance(item, AudioFrame | SilenceRun) and item.session == session]
+
+
+class RunningMediaWorker:
+    """A real one, with its two correspondents."""
+
+    def __init__(self, worker: MediaWorker, gateway: GatewayStandIn, pipeline: PipelineStandIn) -> None:
+        self.worker = worker
+        self.gateway = gateway
+        self.pipeline = pipeline
+
+    async def exchange(self, session: str, sdp: str) -> str:
+        """The answer to an offer, which must be accepted; the pipeline attaches itself."""
+        reply = await self.gateway.offer(session, sdp)
+        assert isinstance(reply, OfferAnswered), reply
+        await self.pipeline.attach(session)
+        return reply.sdp
+
+
+@asynccontextmanager
+async def running_media_worker(broker_url: str, **settings: Any) -> AsyncIterator[RunningMediaWorker]:
+    """Serving when it is entered; leaves nothing behind."""
+    worker = MediaWorker(MediaSettings(redis_url=broker_url, public_ips="127.0.0.1", **settings))
+    stop = asyncio.Event()
+    task = asyncio.create_task(worker.run(stop))
+    client = connect(broker_url)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while not any(
+                r.worker_id == worker.id and r.state == "serving" for r in await live_workers(client, "media")
+            ):
+                if task.done():
+                    task.result()
+                await asyncio.sleep(0.02)
+        async with (
+            GatewayStandIn(broker_url, worker.id, "g-test") as gateway,
+            PipelineStandIn(broker_url, worker.id, "p-test") as pipeline,
+        ):
+            yield RunningMediaWorker(worker, gateway, pipeline)
+    finally:
+        stop.set()
+        async with asyncio.timeout(PATIENCE_S):
+            await task
+        await client.aclose()

@@ -1,0 +1,67 @@
+import pytest
+
+from media_worker.core.capacity import LATE_MS, LATE_SHARE, WINDOW, Admission
+
+TOLERATED = int(LATE_SHARE * WINDOW)
+
+
+def slots(admission: Admission, count: int, lateness_ms: float = 0.0) -> None:
+    for _ in range(count):
+        admission.on_slot(lateness_ms)
+
+
+@pytest.fixture
+def admission() -> Admission:
+    return Admission(capacity=2)
+
+
+def test_admits_up_to_its_capacity(admission: Admission) -> None:
+    assert [admission.refusal(n, False) for n in range(4)] == [None, None, "full", "full"]
+
+
+def test_admits_nobody_while_draining(admission: Admission) -> None:
+    assert admission.refusal(0, True) == "draining"
+
+
+def test_refuses_while_more_than_a_tolerated_share_of_slots_is_late(admission: Admission) -> None:
+    slots(admission, WINDOW)
+    slots(admission, TOLERATED, LATE_MS + 1)
+    assert admission.refusal(0, False) is None
+    slots(admission, 1, LATE_MS + 1)
+    assert admission.refusal(0, False) == "overloaded"
+
+
+def test_forgets_lateness_after_its_window(admission: Admission) -> None:
+    slots(admission, WINDOW)
+    slots(admission, 100, LATE_MS + 1)
+    slots(admission, WINDOW - TOLERATED - 1)
+    assert admission.refusal(0, False) == "overloaded"
+    slots(admission, 1)
+    assert admission.refusal(0, False) is None
+
+
+def test_does_not_judge_by_its_first_seconds(admission: Admission) -> None:
+    slots(admission, WINDOW - 1, 100.0)
+    assert admission.refusal(0, False) is None
+
+
+def test_a_slot_at_the_limit_is_not_late(admission: Admission) -> None:
+    slots(admission, WINDOW, LATE_MS)
+    assert admission.refusal(0, False) is None
+    assert admission.complexity(5) == 5
+
+
+def test_encodes_with_less_effort_before_it_refuses(admission: Admission) -> None:
+    slots(admission, WINDOW)
+    slots(admission, TOLERATED // 2, LATE_MS + 1)
+    assert admission.complexity(5) == 5
+    slots(admission, 1, LATE_MS + 1)
+    assert admission.complexity(5) == 0
+    assert admission.refusal(0, False) is None
+
+
+def test_reports_smoothed_lateness(admission: Admission) -> None:
+    slots(admission, 2_000, 4.0)
+    assert admission.recent_lateness_ms == pytest.approx(4.0, rel=0.01)
+    slots(admission, 1, 104.0)
+    assert admission.recent_lateness_ms == pytest.approx(5.0, rel=0.01)

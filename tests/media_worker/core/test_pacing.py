@@ -1,0 +1,28 @@
+from media_worker.core.pacing import PTIME_MS, REPEAT_MS, Pacing, Sending
+
+PERIOD = REPEAT_MS // PTIME_MS
+
+
+def ticks(pacing: Pacing, audio: int, silence: int) -> list[Sending]:
+    return [pacing.tick(True) for _ in range(audio)] + [pacing.tick(False) for _ in range(silence)]
+
+
+def test_sound_is_sent_in_every_tick() -> None:
+    assert ticks(Pacing(), 50, 0) == ["audio"] * 50
+
+
+def test_a_talkspurt_is_closed_at_once_and_again_every_400_ms() -> None:
+    sent = ticks(Pacing(), 3, 3 * PERIOD + 1)[3:]
+    assert [n for n, sending in enumerate(sent) if sending == "closing"] == [0, PERIOD, 2 * PERIOD, 3 * PERIOD]
+    assert set(sent) == {"closing", "nothing"}
+
+
+def test_a_caller_who_hears_nothing_yet_gets_a_packet_every_400_ms() -> None:
+    sent = ticks(Pacing(), 0, 2 * PERIOD)
+    assert [n for n, sending in enumerate(sent) if sending == "closing"] == [0, PERIOD]
+
+
+def test_each_talkspurt_is_closed() -> None:
+    pacing = Pacing()
+    for _ in range(5):
+        assert ticks(pacing, 2, 3) == ["audio", "audio", "closing", "nothing", "nothing"]
