@@ -39,6 +39,7 @@ from gateway.media_link import Mailbox, MediaLink
 from gateway.placer import Placer
 from shared.agent import AgentDefinition
 from shared.errors import BrokerError, PeerError, RefusedError
+from shared.events import OfferRefused
 from shared.io.logs import get_logger
 
 _connections = Gauge("antiphon_gateway_signaling_connections", "Open signaling connections")
@@ -170,6 +171,8 @@ class SignalingConnection:
 
     async def _read_mailbox(self) -> None:
         async for message in self._mailbox:
+            if isinstance(message, OfferRefused):
+                log.info("offer_refused", session_id=message.session, code=message.code, reason=message.message)
             await self.feed(message)
         await self.feed(ClientTooSlow())
 
