@@ -23,9 +23,8 @@ from pipeline_worker.core.turn_events import (
         (TextTyped("hi"), RecordCaller("hi")),
     ],
 )
-def test_what_differs_in_name_only_is_not_equal(fact: Input, command: Action) -> None:
+def test_what_differs_in_name_only_is_not_equal(fact: object, command: object) -> None:
     assert fact != command
-    assert len({fact, command}) == 2
 
 
 def test_nothing_is_both_a_fact_and_a_command() -> None:
