@@ -1,0 +1,182 @@
+"""The helper process that recognises speech with PocketSphinx. Its binding keeps the GIL while it decodes.
+
+Frames in:  {channel, op: "load", grammar, jsgf, words, pronunciations}
+            {channel, op: "open", grammar}, {channel, op: "push"} + PCM (16 kHz, 16 bit, mono), {channel, op: "finish"},
+            {channel, op: "cancel"}
+Frames out: to load {channel, missing: [words that the dictionary lacks]}; while an utterance goes on {channel, text}
+            whenever the hypothesis changes; to finish {channel, text, last: true}; {channel, error}
+"""
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pocketsphinx import Decoder, get_model_path
+
+from pipeline_worker.engines.pipe_frames import Frame, pack, read
+
+_MODEL = Path(get_model_path()) / "en-us"
+_READY_DECODERS = 2
+_DECODERS_PER_GRAMMAR = 32
+"""A decoder takes 15-100 ms to make and about 5 MB, so most are made when they are first needed."""
+_HYPOTHESIS_EVERY_FRAMES = 4
+_LONGEST_UTTERANCE_BYTES = 60 * 32_000
+
+
+class Grammar:
+    """One grammar and its decoders, each of which follows one utterance at a time."""
+
+    def __init__(self, jsgf: str, pronunciations: Mapping[str, list[str]]) -> None:
+        self._jsgf = jsgf
+        self._pronunciations = pronunciations
+        self._idle = [self._make() for _ in range(_READY_DECODERS)]
+        self._made = _READY_DECODERS
+
+    def take(self) -> Any | None:
+        if self._idle:
+            return self._idle.pop()
+        if self._made == _DECODERS_PER_GRAMMAR:
+            return None
+        self._made += 1
+        return self._make()
+
+    def give_back(self, decoder: Any) -> None:
+        self._idle.append(decoder)
+
+    def _make(self) -> Any:
+        with tempfile.NamedTemporaryFile("w", suffix=".dict", encoding="utf-8") as dictionary:
+            for word, spoken in self._pronunciations.items():
+                for number, phones in enumerate(spoken, 1):
+                    dictionary.write(f"{word if number == 1 else f'{word}({number})'} {phones}\n")
+            dictionary.flush()
+            decoder = Decoder(hmm=str(_MODEL / "en-us"), dict=dictionary.name, lm=None, loglevel="FATAL")
+        decoder.add_jsgf_string("agent", self._jsgf)
+        decoder.activate_search("agent")
+        return decoder
+
+
+class Utterance:
+    def __init__(self, grammar: Grammar, decoder: Any) -> None:
+        self._grammar = grammar
+        self._decoder = decoder
+        self._first_cmn = decoder.get_cmn(False)
+        self._text = ""
+        self._pushes = 0
+        self._bytes = 0
+        decoder.start_utt()
+
+    def push(self, pcm: bytes) -> str | None:
+        """The hypothesis when it is another than before."""
+        self._bytes += len(pcm)
+        if not pcm or self._bytes > _LONGEST_UTTERANCE_BYTES:
+            return None
+        self._decoder.process_raw(pcm)
+        self._pushes += 1
+        if self._pushes % _HYPOTHESIS_EVERY_FRAMES:
+            return None
+        text = self._hypothesis()
+        changed, self._text = text != self._text, text
+        return text if changed else None
+
+    def finish(self) -> str:
+        self._decoder.end_utt()
+        text = self._hypothesis()
+        self._release()
+        return text
+
+    def cancel(self) -> None:
+        self._decoder.end_utt()
+        self._release()
+
+    def _hypothesis(self) -> str:
+        hypothesis = self._decoder.hyp()
+        return hypothesis.hypstr if hypothesis else ""
+
+    def _release(self) -> None:
+        # The next caller has another microphone: do not start from this one's cepstral mean.
+        self._decoder.set_cmn(self._first_cmn)
+        self._grammar.give_back(self._decoder)
+
+
+class Recogniser:
+    def __init__(self) -> None:
+        self._grammars: dict[str, Grammar] = {}
+        self._utterances: dict[int, Utterance] = {}
+
+    def answer(self, frame: Frame) -> dict[str, Any] | None:
+        header, channel = frame.header, frame.header["channel"]
+        match header["op"]:
+            case "load":
+                return self._load(header)
+            case "open":
+                return self._open(channel, self._grammars[header["grammar"]])
+            case "push" if channel in self._utterances:
+                text = self._utterances[channel].push(frame.body)
+                return None if text is None else {"text": text}
+            case "finish" if channel in self._utterances:
+                return {"text": self._utterances.pop(channel).finish(), "last": True}
+            case "cancel" if channel in self._utterances:
+                self._utterances.pop(channel).cancel()
+        return None
+
+    def _load(self, header: dict[str, Any]) -> dict[str, Any]:
+        own: dict[str, list[str]] = header["pronunciations"]
+        known = {**_pronunciations_of(header["words"]), **own}
+        missing = sorted(set(header["words"]) - known.keys())
+        if not missing:
+            try:
+                self._grammars[header["grammar"]] = Grammar(header["jsgf"], known)
+            except (RuntimeError, ValueError) as error:
+                return {"error": f"PocketSphinx does not take the grammar: {error}", "code": "bad_grammar"}
+        return {"missing": missing}
+
+    def _open(self, channel: int, grammar: Grammar) -> dict[str, Any] | None:
+        decoder = grammar.take()
+        if decoder is None:
+            return {"error": f"more than {_DECODERS_PER_GRAMMAR} utterances at once", "code": "engine_busy"}
+        self._utterances[channel] = Utterance(grammar, decoder)
+        return None
+
+
+def _pronunciations_of(words: Iterable[str]) -> dict[str, list[str]]:
+    dictionary = _dictionary()
+    return {word: dictionary[word] for word in words if word in dictionary}
+
+
+@cache
+def _dictionary() -> Mapping[str, list[str]]:
+    """The model's dictionary: `word PH ON ES`, further pronunciations as `word(2)`."""
+    entries: dict[str, list[str]] = {}
+    for line in (_MODEL / "cmudict-en-us.dict").read_text(encoding="utf-8").splitlines():
+        word, _, phones = line.partition(" ")
+        entries.setdefault(word.partition("(")[0], []).append(phones)
+    return entries
+
+
+def _answer_all(requests: BinaryIO, out: BinaryIO) -> None:
+    recogniser = Recogniser()
+    while frame := read(requests):
+        answer = recogniser.answer(frame)
+        if answer is not None:
+            out.write(pack({**answer, "channel": frame.header["channel"]}))
+
+
+def main() -> None:
+    # The worker decides when we end, by closing our input; a Ctrl-C or a service manager signals the whole group.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # What the library prints must not get among the frames.
+    try:
+        _answer_all(sys.stdin.buffer, out)
+    except BrokenPipeError:
+        os._exit(0)  # The worker is gone.
+
+
+if __name__ == "__main__":
+    main()
