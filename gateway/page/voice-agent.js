@@ -27,6 +27,7 @@ export class VoiceAgentClient {
     this.localStream = null;
     this.ws = null;
     this.ended = false;
+    this.lastError = null;
     this.seen = new Set();
     this.connectTimer = null;
   }
@@ -138,10 +139,14 @@ export class VoiceAgentClient {
     });
     await opened;
     this.ws.onerror = null;
-    this.ws.onclose = (event) => {
-      const lost = new VoiceAgentError('connection_lost', 'The connection to the server was lost.');
-      this.end(event.code === NORMAL_CLOSE ? undefined : lost);
-    };
+    this.ws.onclose = (event) => this.end(this.causeOf(event));
+  }
+
+  /** Why the WebSocket closed; undefined for a hang-up. */
+  causeOf({ code, reason }) {
+    if (code === NORMAL_CLOSE) return undefined;
+    if (!reason) return new VoiceAgentError('connection_lost', 'The connection to the server was lost.');
+    return this.lastError ?? new VoiceAgentError(reason, `The server ended the call (${reason}).`);
   }
 
   async handleSignaling(message) {
@@ -156,7 +161,8 @@ export class VoiceAgentClient {
         this.sessionId = message.sessionId;
         break;
       case 'goaway':
-        this.onError(new VoiceAgentError('goaway', `The server stops in ${Math.ceil(message.timeLeftMs / 1000)} s.`));
+        this.lastError = new VoiceAgentError('goaway', 'The server is being restarted. Please call again.');
+        this.onError(this.lastError);
         break;
       default:
         this.handleControlMessage(message);
@@ -190,6 +196,7 @@ export class VoiceAgentClient {
       case 'error': {
         const error = new VoiceAgentError(message.code, message.message, message.retryAfterMs);
         // Without an answer there is no call to go on with.
+        this.lastError = error;
         if (this.peerConnection?.remoteDescription) this.onError(error);
         else this.end(error);
         break;
