@@ -1,10 +1,13 @@
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core import client_messages, signaling
 from gateway.core.client_messages import Bye, IceCandidate, Offer, UnknownMessage
 from gateway.core.signaling import _TABLE, IllegalInput, SignalingMachine, SignalingRules, State
 from gateway.core.signaling_events import (
@@ -26,6 +29,7 @@ from gateway.core.signaling_events import (
     SendToWorker,
     SocketClosed,
 )
+from shared.errors import BrokerError, OfferError, RefusedError
 from shared.events import (
     ClientEventSent,
     CloseSession,
@@ -377,6 +381,17 @@ def test_a_placement_that_nobody_asked_for_is_our_mistake(state: State, event: I
 def test_every_state_has_a_row_and_closed_has_no_way_out() -> None:
     assert set(_TABLE) == set(State)
     assert _TABLE[State.CLOSED] == {}
+
+
+def test_every_code_is_in_the_protocols_document() -> None:
+    root = Path(__file__).resolve().parents[3]
+    protocol = (root / "docs" / "protocol.md").read_text()
+    codes = {BrokerError.code, OfferError.code, RefusedError.code}
+    for module in (client_messages, signaling):
+        source = Path(str(module.__file__)).read_text()
+        codes |= set(re.findall(r'(?:code=|_object\(|_error\(|CloseSocket\([A-Z_]+, )"(\w+)"', source))
+    assert len(codes) > 12
+    assert [code for code in sorted(codes) if f"`{code}`" not in protocol] == []
 
 
 refusal_codes = st.sampled_from(["bad_sdp", "no_capacity", "draining", "internal"])
