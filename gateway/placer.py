@@ -41,7 +41,7 @@ class Placer:
         """Reserve the slots of a new session. Raises `RefusedError` or `BrokerError`, both with a retry time."""
         session = new_session_id()
         try:
-            placed = await self._place(session, self._agents[agent_id].pool, avoid)
+            placed = await self._place_on_news(session, self._agents[agent_id].pool, avoid)
         except (RefusedError, BrokerError) as error:
             _placements.labels(error.code).inc()
             log.warning("session_refused", session_id=session, agent=agent_id, code=error.code, reason=error.message)
@@ -59,6 +59,16 @@ class Placer:
             await self._store.release(session, media_worker, self._agents[agent_id].pool)
         except BrokerError as error:
             log.warning("reservation_left", session_id=session, error=error.message)
+
+    async def _place_on_news(self, session: str, pool: str, avoid: Collection[str]) -> Placed:
+        """Nobody is refused on old news: a worker may have come since the registry last asked."""
+        asked_at_s = self._registry.refreshed_at_s
+        try:
+            return await self._place(session, pool, avoid)
+        except RefusedError:
+            if not await self._registry.refresh_since(asked_at_s):
+                raise
+            return await self._place(session, pool, avoid)
 
     async def _place(self, session: str, pool: str, avoid: Collection[str]) -> Placed:
         if not self._registry.fresh:

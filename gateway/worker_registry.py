@@ -1,6 +1,7 @@
 """Who is there to take sessions, as of half a second ago at most."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from prometheus_client import Gauge
@@ -12,6 +13,7 @@ from shared.keys import WorkerKind
 from shared.worker_report import WorkerReport
 
 POLL_INTERVAL_S = 0.5
+_NEWS_S = 0.1
 _STALE_AFTER_S = 3.0
 
 _free_slots = Gauge("antiphon_gateway_free_slots", "Sessions that the workers could still take", ["kind"])
@@ -24,21 +26,42 @@ class WorkerRegistry:
 
     def __init__(self, client: Redis) -> None:
         self._redis = client
-        self._refreshed_at_s: float | None = None
+        self.refreshed_at_s: float | None = None
+        self._refreshing = asyncio.Lock()
         self.media_workers: Sequence[WorkerReport] = ()
         self.pipeline_workers: Sequence[WorkerReport] = ()
 
     @property
     def fresh(self) -> bool:
         """Whether the broker told us of the workers lately."""
-        now_s = asyncio.get_running_loop().time()
-        return self._refreshed_at_s is not None and now_s - self._refreshed_at_s <= _STALE_AFTER_S
+        return self._age_s() <= _STALE_AFTER_S
+
+    def _age_s(self) -> float:
+        if self.refreshed_at_s is None:
+            return math.inf
+        return asyncio.get_running_loop().time() - self.refreshed_at_s
 
     async def refresh(self) -> None:
         """Ask once. Raises what a broken broker raises."""
         self.media_workers = await self._ask("media")
         self.pipeline_workers = await self._ask("pipeline")
-        self._refreshed_at_s = asyncio.get_running_loop().time()
+        self.refreshed_at_s = asyncio.get_running_loop().time()
+
+    async def refresh_since(self, asked_at_s: float | None) -> bool:
+        """Ask again if the last news is from `asked_at_s` and a tenth of a second old. False if it is not, or in vain.
+
+        However many are refused at once, one of them asks.
+        """
+        async with self._refreshing:
+            if self.refreshed_at_s != asked_at_s:
+                return True
+            if self._age_s() < _NEWS_S:
+                return False
+            try:
+                await self.refresh()
+            except BROKER_FAILURES:
+                return False
+            return True
 
     async def run(self) -> None:
         away = False
