@@ -82,7 +82,7 @@ class GatewayStandIn(Correspondent):
         await self.send(OpenSession(session=session, gateway=self.id, agent_id="echo", sdp=sdp, epoch=epoch))
 
         def replies() -> list[OfferAnswered | OfferRefused]:
-            found = (*self.messages(OfferAnswered), *self.messages(OfferRefused))
+            found: list[OfferAnswered | OfferRefused] = [*self.messages(OfferAnswered), *self.messages(OfferRefused)]
             return [reply for reply in found if reply.session == session]
 
         await self.until(lambda: bool(replies()))

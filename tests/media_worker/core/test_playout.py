@@ -18,7 +18,7 @@ def ramp(first: int, samples: int) -> bytes:
 
 
 def as_ramp(first: int, samples: int) -> list[int]:
-    return as_samples(ramp(first, samples)).tolist()
+    return [int(sample) for sample in as_samples(ramp(first, samples))]
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_the_audio_section_says_what_we_want_to_hear() -> None:
     (audio, _) = SessionDescription.parse(answer_to(CHROMIUM)).media
     (codec,) = audio.rtp.codecs
     assert (codec.mimeType, codec.payloadType, codec.clockRate, codec.channels) == ("audio/opus", 111, 48_000, 2)
-    wanted = {key: int(value) for key, value in codec.parameters.items()}
+    wanted = {key: int(value or 0) for key, value in codec.parameters.items()}
     assert wanted["useinbandfec"] == wanted["usedtx"] == 1
     assert wanted["maxplaybackrate"] == 16_000
     assert audio.rtcp_mux
@@ -48,6 +48,8 @@ def test_the_audio_section_says_what_we_want_to_hear() -> None:
 def test_each_accepted_section_names_our_transport() -> None:
     description = SessionDescription.parse(answer_to(CHROMIUM))
     for media in description.media:
+        assert media.ice is not None
+        assert media.dtls is not None
         assert (media.ice.usernameFragment, media.ice.password) == LOCAL.credentials
         assert media.ice.iceLite
         assert media.ice_candidates_complete

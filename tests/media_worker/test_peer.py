@@ -1,0 +1,204 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+from aiortc import RTCDataChannel, RTCDataChannelParameters
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+
+from media_worker import peer as peer_module
+from media_worker import srtp
+from media_worker.peer import Certificate, Peer, PeerFailed, self_test
+from shared.errors import ConfigError
+
+DEADLINE_S = 10
+
+
+class Link:
+    """Two peers that hear each other, and what they told their owners."""
+
+    def __init__(self, *, fingerprints: list[tuple[str, str]] | None = None) -> None:
+        certificate = Certificate.generate()
+        right = [(f.algorithm, f.value) for f in certificate.getFingerprints()]
+        self.messages: asyncio.Queue[str] = asyncio.Queue()
+        self.closed = asyncio.Event()
+        self.opened = asyncio.Event()
+        self.lost = 0
+
+        def to_client(data: bytes) -> None:
+            self.client.on_datagram(data)
+
+        def to_server(data: bytes) -> None:
+            self.server.on_datagram(data)
+
+        self.server = Peer(
+            certificate,
+            right if fingerprints is None else fingerprints,
+            to_client,
+            self.opened.set,
+            self.messages.put_nowait,
+            self.closed.set,
+        )
+        self.client = Peer(
+            certificate, right, to_server, lambda: None, lambda _: None, lambda: None, is_dtls_server=False
+        )
+
+    @asynccontextmanager
+    async def connected(self, data: bool = True) -> AsyncIterator["Link"]:
+        async with asyncio.timeout(DEADLINE_S):
+            await asyncio.gather(self.client.connect(), self.server.connect())
+            if data:
+                await asyncio.gather(
+                    self.client.open_data(5000, 65_536, "control"), self.server.open_data(5000, 65_536)
+                )
+                await asyncio.gather(self.client.opened.wait(), self.server.opened.wait())
+        try:
+            yield self
+        finally:
+            await self.client.close()
+            await self.server.close()
+
+
+async def test_self_test_passes_with_what_is_installed() -> None:
+    await self_test()
+
+
+@pytest.mark.parametrize("name", ["_set_role", "start"])
+async def test_self_test_names_the_versions_when_aiortc_has_changed(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delattr(RTCDtlsTransport, name)
+    with pytest.raises(ConfigError, match=r"aiortc \d+\.\d+.*pylibsrtp \d.*pyOpenSSL \d"):
+        await self_test()
+
+
+async def test_self_test_notices_keys_that_were_renamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    start: Callable[..., object] = RTCDtlsTransport._setup_srtp
+
+    def renamed(self: RTCDtlsTransport) -> None:
+        start(self)
+        del self._rx_srtp
+
+    monkeypatch.setattr(RTCDtlsTransport, "_setup_srtp", renamed)
+    with pytest.raises(ConfigError, match="aiortc"):
+        await self_test()
+
+
+async def test_both_sides_derive_the_same_keys() -> None:
+    link = Link()
+    async with asyncio.timeout(DEADLINE_S):
+        theirs, ours = await asyncio.gather(link.client.connect(), link.server.connect())
+    packet = theirs.tx.protect(bytes.fromhex("80600001000000010000000a") + b"hello")
+    size = ours.bind().unprotect(packet)
+    assert srtp.rx_buffer[12:size] == b"hello"
+    await link.client.close()
+    await link.server.close()
+
+
+async def test_messages_pass_both_ways_and_opening_is_told() -> None:
+    async with Link().connected() as link:
+        assert link.opened.is_set()
+        assert link.client.send_text("grüße")
+        assert await asyncio.wait_for(link.messages.get(), DEADLINE_S) == "grüße"
+
+
+async def test_a_wrong_fingerprint_fails_the_handshake_and_is_no_hang_up() -> None:
+    link = Link(fingerprints=[("sha-256", ":".join(["00"] * 32))])
+    async with asyncio.timeout(DEADLINE_S):
+        client = asyncio.create_task(link.client.connect())
+        with pytest.raises(PeerFailed) as raised:
+            await link.server.connect()
+        await client
+    assert raised.value.code == "dtls_failed"
+    assert not link.closed.is_set()
+    await link.server.close()
+    await link.client.close()
+
+
+async def test_a_caller_who_hangs_up_is_noticed() -> None:
+    async with Link().connected() as link:
+        await link.client.close()
+        async with asyncio.timeout(DEADLINE_S):
+            await link.closed.wait()
+
+
+async def test_our_own_close_is_no_hang_up_and_may_be_repeated() -> None:
+    link = Link()
+    async with link.connected():
+        await link.server.close()
+        await link.server.close()
+    assert not link.closed.is_set()
+
+
+async def test_only_the_channel_named_control_is_ours() -> None:
+    async with Link().connected(data=False) as link:
+        async with asyncio.timeout(DEADLINE_S):
+            await asyncio.gather(link.client.open_data(5000, 65_536), link.server.open_data(5000, 65_536))
+            assert link.client._sctp is not None
+            for label, words in (("other", "nobody listens"), ("control", "heard"), ("control", "one is enough")):
+                channel = RTCDataChannel(link.client._sctp, RTCDataChannelParameters(label=label))
+                channel.on("open", partial(channel.send, words))
+            assert await link.messages.get() == "heard"
+        assert link.messages.empty()
+
+
+async def test_bytes_are_read_as_text_whatever_they_are() -> None:
+    async with Link().connected() as link:
+        assert link.client._channel is not None
+        link.client._channel.send(b"\xff\xfe{")
+        assert await asyncio.wait_for(link.messages.get(), DEADLINE_S) == "��{"
+
+
+async def test_nothing_is_sent_before_the_channel_is_open_and_none_after_it_closed() -> None:
+    link = Link()
+    assert not link.server.send_text("early")
+    async with link.connected():
+        assert link.server.send_text("now")
+    assert not link.server.send_text("late")
+
+
+async def test_a_caller_who_does_not_read_costs_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Link().connected() as link:
+        monkeypatch.setattr(link.client._link, "put", lambda _: None)
+        accepted = 0
+        while link.server.send_text("x" * 10_000):
+            accepted += 1
+        assert accepted * 10_000 <= peer_module._MAX_BUFFERED_BYTES + 20_000
+        assert link.server.dropped_messages == 1
+
+
+async def test_junk_during_the_handshake_does_not_stop_it() -> None:
+    link = Link()
+    for junk in (b"\x16", b"\x16" + bytes(40), bytes([22, 254, 253]) + bytes(range(60)), b"\x17" * 1_200):
+        link.server.on_datagram(junk)
+        link.client.on_datagram(junk)
+    async with link.connected():
+        assert link.client.send_text("through")
+        assert await asyncio.wait_for(link.messages.get(), DEADLINE_S) == "through"
+
+
+async def test_a_flood_is_dropped_rather_than_queued() -> None:
+    link = Link()
+    for _ in range(4_000):
+        link.server.on_datagram(b"\x16" * 1_200)
+    assert link.server._link._incoming.qsize() <= peer_module._DTLS_QUEUE
+    await link.server.close()
+    await link.client.close()
+
+
+async def test_closing_before_the_handshake_frees_everything() -> None:
+    before = asyncio.all_tasks()
+    link = Link()
+    task = asyncio.create_task(link.server.connect())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await link.server.close()
+    assert asyncio.all_tasks() == before
+
+
+def test_the_context_is_made_once() -> None:
+    certificate = Certificate.generate()
+    from aiortc.rtcdtlstransport import SRTP_PROFILES
+
+    assert certificate._create_ssl_context(SRTP_PROFILES) is certificate._create_ssl_context(SRTP_PROFILES)
+    assert certificate.sha256_fingerprint.startswith("sha-256 ")

@@ -1,0 +1,195 @@
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from media_worker.slot_clock import SLOT_S, SLOTS, SlotClock
+from tests.fakes.counters import Gained
+from tests.fakes.manual_loop import ManualLoop
+
+PERIOD_S = SLOT_S * SLOTS
+
+
+class Member:
+    def __init__(self) -> None:
+        self.slots: list[int] = []
+        self.closed: list[str] = []
+
+    def tick(self, slot: int, now: float) -> None:
+        self.slots.append(slot)
+
+    def close(self, reason: str) -> None:
+        self.closed.append(reason)
+
+
+class BrokenMember(Member):
+    def tick(self, slot: int, now: float) -> None:
+        raise RuntimeError("broken")
+
+
+class LeavingMember(Member):
+    def __init__(self, clock: SlotClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def tick(self, slot: int, now: float) -> None:
+        super().tick(slot, now)
+        self._clock.leave(self)
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> ManualLoop:
+    manual = ManualLoop()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: manual)
+    return manual
+
+
+@pytest.fixture
+def lateness() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def clock(loop: ManualLoop, lateness: list[float]) -> SlotClock:
+    clock = SlotClock(lateness.append)
+    clock.start()
+    return clock
+
+
+def joined(clock: SlotClock, count: int) -> list[Member]:
+    members = [Member() for _ in range(count)]
+    for member in members:
+        clock.join(member)
+    return members
+
+
+def test_each_member_ticks_once_a_period(clock: SlotClock, loop: ManualLoop) -> None:
+    members = joined(clock, 10)
+    loop.advance(100 * PERIOD_S)
+    for member in members:
+        assert len(member.slots) == 100
+        assert {after - before for before, after in zip(member.slots, member.slots[1:], strict=False)} == {SLOTS}
+
+
+def test_members_are_spread_over_the_slots(clock: SlotClock, loop: ManualLoop) -> None:
+    members = joined(clock, 8)
+    loop.advance(PERIOD_S)
+    assert sorted(member.slots[0] for member in members) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_deadlines_are_absolute(clock: SlotClock, loop: ManualLoop, lateness: list[float]) -> None:
+    (member,) = joined(clock, 1)
+    for _ in range(200):
+        loop.stall(0.003)
+        loop.advance(PERIOD_S - 0.003)
+    assert len(member.slots) == 200
+    assert max(lateness) <= 3.001
+
+
+def test_late_slots_are_caught_up_so_that_nobody_misses_a_frame(
+    clock: SlotClock, loop: ManualLoop, lateness: list[float]
+) -> None:
+    (member,) = joined(clock, 1)
+    loop.advance(PERIOD_S)
+    loop.stall(0.1)
+    assert len(member.slots) == 6
+    assert max(lateness) == pytest.approx(95, abs=6)
+
+
+def test_a_long_stall_is_skipped_and_counted(clock: SlotClock, loop: ManualLoop) -> None:
+    skipped = Gained("antiphon_media_slots_skipped_total")
+    (member,) = joined(clock, 1)
+    loop.advance(PERIOD_S)
+    loop.stall(1.0)
+    assert len(member.slots) <= 3
+    assert skipped() == pytest.approx(200, abs=2)
+    assert clock.slot == pytest.approx(204, abs=2)
+    loop.advance(10 * PERIOD_S)
+    assert member.slots[-1] == pytest.approx(244, abs=SLOTS)
+
+
+def test_who_left_ticks_no_more_and_may_leave_again(clock: SlotClock, loop: ManualLoop) -> None:
+    member, other = joined(clock, 2)
+    loop.advance(PERIOD_S)
+    clock.leave(member)
+    clock.leave(member)
+    loop.advance(PERIOD_S)
+    assert (len(member.slots), len(other.slots)) == (1, 2)
+
+
+def test_a_member_may_leave_while_it_ticks(clock: SlotClock, loop: ManualLoop) -> None:
+    leaving = LeavingMember(clock)
+    clock.join(leaving)
+    others = joined(clock, 7)
+    loop.advance(2 * PERIOD_S)
+    assert len(leaving.slots) == 1
+    assert [len(other.slots) for other in others] == [2] * 7
+
+
+def test_one_callers_fault_does_not_stop_the_others(clock: SlotClock, loop: ManualLoop) -> None:
+    broken = BrokenMember()
+    clock.join(broken)
+    others = joined(clock, 7)
+    with capture_logs() as logs:
+        loop.advance(3 * PERIOD_S)
+    assert [len(other.slots) for other in others] == [3] * 7
+    assert broken.closed == ["internal"]
+    assert [line["event"] for line in logs] == ["tick_failed"]
+
+
+def test_who_is_in_a_hurry_ticks_in_the_next_slot_and_once_a_period_from_there(
+    clock: SlotClock, loop: ManualLoop
+) -> None:
+    (member,) = joined(clock, 1)
+    loop.advance(2.5 * SLOT_S)
+    assert member.slots == [0]
+    clock.hurry(member)
+    loop.advance(SLOT_S)
+    assert member.slots == [0, 2]
+    loop.advance(2 * PERIOD_S)
+    assert member.slots == [0, 2, 6, 10]
+
+
+def test_a_crowded_slot_admits_nobody_else_in_a_hurry(clock: SlotClock, loop: ManualLoop) -> None:
+    members = joined(clock, 40)
+    loop.advance(0.5 * SLOT_S)
+    for member in members:
+        clock.hurry(member)
+    loop.advance(1.5 * SLOT_S)
+    assert 10 < sum(member.slots == [0] for member in members) <= 16
+    loop.advance(PERIOD_S)
+    assert all(len(member.slots) >= 1 for member in members)
+
+
+def test_who_is_in_a_hurry_without_having_joined_is_not_let_in_twice(clock: SlotClock, loop: ManualLoop) -> None:
+    (member,) = joined(clock, 1)
+    for _ in range(5):
+        clock.hurry(member)
+    loop.advance(PERIOD_S)
+    assert len(member.slots) == 1
+
+
+def test_after_stop_nothing_ticks(clock: SlotClock, loop: ManualLoop) -> None:
+    (member,) = joined(clock, 1)
+    clock.stop()
+    loop.advance(1.0)
+    assert member.slots == []
+
+
+async def test_runs_on_a_real_loop() -> None:
+    clock = SlotClock(lambda _: None)
+    enough = asyncio.Event()
+
+    class Counting(Member):
+        def tick(self, slot: int, now: float) -> None:
+            super().tick(slot, now)
+            if len(self.slots) == 5:
+                enough.set()
+
+    member = Counting()
+    clock.join(member)
+    clock.start()
+    async with asyncio.timeout(10):
+        await enough.wait()
+    clock.stop()
+    assert sorted(set(member.slots)) == member.slots
