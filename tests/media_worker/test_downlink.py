@@ -1,0 +1,285 @@
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from media_worker import opus, srtp
+from media_worker.core.rtp import RtpHeader, parse_header
+from media_worker.downlink import Downlink
+from media_worker.opus import Decoder
+from shared.audio import Pcm, as_samples
+from shared.errors import ConfigError
+from shared.frames import AudioFrame
+from tests.fakes.counters import Gained
+from tests.fakes.sounds import likeness, strength, tone
+from tests.fakes.srtp_pair import srtp_pairs
+
+SLOTS = 4
+FIRST_TIMESTAMP = 2**32 - 5_000
+
+
+@dataclass
+class Sent:
+    slot: int
+    header: RtpHeader
+    payload: bytes
+
+    @property
+    def is_closing(self) -> bool:
+        return len(self.payload) == 1
+
+
+class Caller:
+    """A downlink, its clock, and what the caller receives and the pipeline is told."""
+
+    def __init__(self, cushion_ms: int = 40) -> None:
+        ours, theirs = srtp_pairs()
+        self._theirs = theirs.bind()
+        self.reports: list[tuple[int, str]] = []
+        self.sent: list[Sent] = []
+        self.slot = 0
+        self.downlink = Downlink(77, 111, cushion_ms, 48_000, lambda at, state: self.reports.append((at, state)))
+        self.downlink.connect(ours.bind(), 0xFFFF, FIRST_TIMESTAMP)
+        self.downlink.send_by(self._receive)
+
+    def push(self, pcm: Pcm, rate: int = 24_000, first: int = 0, channels: int = 1) -> bool:
+        return self.downlink.push(AudioFrame("s1", 1, 0, first, rate, channels, pcm.astype("<i2").tobytes()))
+
+    def ticks(self, count: int) -> list[Sent]:
+        """What is sent in so many periods."""
+        before = len(self.sent)
+        for _ in range(count):
+            self.downlink.tick(self.slot)
+            self.slot += SLOTS
+        return self.sent[before:]
+
+    def _receive(self, packet: bytes) -> None:
+        size = self._theirs.unprotect(packet)
+        plain = srtp.rx_buffer[0:size]
+        header = parse_header(plain)
+        assert header is not None
+        self.sent.append(Sent(self.slot, header, plain[header.payload_start : header.payload_end]))
+
+
+@pytest.fixture
+def caller() -> Caller:
+    return Caller()
+
+
+def say(caller: Caller, seconds: float, first: int = 0, rate: int = 24_000) -> int:
+    """A whole talkspurt; returns where the next begins."""
+    pcm = tone(440, seconds, rate)
+    caller.push(pcm, rate, first)
+    caller.downlink.end_at(first + len(pcm))
+    return first + len(pcm)
+
+
+def test_agent_audio_arrives(caller: Caller) -> None:
+    say(caller, 1.0)
+    decoder = Decoder()
+    heard = np.concatenate([as_samples(decoder.decode(s.payload)) for s in caller.ticks(50)])
+    assert likeness(tone(440, 0.5, 16_000), heard[3_200:], largest_shift=200) > 0.98
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 48_000])
+def test_any_rate_of_opus_is_sent_as_it_is(caller: Caller, rate: int) -> None:
+    say(caller, 0.5, rate=rate)
+    decoder = Decoder()
+    heard = np.concatenate([as_samples(decoder.decode(s.payload)) for s in caller.ticks(25)])
+    assert strength(heard[1_600:], 440, 16_000) > 0.9
+
+
+def test_a_rate_that_opus_has_not_is_refused_and_changes_nothing(caller: Caller) -> None:
+    with pytest.raises(ConfigError):
+        caller.push(tone(440, 0.1, 22_050), 22_050)
+    assert caller.downlink.is_idle
+    say(caller, 0.1)
+    assert len(caller.ticks(5)) == 5
+
+
+def test_stereo_is_encoded_as_stereo(caller: Caller) -> None:
+    mono = tone(440, 0.2, 24_000)
+    caller.push(np.column_stack([mono, mono]).reshape(-1), channels=2)
+    assert all(sent.payload[0] & 4 for sent in caller.ticks(5))
+
+
+def test_sequence_numbers_count_packets_and_begin_low(caller: Caller) -> None:
+    first = say(caller, 0.2)
+    caller.ticks(60)
+    say(caller, 0.2, first)
+    caller.ticks(20)
+    seqs = [sent.header.seq for sent in caller.sent]
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+    assert seqs[0] == 0x8000, "half the range is left before the first wrap (RFC 3711 §3.3.1)"
+
+
+def test_timestamps_go_on_through_gaps_and_wrap(caller: Caller) -> None:
+    first = say(caller, 0.2)
+    caller.ticks(60)
+    say(caller, 0.2, first)
+    caller.ticks(20)
+    for sent in caller.sent:
+        assert sent.header.timestamp == (FIRST_TIMESTAMP + sent.slot * 240) & 0xFFFFFFFF
+        assert (sent.header.ssrc, sent.header.payload_type) == (77, 111)
+    assert caller.sent[-1].header.timestamp < caller.sent[0].header.timestamp
+
+
+def test_the_first_packet_of_each_talkspurt_is_marked_and_no_other(caller: Caller) -> None:
+    caller.ticks(3)
+    first = say(caller, 0.2)
+    caller.ticks(40)
+    say(caller, 0.2, first)
+    caller.ticks(40)
+    marked = [n for n, sent in enumerate(caller.sent) if sent.header.marker]
+    assert len(marked) == 2
+    assert all(caller.sent[n - 1].is_closing and not caller.sent[n].is_closing for n in marked)
+
+
+def test_the_first_packet_after_running_dry_is_marked(caller: Caller) -> None:
+    underruns = Gained("antiphon_media_underruns_total")
+    caller.push(tone(440, 0.1, 24_000))
+    caller.ticks(10)
+    caller.push(tone(440, 0.1, 24_000), first=2_400)
+    spoken = [sent for sent in caller.ticks(5) if not sent.is_closing]
+    assert [sent.header.marker for sent in spoken] == [True, False, False, False, False]
+    assert underruns() >= 1
+
+
+def test_a_talkspurt_is_closed_by_a_packet_that_is_only_a_toc_byte(caller: Caller) -> None:
+    say(caller, 0.2)
+    talk = caller.ticks(10)
+    (closing,) = caller.ticks(1)
+    assert closing.payload == bytes([talk[-1].payload[0] & 0xFC])
+    assert opus.packet_ticks(closing.payload) == 960
+    assert not closing.header.marker
+
+
+def test_in_silence_one_such_packet_goes_out_every_400_ms_and_nothing_else(caller: Caller) -> None:
+    say(caller, 0.2)
+    caller.ticks(10)
+    silence = caller.ticks(101)
+    assert all(sent.is_closing for sent in silence)
+    assert [b.slot - a.slot for a, b in itertools.pairwise(silence)] == [20 * SLOTS] * 5
+
+
+def test_before_the_agent_speaks_the_path_is_kept_open(caller: Caller) -> None:
+    sent = caller.ticks(41)
+    assert [each.is_closing for each in sent] == [True] * 3
+
+
+def test_reports_tell_what_was_heard_from_beginning_to_end(caller: Caller) -> None:
+    say(caller, 0.5)
+    caller.ticks(30)
+    assert caller.reports[0] == (480, "playing")
+    assert caller.reports[-1] == (12_000, "finished")
+    positions = [at for at, _ in caller.reports]
+    assert positions == sorted(positions)
+    assert [state for _, state in caller.reports].count("finished") == 1
+    assert len(caller.reports) == 6, "one for the first frame, one per 100 ms, and the end"
+
+
+def test_a_flush_is_answered_by_what_was_heard(caller: Caller) -> None:
+    say(caller, 2.0)
+    caller.ticks(5)
+    caller.downlink.flush()
+    caller.ticks(2)
+    assert caller.reports[-1] == (5 * 480 + 120, "flushed")
+    assert caller.downlink.is_idle
+    assert caller.ticks(1)[0:] == [] or caller.sent[-1].is_closing
+
+
+def test_after_a_flush_nothing_of_the_old_talkspurt_is_heard(caller: Caller) -> None:
+    say(caller, 2.0)
+    caller.ticks(5)
+    caller.downlink.flush()
+    caller.ticks(1)
+    decoder = Decoder()
+    for sent in caller.sent:
+        decoder.decode(sent.payload)
+    assert all(sent.is_closing for sent in caller.ticks(60))
+
+
+def test_a_pause_is_told_and_a_resumption_goes_on_where_it_stopped(caller: Caller) -> None:
+    end = say(caller, 0.4)
+    caller.ticks(5)
+    caller.downlink.pause()
+    caller.ticks(40)
+    assert caller.reports[-1] == (5 * 480, "paused")
+    caller.downlink.resume()
+    caller.ticks(40)
+    assert caller.reports[-1] == (end, "finished")
+
+
+def test_commands_before_any_audio_are_answered(caller: Caller) -> None:
+    caller.downlink.flush()
+    caller.downlink.pause()
+    caller.downlink.resume()
+    caller.downlink.restart()
+    caller.downlink.end_at(0)
+    assert caller.reports == [(0, "flushed"), (0, "finished")]
+
+
+def test_whether_a_talkspurt_begins_is_told(caller: Caller) -> None:
+    assert caller.push(tone(440, 0.1, 24_000))
+    assert not caller.push(tone(440, 0.1, 24_000), first=2_400)
+
+
+def test_what_is_sent_too_far_ahead_is_dropped_and_counted(caller: Caller) -> None:
+    overflowed = Gained("antiphon_media_playout_overflow_samples_total")
+    for second in range(12):
+        caller.push(tone(440, 1, 24_000), first=second * 24_000)
+    assert overflowed() == 48_000
+
+
+def test_after_a_takeover_the_new_agents_first_sample_is_heard(caller: Caller) -> None:
+    say(caller, 2.0)
+    caller.ticks(10)
+    caller.downlink.restart()
+    end = say(caller, 0.2)
+    caller.ticks(15)
+    assert caller.reports[-1] == (end, "finished")
+
+
+def test_a_changed_rate_begins_a_new_stream(caller: Caller) -> None:
+    say(caller, 0.1)
+    caller.ticks(10)
+    end = say(caller, 0.1, rate=16_000)
+    caller.ticks(10)
+    assert caller.reports[-1] == (end, "finished")
+
+
+def test_without_keys_nothing_is_sent() -> None:
+    downlink = Downlink(77, 111, 40, 32_000, lambda *_: None)
+    downlink.send_by(lambda _: pytest.fail("sent without keys"))
+    for slot in range(0, 400, SLOTS):
+        downlink.tick(slot)
+    assert downlink.sender_info() is None
+
+
+def test_a_sender_report_relates_this_moment_to_its_timestamp(caller: Caller) -> None:
+    """RFC 3550 §6.4.1: both times of a report mean the same instant, in silence too."""
+    say(caller, 0.1)
+    caller.ticks(15)
+    info = caller.downlink.sender_info()
+    assert info is not None
+    assert info.rtp_timestamp == (FIRST_TIMESTAMP + (caller.slot - SLOTS) * 240) & 0xFFFFFFFF
+    assert info.packets == len(caller.sent)
+    assert info.octets == sum(len(sent.payload) for sent in caller.sent)
+
+
+def test_less_effort_takes_effect_at_once(caller: Caller) -> None:
+    caller.downlink.set_complexity(0)
+    say(caller, 0.2)
+    caller.downlink.set_complexity(10)
+    assert len(caller.ticks(10)) == 10
+
+
+def test_a_caller_who_moved_is_sent_to_the_new_address(caller: Caller) -> None:
+    say(caller, 0.4)
+    caller.ticks(5)
+    moved: list[bytes] = []
+    caller.downlink.send_by(moved.append)
+    before = len(caller.sent)
+    caller.ticks(5)
+    assert (len(caller.sent), len(moved)) == (before, 5)

@@ -1,0 +1,146 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiortc.rtp import RtcpByePacket, RtcpPacket, RtcpRrPacket, RtcpSrPacket
+
+from media_worker import srtp
+from media_worker.core import rtcp
+from media_worker.core.rtp import pack_header_into
+from media_worker.downlink import Downlink
+from media_worker.rtp_session import RtpSession
+from media_worker.uplink import Uplink
+from shared.frames import AudioFrame, SilenceRun
+from tests.fakes.counters import Gained
+from tests.fakes.sounds import tone
+from tests.fakes.srtp_pair import srtp_pairs
+from tests.media_worker.test_uplink import TONE
+
+OURS, THEIRS = 77, 1_234
+AnyPacket = Any
+"""One of aiortc's RTCP packets."""
+
+
+class Line:
+    """Our RTP session and the caller's end of the wire."""
+
+    def __init__(self) -> None:
+        ours, theirs = srtp_pairs()
+        self.caller = theirs.bind()
+        codec = ours.bind()
+        self.heard: list[AudioFrame | SilenceRun] = []
+        self.downlink = Downlink(OURS, 111, 40, 32_000, lambda *_: None)
+        self.downlink.connect(codec, 0, 0)
+        self.downlink.send_by(lambda _: None)
+        self.uplink = Uplink("s1", 1, self.heard.append, 0.04)
+        self.session = RtpSession(codec, OURS, "us", 111, self.uplink, self.downlink)
+
+    def packet(self, seq: int, payload: bytes = TONE[5], ssrc: int = THEIRS, payload_type: int = 111) -> bytes:
+        pack_header_into(srtp.tx_buffer, 0, 0x80, payload_type, seq & 0xFFFF, seq * 960 & 0xFFFFFFFF, ssrc)
+        srtp.tx_buffer[12 : 12 + len(payload)] = payload
+        return self.caller.protect(12 + len(payload))
+
+    def received(self, send: Callable[[Callable[[bytes], None]], None]) -> list[AnyPacket]:
+        """What the caller reads of what `send` sends."""
+        datagrams: list[bytes] = []
+        send(datagrams.append)
+        (datagram,) = datagrams
+        plain = self.caller.unprotect_rtcp(datagram)
+        assert plain is not None
+        return list(RtcpPacket.parse(plain))
+
+    def report(self, now: float) -> AnyPacket:
+        return self.received(lambda send: self.session.send_report(send, now))[0]
+
+
+@pytest.fixture
+def line() -> Line:
+    return Line()
+
+
+def test_a_genuine_packet_is_decoded(line: Line) -> None:
+    received = Gained("antiphon_media_packets_received_total")
+    assert line.session.on_media(line.packet(0), 0.0)
+    assert [type(item) for item in line.heard] == [AudioFrame]
+    assert received() == 1
+
+
+def test_a_forged_or_repeated_packet_is_counted_and_not_heard(line: Line) -> None:
+    rejected = Gained("antiphon_media_packets_rejected_total")
+    packet = line.packet(0)
+    assert not line.session.on_media(packet[:-1] + bytes([packet[-1] ^ 1]), 0.0)
+    assert line.session.on_media(packet, 0.0)
+    assert not line.session.on_media(packet, 0.0)
+    assert not line.session.on_media(b"\x80", 0.0)
+    assert not line.session.on_media(b"\x80\xc8" + bytes(1_700), 0.0)
+    assert (rejected(), len(line.heard)) == (4, 1)
+
+
+def test_another_payload_type_is_genuine_but_not_heard(line: Line) -> None:
+    assert line.session.on_media(line.packet(0, payload_type=13), 0.0)
+    assert line.heard == []
+
+
+def test_a_caller_who_begins_anew_with_another_source_is_heard_on(line: Line) -> None:
+    for seq in range(3):
+        line.session.on_media(line.packet(seq), seq * 0.02)
+    for seq in range(60_000, 60_003):
+        line.session.on_media(line.packet(seq, ssrc=9), 0.06 + (seq - 60_000) * 0.02)
+    assert [item.first_sample for item in line.heard] == [0, 320, 640, 960, 1_280, 1_600]
+    report = line.report(1.0)
+    assert isinstance(report, RtcpRrPacket)
+    assert [(block.ssrc, block.packets_lost) for block in report.reports] == [(9, 0)]
+
+
+def test_reports_as_sender_only_if_something_was_sent_since(line: Line) -> None:
+    line.downlink.push(AudioFrame("s1", 1, 0, 0, 24_000, 1, tone(440, 0.1, 24_000).tobytes()))
+    for slot in range(0, 16, 4):
+        line.downlink.tick(slot)
+    first = line.report(1.0)
+    assert isinstance(first, RtcpSrPacket)
+    assert (first.ssrc, first.sender_info.packet_count) == (OURS, 4)
+    assert isinstance(line.report(2.0), RtcpRrPacket)
+
+
+def test_reports_what_was_lost(line: Line) -> None:
+    for seq in (0, 1, 2, 5, 6, 7):
+        line.session.on_media(line.packet(seq), seq * 0.02)
+    report = line.report(1.0)
+    assert isinstance(report, RtcpRrPacket)
+    (block,) = report.reports
+    assert (block.ssrc, block.packets_lost, block.fraction_lost, block.highest_sequence) == (THEIRS, 2, 64, 7)
+
+
+def test_echoes_the_callers_sender_report(line: Line) -> None:
+    line.session.on_media(line.packet(0), 0.0)
+    sent = rtcp.SenderInfo(1_700_000_000.0, 0, 1, 1)
+    line.session.on_media(line.caller.protect_rtcp(rtcp.report(THEIRS, "them", sent, None)), 10.0)
+    report = line.report(12.0)
+    assert isinstance(report, RtcpRrPacket)
+    assert report.reports[0].lsr == rtcp.ntp_middle(1_700_000_000.0)
+    assert report.reports[0].dlsr == 2 * 65_536
+
+
+def test_what_the_caller_lost_of_our_stream_is_measured(line: Line) -> None:
+    reports = Gained("antiphon_media_caller_loss_ratio_count")
+    for ssrc in (OURS, 999):
+        block = rtcp.ReceptionStats(ssrc, 64, 5, 100, 0, 0, 0)
+        assert line.session.on_media(line.caller.protect_rtcp(rtcp.report(THEIRS, "them", None, block)), 0.0)
+    assert reports() == 1
+
+
+def test_a_goodbye_is_noticed(line: Line) -> None:
+    assert not line.session.said_bye
+    line.session.on_media(line.caller.protect_rtcp(rtcp.bye(THEIRS)), 0.0)
+    assert line.session.said_bye
+
+
+def test_a_forged_goodbye_is_not(line: Line) -> None:
+    assert not line.session.on_media(rtcp.bye(THEIRS) + bytes(14), 0.0)
+    assert not line.session.said_bye
+
+
+def test_says_goodbye(line: Line) -> None:
+    packets = line.received(line.session.send_bye)
+    assert isinstance(packets[-1], RtcpByePacket)
+    assert packets[-1].sources == [OURS]

@@ -1,0 +1,212 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from media_worker.core.jitter import Packet
+from media_worker.opus import Encoder
+from media_worker.uplink import Uplink
+from shared.audio import Pcm, as_samples
+from shared.frames import AudioFrame, SilenceRun
+from tests.fakes.counters import Gained
+from tests.fakes.sounds import likeness, strength, tone
+
+FRAME = 320
+DTX = b"\x48"
+
+
+def spoken(pcm_16k: Pcm) -> list[bytes]:
+    encoder = Encoder(16_000, 1, 48_000, 5)
+    return [encoder.encode(pcm_16k[at : at + FRAME].tobytes()) for at in range(0, len(pcm_16k) - FRAME + 1, FRAME)]
+
+
+TONE = spoken(tone(440, 2, 16_000))
+
+
+class Ear:
+    """What an uplink emitted, and the rule that holds whatever happens: one time line without gaps."""
+
+    def __init__(self) -> None:
+        self.items: list[AudioFrame | SilenceRun] = []
+        self.uplink = Uplink("s1", 3, self.items.append, 0.04)
+
+    def hear(self, n: int, payload: bytes, now: float | None = None) -> None:
+        self.uplink.on_packet(Packet(n & 0xFFFF, n * 960 & 0xFFFFFFFF, payload), n * 0.02 if now is None else now)
+
+    def check(self) -> None:
+        position = 0
+        for seq, item in enumerate(self.items):
+            assert (item.session, item.epoch, item.seq, item.sample_rate) == ("s1", 3, seq, 16_000)
+            assert item.first_sample == position
+            assert item.samples > 0
+            position = item.end_sample
+
+    @property
+    def samples(self) -> int:
+        return self.items[-1].end_sample if self.items else 0
+
+    @property
+    def sound(self) -> Pcm:
+        """All of it, silence as zeros."""
+        return np.concatenate(
+            [
+                as_samples(item.pcm) if isinstance(item, AudioFrame) else np.zeros(item.samples, np.int16)
+                for item in self.items
+            ]
+        )
+
+
+@pytest.fixture
+def ear() -> Ear:
+    return Ear()
+
+
+def test_each_packet_becomes_a_frame_at_once(ear: Ear) -> None:
+    for n, packet in enumerate(TONE):
+        ear.hear(n, packet)
+        assert len(ear.items) == n + 1
+    ear.check()
+    assert ear.samples == len(TONE) * FRAME
+    assert likeness(tone(440, 1, 16_000), ear.sound[3_200:], largest_shift=200) > 0.98
+
+
+def test_packets_out_of_order_sound_as_if_they_had_come_in_order(ear: Ear) -> None:
+    order = list(range(50))
+    for at in range(5, 45, 4):
+        order[at], order[at + 1] = order[at + 1], order[at]
+    for step, n in enumerate(order):
+        ear.hear(n, TONE[n], step * 0.02)
+    in_order = Ear()
+    for n in range(50):
+        in_order.hear(n, TONE[n])
+    ear.check()
+    assert np.array_equal(ear.sound, in_order.sound)
+
+
+def test_lost_packets_are_concealed_and_time_goes_on(ear: Ear) -> None:
+    concealed = Gained("antiphon_media_uplink_concealed_samples_total")
+    for n, packet in enumerate(TONE):
+        if n % 10 not in (4, 5):
+            ear.hear(n, packet)
+        ear.uplink.tick(n * 0.02 + 0.01)
+    ear.check()
+    assert ear.samples == len(TONE) * FRAME
+    assert concealed() == 20 * FRAME
+    assert not any(isinstance(item, SilenceRun) for item in ear.items)
+    assert strength(ear.sound, 440, 16_000) > 0.9
+
+
+def test_sound_that_waits_behind_a_hole_is_not_preceded_by_silence(ear: Ear) -> None:
+    """The packet after the lost one is late itself, so that 85 ms pass without a frame."""
+    ear.hear(0, TONE[0], 0.0)
+    ear.hear(2, TONE[2], 0.055)
+    for ms in range(60, 95, 5):
+        ear.uplink.tick(ms / 1000)
+    ear.uplink.tick(0.096)
+    ear.check()
+    assert [type(item) for item in ear.items] == [AudioFrame] * 3
+
+
+def test_a_dtx_gap_is_one_run_of_silence(ear: Ear) -> None:
+    ear.hear(0, TONE[0])
+    ear.uplink.on_packet(Packet(1, 20 * 960, TONE[20]), 0.05)
+    ear.check()
+    assert [item.samples for item in ear.items] == [FRAME, 19 * FRAME, FRAME]
+    assert isinstance(ear.items[1], SilenceRun)
+
+
+def test_dtx_packets_are_silence_and_are_not_decoded(ear: Ear) -> None:
+    ear.hear(0, TONE[0])
+    ear.hear(1, DTX)
+    ear.hear(2, DTX + b"\0")
+    assert [type(item) for item in ear.items] == [AudioFrame, SilenceRun, SilenceRun]
+    ear.check()
+
+
+def test_time_goes_on_when_a_caller_falls_silent(ear: Ear) -> None:
+    ear.uplink.begin(0.0)
+    for tick in range(100):
+        ear.uplink.tick(tick * 0.02)
+    ear.check()
+    assert ear.samples == pytest.approx((99 * 0.02 - 0.06) * 16_000, abs=FRAME)
+
+
+def test_a_packet_that_is_not_opus_counts_as_lost(ear: Ear) -> None:
+    malformed = Gained("antiphon_media_uplink_malformed_total")
+    for n in range(10):
+        ear.hear(n, TONE[n] if n != 5 else b"\x03\x00")
+    ear.check()
+    assert malformed() == 1
+    assert ear.samples == 10 * FRAME
+    assert all(isinstance(item, AudioFrame) for item in ear.items)
+
+
+def test_a_packet_that_opus_cannot_decode_is_concealed(ear: Ear) -> None:
+    undecodable = b"\x48" + b"\xff" * 1_300  # longer than a frame may be
+    for n in range(10):
+        ear.hear(n, TONE[n] if n != 5 else undecodable)
+    ear.check()
+    assert ear.samples == 10 * FRAME
+
+
+def test_padding_only_packets_change_nothing(ear: Ear) -> None:
+    malformed = Gained("antiphon_media_uplink_malformed_total")
+    ear.hear(0, TONE[0])
+    ear.hear(1, b"")
+    ear.uplink.on_packet(Packet(2, 960, TONE[1]), 0.02)
+    ear.check()
+    assert ear.samples == 2 * FRAME
+    assert malformed() == 0
+
+
+def test_a_loss_before_a_padding_only_packet_is_still_concealed(ear: Ear) -> None:
+    ear.hear(0, TONE[0])
+    ear.uplink.on_packet(Packet(2, 1_920, b""), 0.03)
+    ear.uplink.tick(0.071)
+    ear.uplink.on_packet(Packet(3, 1_920, TONE[2]), 0.075)
+    ear.check()
+    assert [type(item) for item in ear.items] == [AudioFrame] * 3
+    assert ear.samples == 3 * FRAME
+
+
+def test_longer_packets_become_longer_frames(ear: Ear) -> None:
+    forty_ms = bytes([TONE[1][0] | 1]) + TONE[1][1:] + TONE[1][1:]
+    ear.uplink.on_packet(Packet(0, 0, forty_ms), 0.0)
+    ear.uplink.on_packet(Packet(1, 1_920, forty_ms), 0.04)
+    ear.check()
+    assert [item.samples for item in ear.items] == [2 * FRAME, 2 * FRAME]
+
+
+def test_after_a_change_of_source_our_time_line_goes_on(ear: Ear) -> None:
+    for n in range(5):
+        ear.hear(n, TONE[n])
+    ear.uplink.restart()
+    for n in range(5):
+        ear.hear(40_000 + n, TONE[n], 0.1 + n * 0.02)
+    ear.check()
+    assert ear.samples == 10 * FRAME
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 70),
+            st.sampled_from([TONE[3], TONE[9], DTX, b"", b"\x03\x00", b"\xff" * 40]),
+            st.sampled_from([0.0, 0.005, 0.02, 0.07, 0.5]),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_comes_the_time_line_has_no_gap(arrivals: list[tuple[int, bytes, float]]) -> None:
+    ear = Ear()
+    ear.uplink.begin(0.0)
+    now = 0.0
+    for n, payload, wait_s in arrivals:
+        now += wait_s
+        ear.uplink.tick(now)
+        ear.hear(n, payload, now)
+    ear.uplink.tick(now + 1)
+    ear.uplink.tick(now + 2)
+    ear.check()
+    assert ear.samples >= (now + 2 - 0.1) * 16_000 * 0.9 - 71 * FRAME
