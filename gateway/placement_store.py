@@ -36,7 +36,8 @@ if (tonumber(media[2]) or 0) + held(KEYS[2]) >= (tonumber(media[3]) or 0) then r
 local free = -held(KEYS[3])
 for index = 4, #KEYS do
   local pipeline = redis.call('HMGET', KEYS[index], 'state', 'pool', 'sessions', 'capacity')
-  if pipeline[1] == 'serving' and pipeline[2] == ARGV[3] then
+  local serves = string.find(',' .. (pipeline[2] or '') .. ',', ',' .. ARGV[3] .. ',', 1, true)
+  if pipeline[1] == 'serving' and serves then
     free = free + math.max(0, (tonumber(pipeline[4]) or 0) - (tonumber(pipeline[3]) or 0))
   end
 end

@@ -77,7 +77,7 @@ class Placer:
         if isinstance(ranked, Refusal):
             raise RefusedError(f"media workers: {ranked.reason}")
         # Of the pool, and whatever their state: the reservation reads what they say now.
-        pipeline_workers = [report.worker_id for report in self._registry.pipeline_workers if report.pool == pool]
+        pipeline_workers = [report.worker_id for report in self._registry.pipeline_workers if report.serves(pool)]
         tried: list[str] = []
         for candidate in ranked[:_MAX_CANDIDATES]:
             verdict = await self._store.reserve(session, candidate.worker_id, pool, pipeline_workers)

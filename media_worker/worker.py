@@ -22,7 +22,9 @@ from shared.events import (
     OfferAnswered,
     OfferRefused,
     OpenSession,
+    PipelineAttached,
     PipelineMessage,
+    SessionClosed,
     UpdateOffer,
 )
 from shared.frames import AudioFrame
@@ -131,12 +133,19 @@ class MediaWorker:
         session = self._sessions.get(message.session)
         if session is None:
             _strays.inc()
+            if isinstance(message, PipelineAttached):
+                self._tell_pipeline_it_is_late(message, context)
         elif isinstance(message, PipelineMessage):
             session.on_pipeline(message)
         elif isinstance(message, CloseSession):
             session.close(message.reason)
         elif isinstance(message, UpdateOffer):
             self._update(session, message, context)
+
+    def _tell_pipeline_it_is_late(self, message: PipelineAttached, context: MediaContext) -> None:
+        """The session ended before its pipeline worker came; without a word the worker would hold its slot."""
+        closed = SessionClosed(session=message.session, reason="session_gone")
+        context.outbox.send(keys.inbox("pipeline", message.pipeline_worker), closed)
 
     def _open(self, opening: OpenSession, context: MediaContext) -> None:
         gateway = keys.inbox("gateway", opening.gateway)

@@ -26,9 +26,13 @@ class WorkerReport(BaseModel):
     capacity: int = 0
     loop_lag_ms: float = 0.0
     pool: str = ""
+    """Of a pipeline worker: the pools whose sessions it takes, comma-separated."""
     zone: str = ""
     version: str = ""
     reported_at_ms: int = 0
+
+    def serves(self, pool: str) -> bool:
+        return pool in self.pool.split(",")
 
     def to_hash(self) -> dict[str, str]:
         return {name: str(value) for name, value in self.model_dump().items()}

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 import uvloop
+from prometheus_client import Gauge
 
 from shared.errors import AntiphonError, BrokerError, ConfigError
 from shared.io.logs import configure_logs, get_logger
@@ -17,6 +18,8 @@ EXIT_CONFIG = 78
 EXIT_BROKER = 69
 EXIT_FAILED = 70
 """Exit codes as in sysexits.h: a supervisor need not restart what a person has to mend."""
+
+_tasks = Gauge("antiphon_tasks", "Tasks on the event loop of this process")
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 Serve = Callable[[SettingsT, asyncio.Event], Awaitable[None]]
@@ -44,6 +47,7 @@ async def _supervise(name: str, settings: SettingsT, serve: Serve[SettingsT]) ->
     log = get_logger()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    _tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     exit_code = 0
