@@ -40,11 +40,18 @@ Pointer = Any
 
 @cache
 def _library() -> Any:
+    return _ffi.dlopen(library_path())
+
+
+@cache
+def library_path() -> str:
+    """The libopus that is used. Raises `ConfigError` if there is none."""
     for path in _candidates():
         try:
-            return _ffi.dlopen(path)
+            _ffi.dlopen(path)
         except OSError:
             continue
+        return path
     raise ConfigError("libopus was not found: reinstall the 'av' wheel, or install the system's libopus0")
 
 

@@ -1,0 +1,154 @@
+"""CPU that one session costs a media worker, near saturation, beside plain aiortc and beside the same work in C.
+
+The server under test has a core of its own, and the kernel says what it used. Callers, broker and the stand-in
+pipeline share the other core; how much of it the callers used is printed, because a starved caller flatters.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.load import stack
+from tests.load.bench_report import BenchReport
+from tests.load.speech import browser_packets, speech
+from tests.load.swarm import Swarm, line_exchange, process_cpu_s
+
+_SESSIONS = 120
+_PLAIN_SESSIONS = 20
+_SETTLE_S = 3.0
+_WINDOW_S = 12.0
+_TIMES_PLAIN = 8.0
+_TIMES_FLOOR = 2.2
+
+
+def run(report: BenchReport) -> None:
+    os.sched_setaffinity(0, {stack.LOAD_CORE})
+    everyone = asyncio.run(_antiphon(report, "everyone talks", talk_share=1.0, wideband=False))
+    asyncio.run(_antiphon(report, "agent talks 40 %, wideband callers", talk_share=0.4, wideband=True))
+    plain = asyncio.run(_plain(report))
+    floor = _floor(report)
+    report.bar("sessions per core, times plain aiortc", plain / everyone, _TIMES_PLAIN, "higher")
+    if floor is not None:
+        report.bar("cost, times the floor in C", everyone / floor, _TIMES_FLOOR, "lower")
+
+
+async def _antiphon(report: BenchReport, talk: str, talk_share: float, wideband: bool) -> float:
+    packets = await asyncio.to_thread(browser_packets, wideband)
+    with stack.running_broker() as (url, broker_pid):
+        settings = {
+            "ANTIPHON_REDIS_URL": url,
+            "ANTIPHON_PUBLIC_IPS": "127.0.0.1",
+            "ANTIPHON_MEDIA_CAPACITY": str(_SESSIONS),
+            "ANTIPHON_LOG_LEVEL": "warning",
+        }
+        with (
+            stack.running("media_worker", stack.SERVER_CORE, **settings) as media,
+            stack.running(
+                "tests.load.talker", stack.LOAD_CORE, ANTIPHON_REDIS_URL=url, TALK_SHARE=str(talk_share)
+            ) as talker,
+        ):
+            assert talker.stdout is not None
+            async with stack.direct_signaling(url, talker.stdout.readline().strip()) as signaling:
+                swarm = Swarm(signaling.exchange, packets)
+                await swarm.join(_SESSIONS)
+                cost = await _measure(
+                    report,
+                    swarm,
+                    {"server": "antiphon media worker, Redis both ways", "talk": talk, "sessions": _SESSIONS},
+                    media.pid,
+                    lambda: process_cpu_s(broker_pid),
+                )
+                signaling.hang_up()
+                await swarm.leave()
+    return cost
+
+
+async def _plain(report: BenchReport) -> float:
+    packets = await asyncio.to_thread(browser_packets, False)
+    with stack.running_broker() as (url, broker_pid):
+        settings = {"ANTIPHON_REDIS_URL": url, "PEER_SESSIONS": str(_PLAIN_SESSIONS), "PEER_MODE": "talk"}
+        with (
+            stack.running("tests.load.peers.plain_aiortc", stack.SERVER_CORE, **settings) as server,
+            stack.running("tests.load.peers.plain_pipeline", stack.LOAD_CORE, **settings) as pipeline,
+        ):
+            assert server.stdout is not None
+            assert pipeline.stdout is not None
+            port = int(server.stdout.readline())
+            pipeline.stdout.readline()
+            swarm = Swarm(lambda _, sdp: line_exchange(port, sdp), packets)
+            await swarm.join(_PLAIN_SESSIONS)
+            cost = await _measure(
+                report,
+                swarm,
+                {"server": "plain aiortc, awaited Redis writes", "talk": "everyone talks", "sessions": _PLAIN_SESSIONS},
+                server.pid,
+                lambda: process_cpu_s(broker_pid),
+            )
+            await swarm.leave()
+    return cost
+
+
+async def _measure(
+    report: BenchReport, swarm: Swarm, row: dict[str, object], server_pid: int, broker_cpu_s: Callable[[], float]
+) -> float:
+    """One row of the table; returns milliseconds of CPU per session-second."""
+    sessions = int(str(row["sessions"]))
+    await swarm.talk(_SETTLE_S)
+    began, cpu_s, broker_s = time.monotonic(), process_cpu_s(server_pid), broker_cpu_s()
+    load = await swarm.talk(_WINDOW_S)
+    elapsed = time.monotonic() - began
+    used_s = process_cpu_s(server_pid) - cpu_s
+    cost = used_s / elapsed / sessions * 1000
+    report.add(
+        **row,
+        ms_per_session_s=cost,
+        sessions_per_core=1000 / cost,
+        core_used=used_s / elapsed,
+        broker_ms=(broker_cpu_s() - broker_s) / elapsed / sessions * 1000,
+        received_per_s=load["received_per_s"],
+        callers_core=load["swarm_core_share"],
+    )
+    return cost
+
+
+def _floor(report: BenchReport) -> float | None:
+    """The same codec, cipher and system calls from a loop in C; None without a compiler or OpenSSL's headers."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        print("floor: no C compiler, left out")
+        return None
+    from media_worker.opus import library_path
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = Path(__file__).parent / "peers" / "floor.c"
+        built = subprocess.run(
+            [compiler, "-O2", "-o", str(folder / "floor"), str(source), "-ldl", "-lcrypto"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if built.returncode:
+            print(f"floor: not built, left out ({built.stderr.splitlines()[-1]})")
+            return None
+        (folder / "agent.s16").write_bytes(speech(24_000).tobytes())
+        (folder / "caller.opus").write_bytes(
+            b"".join(len(packet).to_bytes(2, "little") + packet for packet in browser_packets(False))
+        )
+        ran = subprocess.run(
+            [folder / "floor", library_path(), folder / "agent.s16", folder / "caller.opus"],
+            capture_output=True,
+            text=True,
+            check=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {stack.SERVER_CORE}),
+        )
+    cost = float(ran.stdout)
+    report.add(
+        server="floor: the same in C", talk="everyone talks", ms_per_session_s=cost, sessions_per_core=1000 / cost
+    )
+    return cost

