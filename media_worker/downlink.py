@@ -51,6 +51,7 @@ class Downlink:
         self._first_timestamp = 0
         self.timestamp = 0
         self.packets = 0
+        self._packets_counted = 0
         self.octets = 0
 
     def connect(self, codec: SrtpCodec, first_seq: int, first_timestamp: int) -> None:
@@ -136,7 +137,11 @@ class Downlink:
         self._send(self._codec.protect(HEADER_SIZE + size))
         self.packets += 1
         self.octets += size
-        _packets_sent.inc()
+
+    def count(self) -> None:
+        """Bring the process' counters up to date; see `RtpSession.count`."""
+        _packets_sent.inc(self.packets - self._packets_counted)
+        self._packets_counted = self.packets
 
     def sender_info(self) -> SenderInfo | None:
         """For a sender report; None before anything was sent."""

@@ -203,6 +203,7 @@ class Session:
         self.publish("status", {"status": "ended", "reason": reason})
         self._tell_pipeline(SessionClosed(session=self.id, reason=reason))
         self._tell_gateway(SessionClosed(session=self.id, reason=reason))
+        self._count()
         if self._rtp is not None:
             self._rtp.send_bye(self._send_to_caller)
         await asyncio.sleep(0)  # lets the data channel send its last message
@@ -245,10 +246,16 @@ class Session:
         if self._ticks % _CHECK_TICKS == 0:
             if now - self._last_heard_s > self._context.settings.media_silent_timeout_s:
                 self.close("silent_timeout")
+            self._count()
             if self._rtp is not None and self._rtp.said_bye:
                 self.close("hangup")
         if self._ticks % _REPORT_TICKS == 0 and self._rtp is not None:
             self._rtp.send_report(self._send_to_caller, now)
+
+    def _count(self) -> None:
+        self._downlink.count()
+        if self._rtp is not None:
+            self._rtp.count()
 
     def set_complexity(self, complexity: int) -> None:
         self._downlink.set_complexity(complexity)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from prometheus_client import Counter
 
 from media_worker.core.jitter import JitterBuffer, Ordered, Packet
-from media_worker.core.timeline import RTP_RATE, Conceal, Decode, DecodeFec, Silence, Step, Timeline
+from media_worker.core.timeline import DTX_PAYLOAD, RTP_RATE, Conceal, Decode, DecodeFec, Silence, Step, Timeline
 from media_worker.opus import Decoder, packet_ticks
 from shared.audio import BYTES_PER_SAMPLE, UPLINK_RATE
 from shared.frames import AudioFrame, SilenceRun
@@ -40,6 +40,15 @@ class Uplink:
         self._missing = 0
 
     def on_packet(self, packet: Packet, now: float) -> None:
+        seq, timestamp, payload = packet
+        if len(payload) > DTX_PAYLOAD and not self._missing and self.jitter.accept_next(seq):
+            # Nine packets of ten are the next ones, with sound: they take the short way.
+            ticks = packet_ticks(payload)
+            if ticks and self._timeline.accept_next(timestamp, ticks, now):
+                self._decode(payload)
+            else:
+                self._play(Ordered(packet, 0), now)
+            return
         for ordered in self.jitter.push(packet, now):
             self._play(ordered, now)
 
@@ -69,11 +78,7 @@ class Uplink:
     def _take(self, step: Step) -> None:
         match step:
             case Decode(payload):
-                pcm = self._decoder.decode(payload)
-                if not pcm:
-                    _malformed.inc()
-                    pcm = self._decoder.conceal(packet_ticks(payload) * UPLINK_RATE // RTP_RATE)
-                self._emit_pcm(pcm)
+                self._decode(payload)
             case DecodeFec(payload, samples):
                 _concealed.inc(samples)
                 self._emit_pcm(self._decoder.decode_fec(payload, samples))
@@ -82,6 +87,13 @@ class Uplink:
                 self._emit_pcm(self._decoder.conceal(samples))
             case Silence(samples):
                 self._emit_silence(samples)
+
+    def _decode(self, payload: bytes) -> None:
+        pcm = self._decoder.decode(payload)
+        if not pcm:
+            _malformed.inc()
+            pcm = self._decoder.conceal(packet_ticks(payload) * UPLINK_RATE // RTP_RATE)
+        self._emit_pcm(pcm)
 
     def _emit_pcm(self, pcm: bytes) -> None:
         frame = AudioFrame(self._session, self.epoch, self._seq, self._position, UPLINK_RATE, 1, pcm)

@@ -21,8 +21,9 @@ class Reception:
 
     def on_packet(self, seq: int, timestamp: int, now: float) -> None:
         self._received += 1
-        ahead = signed_difference(seq, self._highest & 0xFFFF, 16)
-        if ahead > 0:
+        if seq == (self._highest + 1) & 0xFFFF:
+            self._highest += 1
+        elif (ahead := signed_difference(seq, self._highest & 0xFFFF, 16)) > 0:
             self._highest += ahead
         transit = now * 48_000 - timestamp
         if self._transit is not None:
