@@ -119,19 +119,16 @@ class Grammar(NamedTuple):
     def words(self) -> set[str]:
         return words(self.phrases).union(*(words(values) for values in self.slots.values()))
 
-    def jsgf(self, garbage: Sequence[str] = (), garbage_weight: float = 1.0) -> str:
+    def jsgf(self, decoys: Sequence[str] = ()) -> str:
         """The grammar in the Java Speech Grammar Format (W3C note, June 2000).
 
-        With `garbage` (words of one sound each) anything at all is a sentence of the grammar too, made of garbage;
-        the lower `garbage_weight`, the further a sound must be from every phrase to end up there.
+        With `decoys`, these words in any number and order are a sentence too: a place for what is none of the phrases.
         """
         rules = [f"<slot_{name}> = {_one_of(values)};" for name, values in self.slots.items()]
-        if garbage:
-            rules.append(f"<garbage> = {' | '.join(garbage)};")
-            rules.append(f"<phrase> = {_one_of(self.phrases)};")
-            rules.append(f"public <utterance> = /1.0/ <phrase> | /{garbage_weight:.15f}/ <garbage>+;")
-        else:
-            rules.append(f"public <utterance> = {_one_of(self.phrases)};")
+        rules.append(f"<phrase> = {_one_of(self.phrases)};")
+        if decoys:
+            rules.append(f"<decoy> = {' | '.join(decoys)};")
+        rules.append(f"public <utterance> = <phrase>{' | <decoy>+' if decoys else ''};")
         return "\n".join(["#JSGF V1.0;", "grammar agent;", *rules, ""])
 
 

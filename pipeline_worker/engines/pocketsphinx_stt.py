@@ -1,7 +1,7 @@
 """Speech to text by PocketSphinx, which knows the agent's phrases and rejects what is none of them.
 
 Free-form recognition with its small model is poor; with a grammar of expected phrases it serves. Beside the phrases the
-grammar has a loop of a few broad sounds, the garbage: what fits that better than any phrase was not understood.
+grammar takes any row of everyday words, the decoys: what fits them better than every phrase was not understood.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field
 
+from pipeline_worker.engines.decoy_words import DECOY_WORDS
 from pipeline_worker.engines.grammar import Grammar
 from pipeline_worker.engines.helper_process import Channel, HelperProcess
 from pipeline_worker.engines.options import Options, read_options
@@ -23,11 +24,7 @@ from shared.errors import ConfigError, EngineError
 _PIECE_SAMPLES = samples_in(100, UPLINK_RATE)
 _ANSWER_TIMEOUT_S = 5.0
 _LOAD_TIMEOUT_S = 30.0
-_GARBAGE_PREFIX = "zz_"
-_BROAD_PHONES = ("AA", "IY", "UW", "AH", "ER", "S", "T", "K", "M", "N", "L", "F")
-_GARBAGE = {f"{_GARBAGE_PREFIX}{phone.lower()}": [phone] for phone in _BROAD_PHONES}
-"""Twelve sounds far from one another. All 39 reject no better and decode several times slower."""
-_GARBAGE_WEIGHT = 0.01
+_DECOY_PREFIX = "decoy_"
 
 
 class PocketSphinxOptions(Options):
@@ -41,10 +38,11 @@ class _Load(NamedTuple):
     """What a helper must be told of a grammar before its first use."""
 
     agent_id: str
-    name: str
+    grammar: str
     jsgf: str
     words: tuple[str, ...]
-    pronunciations: dict[str, list[str]]
+    aliases: dict[str, str]
+    pronunciations: dict[str, str]
 
 
 class PocketSphinxStream:
@@ -147,25 +145,17 @@ class Provider:
             await _try(self.open(load.agent_id))
 
     def open(self, agent_id: str) -> PocketSphinx:
-        return PocketSphinx(self._helpers, self._loads[agent_id].name)
+        return PocketSphinx(self._helpers, self._loads[agent_id].grammar)
 
     async def close(self) -> None:
         for helper in self._helpers:
             await helper.close()
 
     async def _prepare(self, helper: HelperProcess) -> None:
-        for load in {load.name: load for load in self._loads.values()}.values():
+        for load in {load.grammar: load for load in self._loads.values()}.values():
             channel = helper.open_now()
             try:
-                await channel.send(
-                    {
-                        "op": "load",
-                        "grammar": load.name,
-                        "jsgf": load.jsgf,
-                        "words": load.words,
-                        "pronunciations": load.pronunciations,
-                    }
-                )
+                await channel.send({"op": "load", **load._asdict()})
                 missing = (await channel.receive(_LOAD_TIMEOUT_S)).header["missing"]
             finally:
                 channel.close()
@@ -178,10 +168,11 @@ class Provider:
 
 
 def _load(agent_id: str, grammar: Grammar, pronunciations: dict[str, str]) -> _Load:
-    jsgf = grammar.jsgf(sorted(_GARBAGE), _GARBAGE_WEIGHT)
-    spoken = {**{word: [phones] for word, phones in pronunciations.items()}, **_GARBAGE}
-    name = sha256(repr((jsgf, sorted(spoken.items()))).encode()).hexdigest()[:16]
-    return _Load(agent_id, name, jsgf, tuple(sorted(grammar.words())), spoken)
+    words = grammar.words()
+    decoys = {f"{_DECOY_PREFIX}{word}": word for word in DECOY_WORDS if word not in words}
+    jsgf = grammar.jsgf(list(decoys))
+    name = sha256(repr((jsgf, sorted(pronunciations.items()))).encode()).hexdigest()[:16]
+    return _Load(agent_id, name, jsgf, tuple(sorted(words)), decoys, pronunciations)
 
 
 async def _try(recogniser: PocketSphinx) -> None:
@@ -191,4 +182,4 @@ async def _try(recogniser: PocketSphinx) -> None:
 
 
 def _understood(hypothesis: str) -> str:
-    return " ".join(word for word in hypothesis.split() if not word.startswith(_GARBAGE_PREFIX))
+    return " ".join(word for word in hypothesis.split() if not word.startswith(_DECOY_PREFIX))
