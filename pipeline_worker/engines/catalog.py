@@ -103,7 +103,13 @@ class Catalog:
                     f"agent '{agent.id}': {section}.engine: no engine '{choice.engine}': choose one of "
                     f"{', '.join(sorted(_MODULES[section]))}"
                 )
-            provider: Provider[Any] = import_module(module).Provider()
+            try:
+                provider: Provider[Any] = import_module(module).Provider()
+            except ImportError as error:
+                raise ConfigError(
+                    f"agent '{agent.id}': {section}.engine: '{choice.engine}' cannot be loaded: {error}: install what is "
+                    "missing, or choose another engine"
+                ) from error
             self._providers[key] = provider
         return self._providers[key]
 

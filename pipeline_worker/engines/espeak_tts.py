@@ -117,14 +117,14 @@ class EspeakTextToSpeech:
         """A sentence is asked for when the one before was taken, so a slow listener costs no memory."""
         output = _Output()
         pause = np.zeros(samples_in(self._options.sentence_pause_ms, _ESPEAK_RATE), dtype=np.int16)
-        for number, sentence in enumerate(sentences(text)):
-            if number:
-                yield output.push(pause, [], 0)
+        for sentence in sentences(text):
             offset = output.taken
             async for samples, words in self._sentence(sentence):
                 piece = output.push(samples, words, offset)
                 if len(piece.samples) or piece.words:
                     yield piece
+            if sentence[-1] in ".!?":  # eSpeak NG pauses between the sentences of one text, not at its end.
+                yield output.push(pause, [], 0)
         if output.taken:
             yield output.flush()
 
