@@ -148,7 +148,7 @@ class Session:
         settings, port, clock = self._context.settings, self._context.port, self._context.clock
         port.expect(self._agent.credentials.ufrag, self)
         self.publish("status", {"status": "connecting"})
-        reason = "worker_stopped"
+        reason = "internal"
         try:
             async with asyncio.TaskGroup() as tasks:
                 setup = tasks.create_task(self._connect(settings))

@@ -69,6 +69,14 @@ class MediaWorker:
         self._empty.set()
 
     async def run(self, stop: asyncio.Event) -> None:
+        """Raises `BrokerError` and `ConfigError` if it cannot begin."""
+        try:
+            await self._serve(stop)
+        finally:
+            await self._redis.aclose()
+            await self._blocking.aclose()
+
+    async def _serve(self, stop: asyncio.Event) -> None:
         settings = self._settings
         await broker.check_broker(self._redis, settings.redis_url)
         denormals.flush_to_zero()
@@ -99,13 +107,13 @@ class MediaWorker:
                 log.info("media_worker_ready", worker=self.id, udp_port=port.port, opus=opus_version, pid=os.getpid())
                 await stop.wait()
                 await self._drain()
-                await outbox.flush()
+                await self._ignoring_broker(outbox.flush())
                 for task in background:
                     task.cancel()
         finally:
             clock.stop()
             port.close()
-            await self._leave()
+            await self._ignoring_broker(self._presence.withdraw())
 
     async def _read_inbox(self, context: MediaContext) -> None:
         async for items in Inbox(self._blocking, keys.inbox("media", self.id)):
@@ -224,11 +232,6 @@ class MediaWorker:
                 await self._empty.wait()
         except TimeoutError:
             log.warning("sessions_left_at_stop", sessions=len(self._sessions))
-
-    async def _leave(self) -> None:
-        await self._ignoring_broker(self._presence.withdraw())
-        await self._redis.aclose()
-        await self._blocking.aclose()
 
     @staticmethod
     async def _ignoring_broker(command: Awaitable[object]) -> None:

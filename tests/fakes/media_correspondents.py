@@ -10,6 +10,7 @@ from media_worker.worker import MediaWorker
 from shared import keys
 from shared.events import AgentSpeechEnded, Message, OfferAnswered, OfferRefused, OpenSession, PipelineAttached
 from shared.frames import AudioFrame, SilenceRun
+from shared.ids import new_worker_id
 from shared.io.broker import connect, connect_blocking
 from shared.io.inbox import PAYLOAD, Inbox
 from shared.io.presence import live_workers
@@ -32,6 +33,7 @@ class Correspondent:
         self._redis = connect(broker_url)
         self._blocking = connect_blocking(broker_url)
         self._number = 0
+        self._sending = asyncio.Lock()
         self._arrived = asyncio.Condition()
         self._reader: asyncio.Task[None] | None = None
 
@@ -47,8 +49,9 @@ class Correspondent:
         await self._blocking.aclose()
 
     async def send(self, *items: Item) -> None:
-        self._number += 1
-        await self._redis.xadd(self._media_inbox, {PAYLOAD: encode_batch(self.id, self._number, items)})
+        async with self._sending:  # batches arrive in the order of their numbers
+            self._number += 1
+            await self._redis.xadd(self._media_inbox, {PAYLOAD: encode_batch(self.id, self._number, items)})
 
     async def until(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         """Until `condition` holds; it is looked at whenever something comes."""
@@ -80,6 +83,11 @@ class GatewayStandIn(Correspondent):
     async def offer(self, session: str, sdp: str, epoch: int = 1) -> OfferAnswered | OfferRefused:
         """What comes of a first offer."""
         await self.send(OpenSession(session=session, gateway=self.id, agent_id="echo", sdp=sdp, epoch=epoch))
+
+        return await self.reply(session)
+
+    async def reply(self, session: str) -> OfferAnswered | OfferRefused:
+        """The first answer or refusal of this session that came or comes."""
 
         def replies() -> list[OfferAnswered | OfferRefused]:
             found: list[OfferAnswered | OfferRefused] = [*self.messages(OfferAnswered), *self.messages(OfferRefused)]
@@ -113,8 +121,11 @@ class PipelineStandIn(Correspondent):
 class RunningMediaWorker:
     """A real one, with its two correspondents."""
 
-    def __init__(self, worker: MediaWorker, gateway: GatewayStandIn, pipeline: PipelineStandIn) -> None:
+    def __init__(
+        self, worker: MediaWorker, stop: asyncio.Event, gateway: GatewayStandIn, pipeline: PipelineStandIn
+    ) -> None:
         self.worker = worker
+        self.stop = stop
         self.gateway = gateway
         self.pipeline = pipeline
 
@@ -142,10 +153,10 @@ async def running_media_worker(broker_url: str, **settings: Any) -> AsyncIterato
                     task.result()
                 await asyncio.sleep(0.02)
         async with (
-            GatewayStandIn(broker_url, worker.id, "g-test") as gateway,
-            PipelineStandIn(broker_url, worker.id, "p-test") as pipeline,
+            GatewayStandIn(broker_url, worker.id, new_worker_id("g", "test")) as gateway,
+            PipelineStandIn(broker_url, worker.id, new_worker_id("p", "test")) as pipeline,
         ):
-            yield RunningMediaWorker(worker, gateway, pipeline)
+            yield RunningMediaWorker(worker, stop, gateway, pipeline)
     finally:
         stop.set()
         async with asyncio.timeout(PATIENCE_S):
