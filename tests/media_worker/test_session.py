@@ -242,8 +242,12 @@ async def test_bad_messages_are_answered_with_an_error_and_harm_nothing(house: R
             call.tell_on_channel(bad)
         call.tell_on_channel({"type": "text", "text": "still here"})
         await house.pipeline.message(TextReceived, text="still here")
-        errors = [e["code"] for e in call.caller.channel_events if e["type"] == "error"]
-        assert errors == ["bad_json", "bad_message", "bad_message", "message_too_large"]
+
+        def errors() -> list[str]:
+            return [event["code"] for event in call.caller.channel_events if event["type"] == "error"]
+
+        await call.caller.wait_for(lambda: len(errors()) == 4)
+        assert errors() == ["bad_json", "bad_message", "bad_message", "message_too_large"]
         assert unknown() == 1
 
 
