@@ -16,6 +16,7 @@ from media_worker.srtp import SrtpCodec
 from shared.frames import AudioFrame
 
 _TICKS_PER_SLOT = 240  # 5 ms at 48 kHz
+_SLOTS_PER_FRAME = 4
 _MAX_PAYLOAD = 1_275
 _REPORT_TICKS = 5  # tell the pipeline every 100 ms what was heard
 
@@ -50,6 +51,7 @@ class Downlink:
         self._ticks_until_report = _REPORT_TICKS
         self._first_timestamp = 0
         self.timestamp = 0
+        self._last_sent_slot = -_SLOTS_PER_FRAME
         self.packets = 0
         self._packets_counted = 0
         self.octets = 0
@@ -107,6 +109,10 @@ class Downlink:
         """Nothing is queued and nothing is being said."""
         return self._buffer is None or self._buffer.state == "idle"
 
+    def may_send_in(self, slot: int) -> bool:
+        """Whether the last packet is a whole frame before `slot`, so that the next one's time does not overlap it."""
+        return slot - self._last_sent_slot >= _SLOTS_PER_FRAME
+
     def set_complexity(self, complexity: int) -> None:
         if complexity != self._complexity:
             self._complexity = complexity
@@ -135,6 +141,7 @@ class Downlink:
         second = self._payload_type | 0x80 if marker else self._payload_type
         pack_header_into(srtp.tx_buffer, 0, 0x80, second, self._seq, self.timestamp, self._ssrc)
         self._send(self._codec.protect(HEADER_SIZE + size))
+        self._last_sent_slot = slot
         self.packets += 1
         self.octets += size
 

@@ -307,7 +307,8 @@ class Session:
             _stale.inc()
             return
         try:
-            if self._downlink.push(frame):
+            began = self._downlink.push(frame)
+            if began and self._downlink.may_send_in(self._context.clock.slot):
                 self._context.clock.hurry(self)
         except AntiphonError as error:
             self._log.warning("agent_audio_refused", code=error.code, error=error.message)

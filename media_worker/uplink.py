@@ -12,6 +12,7 @@ from shared.frames import AudioFrame, SilenceRun
 
 _concealed = Counter("antiphon_media_uplink_concealed_samples_total", "16 kHz samples concealed or recovered by FEC")
 _malformed = Counter("antiphon_media_uplink_malformed_total", "Packets that are not Opus")
+_late = Counter("antiphon_media_uplink_late_packets_total", "Packets that came after their place was given up")
 
 Emit = Callable[[AudioFrame | SilenceRun], None]
 
@@ -49,8 +50,10 @@ class Uplink:
             else:
                 self._play(Ordered(packet, 0), now)
             return
+        late = self.jitter.late
         for ordered in self.jitter.push(packet, now):
             self._play(ordered, now)
+        _late.inc(self.jitter.late - late)
 
     def tick(self, now: float) -> None:
         """Every 20 ms: give up holes that were waited for long enough, and let time go on in silence."""

@@ -20,6 +20,10 @@ MAX_CONCEALED_MS = 100
 DTX_PAYLOAD = 2
 """A packet of at most two bytes holds no sound (RFC 6716 §3.1: a TOC byte and an empty frame)."""
 _ABSENT_AFTER_S = 0.06
+_STEP = _UPLINK_RATE // 50
+_COARSE_STEP = _UPLINK_RATE // 10
+_FINE_SILENCE = 2 * _UPLINK_RATE
+"""For two seconds silence is told in steps of 20 ms, because endpointing waits for it; then in larger ones."""
 _RESTART_TICKS = 10 * RTP_RATE
 
 
@@ -53,6 +57,7 @@ class Timeline:
         self._surplus = 0
         self._last_arrival_s: float | None = None
         self._told_since_arrival = 0
+        self._silence_told = 0
 
     def accept_next(self, timestamp: int, duration_ticks: int, now: float) -> bool:
         """Whether a packet with sound follows the last one without a gap: then it is only to be decoded."""
@@ -60,7 +65,7 @@ class Timeline:
             return False
         self._next_timestamp = (timestamp + duration_ticks) & 0xFFFFFFFF
         self._last_arrival_s = now
-        self._told_since_arrival = 0
+        self._told_since_arrival = self._silence_told = 0
         return True
 
     def on_packet(self, ordered: Ordered, duration_ticks: int, now: float) -> list[Step]:
@@ -78,6 +83,7 @@ class Timeline:
         if len(packet.payload) <= DTX_PAYLOAD:
             samples = self._take_surplus(duration_ticks // _PER_SAMPLE)
             return [*steps, Silence(samples)] if samples else steps
+        self._silence_told = 0
         return [*steps, Decode(packet.payload)]
 
     def on_time(self, now: float) -> Silence | None:
@@ -86,8 +92,9 @@ class Timeline:
             return None
         absent_s = now - self._last_arrival_s - _ABSENT_AFTER_S
         samples = int(absent_s * _UPLINK_RATE) - self._told_since_arrival
-        if samples < _UPLINK_RATE // 50:
+        if samples < (_STEP if self._silence_told < _FINE_SILENCE else _COARSE_STEP):
             return None
+        self._silence_told += samples
         self._told_since_arrival += samples
         self._surplus += samples
         return Silence(samples)

@@ -283,3 +283,10 @@ def test_a_caller_who_moved_is_sent_to_the_new_address(caller: Caller) -> None:
     before = len(caller.sent)
     caller.ticks(5)
     assert (len(caller.sent), len(moved)) == (before, 5)
+
+
+def test_a_packet_may_follow_the_last_one_only_after_a_whole_frame(caller: Caller) -> None:
+    assert caller.downlink.may_send_in(0)
+    (closing,) = caller.ticks(1)
+    allowed = [caller.downlink.may_send_in(closing.slot + later) for later in range(6)]
+    assert allowed == [False, False, False, False, True, True]

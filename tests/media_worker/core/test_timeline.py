@@ -214,3 +214,12 @@ def test_the_short_way_takes_only_a_packet_without_a_gap(timeline: Timeline, sen
     assert timeline.on_time(0.09) is None
     sender.skip(3)
     assert sender.send(0.1) == [Silence(2 * FRAME), Decode(VOICE)]
+
+
+def test_long_silence_is_told_in_larger_steps_until_the_caller_speaks_again(timeline: Timeline, sender: Sender) -> None:
+    sender.send(0.0)
+    told = [silence.samples for tick in range(1, 300) if (silence := timeline.on_time(tick * 0.02)) is not None]
+    assert set(told[:90]) == {320}
+    assert min(told[110:]) >= 1_600
+    sender.send(6.0)
+    assert timeline.on_time(6.09) is not None, "after speech the steps are small again"
