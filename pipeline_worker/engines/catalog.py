@@ -107,8 +107,8 @@ class Catalog:
                 provider: Provider[Any] = import_module(module).Provider()
             except ImportError as error:
                 raise ConfigError(
-                    f"agent '{agent.id}': {section}.engine: '{choice.engine}' cannot be loaded: {error}: install what is "
-                    "missing, or choose another engine"
+                    f"agent '{agent.id}': {section}.engine: '{choice.engine}' cannot be loaded: {error}: install what "
+                    "is missing, or choose another engine"
                 ) from error
             self._providers[key] = provider
         return self._providers[key]

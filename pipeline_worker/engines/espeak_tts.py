@@ -166,6 +166,10 @@ class Provider:
         self._helper = HelperProcess("pipeline_worker.engines.espeak_helper", name="eSpeak NG")
         self._voices: dict[str, EspeakOptions] = {}
 
+    @property
+    def helper_pid(self) -> int | None:
+        return self._helper.pid
+
     def add(self, agent: AgentDefinition) -> None:
         self._voices[agent.id] = read_options(agent, "text_to_speech", EspeakOptions)
 

@@ -13,6 +13,7 @@ from shared.errors import EngineError
 _LENGTHS = struct.Struct(">II")
 _MAX_HEADER_BYTES = 4 << 20
 _MAX_BODY_BYTES = 16 << 20
+_CUT_OFF = "the pipe ended inside a frame"
 
 
 class Frame(NamedTuple):
@@ -28,13 +29,17 @@ def pack(header: dict[str, Any], body: bytes = b"") -> bytes:
 async def receive(reader: asyncio.StreamReader) -> Frame | None:
     """The next frame, None when the pipe ended between two frames. `EngineError` for anything else."""
     try:
-        header_bytes, body_bytes = _lengths(await reader.readexactly(_LENGTHS.size))
-        header = await reader.readexactly(header_bytes)
-        return _frame(header, await reader.readexactly(body_bytes))
+        lengths = await reader.readexactly(_LENGTHS.size)
     except asyncio.IncompleteReadError as error:
-        if error.partial or error.expected != _LENGTHS.size:
-            raise EngineError("the helper's pipe ended inside a frame") from error
+        if error.partial:
+            raise EngineError(_CUT_OFF) from error
         return None
+    header_bytes, body_bytes = _lengths(lengths)
+    try:
+        content = await reader.readexactly(header_bytes + body_bytes)
+    except asyncio.IncompleteReadError as error:
+        raise EngineError(_CUT_OFF) from error
+    return _frame(content, header_bytes)
 
 
 def read(pipe: BinaryIO) -> Frame | None:
@@ -43,23 +48,26 @@ def read(pipe: BinaryIO) -> Frame | None:
     if not lengths:
         return None
     header_bytes, body_bytes = _lengths(lengths)
-    return _frame(pipe.read(header_bytes), pipe.read(body_bytes))
+    content = pipe.read(header_bytes + body_bytes)
+    if len(content) != header_bytes + body_bytes:
+        raise EngineError(_CUT_OFF)
+    return _frame(content, header_bytes)
 
 
 def _lengths(encoded: bytes) -> tuple[int, int]:
     if len(encoded) != _LENGTHS.size:
-        raise EngineError("the pipe ended inside a frame")
+        raise EngineError(_CUT_OFF)
     header_bytes, body_bytes = _LENGTHS.unpack(encoded)
     if header_bytes > _MAX_HEADER_BYTES or body_bytes > _MAX_BODY_BYTES:
         raise EngineError("not a frame on the pipe: its lengths are out of bounds")
     return header_bytes, body_bytes
 
 
-def _frame(header: bytes, body: bytes) -> Frame:
+def _frame(content: bytes, header_bytes: int) -> Frame:
     try:
-        decoded = json.loads(header)
+        decoded = json.loads(content[:header_bytes])
     except ValueError as error:
         raise EngineError("a frame on the pipe has a header that is not JSON") from error
     if not isinstance(decoded, dict):
         raise EngineError("a frame on the pipe has a header that is not an object")
-    return Frame(decoded, body)
+    return Frame(decoded, content[header_bytes:])

@@ -123,6 +123,10 @@ class Provider:
         self._helpers: list[HelperProcess] = []
         self._processes = 1
 
+    @property
+    def helper_pids(self) -> list[int]:
+        return [helper.pid for helper in self._helpers if helper.pid is not None]
+
     def add(self, agent: AgentDefinition) -> None:
         options = read_options(agent, "speech_to_text", PocketSphinxOptions)
         if agent.language_model.engine != "scripted":

@@ -16,7 +16,11 @@ understanding = Understanding(Script.model_validate(SCRIPT))
         ("openning hours", "hours", {}),
         ("book a table", "book", {}),
         ("book a table for seven at seven", "book", {"size": "seven", "time": "at seven"}),
-        ("I'd like to book a table for 2 people at 7:30 pm, please!", "book", {"size": "two", "time": "at half past seven"}),
+        (
+            "I'd like to book a table for 2 people at 7:30 pm, please!",
+            "book",
+            {"size": "two", "time": "at half past seven"},
+        ),
         ("table for a couple", "book", {"size": "two"}),
         ("half past seven", None, {"time": "at half past seven"}),
         ("at 7 o'clock", None, {"time": "at seven"}),

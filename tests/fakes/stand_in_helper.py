@@ -1,0 +1,26 @@
+"""A helper process that does as it is told: `echo` answers with the body, `die` ends it, `garble` breaks the frames."""
+
+import os
+import sys
+
+from pipeline_worker.engines.pipe_frames import pack, read
+
+
+def main() -> None:
+    out = sys.stdout.buffer
+    while frame := read(sys.stdin.buffer):
+        channel = {"channel": frame.header["channel"]}
+        match frame.header["op"]:
+            case "echo":
+                out.write(pack({**channel, "pid": os.getpid()}, frame.body))
+            case "fail":
+                out.write(pack({**channel, "error": "as you like", "code": "told_to"}))
+            case "die":
+                os._exit(3)
+            case "garble":
+                out.write(b"\xff" * 8)
+        out.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from pipeline_worker.engines.silero import CHUNK_SAMPLES, SileroVoiceActivityDetector
+from shared.audio import Pcm
+from shared.errors import EngineError
+from tests.pipeline_worker.engines.spoken import caller
+
+
+@pytest.fixture
+async def vad() -> AsyncIterator[SileroVoiceActivityDetector]:
+    vad = SileroVoiceActivityDetector()
+    yield vad
+    await vad.close()
+
+
+async def voices() -> list[Pcm]:
+    """Three callers who say different things, some 3 s each."""
+    heard = []
+    for voice, text in [
+        ("en-us+m3", "I would like to book a table for four on Friday, please."),
+        ("en-us+f3", "When are you open? And how do I find you?"),
+        ("en", "Goodbye, and thank you very much for all of your help."),
+    ]:
+        async with caller(voice) as speaker:
+            heard.append(await speaker.says(text))
+    return heard
+
+
+async def in_frames(vad: SileroVoiceActivityDetector, samples: Pcm) -> list[float]:
+    stream = vad.open()
+    probabilities = []
+    for first in range(0, len(samples), 320):
+        probabilities += await stream.push(samples[first : first + 320])
+    stream.close()
+    return probabilities
+
+
+async def test_many_at_once_get_what_each_would_get_alone(vad: SileroVoiceActivityDetector) -> None:
+    heard = await voices()
+    alone = [await in_frames(vad, samples) for samples in heard]
+    together = await asyncio.gather(*(in_frames(vad, samples) for samples in heard * 4))
+    for one, other in zip(alone * 4, together, strict=True):
+        assert len(one) == len(other)
+        assert np.abs(np.array(one) - np.array(other)).max() < 1e-4
+    assert [len(one) for one in alone] == [len(samples) // CHUNK_SAMPLES for samples in heard]
+
+
+async def test_speech_is_speech_and_a_quiet_room_is_not(vad: SileroVoiceActivityDetector) -> None:
+    async with caller() as speaker:
+        probabilities = await in_frames(vad, await speaker.says("When are you open on Friday?"))
+    assert max(probabilities[:4]) < 0.3
+    assert max(probabilities[-8:]) < 0.3
+    assert np.mean(np.array(probabilities[8:-20]) > 0.5) > 0.8
+
+
+async def test_the_size_of_the_pieces_changes_nothing(vad: SileroVoiceActivityDetector) -> None:
+    async with caller() as speaker:
+        samples = await speaker.says("Three pieces of cake")
+    at_once = await vad.open().push(samples)
+    assert np.abs(np.array(at_once) - np.array(await in_frames(vad, samples))).max() < 1e-4
+    stream = vad.open()
+    assert await stream.push(samples[:511]) == []
+    assert len(await stream.push(samples[511:512])) == 1
+    assert await stream.push(samples[:0]) == []
+
+
+async def test_a_push_that_is_given_up_is_heard_all_the_same_and_disturbs_nobody(
+    vad: SileroVoiceActivityDetector,
+) -> None:
+    (samples, other, _) = await voices()
+    expected, expected_other = await in_frames(vad, samples), await in_frames(vad, other)
+    stream = vad.open()
+    cut = 60 * CHUNK_SAMPLES
+    given_up = asyncio.create_task(stream.push(samples[:cut]))
+    neighbour = asyncio.create_task(in_frames(vad, other))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    # A push of more than 32 chunks goes in parts; the first part was handed in.
+    heard = await stream.push(samples[32 * CHUNK_SAMPLES :])
+    assert np.abs(np.array(heard) - np.array(expected[32:])).max() < 1e-4
+    assert np.abs(np.array(await neighbour) - np.array(expected_other)).max() < 1e-4
+
+
+async def test_closing_a_stream_fails_its_push_and_disturbs_nobody(vad: SileroVoiceActivityDetector) -> None:
+    (samples, other, _) = await voices()
+    expected = await in_frames(vad, other)
+    stream = vad.open()
+    pushing = asyncio.create_task(stream.push(samples))
+    neighbour = asyncio.create_task(in_frames(vad, other))
+    await asyncio.sleep(0)
+    stream.close()
+    stream.close()
+    with pytest.raises(EngineError, match="closed"):
+        await pushing
+    assert np.abs(np.array(await neighbour) - np.array(expected)).max() < 1e-4
+
+
+async def test_long_digital_silence_is_no_speech_and_starts_afresh(vad: SileroVoiceActivityDetector) -> None:
+    async with caller() as speaker:
+        samples = await speaker.says("When are you open?")
+    stream = vad.open()
+    fresh = await vad.open().push(samples)
+    await stream.push(samples)
+    silence = await stream.push(np.zeros(40 * CHUNK_SAMPLES, dtype=np.int16))
+    assert len(silence) == 40
+    assert silence[11:] == [0.0] * 29
+    rest = CHUNK_SAMPLES - len(samples) % CHUNK_SAMPLES
+    await stream.push(np.zeros(rest, dtype=np.int16))
+    assert np.abs(np.array(await stream.push(samples)) - np.array(fresh)).max() < 1e-4
+
+
+async def test_a_model_that_fails_fails_the_push_and_the_next_is_served(
+    vad: SileroVoiceActivityDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def run(self, *_: object) -> None:
+            raise onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException("no memory")
+
+    noise = np.random.default_rng(1).integers(-99, 99, CHUNK_SAMPLES).astype(np.int16)
+    with monkeypatch.context() as patch:
+        patch.setattr(vad, "_model", Broken())
+        with pytest.raises(EngineError, match="no memory"):
+            await vad.open().push(noise)
+    assert len(await vad.open().push(noise)) == 1
+
+
+async def test_after_close_a_push_fails(vad: SileroVoiceActivityDetector) -> None:
+    stream = vad.open()
+    await vad.close()
+    await vad.close()
+    with pytest.raises(EngineError, match="closed"):
+        await stream.push(np.ones(CHUNK_SAMPLES, dtype=np.int16))

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+
+from shared.errors import ConfigError
+from shared.io.agent_files import load_agents
+
+DESK = "id: desk\nname: Desk\n"
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        (folder / name.replace("_", ".")).write_text(text, encoding="utf-8")
+
+
+def test_every_yaml_file_is_an_agent(tmp_path: Path) -> None:
+    write(tmp_path, desk_yaml=DESK, echo_yml="id: echo\nname: Echo Ünit\nmode: echo\n", notes_txt="no agent")
+    agents = load_agents(tmp_path)
+    assert {id_: (agent.name, agent.mode) for id_, agent in agents.items()} == {
+        "desk": ("Desk", "conversation"),
+        "echo": ("Echo Ünit", "echo"),
+    }
+
+
+def test_the_shipped_agents_are_valid() -> None:
+    assert set(load_agents(Path(__file__).parents[3] / "deploy" / "agents")) >= {"front-desk", "echo"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: Desk\n", "id: missing: add it"),
+        (DESK + "colour: red\n", "colour: no such field: remove it or correct its spelling"),
+        (DESK + "turn_taking: {endpointing_ms: 5}\n", "turn_taking.endpointing_ms: "),
+        (DESK + "turn_taking: {endpointing_ms: 5}\n", "(found 5)"),
+        ("id: [unclosed\n", "not YAML"),
+        ("- id: desk\n", "an agent file is a mapping"),
+        ("", "an agent file is a mapping"),
+        ("id: !!python/object/apply:os.getcwd []\n", "not YAML"),
+    ],
+)
+def test_what_is_wrong_is_told_with_file_field_and_cure(tmp_path: Path, text: str, told: str) -> None:
+    write(tmp_path, good_yaml=DESK, desk_yaml=text)
+    with pytest.raises(ConfigError) as raised:
+        load_agents(tmp_path)
+    assert str(tmp_path / "desk.yaml") in raised.value.message
+    assert told in raised.value.message
+
+
+def test_a_file_that_is_not_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "desk.yaml").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(ConfigError, match=r"desk\.yaml: not YAML"):
+        load_agents(tmp_path)
+
+
+def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
+    write(tmp_path, desk_yaml="name: ''\ncolour: red\n")
+    with pytest.raises(ConfigError) as raised:
+        load_agents(tmp_path)
+    assert len(raised.value.message.splitlines()) == 3
+
+
+def test_two_files_with_one_id_are_told(tmp_path: Path) -> None:
+    write(tmp_path, a_yaml=DESK, b_yaml=DESK)
+    with pytest.raises(ConfigError, match=r"b\.yaml: id: 'desk' is used by another file"):
+        load_agents(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["empty", "missing"])
+def test_a_folder_without_agents_is_told_with_the_setting(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="set ANTIPHON_AGENTS_DIR"):
+        load_agents(tmp_path / folder)

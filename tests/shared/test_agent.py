@@ -1,0 +1,50 @@
+import pytest
+from pydantic import ValidationError
+
+from shared.agent import AgentDefinition
+
+
+def test_an_id_and_a_name_are_enough() -> None:
+    agent = AgentDefinition(id="desk", name="Desk")
+    assert agent.mode == "conversation"
+    assert agent.pool == "default"
+    assert agent.greeting is None
+    assert agent.listed
+    assert [agent.speech_to_text.engine, agent.language_model.engine, agent.text_to_speech.engine] == [
+        "pocketsphinx",
+        "scripted",
+        "espeak-ng",
+    ]
+    assert agent.turn_taking.barge_in
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"id": "Front Desk"},
+        {"id": ""},
+        {"id": "-desk"},
+        {"id": "x" * 65},
+        {"id": "a:b"},  # It becomes part of keys and URLs.
+        {"name": ""},
+        {"mode": "sing"},
+        {"pool": "*"},
+        {"greeting": {"text": ""}},
+        {"greeting": {"text": "Hello", "loud": True}},
+        {"turn_taking": {"endpointing_ms": 5}},
+        {"turn_taking": {"barge_in_ms": -1}},
+        {"limits": {"max_duration_s": 0}},
+        {"speech_to_text": {"options": {}}},
+        {"unknown": 1},
+    ],
+    ids=str,
+)
+def test_what_no_service_could_use_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        AgentDefinition.model_validate({"id": "desk", "name": "Desk", **fields})
+
+
+def test_a_definition_cannot_be_changed_by_one_who_was_given_it() -> None:
+    agent = AgentDefinition(id="desk", name="Desk")
+    with pytest.raises(ValidationError):
+        agent.name = "Other"  # type: ignore[misc]
