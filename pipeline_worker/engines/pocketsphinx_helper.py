@@ -70,8 +70,8 @@ class Grammar:
 class Utterance:
     """Recognition starts from the cepstral mean of the utterance's own beginning.
 
-    From the decoder's default mean 27 of 46 sentences of a British voice came out right, from its own 37; American voices
-    hardly differ. What the decoder remembers of the caller before would be no better.
+    From the decoder's default mean 27 of 46 sentences of a British voice came out right, from its own 37; American
+    voices hardly differ.
     """
 
     def __init__(self, grammar: Grammar, decoder: Any) -> None:

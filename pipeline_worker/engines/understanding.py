@@ -21,7 +21,7 @@ _TENS = ("", "", "twenty", "thirty", "forty", "fifty")
 _FIGURES = re.compile(r"\b(\d{1,2})(?:[:.](\d\d))?\s*(a\.?m\b\.?|p\.?m\b\.?)?")
 _NOT_A_WORD = re.compile(r"[^a-z']+")
 _SURE = 0.6
-"""Share of a text's weight that an intent's own words must carry. Chosen by trying typed sentences on the shipped agent."""
+"""Share of a text's weight that an intent's own words must carry: chosen by trying typed sentences."""
 _UNKNOWN_WORD_WEIGHT = 0.6
 _FUNCTION_WORD_WEIGHT = 0.1
 _FUNCTION_WORDS = (
