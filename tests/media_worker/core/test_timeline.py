@@ -219,7 +219,7 @@ def test_the_short_way_takes_only_a_packet_without_a_gap(timeline: Timeline, sen
 def test_long_silence_is_told_in_larger_steps_until_the_caller_speaks_again(timeline: Timeline, sender: Sender) -> None:
     sender.send(0.0)
     told = [silence.samples for tick in range(1, 300) if (silence := timeline.on_time(tick * 0.02)) is not None]
-    assert set(told[:90]) == {320}
+    assert max(told[:90]) < 700
     assert min(told[110:]) >= 1_600
     sender.send(6.0)
     assert timeline.on_time(6.09) is not None, "after speech the steps are small again"
