@@ -16,9 +16,10 @@ from shared import keys
 from shared.events import CloseSession, OfferAnswered, OfferRefused, OpenSession, SessionClosed, StartPipeline
 from shared.ids import new_session_id
 from shared.io import broker
-from shared.io.inbox import Inbox
+from shared.io.inbox import PAYLOAD, Inbox
 from shared.io.outbox import Outbox
 from shared.io.presence import live_workers
+from shared.wire import encode_message
 
 SERVER_CORE = 0
 LOAD_CORE = (os.cpu_count() or 1) - 1
@@ -68,36 +69,45 @@ class _Busy(Exception):
 
 @dataclass
 class DirectSignaling:
-    """Speaks to one media worker as a gateway would, and sends its sessions to one talker."""
+    """Speaks to one media worker as a gateway would, and sends its sessions to one talker, or to whoever takes jobs."""
 
     media_worker: str
-    talker: str
+    talker: str | None
+    client: broker.Redis
     outbox: Outbox
     answers: dict[str, "asyncio.Future[str]"]
     open_sessions: dict[str, None]
+    by_caller: dict[int, str]
+    """Session of each caller, by its index."""
 
-    async def exchange(self, _: int, sdp: str) -> str:
+    async def exchange(self, index: int, sdp: str) -> str:
         """Answer; a worker that is busy with others' handshakes is asked again, as a client would."""
         for _attempt in range(_ATTEMPTS):
             try:
-                return await self._offer(sdp)
+                return await self._offer(index, sdp)
             except _Busy:
                 await asyncio.sleep(_RETRY_S)
         raise ConnectionError("the media worker stays overloaded")
 
-    async def _offer(self, sdp: str) -> str:
+    async def _offer(self, index: int, sdp: str) -> str:
         session = new_session_id()
         self.answers[session] = asyncio.get_running_loop().create_future()
         media = keys.inbox("media", self.media_worker)
         self.outbox.send(media, OpenSession(session=session, gateway="load", agent_id="load", sdp=sdp))
-        start = StartPipeline(session=session, agent_id="load", media_worker=self.media_worker)
-        self.outbox.send(keys.inbox("pipeline", self.talker), start)
         self.open_sessions[session] = None
+        self.by_caller[index] = session
         try:
             async with asyncio.timeout(10):
-                return await self.answers[session]
+                answer = await self.answers[session]
         finally:
             del self.answers[session]
+        # As a gateway does it: a pipeline worker that comes before its session would find none.
+        start = StartPipeline(session=session, agent_id="echo", media_worker=self.media_worker)
+        if self.talker is not None:
+            self.outbox.send(keys.inbox("pipeline", self.talker), start)
+        else:
+            await self.client.xadd(keys.jobs("default"), {PAYLOAD: encode_message(start)})
+        return answer
 
     def hang_up(self) -> None:
         for session in self.open_sessions:
@@ -118,13 +128,13 @@ class DirectSignaling:
 
 
 @contextlib.asynccontextmanager
-async def direct_signaling(url: str, talker: str) -> AsyncIterator[DirectSignaling]:
+async def direct_signaling(url: str, talker: str | None) -> AsyncIterator[DirectSignaling]:
     """Signaling to the one media worker that is there; waits for it."""
     client = broker.connect(url)
     async with asyncio.timeout(20):
         while not (workers := await live_workers(client, "media")):  # noqa: ASYNC110 (another process has no event)
             await asyncio.sleep(0.1)
-    signaling = DirectSignaling(workers[0].worker_id, talker, Outbox(client, "load"), {}, {})
+    signaling = DirectSignaling(workers[0].worker_id, talker, client, Outbox(client, "load"), {}, {}, {})
     reader = signaling.read(Inbox(broker.connect_blocking(url), keys.inbox("gateway", "load")))
     tasks = [asyncio.create_task(signaling.outbox.run()), asyncio.create_task(reader)]
     try:
@@ -134,3 +144,10 @@ async def direct_signaling(url: str, talker: str) -> AsyncIterator[DirectSignali
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await client.aclose()
+
+
+async def pipeline_worker_there(client: broker.Redis) -> None:
+    """Until a pipeline worker takes jobs."""
+    async with asyncio.timeout(20):
+        while not await live_workers(client, "pipeline"):  # noqa: ASYNC110 (another process has no event)
+            await asyncio.sleep(0.1)

@@ -11,7 +11,7 @@ import os
 import struct
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,12 @@ class _Idle(MediaStreamTrack):
 
 
 @dataclass
-class _Caller:
+class Caller:
+    """What was sent and received, with monotonic times, is kept for callers that are recorded."""
+
     pc: RTCPeerConnection
     protect: Callable[[bytes], bytes]
+    unprotect: Callable[[bytes], bytes]
     transport: Any
     address: Any
     ssrc: int
@@ -46,30 +49,39 @@ class _Caller:
     seq: int
     timestamp: int
     position: int
+    recorded: bool
     received: int = 0
+    sent_s: list[float] = field(default_factory=list)
+    heard: list[tuple[float, bytes]] = field(default_factory=list)
+
+    def heard_rtp(self) -> list[tuple[float, bytes]]:
+        """(arrival, decrypted packet) of all RTP that came while recording."""
+        return [(at, self.unprotect(data)) for at, data in self.heard if not 192 <= data[1] <= 223]
 
 
 class Swarm:
     """`join` callers, then `talk`."""
 
-    def __init__(self, exchange: Exchange, packets: list[bytes]) -> None:
+    def __init__(self, exchange: Exchange, packets: list[bytes], recorded: int = 0) -> None:
+        """The first `recorded` callers are recorded."""
         self._exchange = exchange
         self._packets = packets
-        self._callers: list[_Caller] = []
+        self._recorded = recorded
+        self.callers: list[Caller] = []
 
     async def join(self, count: int) -> None:
-        first = len(self._callers)
+        first = len(self.callers)
         for start in range(first, first + count, _JOIN_TOGETHER):
             batch = range(start, min(first + count, start + _JOIN_TOGETHER))
-            self._callers += await asyncio.gather(*(self._connect(index) for index in batch))
+            self.callers += await asyncio.gather(*(self._connect(index) for index in batch))
         gc.collect()
         gc.freeze()
 
     async def talk(self, duration_s: float) -> dict[str, float]:
         """Everybody talks. Returns the share of its core that the swarm used, and received packets per second."""
         loop = asyncio.get_running_loop()
-        groups = [self._callers[slot::_SLOTS] for slot in range(_SLOTS)]
-        for caller in self._callers:
+        groups = [self.callers[slot::_SLOTS] for slot in range(_SLOTS)]
+        for caller in self.callers:
             caller.received = 0
         cpu, began, slot, worst_late = time.process_time(), loop.time(), 0, 0.0
         while loop.time() < began + duration_s:
@@ -83,15 +95,17 @@ class Swarm:
         return {
             "swarm_core_share": (time.process_time() - cpu) / elapsed,
             "swarm_worst_late_ms": worst_late * 1000,
-            "received_per_s": sum(c.received for c in self._callers) / elapsed / max(1, len(self._callers)),
+            "received_per_s": sum(c.received for c in self.callers) / elapsed / max(1, len(self.callers)),
         }
 
     async def leave(self) -> None:
-        for start in range(0, len(self._callers), _JOIN_TOGETHER):
-            await asyncio.gather(*(caller.pc.close() for caller in self._callers[start : start + _JOIN_TOGETHER]))
-        self._callers.clear()
+        for start in range(0, len(self.callers), _JOIN_TOGETHER):
+            await asyncio.gather(*(caller.pc.close() for caller in self.callers[start : start + _JOIN_TOGETHER]))
+        self.callers.clear()
 
-    def _send(self, caller: _Caller) -> None:
+    def _send(self, caller: Caller) -> None:
+        if caller.recorded:
+            caller.sent_s.append(time.monotonic())
         payload = self._packets[caller.position]
         caller.position = (caller.position + 1) % len(self._packets)
         caller.seq = (caller.seq + 1) & 0xFFFF
@@ -99,7 +113,7 @@ class Swarm:
         header = _pack(0x80, caller.payload_type, caller.seq, caller.timestamp, caller.ssrc)
         caller.transport.sendto(caller.protect(header + payload), caller.address)
 
-    async def _connect(self, index: int) -> _Caller:
+    async def _connect(self, index: int) -> Caller:
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         connected = asyncio.Event()
         pc.on("connectionstatechange", lambda: connected.set() if pc.connectionState == "connected" else None)
@@ -113,22 +127,26 @@ class Swarm:
         connection = dtls.transport._connection
         pair = connection._nominated[1]
         payload_type = int(answer.partition("m=audio ")[2].split("\r\n")[0].split()[2])
-        caller = _Caller(
+        caller = Caller(
             pc,
             dtls._tx_srtp.protect,
+            dtls._rx_srtp.unprotect,
             pair.protocol.transport,
             pair.remote_addr,
             sender._ssrc,
             payload_type,
             index * 7 & 0xFFFF,
             index * 1000,
-            index * 37 % len(self._packets),
+            0 if index < self._recorded else index * 37 % len(self._packets),
+            index < self._recorded,
         )
         receive = connection.data_received
 
         def count(data: bytes, component: int) -> None:
             if 127 < data[0] < 192:
                 caller.received += 1
+                if caller.recorded:
+                    caller.heard.append((time.monotonic(), data))
             else:
                 receive(data, component)
 

@@ -1,17 +1,21 @@
 """A stand-in pipeline for the load: takes every caller's voice and answers with speech, 100 ms at a time.
 
 `python -m tests.load.talker` prints its worker id and serves until it is terminated. The environment says the
-broker (ANTIPHON_REDIS_URL), and how much of the time the agent talks (TALK_SHARE, 1.0).
+broker (ANTIPHON_REDIS_URL), how much of the time the agent talks (TALK_SHARE, 1.0) in cycles of how many seconds
+(TALK_CYCLE_S, 10), and where to write, at the end, when what came and went (TALKER_LOG: JSON, monotonic seconds).
 """
 
 import asyncio
+import json
 import os
+import signal
 import time
+from pathlib import Path
 
 import uvloop
 
 from shared import keys
-from shared.events import CallerConnected, PipelineAttached, SessionClosed, StartPipeline
+from shared.events import AgentSpeechEnded, CallerConnected, PipelineAttached, SessionClosed, StartPipeline
 from shared.frames import AudioFrame
 from shared.io import broker
 from shared.io.inbox import Inbox
@@ -21,19 +25,21 @@ from tests.load.speech import speech
 _RATE = 24_000
 _PIECE_S = 0.1
 _PIECE = int(_RATE * _PIECE_S)
-_CYCLE_S = 10.0
 
 
 class Talker:
-    def __init__(self, url: str, worker_id: str, talk_share: float, spoken: bytes) -> None:
+    def __init__(self, url: str, worker_id: str, talk_share: float, cycle_s: float, spoken: bytes) -> None:
         self._outbox = Outbox(broker.connect(url), worker_id)
         self._inbox = Inbox(broker.connect_blocking(url), keys.inbox("pipeline", worker_id))
         self._worker_id = worker_id
         self._talk_share = talk_share
+        self._cycle_s = cycle_s
+        self._talking: set[str] = set()
         self._media: dict[str, str] = {}
         self._sent: dict[str, int] = {}
         self._speech = spoken
-        self.frames = 0
+        self.frames_came: dict[str, list[float]] = {}
+        self.talkspurts: dict[str, list[float]] = {}
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -46,8 +52,9 @@ class Talker:
             for item in items:
                 match item:
                     case AudioFrame():
-                        self.frames += 1
+                        self.frames_came[item.session].append(time.monotonic())
                     case StartPipeline(session=session, media_worker=media):
+                        self.frames_came[session], self.talkspurts[session] = [], []
                         self._media[session] = keys.inbox("media", media)
                         attached = PipelineAttached(session=session, epoch=1, pipeline_worker=self._worker_id)
                         self._outbox.send(self._media[session], attached)
@@ -62,13 +69,20 @@ class Talker:
         began, round_number = loop.time(), 0
         while True:
             for index, (session, sent) in enumerate(list(self._sent.items())):
-                phase = (loop.time() + index * _CYCLE_S / 7) % _CYCLE_S
-                if phase < self._talk_share * _CYCLE_S:
+                phase = (loop.time() + index * self._cycle_s / 7) % self._cycle_s
+                if phase < self._talk_share * self._cycle_s:
                     self._say(session, index, sent)
+                elif session in self._talking:
+                    self._talking.discard(session)
+                    end = AgentSpeechEnded(session=session, epoch=1, end_sample=sent * _PIECE)
+                    self._outbox.send(self._media[session], end)
             round_number += 1
             await asyncio.sleep(max(0.0, began + round_number * _PIECE_S - loop.time()))
 
     def _say(self, session: str, index: int, sent: int) -> None:
+        if session not in self._talking:
+            self._talking.add(session)
+            self.talkspurts[session].append(time.monotonic())
         pieces = len(self._speech) // (_PIECE * 2)
         at = (index * 37 + sent) % pieces * _PIECE * 2
         pcm = self._speech[at : at + _PIECE * 2]
@@ -80,7 +94,16 @@ async def _serve(spoken: bytes) -> None:
     worker_id = f"talker-{os.getpid()}-{time.time_ns()}"
     share = float(os.environ.get("TALK_SHARE", "1.0"))
     print(worker_id, flush=True)
-    await Talker(os.environ["ANTIPHON_REDIS_URL"], worker_id, share, spoken).run()
+    cycle_s = float(os.environ.get("TALK_CYCLE_S", "10"))
+    talker = Talker(os.environ["ANTIPHON_REDIS_URL"], worker_id, share, cycle_s, spoken)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    running = asyncio.create_task(talker.run())
+    await stop.wait()
+    running.cancel()
+    if "TALKER_LOG" in os.environ:
+        log = {"frames_came": talker.frames_came, "talkspurts": talker.talkspurts}
+        await asyncio.to_thread(Path(os.environ["TALKER_LOG"]).write_text, json.dumps(log), "utf-8")
 
 
 if __name__ == "__main__":
