@@ -1,16 +1,12 @@
 """The specification's own HTML and JavaScript, unmodified but for `serverUrl` and `agentId`, from another origin."""
 
-import contextlib
-import http.server
-import threading
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 from playwright.async_api import ConsoleMessage, expect
 
 from tests.browser.chromium import chromium, screenshot
+from tests.browser.origin import served
 from tests.integration.deployment import Deployment
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -24,24 +20,6 @@ _WATCH = """() => {
   const shown = document.getElementById('status');
   new MutationObserver(() => { window.statuses.push(shown.textContent); }).observe(shown, {childList: true});
 }"""
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def _other_origin(folder: Path) -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 async def test_the_specifications_client_works_unmodified(
@@ -60,7 +38,7 @@ async def test_the_specifications_client_works_unmodified(
     def on_console(message: ConsoleMessage) -> None:
         said.append(message.text)
 
-    with _other_origin(tmp_path) as origin:
+    with served(tmp_path) as origin:
         async with chromium(microphone) as browser:
             page = await browser.new_page()
             page.on("console", on_console)

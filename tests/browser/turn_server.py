@@ -1,0 +1,79 @@
+"""A real TURN server (coturn) on loopback, for callers whose network lets nothing else through."""
+
+import contextlib
+import json
+import secrets
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.fakes.ports import free_port
+
+_USER = "caller"
+_STOP_TIMEOUT_S = 10.0
+_BINDING_REQUEST = struct.pack("!HHI12x", 0x0001, 0, 0x2112A442)  # RFC 8489 §5
+_ATTEMPTS = 50
+
+
+class TurnServer(NamedTuple):
+    port: int
+    password: str
+    log: Path
+
+    @property
+    def ice_servers(self) -> str:
+        """The gateway's setting."""
+        url = f"turn:127.0.0.1:{self.port}?transport=udp"
+        return json.dumps([{"urls": url, "username": _USER, "credential": self.password}])
+
+
+@contextlib.contextmanager
+def turn_server() -> Iterator[TurnServer]:
+    """Relays from and to loopback only, for one user, and keeps its files to itself."""
+    executable = shutil.which("turnserver")
+    assert executable, "no turnserver: sh deploy/debian-packages.sh coturn"
+    with tempfile.TemporaryDirectory() as folder:
+        server = TurnServer(free_port(), secrets.token_hex(8), Path(folder) / "turn.log")
+        options = [
+            "-n",  # no configuration file
+            *("--listening-ip", "127.0.0.1", "--relay-ip", "127.0.0.1", "--listening-port", str(server.port)),
+            "--allow-loopback-peers",
+            *("--lt-cred-mech", "--realm", "antiphon.test", "--user", f"{_USER}:{server.password}"),
+            *("--no-tls", "--no-dtls", "--no-tcp", "--no-cli", "--no-multicast-peers", "--relay-threads", "1"),
+            *("--userdb", f"{folder}/turn.db", "--pidfile", f"{folder}/turn.pid"),
+            *("--log-file", str(server.log), "--simple-log", "--verbose"),
+        ]
+        process = subprocess.Popen([executable, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _wait_until_ready(server.port)
+            yield server
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_ready(port: int) -> None:
+    """It answers a STUN binding request. Raises `TimeoutError` if it does not within 10 s."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("127.0.0.1", port))
+        probe.settimeout(0.2)
+        for _ in range(_ATTEMPTS):
+            try:
+                probe.send(_BINDING_REQUEST)
+                probe.recv(1_500)
+                return
+            except TimeoutError:
+                continue
+            except ConnectionRefusedError:  # nobody listens yet
+                time.sleep(0.2)
+    raise TimeoutError("the TURN server does not answer")
