@@ -5,11 +5,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.load import density, memory
+from tests.load import density, latency, memory
 from tests.load.bench_report import BenchReport
 
 BENCHMARKS: dict[str, Callable[[BenchReport], None]] = {
     "density": density.run,
+    "latency": latency.run,
     "memory": memory.run,
 }
 
