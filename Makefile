@@ -8,7 +8,7 @@ UP_OPTIONS = --host $(HOST) --port $(PORT) --pipeline-workers $(PIPELINE_WORKERS
 
 PYTHON ?= python3
 PACKAGES = shared gateway media_worker pipeline_worker deploy tests
-TEST_DEBIAN_PACKAGES = chromium
+TEST_DEBIAN_PACKAGES = chromium coturn
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
 
 .DEFAULT_GOAL := help
@@ -23,7 +23,7 @@ up: .venv/installed ## Run everything on this machine, until Ctrl-C  [PORT=8080 
 doctor: .venv/installed ## Say what works on this machine, with a cure for what does not
 	@.venv/bin/python -m deploy.launch doctor
 
-test: check ## Check, then run all tests (TESTS=tests/shared for some)
+test: check tests/interop/node_modules/installed ## Check, then run all tests (TESTS=tests/shared for some)
 	@sh deploy/debian-packages.sh $(TEST_DEBIAN_PACKAGES)
 	.venv/bin/python -m pytest $(TESTS)
 
@@ -51,7 +51,7 @@ lock: .venv/installed-dev ## Pin the requirements anew from pyproject.toml (UPGR
 LOCK_OPTIONS = --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe
 
 clean: ## Remove all that was made here
-	rm -rf .venv artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -68,4 +68,10 @@ clean: ## Remove all that was made here
 .venv/installed-dev: requirements-dev.lock | .venv/installed
 	@echo "Installing the Python packages of requirements-dev.lock ..."
 	@.venv/bin/python $(PIP_INSTALL) requirements-dev.lock
+	@touch $@
+
+tests/interop/node_modules/installed: tests/interop/package-lock.json
+	@command -v npm >/dev/null || sh deploy/debian-packages.sh nodejs npm
+	@echo "Installing the Node packages of tests/interop/package-lock.json ..."
+	@npm ci --prefix tests/interop --no-audit --no-fund --loglevel=error
 	@touch $@
