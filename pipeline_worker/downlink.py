@@ -85,13 +85,17 @@ class Downlink:
         self._reported.set()
 
     async def _send_frame(self, samples: int) -> None:
-        if not await self._until(lambda: self._sent - self.played_up_to < self._ahead, _STALL_S):
+        if not await self._until(lambda: self._queued() < self._ahead, _STALL_S):
             raise AntiphonError(f"no agent audio was played for {_STALL_S} s", code="playout_stalled")
         size = samples * BYTES_PER_SAMPLE
         self._link.send_audio(self._seq, self._sent, self._rate, bytes(self._pending[:size]))
         del self._pending[:size]
         self._seq += 1
         self._sent += samples
+
+    def _queued(self) -> int:
+        """Samples of this turn that wait to be heard; what a flush threw away of the last one waits no more."""
+        return self._sent - max(self.played_up_to, self._turn_began)
 
     async def _until(self, reached: Callable[[], bool], timeout_s: float) -> bool:
         with contextlib.suppress(TimeoutError):

@@ -130,3 +130,14 @@ async def test_a_report_never_goes_back_or_beyond_what_was_sent() -> None:
     assert downlink.played_up_to == 100 * MS
     downlink.on_report(report(5))
     assert downlink.played_up_to == 100 * MS
+
+
+async def test_after_an_interruption_in_full_flow_the_agent_speaks_again() -> None:
+    downlink, peer = opened()
+    sending = asyncio.create_task(downlink.send(sound(5000)))
+    await peer.until(lambda: peer.audio_end >= 2000 * MS)
+    sending.cancel()
+    downlink.on_report(report(100 * MS, "flushed"))
+    downlink.begin_turn()
+    await asyncio.wait_for(downlink.send(sound(1000)), 5)
+    assert peer.audio_end == 3000 * MS
