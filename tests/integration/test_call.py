@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.audio import Pcm, level_dbfs, samples_in
+from shared.audio import level_dbfs
 from shared.io.broker import connect
 from tests.integration.caller import RATE, Caller
 from tests.integration.deployment import Deployment
+from tests.integration.recordings import find_echo
 from tests.integration.speech import best_match, spoken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _QUIET_DBFS = -50.0
-_WINDOW = samples_in(20, RATE)
 _OPENING_HOURS = "we are open every day from five in the afternoon until eleven at night"
 _DISTRACTORS = [
     "for how many people",
@@ -130,7 +130,7 @@ async def test_the_echo_agent_returns_the_callers_own_voice(deployment: Deployme
         async with asyncio.timeout(20):
             await caller.microphone.quiet.wait()
         await caller.wait_for(lambda: _tail_is_quiet(caller))
-    assert _best_correlation(caller.heard_samples(), words) > 0.7
+    assert find_echo(caller.heard_samples(), words, RATE).likeness > 0.85
 
 
 @pytest.mark.parametrize(
@@ -227,21 +227,3 @@ def _tail_is_quiet(caller: Caller) -> bool:
     """Nothing was heard lately: silence is not sent, so it shows as old frames or quiet ones."""
     loud = [at for at, _, pcm in caller.heard if level_dbfs(pcm) > _QUIET_DBFS]
     return bool(loud) and asyncio.get_running_loop().time() - loud[-1] > 0.6
-
-
-def _best_correlation(heard: Pcm, said: Pcm) -> float:
-    """Of the envelopes (20 ms energy) at the best delay; 1 is the same voice."""
-    ours, theirs = _envelope(heard), _envelope(said)
-    if len(ours) < len(theirs):
-        ours = np.pad(ours, (0, len(theirs) - len(ours)))
-    best = 0.0
-    for delay in range(len(ours) - len(theirs) + 1):
-        part = ours[delay : delay + len(theirs)]
-        if part.std() > 0:
-            best = max(best, float(np.corrcoef(part, theirs)[0, 1]))
-    return best
-
-
-def _envelope(pcm: Pcm) -> np.ndarray[Any, np.dtype[np.float64]]:
-    whole = pcm[: len(pcm) // _WINDOW * _WINDOW].astype(np.float64).reshape(-1, _WINDOW)
-    return np.asarray(np.sqrt((whole**2).mean(axis=1)))
