@@ -5,12 +5,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.load import density, latency, memory
+from tests.load import density, latency, loss, memory
 from tests.load.bench_report import BenchReport
 
 BENCHMARKS: dict[str, Callable[[BenchReport], None]] = {
     "density": density.run,
     "latency": latency.run,
+    "loss": loss.run,
     "memory": memory.run,
 }
 

@@ -1,0 +1,116 @@
+"""What arrived of a known sound, and when: delays by the sound itself, so that no counter of the tested has a say."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from media_worker.core.rtp import signed_difference
+from media_worker.opus import Decoder
+from shared.audio import Pcm, as_samples
+from tests.load.rtp_caller import Received
+
+RATE = 16_000
+_WINDOW = RATE // 2
+_STEP = RATE // 5
+_SEARCH = RATE + RATE // 2
+"""A sound is looked for so far around the place where it should be."""
+_LOUD_RMS = 300.0
+_SAME = 0.7
+_BUFFER_S = 0.06
+_TICKS_PER_SAMPLE = 3
+
+
+class Piece(NamedTuple):
+    arrived_s: float
+    pcm: Pcm
+
+
+class Delay(NamedTuple):
+    """Of the sound that is `sent_sample` in the original; `shift` samples later in what was heard."""
+
+    sent_sample: int
+    delay_s: float
+    shift: int
+
+
+class Heard:
+    """Pieces one after another, as a listener who only counts samples has them."""
+
+    def __init__(self, pieces: Iterable[Piece]) -> None:
+        kept = [piece for piece in pieces if len(piece.pcm)]
+        self.pcm: Pcm = np.concatenate([np.zeros(0, np.int16), *(piece.pcm for piece in kept)])
+        self._ends = np.cumsum([len(piece.pcm) for piece in kept])
+        self._arrived = [piece.arrived_s for piece in kept]
+
+    def delays(self, original: Pcm, began_s: float) -> list[Delay]:
+        """Where and when half seconds of loud sound arrived; `began_s` is when sample 0 was spoken and heard about.
+
+        Each ends with a piece, whose arrival completes it. What is too damaged to be known again is left out.
+        """
+        found: list[Delay] = []
+        shift = previous = 0
+        for arrived_s, end in zip(self._arrived, self._ends, strict=True):
+            start = int(end) - _WINDOW
+            if start < previous + _STEP:
+                continue
+            previous = start
+            window = self.pcm[start:end].astype(np.float64)
+            if np.sqrt((window**2).mean()) < _LOUD_RMS:
+                continue
+            place = _find(window, original, start - shift - _SEARCH, start - shift + _SEARCH + _WINDOW)
+            if place is not None:
+                shift = start - place
+                found.append(Delay(place, arrived_s - began_s - (place + _WINDOW) / RATE, shift))
+        return found
+
+
+def _find(window: "np.ndarray[tuple[int], np.dtype[np.float64]]", original: Pcm, first: int, end: int) -> int | None:
+    """Where in `original[first:end]` the window is, by normalised correlation; None if nowhere."""
+    first = max(0, first)
+    part = original[first:end].astype(np.float64)
+    if len(part) < len(window):
+        return None
+    size = 1 << (len(part) + len(window) - 1).bit_length()
+    spectrum = np.fft.rfft(part, size) * np.conj(np.fft.rfft(window, size))
+    places = len(part) - len(window) + 1
+    products = np.fft.irfft(spectrum, size)[:places]
+    energy = np.concatenate([[0.0], np.cumsum(part**2)])
+    norms = np.sqrt((energy[len(window) :] - energy[:places]) * (window**2).sum()) + 1e-9
+    best = int(np.argmax(products / norms))
+    return first + best if products[best] / norms[best] > _SAME else None
+
+
+class Played(NamedTuple):
+    """What a receiver with a fixed buffer of 60 ms makes of packets. A browser adapts; this one is easy to judge."""
+
+    heard: Heard
+    late: int
+    concealed_samples: int
+
+
+def play_out(packets: list[Received]) -> Played:
+    """Decode in order, conceal what is lost or late, and be silent where nothing was sent."""
+    first = packets[0]
+    transits = [p.arrived_s - _media_s(p, first) for p in packets]
+    deadline_s = min(transits) + _BUFFER_S
+    in_time = [p for p, transit in zip(packets, transits, strict=True) if transit <= deadline_s]
+    decoder = Decoder()
+    pieces: list[Piece] = []
+    concealed = 0
+    last: Received | None = None
+    for packet in sorted({p.seq: p for p in in_time}.values(), key=lambda p: signed_difference(p.seq, first.seq, 16)):
+        if last is not None:
+            gap = signed_difference(packet.timestamp, last.timestamp, 32) // _TICKS_PER_SAMPLE - RATE // 50
+            missing = signed_difference(packet.seq, last.seq, 16) - 1
+            lost = max(0, min(gap, missing * RATE // 50))
+            concealed += lost
+            pieces.append(Piece(packet.arrived_s, np.zeros(max(0, gap - lost), np.int16)))
+            pieces.append(Piece(packet.arrived_s, as_samples(decoder.conceal(lost))))
+        pieces.append(Piece(packet.arrived_s, as_samples(decoder.decode(packet.payload))))
+        last = packet
+    return Played(Heard(pieces), len(packets) - len(in_time), concealed)
+
+
+def _media_s(packet: Received, first: Received) -> float:
+    return signed_difference(packet.timestamp, first.timestamp, 32) / 48_000
