@@ -4,7 +4,8 @@ Theory of operation: an address exists for us only after it has sent a binding r
 password. Nothing is ever sent to an address that a client merely named, so an offer cannot make us probe anybody.
 Of the validated addresses the client, which is controlling, selects one by USE-CANDIDATE; a later selection is
 followed at once (NAT rebinding, Wi-Fi to mobile). An ICE restart adds new credentials; the old ones stay good until
-a check with the new ones arrives.
+the client selects an address under the new ones: before our answer reaches it, Chromium checks its new addresses
+under the old ones, and it may stay with such a pair.
 """
 
 from typing import Any, NamedTuple
@@ -91,7 +92,7 @@ class IceLiteAgent:
             return None
         if request.sender_is_controlled:
             return Answered(role_conflict_response(request, credentials.password))
-        if credentials is self._pending:
+        if credentials is self._pending and request.use_candidate:
             self.credentials, self._pending = credentials, None
         self.last_check_s = now
         self._validated.pop(path, None)

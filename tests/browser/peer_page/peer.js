@@ -157,11 +157,10 @@ export class Peer {
     return /^a=ice-ufrag:(\S+)/m.exec(this.connection[side].sdp)[1];
   }
 
-  /** The candidate pair in use is one of the last offer and its answer. */
+  /** The candidate pair in use is one of the last offer; Chromium may have begun it before the answer came. */
   async isOnNewestPath() {
     const path = await this.path();
-    return path?.localFragment === this.fragment('localDescription')
-      && path.remoteFragment === this.fragment('remoteDescription');
+    return path?.localFragment === this.fragment('localDescription');
   }
 
   /** The candidate pair in use: our candidate, and the fragments of both sides. */

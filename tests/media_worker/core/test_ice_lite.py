@@ -95,7 +95,7 @@ def test_a_selected_address_that_is_checked_stays(agent: IceLiteAgent) -> None:
         assert accepted(agent.on_request(check(), REBOUND, second + 0.5)).selected is None
 
 
-def test_old_credentials_stay_good_until_a_check_with_the_new_ones(agent: IceLiteAgent) -> None:
+def test_old_credentials_stay_good_until_a_nomination_with_the_new_ones(agent: IceLiteAgent) -> None:
     agent.on_request(check(nominate=True), HOME, 1.0)
     agent.restart(RESTARTED)
     assert agent.offered_credentials == RESTARTED
@@ -107,6 +107,17 @@ def test_old_credentials_stay_good_until_a_check_with_the_new_ones(agent: IceLit
     assert agent.offered_credentials == agent.credentials == RESTARTED
     assert agent.on_request(check(nominate=True), HOME, 4.0) is None
     assert agent.selected == MOBILE
+
+
+def test_a_browser_that_only_tries_the_new_credentials_keeps_its_connection(agent: IceLiteAgent) -> None:
+    agent.on_request(check(nominate=True), HOME, 1.0)
+    agent.restart(RESTARTED)
+    agent.on_request(check(nominate=True), REBOUND, 2.0)
+    answered = accepted(agent.on_request(check(RESTARTED), MOBILE, 2.1))
+    assert read(answered, RESTARTED).error_code is None
+    assert agent.is_validated(MOBILE)
+    assert agent.on_request(check(nominate=True), REBOUND, 3.0) is not None
+    assert agent.selected == REBOUND
 
 
 def test_new_fragment_with_the_old_password_is_forged(agent: IceLiteAgent) -> None:
@@ -123,7 +134,7 @@ def test_any_number_of_restarts_leaves_two_fragments(agent: IceLiteAgent) -> Non
 
 def test_a_restart_after_a_used_one_outdates_the_first_fragment(agent: IceLiteAgent) -> None:
     agent.restart(RESTARTED)
-    agent.on_request(check(RESTARTED), HOME, 1.0)
+    agent.on_request(check(RESTARTED, nominate=True), HOME, 1.0)
     assert agent.restart(Credentials("third", "p" * 22)) == ["ours"]
 
 
