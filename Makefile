@@ -8,7 +8,8 @@ UP_OPTIONS = --host $(HOST) --port $(PORT) --pipeline-workers $(PIPELINE_WORKERS
 
 PYTHON ?= python3
 PACKAGES = shared gateway media_worker pipeline_worker deploy tests
-TEST_DEBIAN_PACKAGES = chromium coturn
+# libatomic1: for the Node that Playwright brings along
+TEST_DEBIAN_PACKAGES = chromium coturn libatomic1
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
 
 .DEFAULT_GOAL := help
