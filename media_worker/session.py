@@ -53,6 +53,9 @@ _REPORT_TICKS = 125  # RTCP every 2.5 s
 _CHECK_TICKS = 50
 
 _stale = Counter("antiphon_media_stale_epoch_total", "Messages of a pipeline worker that was replaced")
+_checks_refused = Counter(
+    "antiphon_media_checks_refused_total", "STUN checks with a wrong signature, and copies of others"
+)
 _control_errors = Counter("antiphon_media_control_errors_total", "Bad messages on data channels", ["code"])
 _unknown_control = Counter("antiphon_media_control_unknown_total", "Messages of unknown type on data channels")
 
@@ -215,6 +218,7 @@ class Session:
         now = asyncio.get_running_loop().time()
         answered = self._agent.on_request(request, path, now)
         if answered is None:
+            _checks_refused.inc()
             return
         reply = self._context.port.sender(path)
         reply(answered.response)

@@ -6,6 +6,10 @@ Of the validated addresses the client, which is controlling, selects one by USE-
 followed at once (NAT rebinding, Wi-Fi to mobile). An ICE restart adds new credentials; the old ones stay good until
 the client selects an address under the new ones: before our answer reaches it, Chromium checks its new addresses
 under the old ones, and it may stay with such a pair.
+
+A signed check says nothing of the address it was sent from, so who copies one on its way may send it again from
+elsewhere. A copy is refused; one that overtakes its original, or is older than what we remember, is not known for
+one (a full agent would check back). It gains the sound of the agent encrypted, until the client's next selection.
 """
 
 from typing import Any, NamedTuple
@@ -19,6 +23,8 @@ from media_worker.core.stun import (
 )
 
 _MAX_ADDRESSES = 16
+_CHECKS_REMEMBERED = 256
+"""Ten minutes of a client that checks every 2.5 s."""
 _SELECTED_STALE_S = 5.0
 """Checks come every 2.5 s; an address that missed two gives way to one that is alive even if not nominated."""
 
@@ -61,6 +67,7 @@ class IceLiteAgent:
         self._pending: Credentials | None = None
         self._known_ufrags = [credentials.ufrag]
         self._validated: dict[Path, float] = {}
+        self._checks: dict[bytes, Path] = {}
 
     def restart(self, credentials: Credentials) -> list[str]:
         """RFC 8839 §4.4.3: a new offer with new credentials of the client gets new ones of ours.
@@ -86,9 +93,9 @@ class IceLiteAgent:
         return path in self._validated
 
     def on_request(self, request: BindingRequest, path: Path, now: float) -> Answered | None:
-        """Judge a check. None: it is not signed with our password, and nothing changed."""
+        """Judge a check. None: it is not signed with our password or a copy of another, and nothing changed."""
         credentials = self._credentials_for(request)
-        if credentials is None or not has_integrity(request, credentials.password):
+        if credentials is None or not has_integrity(request, credentials.password) or self._is_copy(request, path):
             return None
         if request.sender_is_controlled:
             return Answered(role_conflict_response(request, credentials.password))
@@ -107,6 +114,13 @@ class IceLiteAgent:
             if credentials is not None and credentials.ufrag == request.local_ufrag:
                 return credentials
         return None
+
+    def _is_copy(self, request: BindingRequest, path: Path) -> bool:
+        """A transaction has one client address (RFC 8489 §5): seen from another, it was copied."""
+        first_path = self._checks.setdefault(request.transaction_id, path)
+        if len(self._checks) > _CHECKS_REMEMBERED:
+            del self._checks[next(iter(self._checks))]
+        return first_path != path
 
     def _forget_one(self) -> Path | None:
         """Of too many addresses the one that has been silent for longest, but never the selected one."""

@@ -169,3 +169,26 @@ def test_a_forgotten_address_can_come_back(agent: IceLiteAgent) -> None:
 
 def test_the_source_of_an_ipv6_path_is_host_and_port() -> None:
     assert MOBILE.source == ("2001:db8::7", 5000)
+
+
+def test_a_check_that_is_sent_again_from_elsewhere_gets_nothing(agent: IceLiteAgent) -> None:
+    nominating = check(nominate=True)
+    agent.on_request(nominating, HOME, 1.0)
+    assert agent.on_request(nominating, MOBILE, 1.1) is None
+    assert agent.on_request(nominating, MOBILE, 9.9) is None
+    assert not agent.is_validated(MOBILE)
+    assert agent.selected == HOME
+
+
+def test_a_check_that_is_repeated_is_answered_again(agent: IceLiteAgent) -> None:
+    nominating = check(nominate=True)
+    first, again = (accepted(agent.on_request(nominating, HOME, now)) for now in (1.0, 1.5))
+    assert first.response == again.response
+
+
+def test_of_the_checks_of_a_long_call_the_last_are_remembered(agent: IceLiteAgent) -> None:
+    checks = [check(nominate=True) for _ in range(300)]
+    for number, each in enumerate(checks):
+        agent.on_request(each, HOME, number * 2.5)
+    assert agent.on_request(checks[200], MOBILE, 750.0) is None
+    assert len(agent._checks) == 256

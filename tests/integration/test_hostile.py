@@ -1,0 +1,325 @@
+"""Strangers at the ports of running services: an error for them at most, and nothing for the caller beside them."""
+
+import asyncio
+import json
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+import websockets
+from aioice import ice as aioice_ice
+from aioice import stun as aioice_stun
+from aiortc import RTCConfiguration, RTCPeerConnection
+from aiortc.sdp import SessionDescription
+
+from shared.audio import Pcm, level_dbfs
+from tests.integration.caller import RATE, Caller
+from tests.integration.deployment import Deployment, deployed
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+_CAPACITY = 4
+_JUNK = 4_000
+_SOURCES = 100
+_TALK_S = 2.0
+_LISTEN_S = 3.0
+_QUIET_DBFS = -50.0
+_DROPPED = "antiphon_media_datagrams_dropped_total"
+_CHECKS_REFUSED = "antiphon_media_checks_refused_total"
+_OFFERS_REFUSED = "antiphon_media_offers_refused_total"
+
+Address = tuple[str, int]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def deployment(broker_url: str) -> AsyncIterator[Deployment]:
+    """Small, and with limits at the gateway so wide that hostile offers reach the media worker."""
+    async with deployed(
+        broker_url,
+        ANTIPHON_MEDIA_CAPACITY=str(_CAPACITY),
+        ANTIPHON_GATEWAY_MAX_MESSAGE_BYTES="1000000",
+        ANTIPHON_GATEWAY_MAX_SDP_BYTES="500000",
+        ANTIPHON_GATEWAY_RETRY_AFTER_MS="300",
+    ) as running:
+        yield running
+
+
+async def test_null_cipher_hellos_and_junk_while_a_call_is_set_up(deployment: Deployment) -> None:
+    async with _beside_a_call(deployment), _counting(deployment, _DROPPED) as dropped:
+        with _sockets(1) as (stranger,):
+
+            async def attack(address: Address) -> None:
+                for number in range(_JUNK):
+                    stranger.sendto(_null_cipher_hello() if number % 2 else _junk(number), address)
+                    if number % 50 == 0:
+                        await asyncio.sleep(0.002)
+
+            await _one_call(deployment, meanwhile=lambda answer: attack(_address_of(answer)))
+    assert dropped() >= _JUNK * 0.9  # the kernel may drop some
+
+
+async def test_checks_with_wrong_passwords_from_many_sources(deployment: Deployment) -> None:
+    async with _beside_a_call(deployment) as answer, _counting(deployment, _CHECKS_REFUSED, _DROPPED) as refused:
+        ufrag = _fragment_of(answer)
+        with _sockets(_SOURCES) as strangers:
+            for stranger in strangers:
+                stranger.sendto(_check(ufrag, "guessed" * 4), _address_of(answer))
+                stranger.sendto(_check("nobody", "guessed" * 4), _address_of(answer))
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.5)
+            assert [stranger for stranger in strangers if _received(stranger)] == []
+        await _one_call(deployment)
+    assert refused() == 2 * _SOURCES
+
+
+async def test_a_callers_own_check_sent_again_by_another_steals_nothing(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sees a check on its way can copy it. Only one who also holds up the original is not told apart from a
+    caller whose address changed: no ICE agent can, and to him goes what is encrypted for somebody else.
+    """
+    sent: list[bytes] = []
+    send_stun = aioice_ice.StunProtocol.send_stun
+
+    def watched(self: Any, message: aioice_stun.Message, address: Any) -> None:
+        sent.append(bytes(message))
+        send_stun(self, message, address)
+
+    monkeypatch.setattr(aioice_ice.StunProtocol, "send_stun", watched)
+    async with Caller(url=deployment.signaling_url, agent_id="echo") as caller:
+        await caller.wait_for_status("listening")
+        nominating = [data for data in sent if "USE-CANDIDATE" in aioice_stun.parse_message(data).attributes]
+        with _sockets(1) as (thief,):
+            async with _counting(deployment, _CHECKS_REFUSED) as refused:
+                for data in nominating:
+                    thief.sendto(data, _address_of(caller.pc.remoteDescription.sdp))
+                await _talk(caller)
+            assert _received(thief) == []
+    assert refused() == len(nominating) > 0
+    await _one_call(deployment)
+
+
+@pytest.mark.parametrize("count", [1, 2_000])
+async def test_candidates_that_name_a_service_behind_us(deployment: Deployment, count: int) -> None:
+    with _sockets(1) as (internal,):
+        host, port = internal.getsockname()
+        named = f"candidate:1 1 udp 2130706431 {host} {port} typ host"
+        async with _beside_a_call(deployment):
+            replies = await _signal(
+                deployment,
+                {"type": "offer", "sdp": _with_candidates(await _offer(), [named] * count), "agentId": "echo"},
+                {"type": "ice-candidate", "candidate": {"candidate": named, "sdpMid": "0", "sdpMLineIndex": 0}},
+                until="answer",
+                stay_s=_LISTEN_S,
+            )
+            assert _received(internal) == []
+        assert replies[-1]["type"] == "answer"
+    await _one_call(deployment)
+
+
+async def test_candidates_by_name_hold_nobody_up(deployment: Deployment) -> None:
+    def hide(sdp: str) -> str:
+        return _with_candidates(sdp, [f"candidate:1 1 udp 2130706431 {'0' * 8}-antiphon.local 9 typ host"] * 20)
+
+    async with _beside_a_call(deployment):
+        await _one_call(deployment, change=hide)
+
+
+async def test_an_offer_of_fifty_sections(deployment: Deployment) -> None:
+    sdp = await _offer()
+    section = "m=audio" + sdp.partition("m=audio")[2]
+    async with _beside_a_call(deployment), _counting(deployment, _OFFERS_REFUSED) as refused:
+        many = {"type": "offer", "sdp": sdp + section * 49, "agentId": "echo"}
+        (reply,) = await _signal(deployment, many, until="error")
+        assert reply["code"] == "bad_sdp"
+    assert refused() == 1
+    await _one_call(deployment)
+
+
+async def test_more_offers_than_there_is_room_for(deployment: Deployment) -> None:
+    sdp = await _offer()
+    async with _beside_a_call(deployment), asyncio.TaskGroup() as tasks:
+        offers = [
+            tasks.create_task(
+                _signal(deployment, {"type": "offer", "sdp": sdp, "agentId": "echo"}, until="answer", stay_s=_LISTEN_S)
+            )
+            for _ in range(5 * _CAPACITY)
+        ]
+    last = [offer.result()[-1] for offer in offers]
+    answered = [message for message in last if message["type"] == "answer"]
+    refused = [message for message in last if message["type"] == "error"]
+    assert len(answered) == _CAPACITY - 1
+    assert len(answered) + len(refused) == len(offers)
+    assert all(message["code"] == "no_capacity" and message["retryAfterMs"] > 0 for message in refused)
+    await _one_call(deployment)
+
+
+# -- callers ----------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _beside_a_call(deployment: Deployment) -> AsyncIterator[str]:
+    """A call whose caller hears himself all the while; yields his answer."""
+    async with Caller(url=deployment.signaling_url, agent_id="echo") as caller:
+        await caller.wait_for_status("listening")
+        over = asyncio.Event()
+        talking = asyncio.create_task(_talk_on(caller, over))
+        try:
+            yield caller.pc.remoteDescription.sdp
+        finally:
+            over.set()
+            said_ms = await talking
+        await caller.wait_for(lambda: _loud_ms(caller) > 0.8 * said_ms)
+
+
+async def _talk_on(caller: Caller, over: asyncio.Event) -> float:
+    """Say seconds of a tone until it is `over`; returns milliseconds."""
+    said_ms = 0.0
+    while not over.is_set():
+        caller.microphone.say(_tone(1.0))
+        said_ms += 1_000
+        await caller.microphone.quiet.wait()
+    return said_ms
+
+
+async def _talk(caller: Caller) -> None:
+    """Until the echo of a tone was heard."""
+    before_ms = _loud_ms(caller)
+    caller.microphone.say(_tone(_TALK_S))
+    await caller.wait_for(lambda: _loud_ms(caller) - before_ms > 800 * _TALK_S)
+
+
+async def _one_call(
+    deployment: Deployment,
+    meanwhile: Callable[[str], Any] | None = None,
+    change: Callable[[str], str] = str,
+) -> None:
+    """A call in which the caller hears himself. `meanwhile` runs between the answer and the connection."""
+
+    async def exchange(sdp: str) -> str:
+        answer = await caller._signal(change(sdp))
+        if meanwhile is not None:
+            await meanwhile(answer)
+        return answer
+
+    caller = Caller(exchange, url=deployment.signaling_url, agent_id="echo")
+    async with caller:
+        await caller.wait_for_status("listening")
+        await _talk(caller)
+
+
+async def _signal(
+    deployment: Deployment, *messages: dict[str, Any], until: str, stay_s: float = 0.0
+) -> list[dict[str, Any]]:
+    """What the gateway says until `until` or an error; the socket stays open for `stay_s` after it."""
+    replies = []
+    async with websockets.connect(deployment.signaling_url) as client, asyncio.timeout(20):
+        for message in messages:
+            await client.send(json.dumps(message))
+        async for text in client:
+            reply = json.loads(text)
+            if reply["type"] in (until, "error"):
+                replies.append(reply)
+                break
+        await asyncio.sleep(stay_s)
+    return replies
+
+
+def _tone(seconds: float) -> Pcm:
+    return (8_000 * np.sin(np.arange(int(RATE * seconds)) / 20)).astype(np.int16)
+
+
+def _loud_ms(caller: Caller) -> float:
+    return 20.0 * sum(level_dbfs(pcm) > _QUIET_DBFS for _, _, pcm in caller.heard)
+
+
+# -- descriptions -----------------------------------------------------------------------------------------------------
+
+
+async def _offer() -> str:
+    """A stock caller's, who never connects."""
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    pc.addTransceiver("audio")
+    await pc.setLocalDescription(await pc.createOffer())
+    sdp: str = pc.localDescription.sdp
+    await pc.close()
+    return sdp
+
+
+def _with_candidates(sdp: str, candidates: list[str]) -> str:
+    """These instead of its own."""
+    kept = [line for line in sdp.split("\r\n") if not line.startswith("a=candidate:")]
+    at = kept.index("a=end-of-candidates")
+    return "\r\n".join([*kept[:at], *(f"a={candidate}" for candidate in candidates), *kept[at:]])
+
+
+def _address_of(answer: str) -> Address:
+    candidate = SessionDescription.parse(answer).media[0].ice_candidates[0]
+    return candidate.ip, candidate.port
+
+
+def _fragment_of(answer: str) -> str:
+    return answer.partition("a=ice-ufrag:")[2].split("\r\n")[0]
+
+
+# -- datagrams --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _sockets(count: int) -> Iterator[list[socket.socket]]:
+    opened = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    try:
+        for each in opened:
+            each.bind(("127.0.0.1", 0))
+            each.setblocking(False)
+        yield opened
+    finally:
+        for each in opened:
+            each.close()
+
+
+def _received(each: socket.socket) -> list[bytes]:
+    datagrams = []
+    try:
+        while True:
+            datagrams.append(each.recv(2_048))
+    except BlockingIOError:
+        return datagrams
+
+
+def _null_cipher_hello() -> bytes:
+    """A DTLS 1.2 ClientHello (RFC 6347 §4.2) whose only cipher suite is NULL."""
+    body = b"\xfe\xfd" + secrets.token_bytes(32) + b"\0\0" + b"\0\2\0\0" + b"\1\0"
+    length = len(body).to_bytes(3, "big")
+    handshake = b"\1" + length + b"\0\0" + bytes(3) + length + body
+    return b"\x16\xfe\xff" + bytes(8) + len(handshake).to_bytes(2, "big") + handshake
+
+
+def _junk(number: int) -> bytes:
+    return bytes([20 + number % 200]) + secrets.token_bytes(60)
+
+
+def _check(ufrag: str, password: str) -> bytes:
+    message = aioice_stun.Message(message_method=aioice_stun.Method.BINDING, message_class=aioice_stun.Class.REQUEST)
+    message.attributes["USERNAME"] = f"{ufrag}:theirs"
+    message.attributes["USE-CANDIDATE"] = None
+    message.add_message_integrity(password.encode())
+    return bytes(message)
+
+
+@asynccontextmanager
+async def _counting(deployment: Deployment, *metrics: str) -> AsyncIterator[Callable[[], float]]:
+    """How much the media worker's counters gained while it was entered; to be asked afterwards."""
+
+    def total() -> float:
+        return sum(map(deployment.media.metric, metrics))
+
+    before = await asyncio.to_thread(total)
+    gained: list[float] = []
+    yield lambda: gained[0]
+    gained.append(await asyncio.to_thread(total) - before)
