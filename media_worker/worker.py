@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Awaitable
 
 from prometheus_client import Counter, Gauge
@@ -216,9 +217,11 @@ class MediaWorker:
 
     async def _adapt_effort(self) -> None:
         """Under load callers get a cheaper encoding rather than late packets."""
+        used_s = time.process_time()
         while True:
             await asyncio.sleep(_EFFORT_INTERVAL_S)
-            complexity = self._admission.complexity(self._settings.media_complexity)
+            core_share, used_s = (time.process_time() - used_s) / _EFFORT_INTERVAL_S, time.process_time()
+            complexity = self._admission.complexity(self._settings.media_complexity, core_share)
             for session in self._sessions.values():
                 session.set_complexity(complexity)
 

@@ -7,6 +7,9 @@ LATE_MS = 20.0
 """A slot that begins a whole period late is felt by callers; a handshake beside it (10 ms) is not."""
 LATE_SHARE = 0.05
 
+_HALF_BUSY, _BUSY = 0.4, 0.6
+"""Shares of a core."""
+
 
 class Admission:
     """Remembers the lateness of the last slots. Refusal is by its reason; None admits."""
@@ -26,9 +29,14 @@ class Admission:
         self._late.append(late)
         self._late_count += late
 
-    def complexity(self, wanted: int) -> int:
-        """Encoder effort: the wanted one, or none when slots begin to be late."""
-        return 0 if self._late_count > LATE_SHARE / 2 * WINDOW else wanted
+    def complexity(self, wanted: int, core_share: float) -> int:
+        """Encoder effort: the wanted one, half of it or none as the core fills, and none when slots begin to be late.
+
+        Half of what a caller costs is encoding, and effort 5 costs twice as much as 0: it is spent while there is room.
+        """
+        if core_share > _BUSY or self._late_count > LATE_SHARE / 2 * WINDOW:
+            return 0
+        return wanted if core_share <= _HALF_BUSY else wanted // 2
 
     def refusal(self, sessions: int, draining: bool) -> str | None:
         if draining:

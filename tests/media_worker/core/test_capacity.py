@@ -48,16 +48,20 @@ def test_does_not_judge_by_its_first_seconds(admission: Admission) -> None:
 def test_a_slot_at_the_limit_is_not_late(admission: Admission) -> None:
     slots(admission, WINDOW, LATE_MS)
     assert admission.refusal(0, False) is None
-    assert admission.complexity(5) == 5
+    assert admission.complexity(5, 0.1) == 5
 
 
 def test_encodes_with_less_effort_before_it_refuses(admission: Admission) -> None:
     slots(admission, WINDOW)
     slots(admission, TOLERATED // 2, LATE_MS + 1)
-    assert admission.complexity(5) == 5
+    assert admission.complexity(5, 0.1) == 5
     slots(admission, 1, LATE_MS + 1)
-    assert admission.complexity(5) == 0
+    assert admission.complexity(5, 0.1) == 0
     assert admission.refusal(0, False) is None
+
+
+def test_effort_falls_as_the_core_fills(admission: Admission) -> None:
+    assert [admission.complexity(5, share) for share in (0.0, 0.4, 0.5, 0.7, 1.0)] == [5, 5, 2, 0, 0]
 
 
 def test_reports_smoothed_lateness(admission: Admission) -> None:
