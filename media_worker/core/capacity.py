@@ -7,6 +7,7 @@ LATE_MS = 20.0
 """A slot that begins a whole period late is felt by callers; a handshake beside it (10 ms) is not."""
 LATE_SHARE = 0.05
 
+_FEW_SHARE = 0.1
 _HALF_BUSY, _BUSY = 0.4, 0.6
 """Shares of a core."""
 
@@ -43,6 +44,8 @@ class Admission:
             return "draining"
         if sessions >= self.capacity:
             return "full"
-        if len(self._late) == WINDOW and self._late_count > LATE_SHARE * WINDOW:
+        # With few callers the lateness is somebody else's doing, and refusing would not end it.
+        few = sessions < _FEW_SHARE * self.capacity
+        if not few and len(self._late) == WINDOW and self._late_count > LATE_SHARE * WINDOW:
             return "overloaded"
         return None

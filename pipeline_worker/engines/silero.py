@@ -5,6 +5,7 @@ one batch runs make up the next. The model wants 64 samples of the chunk before 
 """
 
 import asyncio
+import os
 from collections import deque
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+# Its wheel reports to its maker unless told otherwise before it is loaded; Antiphon calls nobody.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
 
 from shared.audio import UPLINK_RATE, Pcm
 from shared.errors import EngineError

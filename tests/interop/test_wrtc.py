@@ -50,7 +50,7 @@ async def test_libwebrtc_hears_its_own_voice_from_the_echo_agent(deployment: Dep
     heard = as_samples(base64.b64decode(call["heard"]))
     assert call["heardRate"] == CALLER_RATE
     assert find_echo(heard, words, CALLER_RATE).likeness > _SAME_VOICE
-    assert call["states"][:2] == ["connecting", "connected"]
+    assert "connected" in call["states"]
     assert call["pair"]["state"] == "succeeded"
     assert [event["status"] for event in call["events"] if event["type"] == "status"][:2] == ["connecting", "listening"]
     assert {"type": "pong", "id": 1, "data": {"id": 1}} in call["channelEvents"]

@@ -26,28 +26,33 @@ def test_admits_nobody_while_draining(admission: Admission) -> None:
 def test_refuses_while_more_than_a_tolerated_share_of_slots_is_late(admission: Admission) -> None:
     slots(admission, WINDOW)
     slots(admission, TOLERATED, LATE_MS + 1)
-    assert admission.refusal(0, False) is None
+    assert admission.refusal(1, False) is None
     slots(admission, 1, LATE_MS + 1)
-    assert admission.refusal(0, False) == "overloaded"
+    assert admission.refusal(1, False) == "overloaded"
+
+
+def test_an_almost_idle_worker_is_not_overloaded_by_its_neighbours(admission: Admission) -> None:
+    slots(admission, 2 * WINDOW, LATE_MS + 1)
+    assert admission.refusal(0, False) is None
 
 
 def test_forgets_lateness_after_its_window(admission: Admission) -> None:
     slots(admission, WINDOW)
     slots(admission, 100, LATE_MS + 1)
     slots(admission, WINDOW - TOLERATED - 1)
-    assert admission.refusal(0, False) == "overloaded"
+    assert admission.refusal(1, False) == "overloaded"
     slots(admission, 1)
-    assert admission.refusal(0, False) is None
+    assert admission.refusal(1, False) is None
 
 
 def test_does_not_judge_by_its_first_seconds(admission: Admission) -> None:
     slots(admission, WINDOW - 1, 100.0)
-    assert admission.refusal(0, False) is None
+    assert admission.refusal(1, False) is None
 
 
 def test_a_slot_at_the_limit_is_not_late(admission: Admission) -> None:
     slots(admission, WINDOW, LATE_MS)
-    assert admission.refusal(0, False) is None
+    assert admission.refusal(1, False) is None
     assert admission.complexity(5, 0.1) == 5
 
 
@@ -57,7 +62,7 @@ def test_encodes_with_less_effort_before_it_refuses(admission: Admission) -> Non
     assert admission.complexity(5, 0.1) == 5
     slots(admission, 1, LATE_MS + 1)
     assert admission.complexity(5, 0.1) == 0
-    assert admission.refusal(0, False) is None
+    assert admission.refusal(1, False) is None
 
 
 def test_effort_falls_as_the_core_fills(admission: Admission) -> None:

@@ -1,5 +1,9 @@
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -137,3 +141,17 @@ async def test_after_close_a_push_fails(vad: SileroVoiceActivityDetector) -> Non
     await vad.close()
     with pytest.raises(EngineError, match="closed"):
         await stream.push(np.ones(CHUNK_SAMPLES, dtype=np.int16))
+
+
+def test_the_model_runtime_calls_nobody(tmp_path: Path) -> None:
+    program = "import os, pipeline_worker.engines.silero as s; s.SileroVoiceActivityDetector(); print(os.environ)"
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "'ORT_DISABLE_TELEMETRY': '1'" in ran.stdout, ran.stderr
+    assert list(tmp_path.iterdir()) == [], "a device id or a session file was written"
