@@ -162,6 +162,7 @@ class Session:
             self._log.warning("session_failed", code=reason)
         finally:
             clock.leave(self)
+            self._log.info("uplink_ended", **self._uplink.quality())
             await self._say_goodbye(reason)
             for ufrag in self._agent.ufrags:
                 port.forget(ufrag)

@@ -30,6 +30,7 @@ class Uplink:
         self._missing = 0
         self._seq = 0
         self._position = 0
+        self._concealed_samples = 0
 
     def begin(self, now: float) -> None:
         self._timeline.begin(now)
@@ -39,6 +40,14 @@ class Uplink:
         self.jitter.restart()
         self._timeline.restart()
         self._missing = 0
+
+    def quality(self) -> dict[str, int]:
+        """What of the caller's voice did not arrive as it should, so far."""
+        return {
+            "lost_packets": self.jitter.lost,
+            "late_packets": self.jitter.late,
+            "concealed_ms": self._concealed_samples * 1000 // UPLINK_RATE,
+        }
 
     def on_packet(self, packet: Packet, now: float) -> None:
         seq, timestamp, payload = packet
@@ -83,10 +92,10 @@ class Uplink:
             case Decode(payload):
                 self._decode(payload)
             case DecodeFec(payload, samples):
-                _concealed.inc(samples)
+                self._count_concealed(samples)
                 self._emit_pcm(self._decoder.decode_fec(payload, samples))
             case Conceal(samples):
-                _concealed.inc(samples)
+                self._count_concealed(samples)
                 self._emit_pcm(self._decoder.conceal(samples))
             case Silence(samples):
                 self._emit_silence(samples)
@@ -109,3 +118,7 @@ class Uplink:
         self._seq += 1
         self._position += samples
         self._emit(run)
+
+    def _count_concealed(self, samples: int) -> None:
+        self._concealed_samples += samples
+        _concealed.inc(samples)

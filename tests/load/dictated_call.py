@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
-import urllib.request
+import json
+import os
+import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
-from prometheus_client.parser import text_string_to_metric_families
 
 from shared import keys
 from shared.audio import Pcm, as_samples
@@ -16,8 +18,7 @@ from shared.frames import AudioFrame, SilenceRun
 from shared.io import broker
 from shared.io.inbox import Inbox
 from shared.io.outbox import Outbox
-from shared.io.presence import live_workers
-from tests.fakes.ports import free_port
+from tests.integration.deployment import Service, started
 from tests.integration.speech import resampled
 from tests.load import stack
 from tests.load.dictation import FRAME, RATE, Dictation, Packets
@@ -26,11 +27,13 @@ from tests.load.lossy_relay import Direction, LossyRelay
 from tests.load.rtp_caller import RtpCaller
 from tests.load.swarm import line_exchange
 
+PIPELINE = "listener"
 _AGENT_RATE = 24_000
 _PIECE = _AGENT_RATE // 10
 _PAUSE_S = 0.4
 """Cut off each of the agent's sentences, so that its talkspurts end."""
-_START_TIMEOUT_S = 60
+_START_TIMEOUT_S = 20
+_END_TIMEOUT_S = 10
 _TICKS_PER_FRAME = 960
 _SETTLE_S = 1.0
 _FRAME_S = FRAME / RATE
@@ -59,16 +62,16 @@ class Recording(NamedTuple):
 
 
 class Pipeline:
-    """Stands in for a pipeline worker: keeps the caller's voice, and speaks."""
+    """Stands in for a pipeline worker: keeps what callers say, and speaks to them."""
 
     def __init__(self, url: str) -> None:
-        self._outbox = Outbox(broker.connect(url), "listener")
-        self._inbox = Inbox(broker.connect_blocking(url), keys.inbox("pipeline", "listener"))
-        self._session = ""
-        self._media = ""
-        self._said = 0
-        self.connected = asyncio.Event()
-        self.pieces: list[Piece] = []
+        self._outbox = Outbox(broker.connect(url), PIPELINE)
+        self._inbox = Inbox(broker.connect_blocking(url), keys.inbox("pipeline", PIPELINE))
+        self._media: dict[str, str] = {}
+        self._said: defaultdict[str, int] = defaultdict(int)
+        self._connected: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.pieces: defaultdict[str, list[Piece]] = defaultdict(list)
+        """By session."""
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -80,55 +83,80 @@ class Pipeline:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def say(self, pcm_24k: Pcm) -> None:
+    async def connected(self, session: str) -> None:
+        async with asyncio.timeout(_START_TIMEOUT_S):
+            await self._connected[session].wait()
+
+    def say(self, session: str, pcm_24k: Pcm) -> None:
         """One talkspurt, faster than it is heard, as speech synthesis delivers it."""
+        media, said = self._media[session], self._said[session]
         for start in range(0, len(pcm_24k), _PIECE):
-            piece = pcm_24k[start : start + _PIECE]
-            position = self._said + start
-            frame = AudioFrame(self._session, 1, position // _PIECE, position, _AGENT_RATE, 1, piece.tobytes())
-            self._outbox.send(self._media, frame)
-        self._said += len(pcm_24k)
-        self._outbox.send(self._media, AgentSpeechEnded(session=self._session, epoch=1, end_sample=self._said))
+            pcm, position = pcm_24k[start : start + _PIECE].tobytes(), said + start
+            self._outbox.send(media, AudioFrame(session, 1, position // _PIECE, position, _AGENT_RATE, 1, pcm))
+        self._said[session] = end = said + len(pcm_24k)
+        self._outbox.send(media, AgentSpeechEnded(session=session, epoch=1, end_sample=end))
 
     async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
         async for items in self._inbox:
+            now = time.monotonic()
             for item in items:
                 match item:
                     case AudioFrame():
-                        self.pieces.append(Piece(loop.time(), as_samples(item.pcm)))
-                    case SilenceRun(samples=samples):
-                        self.pieces.append(Piece(loop.time(), np.zeros(samples, np.int16)))
+                        self.pieces[item.session].append(Piece(now, as_samples(item.pcm)))
+                    case SilenceRun():
+                        self.pieces[item.session].append(Piece(now, np.zeros(item.samples, np.int16)))
                     case StartPipeline(session=session, media_worker=media):
-                        self._session, self._media = session, keys.inbox("media", media)
-                        attached = PipelineAttached(session=session, epoch=1, pipeline_worker="listener")
-                        self._outbox.send(self._media, attached)
-                    case CallerConnected():
-                        self.connected.set()
+                        self._media[session] = keys.inbox("media", media)
+                        attached = PipelineAttached(session=session, epoch=1, pipeline_worker=PIPELINE)
+                        self._outbox.send(self._media[session], attached)
+                    case CallerConnected(session=session):
+                        self._connected[session].set()
 
 
-async def call_antiphon(url: str, probe_port: int, script: Script, relay: LossyRelay) -> tuple[Recording, Recording]:
-    """Uplink and downlink of a call to the only media worker of the broker at `url`."""
-    pipeline, caller = Pipeline(url), RtpCaller()
-    async with (
-        pipeline.running(),
-        stack.direct_signaling(url, "listener") as signaling,
-        _connected(caller, lambda sdp: signaling.exchange(0, sdp), relay),
-    ):
-        async with asyncio.timeout(_START_TIMEOUT_S):
-            await pipeline.connected.wait()
-        counted = await asyncio.to_thread(_counters, probe_port)
-        agent_began_s, began_s = await asyncio.gather(
-            _agent_talks(pipeline, script), _caller_talks(caller, relay, script)
+class Antiphon:
+    """A media worker between signaling and a pipeline that are ours."""
+
+    def __init__(self, signaling: stack.DirectSignaling, pipeline: Pipeline, worker: Service) -> None:
+        self._signaling = signaling
+        self._pipeline = pipeline
+        self._worker = worker
+
+    async def call(self, index: int, script: Script, relay: LossyRelay) -> tuple[Recording, Recording]:
+        """Uplink and downlink of the `index`-th call."""
+        caller = RtpCaller()
+        async with _connected(caller, lambda sdp: self._signaling.exchange(index, sdp), relay):
+            session = self._signaling.by_caller[index]
+            await self._pipeline.connected(session)
+            agent_began_s, began_s = await asyncio.gather(
+                _agent_talks(self._pipeline, session, script), _caller_talks(caller, relay, script)
+            )
+            await asyncio.sleep(_SETTLE_S)
+        quality = await self._quality(session)
+        late, concealed = quality["late_packets"], quality["concealed_ms"] * RATE // 1000
+        return (
+            _recording(_since(began_s, self._pipeline.pieces[session]), began_s, relay.uplink, late, concealed, script),
+            _played(caller, agent_began_s, relay.downlink, script),
         )
-        await asyncio.sleep(_SETTLE_S)
-        counts = await asyncio.to_thread(_counters, probe_port)
-        signaling.hang_up()
-    late, concealed = (now - before for now, before in zip(counts, counted, strict=True))
-    return (
-        _recording(_since(began_s, pipeline.pieces), began_s, relay.uplink, int(late), int(concealed), script),
-        _played(caller, agent_began_s, relay.downlink, script),
-    )
+
+    async def _quality(self, session: str) -> dict[str, int]:
+        """What the media worker says of an uplink that ended."""
+        async with asyncio.timeout(_END_TIMEOUT_S):
+            while True:
+                for event in map(json.loads, filter(lambda line: session in line, self._worker.log)):
+                    if event["event"] == "uplink_ended":
+                        return cast(dict[str, int], event)
+                await asyncio.sleep(0.1)
+
+
+@contextlib.asynccontextmanager
+async def antiphon(url: str) -> AsyncIterator[Antiphon]:
+    """A media worker alone on its broker."""
+    settings = {"ANTIPHON_REDIS_URL": url, "ANTIPHON_PUBLIC_IPS": "127.0.0.1"}
+    with started("media_worker", **settings) as worker:
+        os.sched_setaffinity(worker.process.pid, {stack.SERVER_CORE})
+        pipeline = Pipeline(url)
+        async with pipeline.running(), stack.direct_signaling(url, PIPELINE) as signaling:
+            yield Antiphon(signaling, pipeline, worker)
 
 
 async def call_plain(url: str, index: int, port: int, script: Script, relay: LossyRelay) -> Recording:
@@ -142,25 +170,6 @@ async def call_plain(url: str, index: int, port: int, script: Script, relay: Los
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
     return _recording(_since(began_s, pieces), began_s, relay.uplink, 0, None, script)
-
-
-@contextlib.asynccontextmanager
-async def media_worker(url: str) -> AsyncIterator[int]:
-    """A media worker alone on its broker; the port of its probes."""
-    port = free_port()
-    settings = {
-        "ANTIPHON_REDIS_URL": url,
-        "ANTIPHON_PUBLIC_IPS": "127.0.0.1",
-        "ANTIPHON_PROBE_PORT": str(port),
-        "ANTIPHON_LOG_LEVEL": "warning",
-    }
-    with stack.running("media_worker", stack.SERVER_CORE, **settings):
-        client = broker.connect(url)
-        async with asyncio.timeout(_START_TIMEOUT_S):
-            while not await live_workers(client, "media"):  # noqa: ASYNC110 (another process has no event)
-                await asyncio.sleep(0.1)
-        await client.aclose()
-        yield port
 
 
 @contextlib.asynccontextmanager
@@ -178,12 +187,11 @@ async def _connected(caller: RtpCaller, exchange: Exchange, relay: LossyRelay) -
 
 
 async def _caller_talks(caller: RtpCaller, relay: LossyRelay, script: Script) -> float:
-    """Returns the loop time of the first sample: a packet is sent when its 20 ms are over."""
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
+    """Returns the time of the first sample: a packet is sent when its 20 ms are over."""
+    began_s = time.monotonic()
     talking = False
     for index, payload in enumerate(script.voice.payloads):
-        await asyncio.sleep(max(0.0, began_s + (index + 1) * _FRAME_S - loop.time()))
+        await asyncio.sleep(max(0.0, began_s + (index + 1) * _FRAME_S - time.monotonic()))
         relay.spoil(script.spoiled_from <= index * FRAME < script.spoiled_until)
         if payload is not None:
             caller.send(payload, index * _TICKS_PER_FRAME, marker=not talking)
@@ -191,13 +199,12 @@ async def _caller_talks(caller: RtpCaller, relay: LossyRelay, script: Script) ->
     return began_s
 
 
-async def _agent_talks(pipeline: Pipeline, script: Script) -> float:
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
+async def _agent_talks(pipeline: Pipeline, session: str, script: Script) -> float:
+    began_s = time.monotonic()
     for sentence in script.dictation.sentences:
-        await asyncio.sleep(max(0.0, began_s + sentence.first_sample / RATE - loop.time()))
+        await asyncio.sleep(max(0.0, began_s + sentence.first_sample / RATE - time.monotonic()))
         pcm = script.dictation.pcm[sentence.first_sample : sentence.end_sample - int(_PAUSE_S * RATE)]
-        pipeline.say(resampled(pcm, RATE, _AGENT_RATE))
+        pipeline.say(session, resampled(pcm, RATE, _AGENT_RATE))
     return began_s
 
 
@@ -222,7 +229,6 @@ def _played(caller: RtpCaller, began_s: float, direction: Direction, script: Scr
 
 
 async def _read_plain(url: str, index: int, pieces: list[Piece]) -> None:
-    loop = asyncio.get_running_loop()
     client: Any = broker.connect_blocking(url)
     key, last = _KEPT_BY_PLAIN_PEER.format(index), b"0-0"
     try:
@@ -230,19 +236,6 @@ async def _read_plain(url: str, index: int, pieces: list[Piece]) -> None:
             for _, entries in await client.xread({key: last}, count=50, block=1_000) or ():
                 for entry_id, fields in entries:
                     last = entry_id
-                    pieces.append(Piece(loop.time(), as_samples(fields[b"pcm"])))
+                    pieces.append(Piece(time.monotonic(), as_samples(fields[b"pcm"])))
     finally:
         await client.aclose()
-
-
-def _counters(probe_port: int) -> tuple[float, float]:
-    """Late packets and concealed samples of a media worker's uplinks."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{probe_port}/metrics", timeout=5) as reply:
-        text = reply.read().decode()
-    samples = {
-        sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples
-    }
-    return (
-        samples["antiphon_media_uplink_late_packets_total"],
-        samples["antiphon_media_uplink_concealed_samples_total"],
-    )

@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -79,6 +80,6 @@ class RtpCaller:
             return  # a duplicate
         header = parse_header(packet)
         assert header is not None
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         payload = packet[header.payload_start : header.payload_end]
         self.received.append(Received(now, header.seq, header.timestamp, payload))

@@ -141,6 +141,18 @@ def test_a_packet_that_is_not_opus_counts_as_lost(ear: Ear) -> None:
     assert all(isinstance(item, AudioFrame) for item in ear.items)
 
 
+def test_a_late_packet_is_counted_beside_what_stands_for_it(ear: Ear) -> None:
+    late = Gained("antiphon_media_uplink_late_packets_total")
+    for n in range(10):
+        if n not in (4, 7):
+            ear.hear(n, TONE[n])
+    ear.uplink.tick(0.5)
+    ear.hear(4, TONE[4], now=0.5)
+    ear.check()
+    assert late() == 1
+    assert ear.uplink.quality() == {"lost_packets": 2, "late_packets": 1, "concealed_ms": 40}
+
+
 def test_a_packet_that_opus_cannot_decode_is_concealed(ear: Ear) -> None:
     undecodable = b"\x48" + b"\xff" * 1_300  # longer than a frame may be
     for n in range(10):
