@@ -16,7 +16,7 @@ WORDS = """
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
 
 # Written so that this file does not contain what it looks for.
-PACKAGE_INDEXES = re.compile(r"py{}\.org|pythonhosted\{}|npmjs\{}|deb\.debian\{}".format("pi", ".org", ".com", ".org"))
+PACKAGE_INDEXES = re.compile(r"pyp[i]\.or[g]|pythonhoste[d]\.or[g]|npmj[s]\.(?:com|org)|deb\.debia[n]\.org")
 MACHINE_PATHS = re.compile(r"/{}/(main|shared)\b|/tmp/{}/|/{}/|/home/\w+/".format("work", "v", "root"))
 
 
