@@ -101,7 +101,7 @@ class MediaLink:
         try:
             # Not with the job in one pipeline: on a cluster they are on two nodes, and the record has to be first.
             pipeline = self._redis.pipeline(transaction=True)
-            pipeline.hset(keys.session(session), mapping=record)  # type: ignore[arg-type]
+            pipeline.hset(keys.session(session), mapping=record)  # type: ignore[arg-type]  # redis-py wants an invariant dict
             pipeline.expire(keys.session(session), agent.limits.max_duration_s + _RECORD_MARGIN_S)
             await pipeline.execute()
             await self._redis.xadd(

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 import pytest_asyncio
 
 from shared.audio import samples_in
@@ -22,11 +23,11 @@ async def deployment(broker_url: str) -> AsyncIterator[Deployment]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def microphone(tmp_path_factory: object) -> Path:
+async def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recorded question, with a room's quiet noise around it."""
     (question,) = await spoken("What are your opening hours?")
     before, after = samples_in(QUESTION_AT_MS, CALLER_RATE), samples_in(30_000, CALLER_RATE)
     samples = np.concatenate([np.zeros(before, np.int16), question, np.zeros(after, np.int16)])
     noise = np.random.default_rng(2).normal(0, 3, len(samples)).astype(np.int16)
-    folder = tmp_path_factory.mktemp("microphone")  # type: ignore[attr-defined]
+    folder = tmp_path_factory.mktemp("microphone")
     return write_wave(folder / "question.wav", samples + noise)
