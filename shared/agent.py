@@ -16,6 +16,8 @@ class EngineChoice(_Section):
 
     engine: str
     options: dict[str, Any] = Field(default_factory=dict)
+    first_output_s: float | None = Field(None, gt=0, le=60, description="deadline for the first output")
+    fallback: "EngineChoice | None" = Field(None, description="serves when this one fails or is late")
 
 
 class Greeting(_Section):

@@ -15,6 +15,23 @@ class Utterance(NamedTuple):
     interrupted: bool = False
 
 
+class ToolCall(NamedTuple):
+    """The agent uses a tool. `arguments` is a JSON object as text, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolUse(NamedTuple):
+    """A tool's use and what came of it, as text for the model."""
+
+    call: ToolCall
+    result: str
+
+
+Entry = Utterance | ToolUse
+
 NOT_UNDERSTOOD = Utterance("user", "")
 """Speech without known words, as the last utterance of a conversation that asks for a reply."""
 

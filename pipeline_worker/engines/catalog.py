@@ -13,9 +13,28 @@ from shared.errors import ConfigError, EngineError
 
 # A module is imported when an agent names its engine; each has a `Provider`.
 _MODULES: Mapping[str, Mapping[str, str]] = {
-    "speech_to_text": {"pocketsphinx": "pipeline_worker.engines.pocketsphinx_stt"},
-    "language_model": {"scripted": "pipeline_worker.engines.scripted"},
-    "text_to_speech": {"espeak-ng": "pipeline_worker.engines.espeak_tts"},
+    "speech_to_text": {
+        "pocketsphinx": "pipeline_worker.engines.pocketsphinx_stt",
+        "openai": "pipeline_worker.engines.openai_stt",
+        "deepgram": "pipeline_worker.engines.deepgram_stt",
+        "moonshine": "pipeline_worker.engines.moonshine_stt",
+        "faster-whisper": "pipeline_worker.engines.faster_whisper_stt",
+        "livekit": "pipeline_worker.engines.livekit_stt",
+    },
+    "language_model": {
+        "scripted": "pipeline_worker.engines.scripted",
+        "openai": "pipeline_worker.engines.openai_lm",
+        "livekit": "pipeline_worker.engines.livekit_lm",
+    },
+    "text_to_speech": {
+        "espeak-ng": "pipeline_worker.engines.espeak_tts",
+        "openai": "pipeline_worker.engines.openai_tts",
+        "deepgram": "pipeline_worker.engines.deepgram_tts",
+        "elevenlabs": "pipeline_worker.engines.elevenlabs_tts",
+        "cartesia": "pipeline_worker.engines.cartesia_tts",
+        "piper": "pipeline_worker.engines.piper_tts",
+        "livekit": "pipeline_worker.engines.livekit_tts",
+    },
 }
 
 _Engine = TypeVar("_Engine", covariant=True)

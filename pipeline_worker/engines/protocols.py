@@ -7,6 +7,8 @@ All raise `shared.errors.EngineError` when they fail.
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
+from pipeline_worker.core.conversation import Entry as Entry
+from pipeline_worker.core.conversation import ToolCall as ToolCall
 from pipeline_worker.core.conversation import Utterance as Utterance
 from pipeline_worker.core.spoken_text import Word as Word
 from shared.audio import Pcm
@@ -27,10 +29,14 @@ class SpeechPiece(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A piece of the agent's answer. `end_call` on the last piece ends the session after it was heard."""
+    """A piece of the agent's answer. `end_call` on the last piece ends the session after it was heard.
+
+    A piece with `tool_calls` ends the model's part: it is asked again when the results are in the conversation.
+    """
 
     text: str
     end_call: bool = False
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class VoiceActivityDetector(Protocol):
@@ -73,8 +79,8 @@ class SpeechToTextStream(Protocol):
 class LanguageModel(Protocol):
     """Answers for one session; it may keep state between turns."""
 
-    def reply(self, conversation: Sequence[Utterance]) -> AsyncIterator[Reply]:
-        """The answer to the last utterance, as it forms. Closing the iterator gives the answer up."""
+    def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
+        """The answer to the last entry, as it forms. Closing the iterator gives the answer up."""
         ...
 
     async def close(self) -> None: ...

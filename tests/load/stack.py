@@ -23,7 +23,7 @@ from shared.wire import encode_message
 
 SERVER_CORE = 0
 LOAD_CORE = (os.cpu_count() or 1) - 1
-_ATTEMPTS = 20
+_ATTEMPTS = 60
 _RETRY_S = 0.5
 _ROOT = Path(__file__).resolve().parents[2]
 
