@@ -19,7 +19,7 @@ typedef struct OpusEncoder OpusEncoder;
 typedef struct OpusDecoder OpusDecoder;
 OpusEncoder *opus_encoder_create(int32_t rate, int channels, int application, int *error);
 int opus_encoder_ctl(OpusEncoder *encoder, int request, ...);
-int32_t opus_encode(OpusEncoder *encoder, const int16_t *pcm, int frame_size, unsigned char *data, int32_t max_bytes);
+int32_t opus_encode(OpusEncoder *encoder, const char *pcm, int frame_size, unsigned char *data, int32_t max_bytes);
 void opus_encoder_destroy(OpusEncoder *encoder);
 OpusDecoder *opus_decoder_create(int32_t rate, int channels, int *error);
 int opus_decode(OpusDecoder *decoder, const unsigned char *data, int32_t size, int16_t *pcm, int frame_size, int fec);
@@ -27,6 +27,7 @@ void opus_decoder_destroy(OpusDecoder *decoder);
 int opus_packet_get_nb_samples(const unsigned char *data, int32_t size, int32_t rate);
 const char *opus_get_version_string(void);
 """
+# opus_encode's samples are declared as char: cffi then takes bytes as they are.
 _APPLICATION_RESTRICTED_LOWDELAY = 2051
 _SET_BITRATE, _SET_COMPLEXITY = 4002, 4010
 _MAX_FRAME = 1_920  # 120 ms at 16 kHz, the longest packet (RFC 6716 §2.1.4)
@@ -154,9 +155,7 @@ class Encoder:
 
     def encode_into(self, pcm: bytes, target: Pointer, max_bytes: int) -> int:
         """Encode one frame of interleaved PCM to `target`. Returns its size in bytes (<= 0: not encoded)."""
-        size: int = self._encode(
-            self._state, _ffi.from_buffer("int16_t[]", pcm), self._frame_samples, target, max_bytes
-        )
+        size: int = self._encode(self._state, pcm, self._frame_samples, target, max_bytes)
         return size
 
     def encode(self, pcm: bytes) -> bytes:

@@ -236,11 +236,8 @@ class Session:
     def on_dtls(self, datagram: bytes) -> None:
         self._peer.on_datagram(datagram)
 
-    def on_media(self, datagram: bytes) -> None:
-        if self._rtp is None:
-            return
-        now = asyncio.get_running_loop().time()
-        if self._rtp.on_media(datagram, now):
+    def on_media(self, datagram: bytes, now: float) -> None:
+        if self._rtp is not None and self._rtp.on_media(datagram, now):
             self._last_heard_s = now
 
     def tick(self, slot: int, now: float) -> None:

@@ -34,7 +34,7 @@ class Owner(Protocol):
 
     def on_check(self, request: BindingRequest, path: Path) -> None: ...
 
-    def on_media(self, datagram: bytes) -> None: ...
+    def on_media(self, datagram: bytes, now: float) -> None: ...
 
     def on_dtls(self, datagram: bytes) -> None: ...
 
@@ -50,6 +50,7 @@ class _Socket:
     def on_readable(self) -> None:
         owners = self.owners
         receive = self._receive
+        now = asyncio.get_running_loop().time()  # once per wake: packets that came together are of one time
         try:
             for _ in range(_READS_PER_WAKE):
                 datagram, address = receive(_MAX_DATAGRAM)
@@ -57,7 +58,7 @@ class _Socket:
                 if owner is not None and datagram:
                     first = datagram[0]
                     if 127 < first < 192:
-                        owner.on_media(datagram)
+                        owner.on_media(datagram, now)
                         continue
                     if 19 < first < 64:
                         owner.on_dtls(datagram)

@@ -2,21 +2,38 @@
 
 import asyncio
 
+import numpy as np
+
 from pipeline_worker.media_link import MediaLink
-from shared.audio import UPLINK_RATE
-from shared.events import CallerConnected, SessionClosed
-from shared.frames import AudioFrame
+from shared.audio import UPLINK_RATE, as_samples, samples_in
+from shared.events import CallerConnected, PlayoutReported, SessionClosed
+from shared.frames import AudioFrame, SilenceRun
 from shared.wire import Item
+
+_REPORTS_PER_WINDOW = 10  # a report comes every 100 ms
+_UNDER_WAY = samples_in(40, UPLINK_RATE)
+"""What the playout cushion and the batches keep queued anyway."""
+_QUIET_MEAN = 200.0
+_PATIENCE_FRAMES = 50
 
 
 class EchoSession:
-    """Each frame goes back in the tick in which it came; silence is not sound, so it does not."""
+    """Each frame goes back in the tick in which it came; silence is not sound, so it does not.
+
+    A stall anywhere delays the frames behind it, and a source that speaks in real time never catches up by itself:
+    what stays queued for a second beyond need is made up for by leaving out frames, quiet ones if there are any.
+    """
 
     def __init__(self, link: MediaLink) -> None:
         self._link = link
         self._over = asyncio.Event()
         self._seq = 0
         self._next_sample = 0
+        self._talking = False
+        self._reports = 0
+        self._queued_least = 0
+        self._surplus = 0
+        self._patience = _PATIENCE_FRAMES
 
     async def run(self) -> None:
         """Until the session is over."""
@@ -26,6 +43,10 @@ class EchoSession:
         if isinstance(item, AudioFrame):
             if item.epoch == self._link.epoch and item.sample_rate == UPLINK_RATE and item.channels == 1:
                 self._echo(item)
+        elif isinstance(item, SilenceRun):
+            self._end_talkspurt()
+        elif isinstance(item, PlayoutReported):
+            self._watch_lag(item)
         elif isinstance(item, CallerConnected):
             self._link.publish_status("listening")
         elif isinstance(item, SessionClosed):
@@ -37,6 +58,32 @@ class EchoSession:
             self._over.set()
 
     def _echo(self, frame: AudioFrame) -> None:
+        if self._surplus >= frame.samples and self._may_leave_out(frame):
+            self._surplus -= frame.samples
+            return
+        self._talking = True
         self._link.send_audio(self._seq, self._next_sample, UPLINK_RATE, frame.pcm)
         self._seq += 1
         self._next_sample += frame.samples
+
+    def _end_talkspurt(self) -> None:
+        if self._talking:
+            self._talking = False
+            self._link.end_speech(self._next_sample)
+        self._reports = self._surplus = 0
+
+    def _watch_lag(self, report: PlayoutReported) -> None:
+        if report.state != "playing":
+            self._reports = self._surplus = 0
+            return
+        queued = self._next_sample - report.played_up_to
+        self._queued_least = min(self._queued_least, queued) if self._reports else queued
+        self._reports += 1
+        if self._reports == _REPORTS_PER_WINDOW:
+            self._reports = 0
+            self._surplus = max(0, self._queued_least - _UNDER_WAY)
+            self._patience = _PATIENCE_FRAMES
+
+    def _may_leave_out(self, frame: AudioFrame) -> bool:
+        self._patience -= 1
+        return self._patience < 0 or float(np.mean(np.abs(as_samples(frame.pcm)))) < _QUIET_MEAN

@@ -6,14 +6,16 @@ starved caller flatters.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from media_worker.opus import library_path
 from tests.load import stack
 from tests.load.bench_report import BenchReport
 from tests.load.speech import browser_packets, speech
@@ -25,17 +27,21 @@ _PLAIN_SESSIONS = 12
 _SETTLE_S = 3.0
 _WINDOW_S = 12.0
 _SERVED_PER_S = 48.0
+_WINDOWS = 3
+"""How often a row is measured until everyone was served: the host may have taken the processors away."""
 _TIMES_PLAIN = 8.0
 _TIMES_FLOOR = 2.2
 
 
 def run(report: BenchReport) -> None:
     os.sched_setaffinity(0, {stack.LOAD_CORE})
-    with stack.busy_neighbour():
+    with stack.busy_neighbour(), _floor_program() as measure_floor:
+        floors = [measure_floor()]
         everyone = asyncio.run(_antiphon(report, "everyone talks", talk_share=1.0, wideband=False))
+        floors.append(measure_floor())
         asyncio.run(_antiphon(report, "agent talks 40 %, wideband callers", talk_share=0.4, wideband=True))
         plain = asyncio.run(_plain(report))
-        floor = _floor(report)
+    floor = _add_floor(report, floors)
     report.bar("sessions per core, times plain aiortc", plain / everyone, _TIMES_PLAIN, "higher")
     if floor is not None:
         report.bar("cost, times the floor in C", everyone / floor, _TIMES_FLOOR, "lower")
@@ -109,17 +115,20 @@ async def _measure(
     """One row of the table; returns milliseconds of CPU per session-second."""
     sessions = int(str(row["sessions"]))
     await swarm.talk(_SETTLE_S)
-    began, cpu_s, broker_s = time.monotonic(), process_cpu_s(server_pid), broker_cpu_s()
-    load = await swarm.talk(_WINDOW_S)
-    elapsed = time.monotonic() - began
-    used_s = process_cpu_s(server_pid) - cpu_s
+    for _ in range(_WINDOWS):
+        began, cpu_s, broker_s = time.monotonic(), process_cpu_s(server_pid), broker_cpu_s()
+        load = await swarm.talk(_WINDOW_S)
+        elapsed = time.monotonic() - began
+        used_s, broker_used_s = process_cpu_s(server_pid) - cpu_s, broker_cpu_s() - broker_s
+        if load["received_per_s"] >= _SERVED_PER_S * talk_share:
+            break
     cost = used_s / elapsed / sessions * 1000
     report.add(
         **row,
         ms_per_session_s=cost,
         sessions_per_core=1000 / cost,
         core_used=used_s / elapsed,
-        broker_ms=(broker_cpu_s() - broker_s) / elapsed / sessions * 1000,
+        broker_ms=broker_used_s / elapsed / sessions * 1000,
         received_per_s=load["received_per_s"],
         callers_core=load["swarm_core_share"],
     )
@@ -128,14 +137,18 @@ async def _measure(
     return cost
 
 
-def _floor(report: BenchReport) -> float | None:
-    """The same codec, cipher and system calls from a loop in C; None without a compiler or OpenSSL's headers."""
+@contextlib.contextmanager
+def _floor_program() -> Iterator[Callable[[], float | None]]:
+    """Measures the same codec, cipher and system calls in a loop in C: milliseconds per session-second.
+
+    None without a compiler or OpenSSL's headers. The clock of a virtual machine's core drifts by a tenth within a
+    minute, so it is measured before and after the row that it is compared with.
+    """
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         print("floor: no C compiler, left out")
-        return None
-    from media_worker.opus import library_path
-
+        yield lambda: None
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = Path(__file__).parent / "peers" / "floor.c"
@@ -147,19 +160,31 @@ def _floor(report: BenchReport) -> float | None:
         )
         if built.returncode:
             print(f"floor: not built, left out ({built.stderr.splitlines()[-1]})")
-            return None
+            yield lambda: None
+            return
         (folder / "agent.s16").write_bytes(speech(24_000).tobytes())
         (folder / "caller.opus").write_bytes(
             b"".join(len(packet).to_bytes(2, "little") + packet for packet in browser_packets(False))
         )
-        ran = subprocess.run(
-            [folder / "floor", library_path(), folder / "agent.s16", folder / "caller.opus"],
-            capture_output=True,
-            text=True,
-            check=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {stack.SERVER_CORE}),
-        )
-    cost = float(ran.stdout)
+
+        def measure() -> float:
+            ran = subprocess.run(
+                [folder / "floor", library_path(), folder / "agent.s16", folder / "caller.opus"],
+                capture_output=True,
+                text=True,
+                check=True,
+                preexec_fn=lambda: os.sched_setaffinity(0, {stack.SERVER_CORE}),
+            )
+            return float(ran.stdout)
+
+        yield measure
+
+
+def _add_floor(report: BenchReport, measured: list[float | None]) -> float | None:
+    costs = [cost for cost in measured if cost is not None]
+    if not costs:
+        return None
+    cost = sum(costs) / len(costs)
     report.add(
         server="floor: the same in C", talk="everyone talks", ms_per_session_s=cost, sessions_per_core=1000 / cost
     )

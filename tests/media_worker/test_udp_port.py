@@ -31,7 +31,7 @@ class RecordingOwner:
         self._port.sender(path)(b"answer")
         self.seen.put_nowait(("check", request.local_ufrag.encode()))
 
-    def on_media(self, datagram: bytes) -> None:
+    def on_media(self, datagram: bytes, now: float) -> None:
         self.seen.put_nowait(("media", datagram))
 
     def on_dtls(self, datagram: bytes) -> None:

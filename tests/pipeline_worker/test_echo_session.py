@@ -2,7 +2,8 @@ import asyncio
 
 from pipeline_worker.echo_session import EchoSession
 from pipeline_worker.media_link import MediaLink
-from shared.events import EndSession, SessionClosed, TextReceived
+from shared.events import AgentSpeechEnded, EndSession, PlayoutReported, SessionClosed, TextReceived
+from tests.fakes.engines import LOUD
 from tests.fakes.session_peer import EPOCH, FRAME, SESSION, SessionPeer
 
 
@@ -53,3 +54,54 @@ async def test_it_can_be_ended_once() -> None:
     session.end("server_shutdown")
     await asyncio.wait_for(session.run(), 5)
     assert [end.reason for end in peer.all(EndSession)] == ["server_shutdown"]
+
+
+def test_silence_ends_the_talkspurt_once() -> None:
+    _, peer = connected()
+    peer.tell(peer.next_frame())
+    peer.skip_silence(100)
+    peer.skip_silence(100)
+    assert [end.end_sample for end in peer.all(AgentSpeechEnded)] == [FRAME]
+
+
+def played_with(peer: SessionPeer, frames_queued: int) -> None:
+    """A second of loud talk at a standing queue, reported every 100 ms."""
+    for _ in range(10):
+        played = (len(peer.audio) - frames_queued) * FRAME
+        peer.tell(PlayoutReported(session=SESSION, played_up_to=played, state="playing"))
+        for _ in range(5):
+            peer.tell(peer.next_frame(LOUD))
+
+
+def test_a_stalls_lag_is_made_up_for_in_the_next_quiet_frames() -> None:
+    _, peer = connected()
+    for _ in range(10):
+        peer.tell(peer.next_frame(LOUD))
+    played_with(peer, frames_queued=6)
+    before = len(peer.audio)
+    for _ in range(6):
+        peer.tell(peer.next_frame(0))
+    assert len(peer.audio) - before == 2, "four frames (80 ms) were queued beyond need"
+    assert [frame.first_sample for frame in peer.audio] == [FRAME * n for n in range(len(peer.audio))]
+
+
+def test_a_caller_who_never_pauses_loses_the_lag_after_a_second() -> None:
+    _, peer = connected()
+    for _ in range(10):
+        peer.tell(peer.next_frame(LOUD))
+    played_with(peer, frames_queued=4)
+    before = len(peer.audio)
+    for _ in range(60):
+        peer.tell(peer.next_frame(LOUD))
+    assert len(peer.audio) - before == 58
+
+
+def test_what_the_cushion_needs_is_left_alone() -> None:
+    _, peer = connected()
+    for _ in range(10):
+        peer.tell(peer.next_frame(LOUD))
+    played_with(peer, frames_queued=2)
+    before = len(peer.audio)
+    for _ in range(60):
+        peer.tell(peer.next_frame(0))
+    assert len(peer.audio) - before == 60

@@ -1,0 +1,69 @@
+"""Whether the host took the processors away: a guest's delays during such a time say nothing about the guest."""
+
+import asyncio
+import bisect
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+_INTERVAL_S = 0.1
+_TOLERATED_SHARE = 0.01
+_AROUND_S = 0.5
+
+
+class StealWatch:
+    """The kernel's own account of stolen time, sampled."""
+
+    def __init__(self) -> None:
+        self._times_s: list[float] = []
+        self._stolen_s: list[float] = []
+
+    def add(self, at_s: float, stolen: float) -> None:
+        """Until `at_s` so much was stolen since the machine's start."""
+        self._times_s.append(at_s)
+        self._stolen_s.append(stolen)
+
+    def share(self) -> float:
+        """Of all processors, over the whole watch."""
+        if len(self._times_s) < 2:
+            return 0.0
+        elapsed = self._times_s[-1] - self._times_s[0]
+        return (self._stolen_s[-1] - self._stolen_s[0]) / elapsed / (os.cpu_count() or 1)
+
+    def quiet(self, at_s: float) -> bool:
+        """Whether the machine was ours from half a second before to half a second after `at_s` (monotonic)."""
+        if not self._times_s:
+            return True
+        first = max(0, bisect.bisect_right(self._times_s, at_s - _AROUND_S) - 1)
+        last = min(len(self._times_s) - 1, bisect.bisect_left(self._times_s, at_s + _AROUND_S))
+        elapsed = self._times_s[last] - self._times_s[first]
+        stolen = self._stolen_s[last] - self._stolen_s[first]
+        return stolen <= _TOLERATED_SHARE * elapsed * (os.cpu_count() or 1)
+
+    def quiet_s(self, since_s: float) -> float:
+        """How much of the time since `since_s` was quiet."""
+        return sum(_INTERVAL_S for at in self._times_s if at >= since_s and self.quiet(at))
+
+
+def stolen_s() -> float:
+    """Time of this machine's processors that the host gave to others, since it started."""
+    fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
+    return int(fields[8]) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.asynccontextmanager
+async def watching() -> AsyncIterator[StealWatch]:
+    watch = StealWatch()
+
+    async def sample() -> None:
+        while True:
+            watch.add(time.monotonic(), stolen_s())
+            await asyncio.sleep(_INTERVAL_S)
+
+    task = asyncio.create_task(sample())
+    try:
+        yield watch
+    finally:
+        task.cancel()

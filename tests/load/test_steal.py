@@ -1,0 +1,23 @@
+from tests.load.steal import StealWatch, stolen_s
+
+
+def watch_of(stolen_per_interval_s: list[float]) -> StealWatch:
+    watch = StealWatch()
+    for index in range(len(stolen_per_interval_s)):
+        watch.add(index * 0.1, sum(stolen_per_interval_s[: index + 1]))
+    return watch
+
+
+def test_a_moment_is_quiet_if_nothing_was_stolen_around_it() -> None:
+    watch = watch_of([0.0] * 20 + [0.05] + [0.0] * 20)
+    assert watch.quiet(1.0)
+    assert not watch.quiet(1.7)
+    assert not watch.quiet(2.3)
+    assert watch.quiet(3.0)
+    assert 2.0 < watch.quiet_s(0.0) < 3.5
+
+
+def test_the_kernel_counts_stolen_time() -> None:
+    assert stolen_s() >= 0
+    assert watch_of([0.0, 0.1]).share() > 0
+    assert watch_of([]).share() == 0
