@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import deque
 
-from pipeline_worker.core.conversation import MAX_UTTERANCES, Utterance
+from pipeline_worker.core.conversation import MAX_ENTRIES, Entry, ToolUse
 from shared import keys
 from shared.io.broker import BROKER_FAILURES, Redis
 from shared.io.logs import get_logger
@@ -15,7 +15,8 @@ log = get_logger()
 
 
 class ConversationStore:
-    """A list of JSON objects `{"role", "text", "interrupted"}`, oldest first.
+    """A list of JSON objects, oldest first: `{"role", "text", "interrupted"}`, or of a tool's use `{"role": "tool",
+    "id", "name", "arguments", "result"}`.
 
     It expires by itself `expiry_s` after the last words, should nobody be left to delete it.
     """
@@ -25,17 +26,17 @@ class ConversationStore:
         self._key = keys.conversation(session)
         self._session = session
         self._expiry_s = expiry_s
-        self._utterances: deque[Utterance] = deque(maxlen=MAX_UTTERANCES)
+        self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
         self._unsaved = 0
         self._in_doubt = False
         """Whether the last write was applied is not known: the next one replaces the list."""
         self._added = asyncio.Event()
         self._writing: asyncio.Task[bool] | None = None
 
-    def add(self, utterance: Utterance) -> None:
+    def add(self, entry: Entry) -> None:
         """Returns at once; `run` writes."""
-        self._utterances.append(utterance)
-        self._unsaved = min(self._unsaved + 1, MAX_UTTERANCES)
+        self._entries.append(entry)
+        self._unsaved = min(self._unsaved + 1, MAX_ENTRIES)
         self._added.set()
 
     async def run(self) -> None:
@@ -63,23 +64,29 @@ class ConversationStore:
 
     async def _save(self) -> bool:
         """False if it has to be tried again."""
-        utterances = list(self._utterances)
+        entries = list(self._entries)
         pipeline = self._redis.pipeline(transaction=True)
         if self._in_doubt:
             pipeline.delete(self._key)
         else:
-            utterances = utterances[len(utterances) - self._unsaved :]
-        if not utterances:
+            entries = entries[len(entries) - self._unsaved :]
+        if not entries:
             return True
-        pipeline.rpush(self._key, *(json.dumps(utterance._asdict(), ensure_ascii=False) for utterance in utterances))
-        pipeline.ltrim(self._key, -MAX_UTTERANCES, -1)
+        pipeline.rpush(self._key, *map(_as_json, entries))
+        pipeline.ltrim(self._key, -MAX_ENTRIES, -1)
         pipeline.expire(self._key, self._expiry_s)
         saving, self._unsaved, self._in_doubt = self._unsaved, 0, True
         try:
             await pipeline.execute()
         except BROKER_FAILURES as error:
             log.warning("conversation_not_saved", session_id=self._session, error=str(error))
-            self._unsaved = min(self._unsaved + saving, MAX_UTTERANCES)
+            self._unsaved = min(self._unsaved + saving, MAX_ENTRIES)
             return False
         self._in_doubt = False
         return True
+
+
+def _as_json(entry: Entry) -> str:
+    if isinstance(entry, ToolUse):
+        return json.dumps({"role": "tool", **entry.call._asdict(), "result": entry.result}, ensure_ascii=False)
+    return json.dumps(entry._asdict(), ensure_ascii=False)

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from shared.agent_tools import Tool, ToolRules
 
 AgentId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -52,4 +54,15 @@ class AgentDefinition(_Section):
     language_model: EngineChoice = EngineChoice(engine="scripted")
     text_to_speech: EngineChoice = EngineChoice(engine="espeak-ng")
     turn_taking: TurnTaking = TurnTaking()
+    tools: tuple[Tool, ...] = Field((), max_length=64)
+    tool_use: ToolRules = ToolRules()
     limits: Limits = Limits()
+
+    @field_validator("tools")
+    @classmethod
+    def _tools_have_names_of_their_own(cls, tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+        names = [tool.name for tool in tools]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two tools are named '{name}': give each a name of its own")
+        return tools

@@ -1,10 +1,10 @@
-"""What was said and heard in one session, turn by turn. Bounded, because a session may last for hours."""
+"""What was said, heard and done in one session, turn by turn. Bounded, because a session may last for hours."""
 
 from collections import deque
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-MAX_UTTERANCES = 200
+MAX_ENTRIES = 200
 
 
 class Utterance(NamedTuple):
@@ -37,26 +37,27 @@ NOT_UNDERSTOOD = Utterance("user", "")
 
 
 class Conversation:
-    """The newest utterances, oldest first. Speech that was not understood is never kept."""
+    """The newest entries, oldest first. Speech that was not understood is never kept."""
 
-    def __init__(self, max_utterances: int = MAX_UTTERANCES) -> None:
-        self._utterances: deque[Utterance] = deque(maxlen=max_utterances)
+    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
+        self._entries: deque[Entry] = deque(maxlen=max_entries)
 
-    def add(self, utterance: Utterance) -> None:
-        if not utterance.text:
+    def add(self, entry: Entry) -> None:
+        if isinstance(entry, Utterance) and not entry.text:
             raise ValueError("an utterance has words")
-        self._utterances.append(utterance)
+        self._entries.append(entry)
 
     @property
-    def utterances(self) -> Sequence[Utterance]:
-        return tuple(self._utterances)
+    def entries(self) -> Sequence[Entry]:
+        return tuple(self._entries)
 
-    def to_answer(self) -> Sequence[Utterance]:
+    def to_answer(self) -> Sequence[Entry]:
         """What the agent should answer now.
 
-        If the caller's last words are unanswered it is those, whatever noise came after them; otherwise something
-        was said that nobody understood.
+        If the caller's last words are unanswered it is those, whatever noise came after them, and if a tool was used
+        last it is what came of it; otherwise something was said that nobody understood.
         """
-        if self._utterances and self._utterances[-1].role == "user":
-            return self.utterances
-        return (*self._utterances, NOT_UNDERSTOOD)
+        match self._entries[-1] if self._entries else None:
+            case Utterance(role="user") | ToolUse():
+                return self.entries
+        return (*self._entries, NOT_UNDERSTOOD)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline_worker.engines.options import read_options
-from pipeline_worker.engines.protocols import Reply, Utterance
+from pipeline_worker.engines.protocols import Entry, Reply, Utterance
 from pipeline_worker.engines.script import Intent, Script
 from pipeline_worker.engines.understanding import Understanding
 from shared.agent import AgentDefinition
@@ -91,12 +91,12 @@ class ScriptedLanguageModel:
         self._dialogue = dialogue
         self._greeting = greeting
 
-    async def reply(self, conversation: Sequence[Utterance]) -> AsyncIterator[Reply]:
+    async def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
         """One piece: the whole answer."""
         standing = Standing(Reply(self._greeting))
-        for utterance in conversation:
-            if utterance.role == "user":
-                standing = self._dialogue.turn(standing, utterance.text)
+        for entry in conversation:
+            if isinstance(entry, Utterance) and entry.role == "user":
+                standing = self._dialogue.turn(standing, entry.text)
         yield standing.said
 
     async def close(self) -> None:

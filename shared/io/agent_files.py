@@ -45,6 +45,8 @@ def _explain(file: Path, problem: Mapping[str, object]) -> str:
             cure = "no such field: remove it or correct its spelling"
         case "missing":
             cure = "missing: add it"
+        case "value_error":
+            cure = str(problem["msg"]).removeprefix("Value error, ")
         case _:
             cure = f"{problem['msg']} (found {problem.get('input')!r})"
     return f"{file}: {field}: {cure}"

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from pipeline_worker.conversation_store import ConversationStore
-from pipeline_worker.core.conversation import MAX_UTTERANCES, Utterance
+from pipeline_worker.core.conversation import MAX_ENTRIES, ToolCall, ToolUse, Utterance
 from shared import keys
 from shared.io.broker import Redis, connect
 
@@ -45,6 +45,20 @@ async def test_utterances_are_appended_and_expire(broker: Redis) -> None:
     assert 0 < await broker.ttl(KEY) <= 100
 
 
+async def test_the_use_of_a_tool_is_kept_with_what_came_of_it(broker: Redis) -> None:
+    store = ConversationStore(broker, "s1", expiry_s=100)
+    store.add(Utterance("user", "book a table"))
+    store.add(ToolUse(ToolCall("call-1", "book", '{"people": 2}'), "booked"))
+    await store.close(retention_s=10)
+    assert (await stored(broker))[1] == {
+        "role": "tool",
+        "id": "call-1",
+        "name": "book",
+        "arguments": '{"people": 2}',
+        "result": "booked",
+    }
+
+
 async def test_without_retention_nothing_stays_whatever_was_being_written(broker: Redis) -> None:
     for _ in range(20):
         store = ConversationStore(broker, "s1", expiry_s=100)
@@ -71,10 +85,10 @@ async def test_a_silent_session_leaves_nothing(broker: Redis) -> None:
 
 async def test_it_is_bounded(broker: Redis) -> None:
     store = ConversationStore(broker, "s1", expiry_s=100)
-    for number in range(MAX_UTTERANCES + 5):
+    for number in range(MAX_ENTRIES + 5):
         store.add(Utterance("user", str(number)))
     await store.close(retention_s=10)
-    assert [entry["text"] for entry in await stored(broker)] == [str(n) for n in range(5, MAX_UTTERANCES + 5)]
+    assert [entry["text"] for entry in await stored(broker)] == [str(n) for n in range(5, MAX_ENTRIES + 5)]
 
 
 async def test_after_a_write_of_unknown_outcome_nothing_is_there_twice(broker: Redis) -> None:

@@ -33,6 +33,7 @@ def test_the_shipped_agents_are_valid() -> None:
         (DESK + "colour: red\n", "colour: no such field: remove it or correct its spelling"),
         (DESK + "turn_taking: {endpointing_ms: 5}\n", "turn_taking.endpointing_ms: "),
         (DESK + "turn_taking: {endpointing_ms: 5}\n", "(found 5)"),
+        (DESK + "tools: [{name: find, description: Finds}]\n", "tools.0: a tool is one of webhook, python and builtin"),
         ("id: [unclosed\n", "not YAML"),
         ("- id: desk\n", "an agent file is a mapping"),
         ("", "an agent file is a mapping"),
