@@ -8,7 +8,7 @@ from shared.settings import Settings
 
 
 class PipelineSettings(Settings):
-    own_prefixes: ClassVar[tuple[str, ...]] = ("PIPELINE_",)
+    own_prefixes: ClassVar[tuple[str, ...]] = ("PIPELINE_", "OTEL_")
 
     pipeline_pools: str = Field("default", description="pools whose sessions this worker takes, comma-separated")
     pipeline_capacity: int = Field(20, ge=1, description="sessions at the same time")
@@ -21,6 +21,9 @@ class PipelineSettings(Settings):
     pipeline_job_lifetime_s: float = Field(15.0, gt=0, description="older requests for a pipeline worker are dropped")
     pipeline_conversation_retention_s: int = Field(
         0, ge=0, description="how long what was said is kept after the session (0: deleted at its end)"
+    )
+    otel_endpoint: str = Field(
+        "", description="OTLP/HTTP collector to which traces go, such as http://127.0.0.1:4318 (none: no traces)"
     )
 
     @property

@@ -152,11 +152,16 @@ class CallerConnected(Message):
 
 
 class PlayoutReported(Message):
-    """What the caller has heard: all agent audio before sample `played_up_to`, at the stream's own rate."""
+    """What the caller has heard: all agent audio before sample `played_up_to`, at the stream's own rate.
+
+    `at_unix_ms` is there when playing begins, after silence or a pause: when its first packet was sent, by the media
+    worker's clock.
+    """
 
     kind: Literal["playout-reported"] = "playout-reported"
     played_up_to: int
     state: PlayoutState
+    at_unix_ms: float | None = None
 
 
 class TextReceived(Message):

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.errors import ConfigError
 
 PREFIX = "ANTIPHON_"
-_SERVICE_PREFIXES = ("GATEWAY_", "MEDIA_", "PIPELINE_", "ENGINE_")
+_SERVICE_PREFIXES = ("GATEWAY_", "MEDIA_", "PIPELINE_", "ENGINE_", "OTEL_")
 
 BUNDLED_AGENTS = Path(__file__).resolve().parent.parent / "deploy" / "agents"
 

@@ -1,0 +1,188 @@
+"""How long each stage of a turn took, from the caller's last sound to the agent's first packet.
+
+Theory of operation. A turn is a reply of the agent and the speech it answers. What the caller does is collected apart
+from what the agent does, because the caller may speak while the agent's turn still runs; the two meet when a reply
+starts. A speculative reply starts before its turn is known to come: it waits as a candidate, and becomes the turn or
+is forgotten.
+
+A stage counts from the latest moment before it in the order of `STAGES`, and takes no time if it had happened by then
+(a speculative reply's first token comes before the endpoint). So the stages of a turn add up to its first audio.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from shared.audio import UPLINK_RATE
+
+Stage = Literal["endpoint", "stt_final", "llm_first_token", "tts_first_audio", "first_packet"]
+
+STAGES: tuple[Stage, ...] = ("endpoint", "stt_final", "llm_first_token", "tts_first_audio", "first_packet")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stage of a turn; times in seconds of the Unix clock."""
+
+    stage: Stage
+    began_s: float
+    ended_s: float
+
+    @property
+    def duration_s(self) -> float:
+        return self.ended_s - self.began_s
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn that is over. Turns are numbered from 1; the greeting is one.
+
+    `spans` has the stages that happened, in order. `first_audio_s` is from the end of the caller's speech to the first
+    packet: None if nobody had spoken (a greeting, an answer to typed text) or nothing was heard.
+    """
+
+    number: int
+    began_s: float
+    ended_s: float
+    spans: tuple[Span, ...]
+    first_audio_s: float | None
+    interrupted: bool
+    speculative_hit: bool
+
+    def event_fields(self) -> dict[str, object]:
+        """As the client's `metrics` event has them, in whole milliseconds; what did not happen is left out."""
+        fields: dict[str, object] = {"turn": self.number}
+        fields.update({f"{span.stage}_ms": round(span.duration_s * 1000) for span in self.spans})
+        if self.first_audio_s is not None:
+            fields["first_audio_ms"] = round(self.first_audio_s * 1000)
+        return {**fields, "interrupted": self.interrupted, "speculative_hit": self.speculative_hit}
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What is known of the caller's latest speech."""
+
+    ended_at_sample: int | None = None
+    speech_end_s: float | None = None
+    endpoint_s: float | None = None
+    stt_final_s: float | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Else it was dropped, and answers nothing."""
+        return self.endpoint_s is not None and self.stt_final_s is not None
+
+
+@dataclass(slots=True)
+class _Reply:
+    started_s: float
+    speculative: bool
+    heard: _Heard | None = None
+    reached: dict[Stage, float] = field(default_factory=dict)
+
+
+class TurnMetrics:
+    """One session's. `now_s` is the Unix clock; positions are samples of the caller's 16 kHz time line."""
+
+    def __init__(self) -> None:
+        self._turns = 0
+        self._heard = _Heard()
+        self._turn: _Reply | None = None
+        self._candidate: _Reply | None = None
+
+    def speech_ended(self, at_sample: int) -> None:
+        """The caller's last sound so far; one that comes later takes its place."""
+        self._heard = _Heard(ended_at_sample=at_sample)
+
+    def endpoint_decided(self, at_sample: int, now_s: float) -> None:
+        """`at_sample` is how far the caller's audio has come by now: so long ago, in audio, was the last sound."""
+        self._heard.endpoint_s = now_s
+        if self._heard.ended_at_sample is not None:
+            silence_s = max(0, at_sample - self._heard.ended_at_sample) / UPLINK_RATE
+            self._heard.speech_end_s = now_s - silence_s
+
+    def stt_final(self, now_s: float) -> None:
+        self._heard.stt_final_s = now_s
+
+    def forget_speech(self) -> None:
+        """It did not take the floor: no turn answers it."""
+        self._heard = _Heard()
+
+    def reply_started(self, speculative: bool, now_s: float) -> None:
+        """A turn that was not finished before is forgotten, unless this reply is speculative."""
+        reply = _Reply(now_s, speculative)
+        if speculative:
+            self._candidate = reply
+        else:
+            self._begin(reply)
+
+    def speculation(self, hit: bool) -> None:
+        """The candidate is the turn (`hit`), or was never heard."""
+        candidate, self._candidate = self._candidate, None
+        if hit and candidate is not None:
+            self._begin(candidate)
+
+    def llm_first_token(self, now_s: float) -> None:
+        self._reach("llm_first_token", now_s, self._candidate or self._turn)
+
+    def tts_first_audio(self, now_s: float) -> None:
+        self._reach("tts_first_audio", now_s, self._candidate or self._turn)
+
+    def first_packet_out(self, at_s: float) -> None:
+        """By the media worker's clock. A packet before the turn's first audio is an earlier turn's."""
+        if self._turn is not None and "tts_first_audio" in self._turn.reached:
+            self._reach("first_packet", at_s, self._turn)
+
+    def turn_finished(self, interrupted: bool, now_s: float) -> Turn | None:
+        """None if no turn runs."""
+        reply, self._turn = self._turn, None
+        if reply is None:
+            return None
+        self._turns += 1
+        began_s = _origin_s(reply)
+        spans = _spans(reply, began_s)
+        spoken = reply.heard is not None and reply.heard.speech_end_s is not None
+        heard = bool(spans) and spans[-1].stage == "first_packet"
+        return Turn(
+            number=self._turns,
+            began_s=began_s,
+            ended_s=max(now_s, spans[-1].ended_s) if spans else max(now_s, began_s),
+            spans=spans,
+            first_audio_s=spans[-1].ended_s - began_s if spoken and heard else None,
+            interrupted=interrupted,
+            speculative_hit=reply.speculative,
+        )
+
+    def _begin(self, reply: _Reply) -> None:
+        if self._heard.complete:
+            reply.heard = self._heard
+        self._heard = _Heard()
+        self._candidate = None
+        self._turn = reply
+
+    @staticmethod
+    def _reach(stage: Stage, at_s: float, reply: _Reply | None) -> None:
+        if reply is not None:
+            reply.reached.setdefault(stage, at_s)
+
+
+def _origin_s(reply: _Reply) -> float:
+    heard = reply.heard
+    if heard is None or heard.endpoint_s is None:
+        return reply.started_s
+    return heard.endpoint_s if heard.speech_end_s is None else heard.speech_end_s
+
+
+def _spans(reply: _Reply, began_s: float) -> tuple[Span, ...]:
+    reached = dict(reply.reached)
+    if reply.heard is not None and reply.heard.stt_final_s is not None:
+        reached["stt_final"] = reply.heard.stt_final_s
+    if reply.heard is not None and reply.heard.endpoint_s is not None and reply.heard.speech_end_s is not None:
+        reached["endpoint"] = reply.heard.endpoint_s
+    spans: list[Span] = []
+    latest_s = began_s
+    for stage in STAGES:
+        if stage in reached:
+            ended_s = max(latest_s, reached[stage])
+            spans.append(Span(stage, latest_s, ended_s))
+            latest_s = ended_s
+    return tuple(spans)

@@ -1,0 +1,194 @@
+import pytest
+
+from pipeline_worker.core.turn_metrics import Turn, TurnMetrics
+from shared.audio import UPLINK_RATE
+
+BEGAN = 1_000_000.0
+"""When the caller falls silent."""
+
+
+@pytest.fixture
+def metrics() -> TurnMetrics:
+    return TurnMetrics()
+
+
+def hear(metrics: TurnMetrics, *, at_sample: int = 32_000, endpoint: float = 0.5, final: float = 0.6) -> None:
+    """Speech that ends at BEGAN."""
+    metrics.speech_ended(at_sample)
+    metrics.endpoint_decided(at_sample + round(endpoint * UPLINK_RATE), BEGAN + endpoint)
+    metrics.stt_final(BEGAN + final)
+
+
+def answer(metrics: TurnMetrics, since: float = 0.6) -> None:
+    metrics.reply_started(False, BEGAN + since)
+    metrics.llm_first_token(BEGAN + since + 0.2)
+    metrics.tts_first_audio(BEGAN + since + 0.3)
+    metrics.first_packet_out(BEGAN + since + 0.35)
+
+
+def finish(metrics: TurnMetrics, interrupted: bool = False) -> dict[str, object]:
+    turn = metrics.turn_finished(interrupted, BEGAN + 10)
+    assert turn is not None
+    return turn.event_fields()
+
+
+def test_a_spoken_turn_has_all_its_stages_and_they_add_up(metrics: TurnMetrics) -> None:
+    hear(metrics)
+    answer(metrics)
+    turn = metrics.turn_finished(False, BEGAN + 10)
+    assert isinstance(turn, Turn)
+    assert turn.event_fields() == {
+        "turn": 1,
+        "endpoint_ms": 500,
+        "stt_final_ms": 100,
+        "llm_first_token_ms": 200,
+        "tts_first_audio_ms": 100,
+        "first_packet_ms": 50,
+        "first_audio_ms": 950,
+        "interrupted": False,
+        "speculative_hit": False,
+    }
+    assert sum(span.duration_s for span in turn.spans) == pytest.approx(turn.first_audio_s)
+    assert (turn.began_s, turn.ended_s) == (BEGAN, BEGAN + 10)
+
+
+def test_the_first_of_each_counts(metrics: TurnMetrics) -> None:
+    hear(metrics)
+    answer(metrics)
+    answer_again = BEGAN + 5
+    metrics.llm_first_token(answer_again)
+    metrics.tts_first_audio(answer_again)
+    metrics.first_packet_out(answer_again)
+    assert finish(metrics)["first_audio_ms"] == 950
+
+
+def test_the_end_of_speech_is_the_last_one(metrics: TurnMetrics) -> None:
+    metrics.speech_ended(16_000)
+    hear(metrics, at_sample=32_000)
+    answer(metrics)
+    assert finish(metrics)["endpoint_ms"] == 500
+
+
+def test_the_greeting_answers_nobody(metrics: TurnMetrics) -> None:
+    metrics.reply_started(False, BEGAN)
+    metrics.tts_first_audio(BEGAN + 0.1)
+    metrics.first_packet_out(BEGAN + 0.15)
+    assert finish(metrics) == {
+        "turn": 1,
+        "tts_first_audio_ms": 100,
+        "first_packet_ms": 50,
+        "interrupted": False,
+        "speculative_hit": False,
+    }
+
+
+def test_a_speculative_hit_saves_what_was_done_before_the_endpoint(metrics: TurnMetrics) -> None:
+    metrics.speech_ended(32_000)
+    metrics.reply_started(True, BEGAN + 0.2)
+    metrics.llm_first_token(BEGAN + 0.4)
+    metrics.endpoint_decided(40_000, BEGAN + 0.5)
+    metrics.stt_final(BEGAN + 0.6)
+    metrics.speculation(hit=True)
+    metrics.tts_first_audio(BEGAN + 0.7)
+    metrics.first_packet_out(BEGAN + 0.75)
+    fields = finish(metrics)
+    assert fields["speculative_hit"] is True
+    assert (fields["llm_first_token_ms"], fields["tts_first_audio_ms"], fields["first_audio_ms"]) == (0, 100, 750)
+
+
+def test_a_speculative_miss_leaves_nothing(metrics: TurnMetrics) -> None:
+    metrics.speech_ended(16_000)
+    metrics.reply_started(True, BEGAN - 2)
+    metrics.llm_first_token(BEGAN - 1.9)
+    metrics.tts_first_audio(BEGAN - 1.8)
+    metrics.speculation(hit=False)
+    assert metrics.turn_finished(False, BEGAN) is None
+    hear(metrics)
+    answer(metrics)
+    fields = finish(metrics)
+    assert (fields["turn"], fields["llm_first_token_ms"], fields["speculative_hit"]) == (1, 200, False)
+
+
+def test_a_speculative_reply_leaves_the_running_turn_alone(metrics: TurnMetrics) -> None:
+    hear(metrics)
+    answer(metrics)
+    metrics.speech_ended(80_000)
+    metrics.reply_started(True, BEGAN + 3)
+    metrics.llm_first_token(BEGAN + 3.1)
+    metrics.speculation(hit=False)
+    assert finish(metrics, interrupted=True)["llm_first_token_ms"] == 200
+
+
+def test_what_the_caller_says_over_the_agent_belongs_to_the_next_turn(metrics: TurnMetrics) -> None:
+    answer(metrics)
+    hear(metrics, endpoint=0.3, final=0.4)
+    first = finish(metrics, interrupted=True)
+    assert "endpoint_ms" not in first
+    assert first["interrupted"] is True
+    answer(metrics)
+    second = finish(metrics)
+    assert (second["turn"], second["endpoint_ms"]) == (2, 300)
+
+
+def test_typed_text_is_not_the_answer_to_speech_that_was_dropped(metrics: TurnMetrics) -> None:
+    metrics.speech_ended(16_000)
+    metrics.endpoint_decided(24_000, BEGAN - 5)
+    answer(metrics)
+    fields = finish(metrics)
+    assert "first_audio_ms" not in fields
+    assert fields["llm_first_token_ms"] == 200
+    hear(metrics)
+    metrics.forget_speech()
+    answer(metrics)
+    assert "first_audio_ms" not in finish(metrics)
+
+
+def test_an_endpoint_without_an_end_of_speech(metrics: TurnMetrics) -> None:
+    metrics.endpoint_decided(24_000, BEGAN + 0.5)
+    metrics.stt_final(BEGAN + 0.6)
+    answer(metrics)
+    fields = finish(metrics)
+    assert "first_audio_ms" not in fields
+    assert "endpoint_ms" not in fields
+    assert fields["stt_final_ms"] == 100
+
+
+def test_a_reply_that_was_given_up_unheard(metrics: TurnMetrics) -> None:
+    hear(metrics)
+    metrics.reply_started(False, BEGAN + 0.6)
+    fields = finish(metrics, interrupted=True)
+    assert "first_audio_ms" not in fields
+    assert (fields["endpoint_ms"], fields["stt_final_ms"]) == (500, 100)
+
+
+def test_a_turn_that_nothing_is_known_of_takes_no_time(metrics: TurnMetrics) -> None:
+    metrics.reply_started(False, BEGAN)
+    turn = metrics.turn_finished(True, BEGAN - 1)
+    assert turn is not None
+    assert (turn.spans, turn.began_s, turn.ended_s) == ((), BEGAN, BEGAN)
+
+
+def test_a_packet_before_the_first_audio_is_an_earlier_turns(metrics: TurnMetrics) -> None:
+    hear(metrics)
+    metrics.reply_started(False, BEGAN + 0.6)
+    metrics.first_packet_out(BEGAN + 0.65)
+    metrics.tts_first_audio(BEGAN + 0.8)
+    metrics.first_packet_out(BEGAN + 0.9)
+    assert finish(metrics)["first_audio_ms"] == 900
+
+
+def test_a_media_worker_whose_clock_is_behind_gives_no_negative_time(metrics: TurnMetrics) -> None:
+    hear(metrics)
+    metrics.reply_started(False, BEGAN + 0.6)
+    metrics.tts_first_audio(BEGAN + 0.8)
+    metrics.first_packet_out(BEGAN - 3)
+    fields = finish(metrics)
+    assert (fields["first_packet_ms"], fields["first_audio_ms"]) == (0, 800)
+
+
+def test_facts_without_a_turn_are_ignored(metrics: TurnMetrics) -> None:
+    metrics.llm_first_token(BEGAN)
+    metrics.tts_first_audio(BEGAN)
+    metrics.first_packet_out(BEGAN)
+    metrics.speculation(hit=True)
+    assert metrics.turn_finished(True, BEGAN) is None
