@@ -11,8 +11,8 @@ from shared.frames import AudioFrame, SilenceRun
 from shared.wire import Item
 
 _REPORTS_PER_WINDOW = 10  # a report comes every 100 ms
-_UNDER_WAY = samples_in(40, UPLINK_RATE)
-"""What the playout cushion and the batches keep queued anyway."""
+_UNDER_WAY = samples_in(20, UPLINK_RATE)
+"""A frame is left when the playout has taken one of the two that make its cushion."""
 _QUIET_MEAN = 200.0
 _PATIENCE_FRAMES = 50
 

@@ -81,7 +81,7 @@ def test_a_stalls_lag_is_made_up_for_in_the_next_quiet_frames() -> None:
     before = len(peer.audio)
     for _ in range(6):
         peer.tell(peer.next_frame(0))
-    assert len(peer.audio) - before == 2, "four frames (80 ms) were queued beyond need"
+    assert len(peer.audio) - before == 1, "five frames (100 ms) were queued beyond need"
     assert [frame.first_sample for frame in peer.audio] == [FRAME * n for n in range(len(peer.audio))]
 
 
@@ -93,14 +93,14 @@ def test_a_caller_who_never_pauses_loses_the_lag_after_a_second() -> None:
     before = len(peer.audio)
     for _ in range(60):
         peer.tell(peer.next_frame(LOUD))
-    assert len(peer.audio) - before == 58
+    assert len(peer.audio) - before == 57
 
 
 def test_what_the_cushion_needs_is_left_alone() -> None:
     _, peer = connected()
     for _ in range(10):
         peer.tell(peer.next_frame(LOUD))
-    played_with(peer, frames_queued=2)
+    played_with(peer, frames_queued=1)
     before = len(peer.audio)
     for _ in range(60):
         peer.tell(peer.next_frame(0))
