@@ -27,8 +27,8 @@ _packets_sent = Counter("antiphon_media_packets_sent_total", "RTP packets sent")
 _payload_area = srtp.tx_pointer(HEADER_SIZE, opus.ffi())
 _set_payload = struct.Struct("B").pack_into
 
-Report = Callable[[int, str], None]
-"""(played_up_to in samples, a `PlayoutState`)"""
+Report = Callable[[int, str, float | None], None]
+"""(played_up_to in samples, a `PlayoutState`, when playing began in Unix milliseconds if it just did)"""
 
 
 class Downlink:
@@ -83,7 +83,7 @@ class Downlink:
         if self._buffer is not None:
             self._buffer.end_talkspurt()
         else:
-            self._report(end_sample, "finished")
+            self._report(end_sample, "finished", None)
 
     def restart(self) -> None:
         """A new pipeline worker takes over."""
@@ -94,7 +94,7 @@ class Downlink:
         if self._buffer is not None:
             self._buffer.flush()
         else:
-            self._report(0, "flushed")
+            self._report(0, "flushed", None)
 
     def pause(self) -> None:
         if self._buffer is not None:
@@ -141,6 +141,8 @@ class Downlink:
         second = self._payload_type | 0x80 if marker else self._payload_type
         pack_header_into(srtp.tx_buffer, 0, 0x80, second, self._seq, self.timestamp, self._ssrc)
         self._send(self._codec.protect(HEADER_SIZE + size))
+        if marker:
+            self._report_playing(time.time() * 1000)
         self._last_sent_slot = slot
         self.packets += 1
         self.octets += size
@@ -163,11 +165,15 @@ class Downlink:
         if buffer.underruns != underruns:
             _underruns.inc()
         if isinstance(taken, Ended):
-            self._report(buffer.played_up_to, taken.state)
+            self._report(buffer.played_up_to, taken.state, None)
             return None
-        if taken is not None:
+        if taken is not None and not taken.starts_talkspurt:  # its beginning is reported when it was sent
             self._ticks_until_report -= 1
-            if taken.starts_talkspurt or self._ticks_until_report <= 0:
-                self._ticks_until_report = _REPORT_TICKS
-                self._report(buffer.played_up_to, "playing")
+            if self._ticks_until_report <= 0:
+                self._report_playing(None)
         return taken
+
+    def _report_playing(self, at_unix_ms: float | None) -> None:
+        if self._buffer is not None:
+            self._ticks_until_report = _REPORT_TICKS
+            self._report(self._buffer.played_up_to, "playing", at_unix_ms)

@@ -359,8 +359,10 @@ class Session:
         else:
             self._context.outbox.send(self._pipeline, frame)
 
-    def _report_playout(self, played_up_to: int, state: Any) -> None:
-        self._tell_pipeline(PlayoutReported(session=self.id, played_up_to=played_up_to, state=state))
+    def _report_playout(self, played_up_to: int, state: Any, at_unix_ms: float | None) -> None:
+        self._tell_pipeline(
+            PlayoutReported(session=self.id, played_up_to=played_up_to, state=state, at_unix_ms=at_unix_ms)
+        )
         if state in ("finished", "flushed") and self._end_after_playout is not None:
             self.close(self._end_after_playout)
 

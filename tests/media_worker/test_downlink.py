@@ -1,4 +1,5 @@
 import itertools
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,9 +38,10 @@ class Caller:
         ours, theirs = srtp_pairs()
         self._theirs = theirs.bind()
         self.reports: list[tuple[int, str]] = []
+        self.began_playing: list[tuple[int, float]] = []
         self.sent: list[Sent] = []
         self.slot = 0
-        self.downlink = Downlink(77, 111, cushion_ms, 48_000, lambda at, state: self.reports.append((at, state)))
+        self.downlink = Downlink(77, 111, cushion_ms, 48_000, self._on_report)
         self.downlink.connect(ours.bind(), 0xFFFF, FIRST_TIMESTAMP)
         self.downlink.send_by(self._receive)
 
@@ -53,6 +55,11 @@ class Caller:
             self.downlink.tick(self.slot)
             self.slot += SLOTS
         return self.sent[before:]
+
+    def _on_report(self, at: int, state: str, at_unix_ms: float | None) -> None:
+        self.reports.append((at, state))
+        if at_unix_ms is not None:
+            self.began_playing.append((len(self.sent), at_unix_ms))
 
     def _receive(self, packet: bytes) -> None:
         size = self._theirs.unprotect(packet)
@@ -177,6 +184,23 @@ def test_reports_tell_what_was_heard_from_beginning_to_end(caller: Caller) -> No
     assert positions == sorted(positions)
     assert [state for _, state in caller.reports].count("finished") == 1
     assert len(caller.reports) == 6, "one for the first frame, one per 100 ms, and the end"
+
+
+def test_when_playing_began_is_told_after_its_first_packet_was_sent(caller: Caller) -> None:
+    before = time.time() * 1000
+    end = say(caller, 0.5)
+    caller.ticks(40)
+    first_sent = next(n for n, each in enumerate(caller.sent, 1) if not each.is_closing)
+    assert [sent for sent, _ in caller.began_playing] == [first_sent]
+    say(caller, 0.17, first=end)
+    caller.ticks(4)
+    caller.downlink.pause()
+    caller.ticks(10)
+    caller.downlink.resume()
+    caller.ticks(20)
+    assert len(caller.began_playing) == 3, "once for each talkspurt, and after the pause"
+    times = [before, *(at for _, at in caller.began_playing), time.time() * 1000]
+    assert times == sorted(times)
 
 
 def test_a_flush_is_answered_by_what_was_heard(caller: Caller) -> None:

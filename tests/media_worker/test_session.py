@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -158,7 +159,8 @@ async def test_the_callers_time_line_has_no_gap(house: RunningMediaWorker) -> No
 async def test_a_flush_silences_the_agent_and_says_what_was_heard(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
         await house.pipeline.say("s1", tone(660, 2, 24_000).tobytes())
-        await house.pipeline.message(PlayoutReported, state="playing")
+        began = await house.pipeline.message(PlayoutReported, state="playing")
+        assert began.at_unix_ms == pytest.approx(time.time() * 1000, abs=60_000)
         await house.pipeline.send(FlushPlayout(session="s1", epoch=1))
         report = await house.pipeline.message(PlayoutReported, state="flushed")
         assert 0 < report.played_up_to < 48_000
