@@ -49,6 +49,7 @@ class AgentDefinition(_Section):
     pool: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
     listed: bool = Field(True, description="whether /api/agents and errors may name this agent")
     language: str = "en"
+    instructions: str = Field("", max_length=50_000, description="what a language model is told about its part")
     greeting: Greeting | None = None
     speech_to_text: EngineChoice = EngineChoice(engine="pocketsphinx")
     language_model: EngineChoice = EngineChoice(engine="scripted")
