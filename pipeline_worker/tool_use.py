@@ -1,0 +1,103 @@
+"""A language model with tools: runs what it calls, tells it what came of it, and asks again until it has answered.
+
+The rule for a turn that is given up (its reply is closed) while tools run: a call that has not begun is not begun; a
+tool without side effects is stopped and leaves nothing; one with side effects goes on within its own time, and what
+came of it is recorded, so that in its next turn the model knows what was done.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any
+
+from pipeline_worker.core.conversation import Entry, ToolCall, ToolUse, Utterance
+from pipeline_worker.engines.protocols import LanguageModel, Reply
+from pipeline_worker.tool_batch import Publish, Record, ToolBatch
+from pipeline_worker.toolbox import Toolbox
+from shared.errors import EngineError
+
+
+class ToolUsingModel:
+    """Itself a `LanguageModel`, whose replies hold no tool calls.
+
+    `publish` takes events for the client, `record` what belongs into the conversation. Between two pieces of a reply a
+    tool may take its own time: what watches over replies must not expect a piece sooner.
+    """
+
+    def __init__(self, lm: LanguageModel, toolbox: Toolbox, session_id: str, publish: Publish, record: Record) -> None:
+        self._lm = lm
+        self._toolbox = toolbox
+        self._session_id = session_id
+        self._publish_to = publish
+        self._record_to = record
+        self._closed = False
+
+    async def reply(
+        self, conversation: Sequence[Entry], confirmed: asyncio.Event | None = None
+    ) -> AsyncGenerator[Reply, None]:
+        """The answer, from as many requests as it takes. No tool is run before `confirmed` is set.
+
+        Raises `EngineError` as the model does, and when it does nothing but call tools.
+        """
+        rules = self._toolbox.rules
+        entries = list(conversation)
+        said = False
+        for round_ in range(rules.max_rounds + 2):
+            text, calls = "", list[ToolCall]()
+            pieces = self._lm.reply(tuple(entries))
+            try:
+                async for piece in pieces:
+                    text += piece.text
+                    calls += piece.tool_calls
+                    if piece.text or piece.end_call:
+                        yield piece._replace(tool_calls=())
+            finally:
+                await _close(pieces)
+            if not calls:
+                return
+            if text.strip():
+                said = True
+                entries.append(Utterance("agent", text.strip()))
+                yield Reply("\n")  # The sentence is whole, and can be spoken while the tools run.
+            if round_ >= rules.max_rounds:
+                entries += [ToolUse(call, "Not run: too many in this turn. Answer the caller now.") for call in calls]
+                continue
+            if confirmed is not None:
+                await confirmed.wait()
+            batch = ToolBatch(self._toolbox, self._session_id, calls, self._publish, self._record)
+            try:
+                if not said and batch.filler and not await batch.finish(rules.filler_after_s):
+                    said = True
+                    yield Reply(f"{batch.filler}\n")
+                await batch.finish()
+            except BaseException:
+                batch.give_up()
+                raise
+            for use, _ in batch.outcomes:
+                entries.append(use)
+                self._record(use)
+            outcomes = [outcome for _, outcome in batch.outcomes]
+            end_call = any(outcome.end_call for outcome in outcomes)
+            if end_call or all(outcome.final for outcome in outcomes):
+                say = "" if said else next((outcome.say for outcome in outcomes if outcome.say), "")
+                yield Reply(say, end_call)
+                return
+        if not said:
+            raise EngineError("the language model calls tools and does not answer", code="engine_broken")
+
+    async def close(self) -> None:
+        """A tool with side effects may still end; that is then neither published nor recorded."""
+        self._closed = True
+        await self._lm.close()
+
+    def _publish(self, event_type: str, fields: dict[str, Any]) -> None:
+        if not self._closed:
+            self._publish_to(event_type, fields)
+
+    def _record(self, use: ToolUse) -> None:
+        if not self._closed:
+            self._record_to(use)
+
+
+async def _close(pieces: AsyncIterator[Reply]) -> None:
+    if isinstance(pieces, AsyncGenerator):
+        await pieces.aclose()
