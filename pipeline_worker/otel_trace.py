@@ -9,6 +9,7 @@ those have a name for it; the rest is under `antiphon.`.
 Needs the extra `otel`; only `tracing` imports this, and only when it is used.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from opentelemetry.context import Context
@@ -42,7 +43,7 @@ def otlp_exporter(endpoint: str) -> SpanExporter:
     """`endpoint` is the collector's address, to which the path of traces is added (OTLP 1.x, OTLP/HTTP request)."""
     path = "/v1/traces"
     url = endpoint.rstrip("/")
-    return _Told(OTLPSpanExporter(url if url.endswith(path) else url + path, timeout=_EXPORT_S))
+    return ToldExporter(OTLPSpanExporter(url if url.endswith(path) else url + path, timeout=_EXPORT_S))
 
 
 class OtelTracer:
@@ -111,12 +112,13 @@ class OtelSession:
             self._root.end(_ns(at_s))
 
 
-class _Told(SpanExporter):
-    """Says once that the collector is away, and counts what is lost; the SDK would say it with every batch."""
+class ToldExporter(SpanExporter):
+    """Says once that the collector is away, and counts what is lost; the SDK's exporter says it with every batch."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
         self._away = False
+        logging.getLogger(type(exporter).__module__).addFilter(lambda _: not self._away)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
