@@ -6,6 +6,7 @@ import sys
 
 from pipeline_worker.engines.catalog import Catalog
 from pipeline_worker.settings import PipelineSettings
+from pipeline_worker.tracing import open_tracer, tracing
 from pipeline_worker.worker import PipelineWorker
 from shared.errors import ConfigError
 from shared.ids import new_worker_id
@@ -26,7 +27,8 @@ async def serve(settings: PipelineSettings, stop: asyncio.Event) -> None:
         await catalog.start()
         settle_memory()
         worker_id = new_worker_id("pipeline", socket.gethostname())
-        await PipelineWorker(worker_id, settings, agents, catalog, broker).serve(stop)
+        async with tracing(open_tracer(settings, worker_id, agents)):
+            await PipelineWorker(worker_id, settings, agents, catalog, broker).serve(stop)
     finally:
         await catalog.close()
         await broker.aclose()
