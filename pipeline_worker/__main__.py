@@ -21,7 +21,7 @@ async def serve(settings: PipelineSettings, stop: asyncio.Event) -> None:
         raise ConfigError("ANTIPHON_PIPELINE_POOLS names no pool: set it to 'default' or unset it")
     agents = load_agents(settings.agents_dir)
     broker = connect(settings.redis_url)
-    catalog = Catalog(agents)
+    catalog = Catalog(agents, settings.pipeline_engine_timeout_s)
     try:
         await check_broker(broker, settings.redis_url)
         await catalog.start()

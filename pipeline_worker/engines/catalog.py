@@ -1,15 +1,20 @@
 """From the words in an agent file to running engines, shared by all sessions of the process."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from pipeline_worker.engines.engine_watch import STALL_S, EngineWatch, Watched
 from pipeline_worker.engines.protocols import LanguageModel, SpeechToText, TextToSpeech, VoiceActivityDetector
+from pipeline_worker.engines.reliable_lm import ReliableLanguageModel
+from pipeline_worker.engines.reliable_stt import ReliableSpeechToText
+from pipeline_worker.engines.reliable_tts import ReliableTextToSpeech
 from shared.agent import AgentDefinition, EngineChoice
 from shared.errors import ConfigError, EngineError
+from shared.io.logs import get_logger
 
 # A module is imported when an agent names its engine; each has a `Provider`.
 _MODULES: Mapping[str, Mapping[str, str]] = {
@@ -37,7 +42,15 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+_FIRST_OUTPUT_S: Mapping[str, float] = {"speech_to_text": 5.0, "language_model": 5.0, "text_to_speech": 3.0}
+"""Deadlines for the first output, where the agent file sets none; for speech to text, for the final text."""
+
+_AWAY = frozenset({"engine_unavailable", "engine_timeout", "engine_busy"})
+"""Codes of an engine that may come back by itself."""
+
 _Engine = TypeVar("_Engine", covariant=True)
+
+log = get_logger()
 
 
 class Engines(NamedTuple):
@@ -69,12 +82,27 @@ class SharedDetector(VoiceActivityDetector, Protocol):
     async def close(self) -> None: ...
 
 
-class Catalog:
-    """The engines that the conversation-mode agents need, each loaded once per process."""
+class _Part(NamedTuple):
+    """One engine of one agent: `agent` is the agent as the engine's provider knows it."""
 
-    def __init__(self, agents: Mapping[str, AgentDefinition]) -> None:
+    agent: AgentDefinition
+    section: str
+    watch: EngineWatch
+
+
+class Catalog:
+    """The engines that the conversation-mode agents need, each loaded once per process.
+
+    Those handed out keep their deadlines and fall back by themselves; `stall_s` is how long one may pause between two
+    outputs.
+    """
+
+    def __init__(self, agents: Mapping[str, AgentDefinition], stall_s: float = STALL_S) -> None:
         self._agents = {id_: agent for id_, agent in agents.items() if agent.mode == "conversation"}
+        self._stall_s = stall_s
         self._providers: dict[tuple[str, str], Provider[Any]] = {}
+        self._parts: dict[tuple[str, str], list[_Part]] = {}
+        """By agent and section: the engine, and its fallback if it has one."""
         self._vad: SharedDetector | None = None
 
     async def start(self) -> None:
@@ -82,25 +110,27 @@ class Catalog:
         try:
             for agent in self._agents.values():
                 for section in _MODULES:
-                    self._provider(agent, section).add(agent)
+                    parts = self._parts[agent.id, section] = list(self._parts_of(agent, section))
+                    for part in parts:
+                        self._provider(part.agent, section).add(part.agent)
             if self._agents:
                 self._vad = await _started_vad()
-            for provider in self._providers.values():
-                await provider.start()
+            for (section, engine), provider in self._providers.items():
+                await _try(section, engine, provider)
         except BaseException:
             await self.close()
             raise
 
     def open(self, agent_id: str) -> Engines:
         """The engines for one session: cheap, nothing is loaded. KeyError for an agent that needs none."""
-        agent = self._agents[agent_id]
+        self._agents[agent_id]
         if self._vad is None:
             raise EngineError("the engines are not started")
         return Engines(
             self._vad,
-            self._provider(agent, "speech_to_text").open(agent_id),
-            self._provider(agent, "language_model").open(agent_id),
-            self._provider(agent, "text_to_speech").open(agent_id),
+            ReliableSpeechToText(*self._open(agent_id, "speech_to_text")),
+            ReliableLanguageModel(*self._open(agent_id, "language_model")),
+            ReliableTextToSpeech(*self._open(agent_id, "text_to_speech")),
         )
 
     async def close(self) -> None:
@@ -111,6 +141,30 @@ class Catalog:
             await provider.close()
         if vad is not None:
             await vad.close()
+
+    def _parts_of(self, agent: AgentDefinition, section: str) -> Iterator[_Part]:
+        choice: EngineChoice = getattr(agent, section)
+        yield self._part(agent, section, choice)
+        if (fallback := choice.fallback) is None:
+            return
+        if fallback.fallback is not None:
+            raise ConfigError(
+                f"agent '{agent.id}': {section}.fallback.fallback: a fallback has no fallback of its own: remove it"
+            )
+        # Under an id of its own, because both may be the same engine with other options.
+        yield self._part(
+            agent.model_copy(update={"id": f"{agent.id} (fallback)", section: fallback}), section, fallback
+        )
+
+    def _part(self, agent: AgentDefinition, section: str, choice: EngineChoice) -> _Part:
+        first_output_s = choice.first_output_s or _FIRST_OUTPUT_S[section]
+        return _Part(agent, section, EngineWatch(section, choice.engine, first_output_s, self._stall_s))
+
+    def _open(self, agent_id: str, section: str) -> list[Watched[Any]]:
+        return [
+            Watched(self._provider(part.agent, section).open(part.agent.id), part.watch)
+            for part in self._parts[agent_id, section]
+        ]
 
     def _provider(self, agent: AgentDefinition, section: str) -> Provider[Any]:
         choice: EngineChoice = getattr(agent, section)
@@ -131,6 +185,16 @@ class Catalog:
                 ) from error
             self._providers[key] = provider
         return self._providers[key]
+
+
+async def _try(section: str, engine: str, provider: Provider[Any]) -> None:
+    """An engine that is away must not keep the others from serving: it may be back before anybody calls."""
+    try:
+        await provider.start()
+    except EngineError as error:
+        if error.code not in _AWAY:
+            raise
+        log.warning("engine_away_at_start", kind=section, engine=engine, code=error.code, error=error.message)
 
 
 async def _started_vad() -> SharedDetector:

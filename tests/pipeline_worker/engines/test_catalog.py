@@ -1,16 +1,18 @@
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline_worker.engines.catalog import Catalog
-from pipeline_worker.engines.protocols import Utterance
+from pipeline_worker.engines.protocols import SpeechPiece, Utterance
 from shared.agent import AgentDefinition
-from shared.errors import ConfigError, EngineError
+from shared.errors import AntiphonError, ConfigError, EngineError
 from shared.io.agent_files import load_agents
 from tests.fakes.scripts import SCRIPT, scripted_agent
+from tests.fakes.unreliable_engines import UnreliableTts, sound
 
 SHIPPED = Path(__file__).parents[3] / "deploy" / "agents"
 ECHO = AgentDefinition(id="echo", name="Echo", mode="echo")
@@ -60,7 +62,7 @@ async def test_echo_agents_need_no_engines() -> None:
     [
         (
             {"text_to_speech": {"engine": "parrot"}},
-            "agent 'desk': text_to_speech.engine: no engine 'parrot': choose one of espeak-ng",
+            "agent 'desk': text_to_speech.engine: no engine 'parrot': choose one of cartesia, deepgram",
         ),
         (
             {"text_to_speech": {"engine": "espeak-ng", "options": {"pace": 3}}},
@@ -81,3 +83,104 @@ async def test_an_engine_whose_package_is_missing_is_named_with_the_cure(monkeyp
     monkeypatch.setitem(sys.modules, "pipeline_worker.engines.espeak_tts", None)  # Its import fails.
     with pytest.raises(ConfigError, match=r"'espeak-ng' cannot be loaded: .*install what is missing"):
         await Catalog({"desk": scripted_agent()}).start()
+
+
+class RecordedProvider:
+    """Stands in for an engine's module: `failure` is raised at its start."""
+
+    def __init__(self, log: list[str], failure: Exception | None = None) -> None:
+        self._log = log
+        self._failure = failure
+        self.added: list[AgentDefinition] = []
+
+    def add(self, agent: AgentDefinition) -> None:
+        self.added.append(agent)
+
+    async def start(self) -> None:
+        self._log.append("start")
+        if self._failure is not None:
+            raise self._failure
+
+    def open(self, agent_id: str) -> UnreliableTts:
+        return UnreliableTts([EngineError("no")] if agent_id == "desk" else [SpeechPiece(sound(100), ())])
+
+    async def close(self) -> None:
+        self._log.append("close")
+
+
+def install(monkeypatch: pytest.MonkeyPatch, provider: RecordedProvider) -> None:
+    """As the engine `cartesia`."""
+    module = ModuleType("cartesia_tts")
+    module.Provider = lambda: provider  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pipeline_worker.engines.cartesia_tts", module)
+
+
+async def test_a_fallback_is_loaded_and_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+    provider = RecordedProvider(log)
+    install(monkeypatch, provider)
+    spare = {"engine": "cartesia", "options": {"voice": "spare"}}
+    catalog = Catalog({"desk": scripted_agent(text_to_speech={"engine": "cartesia", "fallback": spare})})
+    await catalog.start()
+    try:
+        assert [agent.text_to_speech.options for agent in provider.added] == [{}, {"voice": "spare"}]
+        spoken = [piece async for piece in catalog.open("desk").tts.speak("Hello.")]
+        assert sum(len(piece.samples) for piece in spoken) == 100
+    finally:
+        await catalog.close()
+    assert log == ["start", "close"]
+
+
+@pytest.mark.parametrize("code", ["engine_unavailable", "engine_timeout", "engine_busy"])
+async def test_a_vendor_that_is_away_at_the_start_is_no_reason_not_to_serve(
+    monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    install(monkeypatch, RecordedProvider([], EngineError("nobody there", code=code)))
+    catalog = Catalog({"desk": scripted_agent(text_to_speech={"engine": "cartesia"})})
+    await catalog.start()
+    await catalog.close()
+
+
+@pytest.mark.parametrize("failure", [ConfigError("the key is refused"), EngineError("does not load")], ids=str)
+async def test_an_engine_that_cannot_work_stops_the_start_also_as_a_fallback(
+    monkeypatch: pytest.MonkeyPatch, failure: AntiphonError
+) -> None:
+    install(monkeypatch, RecordedProvider([], failure))
+    choice = {"engine": "espeak-ng", "fallback": {"engine": "cartesia"}}
+    with pytest.raises(type(failure), match=failure.message):
+        await Catalog({"desk": scripted_agent(text_to_speech=choice)}).start()
+
+
+@pytest.mark.parametrize(
+    ("fallback", "told"),
+    [
+        ({"engine": "parrot"}, r"agent 'desk \(fallback\)': text_to_speech.engine: no engine 'parrot'"),
+        (
+            {"engine": "espeak-ng", "fallback": {"engine": "espeak-ng"}},
+            r"agent 'desk': text_to_speech.fallback.fallback: a fallback has no fallback of its own: remove it",
+        ),
+        (
+            {"engine": "espeak-ng", "options": {"pace": 3}},
+            r"agent 'desk \(fallback\)': text_to_speech.options.pace: no such option",
+        ),
+    ],
+)
+async def test_a_fallback_that_cannot_be_used_is_told(fallback: dict[str, Any], told: str) -> None:
+    choice = {"engine": "espeak-ng", "fallback": fallback}
+    with pytest.raises(ConfigError, match=told):
+        await Catalog({"desk": scripted_agent(text_to_speech=choice)}).start()
+
+
+async def test_the_agent_file_sets_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent(RecordedProvider):
+        def open(self, agent_id: str) -> UnreliableTts:
+            return UnreliableTts([60])
+
+    install(monkeypatch, Silent([]))
+    catalog = Catalog({"desk": scripted_agent(text_to_speech={"engine": "cartesia", "first_output_s": 0.01})})
+    await catalog.start()
+    try:
+        with pytest.raises(EngineError, match=r"nothing for 0.01 s"):
+            _ = [piece async for piece in catalog.open("desk").tts.speak("Hello.")]
+    finally:
+        await catalog.close()

@@ -1,0 +1,37 @@
+"""Whether an engine that keeps failing is asked at all, so that no caller waits in every turn for one that is dead."""
+
+FAILURES_TO_OPEN = 3
+COOL_DOWN_S = 30.0
+
+
+class CircuitBreaker:
+    """Opens after some failures in a row; then one call per cool-down is let through to see whether it is back.
+
+    A probe that is given up without a result needs no word: the next one goes when a cool-down is over again.
+    """
+
+    def __init__(self, failures_to_open: int = FAILURES_TO_OPEN, cool_down_s: float = COOL_DOWN_S) -> None:
+        self._failures_to_open = failures_to_open
+        self._cool_down_s = cool_down_s
+        self._failures = 0
+        self._probe_at_s = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return self._failures >= self._failures_to_open
+
+    def admits(self, now_s: float) -> bool:
+        """Whether the next call may go to the engine. True while open means that this call is the probe."""
+        if not self.is_open:
+            return True
+        if now_s < self._probe_at_s:
+            return False
+        self._probe_at_s = now_s + self._cool_down_s
+        return True
+
+    def succeeded(self) -> None:
+        self._failures = 0
+
+    def failed(self, now_s: float) -> None:
+        self._failures += 1
+        self._probe_at_s = now_s + self._cool_down_s
