@@ -40,7 +40,8 @@ def test_without_an_endpoint_there_is_no_tracer() -> None:
 
 def test_without_an_endpoint_the_extra_is_not_loaded() -> None:
     """Redis' client loads what it finds of OpenTelemetry by itself, but no traces and no exporter."""
-    script = "import sys, pipeline_worker.__main__, pipeline_worker.turn_meter; print('pipeline_worker.otel_trace' in sys.modules)"
+    modules = "pipeline_worker.__main__, pipeline_worker.turn_meter"
+    script = f"import sys, {modules}; print('pipeline_worker.otel_trace' in sys.modules)"
     ran = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
