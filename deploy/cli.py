@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -58,6 +59,28 @@ def up(
 def examine() -> None:
     """Say what works on this machine, with a cure for what does not."""
     raise typer.Exit(asyncio.run(doctor.examine(os.environ, print)))
+
+
+@app.command(name="eval")
+def evaluate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenario files (YAML).")],
+    url: Annotated[
+        str | None, typer.Option(help="A server that runs, e.g. http://host:8080; else one is started.")
+    ] = None,
+    at_once: Annotated[int, typer.Option(help="Calls at the same time.", min=1, max=64)] = 4,
+    json: Annotated[Path | None, typer.Option(help="Write outcomes, times and timelines there.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write a JUnit report there, for build servers.")] = None,
+) -> None:
+    """Call agents as scenarios say, and look whether they did what is expected.
+
+    A scripted caller speaks, types, pauses, interrupts and makes noise in real calls; transcripts, events, tool calls
+    and times, as they are heard, are compared with what the scenario expects. See docs/evaluation.md.
+
+    Exit codes: 0 everything was as expected, 1 something was not, 2 a file that cannot be used.
+    """
+    from deploy.evaluation import command  # brings numpy, aiortc and more, which other commands do not wait for
+
+    raise typer.Exit(command.evaluate(files, url, at_once, json, junit))
 
 
 @app.command(context_settings=_PASS_ON)

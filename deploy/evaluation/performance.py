@@ -1,0 +1,168 @@
+"""One scenario, performed in one call."""
+
+import asyncio
+from pathlib import Path
+from typing import assert_never
+
+from deploy.evaluation.caller import Caller
+from deploy.evaluation.expectation import AudibleFor, Expectation, NoEvent, NoTranscript
+from deploy.evaluation.outcome import Failure, Figure, Outcome
+from deploy.evaluation.scenario import (
+    Backchannel,
+    BargeIn,
+    HangUp,
+    Interrupt,
+    Mute,
+    Noise,
+    Pause,
+    Say,
+    Scenario,
+    Step,
+    Type,
+    WaitFor,
+)
+from deploy.evaluation.speaker import Speaker
+from deploy.evaluation.timeline import timeline
+from deploy.evaluation.verdicts import Moment, Verdict, judge
+from shared.audio import Pcm
+from shared.errors import AntiphonError
+
+_LOOK_EVERY_S = 0.02
+_AFTER_END_S = 1.0
+"""Events may still come when the call is over, and audio."""
+_SOUND_TIMEOUT_S = 10.0
+"""Beyond its length."""
+
+_Audible = Say | BargeIn | Backchannel | Noise
+
+
+class _Stuck(Exception):
+    """The next steps would make no sense."""
+
+
+async def perform(file: Path, scenario: Scenario, signaling_url: str, speaker: Speaker) -> Outcome:
+    """Call, do all steps, look at what is expected, hang up."""
+    outcome = Outcome(file, scenario.name)
+    clock = asyncio.get_running_loop().time
+    began_s = clock()
+    try:
+        sounds = await _sounds(scenario, speaker)  # before the call, so that nobody waits for them in it
+        async with Caller(signaling_url, scenario.agent) as caller:
+            try:
+                await _Performance(scenario, caller, sounds, outcome).run()
+            finally:
+                outcome.timeline = timeline(caller.record)
+    except AntiphonError as error:
+        outcome.failures.append(Failure("the call", "to be possible", error.message))
+    outcome.seconds = clock() - began_s
+    return outcome
+
+
+async def _sounds(scenario: Scenario, speaker: Speaker) -> dict[int, Pcm]:
+    """What the caller lets hear in each step."""
+    sounds = {}
+    for index, step in enumerate(scenario.steps):
+        if isinstance(step, Noise):
+            sounds[index] = await speaker.noise(step.noise)
+        elif isinstance(step, _Audible):
+            sounds[index] = await speaker.speech(step.text, step.voice_after(scenario.voice))
+    return sounds
+
+
+class _Performance:
+    def __init__(self, scenario: Scenario, caller: Caller, sounds: dict[int, Pcm], outcome: Outcome) -> None:
+        self._scenario = scenario
+        self._caller = caller
+        self._record = caller.record
+        self._sounds = sounds
+        self._outcome = outcome
+        self._clock = asyncio.get_running_loop().time
+        self._moment = Moment(self._record, self._clock(), self._record.began_s)
+        self._where = ""
+
+    async def run(self) -> None:
+        try:
+            for index, step in enumerate(self._scenario.steps):
+                self._where = f"step {index + 1} ({step.verb()})"
+                await self._do(index, step)
+                await self._expect(step.expect)
+        except _Stuck:
+            return
+        self._where = "at the end"
+        self._moment = self._moment._replace(since_s=self._record.began_s)
+        await self._expect(self._scenario.expect)
+
+    async def _do(self, index: int, step: Step) -> None:
+        match step:
+            case Say() | BargeIn() | Backchannel() | Noise():
+                await self._make_sound(step, self._sounds[index])
+            case Type(type=text):
+                self._send(f'types "{text}"', type="text", text=text)
+            case Interrupt():
+                self._send("presses stop", type="interrupt")
+            case Mute(mute=muted):
+                self._caller.microphone.muted = muted
+                self._send("mutes" if muted else "unmutes", type="mute", muted=muted)
+            case HangUp():
+                self._mark("hangs up")
+                await self._caller.hang_up()
+            case Pause(pause=pause_s):
+                await asyncio.sleep(pause_s)
+            case WaitFor(wait_for=expectation):
+                await self._need(expectation)
+            case _:
+                assert_never(step)
+
+    async def _make_sound(self, step: _Audible, samples: Pcm) -> None:
+        if step.after_s is not None:
+            await self._need(AudibleFor(audible_for=f"{step.after_s}s"))
+        what = f"{step.noise.kind} noise" if isinstance(step, Noise) else f'says "{step.text}"'
+        self._mark(what)
+        sound = self._caller.microphone.play(samples)
+        if isinstance(step, Noise) and step.background:
+            return
+        async with asyncio.timeout(sound.length_s + _SOUND_TIMEOUT_S):
+            await sound.over.wait()
+        self._moment = self._moment._replace(onset_s=sound.onset_s, end_s=sound.end_s)
+
+    def _send(self, deed: str, **message: object) -> None:
+        self._mark(deed)
+        self._caller.send(**message)
+
+    def _mark(self, deed: str) -> None:
+        """The caller does something: what is expected then is looked for from now on."""
+        now = self._clock()
+        self._record.note(now, deed)
+        self._moment = Moment(self._record, now, since_s=now, onset_s=now, end_s=now)
+
+    async def _need(self, expectation: Expectation) -> None:
+        if not await self._holds(expectation):
+            raise _Stuck
+
+    async def _expect(self, expectations: tuple[Expectation, ...]) -> None:
+        """What must not happen is looked at last: it has had time to happen."""
+        for expectation in sorted(expectations, key=lambda one: isinstance(one, NoEvent | NoTranscript)):
+            await self._holds(expectation)
+
+    async def _holds(self, expectation: Expectation) -> bool:
+        verdict = await self._wait_for(expectation)
+        wanted = expectation.describe()
+        if verdict.seconds is not None and expectation.limit_s is not None:
+            self._outcome.figures.append(Figure(self._where, expectation.verb(), verdict.seconds, expectation.limit_s))
+        if not verdict.holds:
+            self._outcome.failures.append(Failure(self._where, wanted, verdict.found))
+        return bool(verdict.holds)
+
+    async def _wait_for(self, expectation: Expectation) -> Verdict:
+        patience_s = self._scenario.patience if expectation.within is None else expectation.within
+        give_up_s = self._clock() + patience_s
+        while True:
+            now = self._clock()
+            verdict = judge(expectation, self._moment._replace(now_s=now))
+            if verdict.holds is not None:
+                return verdict
+            if self._record.ended_s is not None and now - self._record.ended_s > _AFTER_END_S:
+                return verdict._replace(found=f"{verdict.found}, and the call is over ({self._record.end_reason})")
+            if now >= give_up_s:
+                return verdict._replace(found=f"{verdict.found}, after {patience_s:g} s")
+            await asyncio.sleep(_LOOK_EVERY_S)

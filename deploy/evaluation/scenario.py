@@ -1,0 +1,167 @@
+"""A scenario as its YAML file describes it: what the caller does, step by step, and what is expected.
+
+A step is a mapping with one verb (`say: ...`) and perhaps other fields beside it; a verb that needs nothing may stand
+alone (`hang_up`).
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, Tag
+
+from deploy.evaluation.expectation import Expectation, Part, Seconds, Verbal, one_of, spread
+from shared.agent import AgentId
+
+VoiceName = Annotated[str, Field(pattern=r"^[\w+/ -]{1,60}$")]
+Rate = Annotated[int, Field(ge=80, le=450, description="words per minute")]
+Pitch = Annotated[int, Field(ge=0, le=99)]
+Level = Annotated[float, Field(ge=-80, le=-3, description="dB relative to full scale")]
+
+
+class Voice(Part):
+    """How the caller speaks, with eSpeak NG. Without a level: as loud as it comes."""
+
+    voice: VoiceName = "en-gb-x-rp"
+    rate: Rate = 150
+    pitch: Pitch = 50
+    level_db: Level | None = None
+
+
+class _Step(Verbal):
+    expect: tuple[Expectation, ...] = ()
+
+
+class _Spoken(_Step):
+    voice: VoiceName | None = None
+    rate: Rate | None = None
+    pitch: Pitch | None = None
+    level_db: Level | None = None
+
+    def voice_after(self, usual: Voice) -> Voice:
+        """`usual` with what this step says otherwise."""
+        own = self.model_dump(include=set(Voice.model_fields), exclude_none=True)
+        return Voice.model_validate(usual.model_dump() | own)
+
+
+class Say(_Spoken):
+    """Done when it is spoken."""
+
+    say: str = Field(min_length=1)
+
+    @property
+    def text(self) -> str:
+        return self.say
+
+    @property
+    def after_s(self) -> float | None:
+        return None
+
+
+class BargeInPart(Part):
+    after: Seconds
+    say: str = Field(min_length=1)
+
+
+class BargeIn(_Spoken):
+    """Speak once the agent could be heard for so long."""
+
+    barge_in: BargeInPart
+
+    @property
+    def text(self) -> str:
+        return self.barge_in.say
+
+    @property
+    def after_s(self) -> float | None:
+        """How long the agent has to be heard before."""
+        return self.barge_in.after
+
+
+class Backchannel(_Spoken):
+    """A sound of agreement while the agent speaks."""
+
+    backchannel: str = Field(min_length=1)
+    after: Seconds = 1.0
+
+    @property
+    def text(self) -> str:
+        return self.backchannel
+
+    @property
+    def after_s(self) -> float | None:
+        return self.after
+
+
+class NoisePart(Part):
+    kind: Literal["white", "babble", "click"]
+    duration: Seconds
+    level_db: Level = -30.0
+
+
+class Noise(_Step):
+    """With `after`: once the agent could be heard for so long. With `background`, the next steps go on meanwhile."""
+
+    noise: NoisePart
+    after: Seconds | None = None
+    background: bool = False
+
+    @property
+    def after_s(self) -> float | None:
+        return self.after
+
+
+class Type(_Step):
+    type: str = Field(min_length=1, max_length=2000)
+
+
+class Pause(_Step):
+    pause: Seconds
+
+
+class WaitFor(_Step):
+    wait_for: Expectation
+
+
+class Mute(_Step):
+    mute: bool
+
+
+class Interrupt(_Step):
+    """The button that stops the agent."""
+
+    interrupt: Literal[True]
+
+
+class HangUp(_Step):
+    hang_up: Literal[True]
+
+
+_KINDS = (Say, BargeIn, Backchannel, Noise, Type, Pause, WaitFor, Mute, Interrupt, HangUp)
+
+Step = Annotated[
+    Annotated[Say, Tag("say")]
+    | Annotated[BargeIn, Tag("barge_in")]
+    | Annotated[Backchannel, Tag("backchannel")]
+    | Annotated[Noise, Tag("noise")]
+    | Annotated[Type, Tag("type")]
+    | Annotated[Pause, Tag("pause")]
+    | Annotated[WaitFor, Tag("wait_for")]
+    | Annotated[Mute, Tag("mute")]
+    | Annotated[Interrupt, Tag("interrupt")]
+    | Annotated[HangUp, Tag("hang_up")],
+    one_of("a step", _KINDS),
+    BeforeValidator(spread),
+]
+
+
+class Scenario(Part):
+    """One call. `agents_dir` and `environment` are for the embedded stack only."""
+
+    name: str = Field(min_length=1, max_length=120)
+    agent: AgentId
+    voice: Voice = Voice()
+    patience: Seconds = Field(20.0, description="how long each thing that is waited for may take")
+    agents_dir: Path | None = Field(None, description="folder of agent files; relative to the scenario's own")
+    environment: dict[str, str] = Field({}, description="settings of the services")
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=200)
+    expect: tuple[Expectation, ...] = Field((), description="of the whole call, looked at after the last step")

@@ -1,0 +1,166 @@
+"""Whether an expectation holds, as far as the call has come."""
+
+from typing import Any, NamedTuple, assert_never
+
+from deploy.evaluation.call_record import CallRecord, Happening
+from deploy.evaluation.expectation import (
+    AgentResumesWithin,
+    AgentSilentWithin,
+    AudibleFor,
+    Ended,
+    Event,
+    EventMatch,
+    Expectation,
+    FirstAudioWithin,
+    NoEvent,
+    NoTranscript,
+    Reply,
+    SilentFor,
+    Status,
+    ToolCall,
+    ToolCallMatch,
+    Transcript,
+    TranscriptMatch,
+)
+from deploy.evaluation.words import contains, matches
+
+_SILENT_FOR_S = 0.4
+"""An agent that makes no sound for so long has stopped; between its sentences it pauses for less."""
+
+
+class Moment(NamedTuple):
+    """What an expectation looks at. `since_s` is when the caller last did something."""
+
+    record: CallRecord
+    now_s: float
+    since_s: float
+    onset_s: float | None = None
+    """Of the sound that the caller then made,"""
+    end_s: float | None = None
+    """and its end; of what is no sound, when it was done."""
+
+
+class Verdict(NamedTuple):
+    """`holds` is None while it may still come true. `seconds`: what was measured."""
+
+    holds: bool | None
+    found: str = ""
+    seconds: float | None = None
+
+
+def judge(expectation: Expectation, moment: Moment) -> Verdict:
+    record, since_s = moment.record, moment.since_s
+    match expectation:
+        case Transcript(transcript=wanted):
+            return _words(wanted, record, since_s)
+        case NoTranscript(no_transcript=unwanted):
+            return _not(_words(unwanted, record, since_s))
+        case Event(event=wanted_event):
+            return _event(wanted_event, record.events(wanted_event.type, since_s))
+        case NoEvent(no_event=unwanted_event):
+            return _not(_event(unwanted_event, record.events(unwanted_event.type, since_s)))
+        case ToolCall(tool_call=wanted_call):
+            return _tool_call(wanted_call, record.events("tool-call", since_s))
+        case Status(status=status):
+            return Verdict(record.status == status or None, f"it is {record.status}")
+        case Ended(ended=reason):
+            if record.end_reason is None:
+                return Verdict(None, "the call goes on")
+            return Verdict(record.end_reason == reason, f"it ended: {record.end_reason}")
+        case Reply():
+            return _reply(moment)
+        case AudibleFor(audible_for=least_s):
+            sound_s = record.heard.sound_s(since_s)
+            return Verdict(sound_s >= least_s or None, f"{sound_s:.2f} s were heard", sound_s)
+        case SilentFor(silent_for=least_s):
+            silent = record.heard.silent_from(moment.now_s - least_s, moment.now_s, least_s)
+            return Verdict((silent is not None and silent <= moment.now_s - least_s) or None, "it goes on")
+        case FirstAudioWithin(first_audio_within=most_s):
+            return _first_audio(moment, most_s)
+        case AgentSilentWithin(agent_silent_within=most_s):
+            return _silent(moment, most_s)
+        case AgentResumesWithin(agent_resumes_within=most_s):
+            return _resumed(moment, most_s)
+    assert_never(expectation)
+
+
+def _not(verdict: Verdict) -> Verdict:
+    """Holds as long as nothing is found; a later look may say otherwise."""
+    return verdict._replace(holds=not verdict.holds)
+
+
+def _words(wanted: TranscriptMatch, record: CallRecord, since_s: float) -> Verdict:
+    said = [
+        str(event.fields.get("text", ""))
+        for event in record.events("transcript", since_s)
+        if event.fields.get("role") == wanted.role
+        and (wanted.interrupted is None or bool(event.fields.get("interrupted")) == wanted.interrupted)
+    ]
+    text = " ".join(said)
+    found = bool(said)
+    found = found and (wanted.contains is None or contains(text, wanted.contains))
+    found = found and (wanted.matches is None or matches(text, wanted.matches))
+    return Verdict(found or None, " / ".join(f'"{one}"' for one in said) or "nothing was said")
+
+
+def _event(wanted: EventMatch, events: list[Happening]) -> Verdict:
+    found = any(_includes(event.fields, wanted.fields) for event in events)
+    return Verdict(found or None, "; ".join(str(event.fields) for event in events) or "there was none")
+
+
+def _tool_call(wanted: ToolCallMatch, events: list[Happening]) -> Verdict:
+    found = any(
+        event.fields.get("name") == wanted.name and _includes(event.fields.get("arguments") or {}, wanted.arguments)
+        for event in events
+    )
+    return Verdict(found or None, "; ".join(str(event.fields) for event in events) or "no tool was called")
+
+
+def _includes(have: Any, wanted: Any) -> bool:
+    """Whether all that is wanted is there, in mappings however deep."""
+    if isinstance(wanted, dict):
+        return isinstance(have, dict) and all(name in have and _includes(have[name], wanted[name]) for name in wanted)
+    return bool(have == wanted)
+
+
+def _reply(moment: Moment) -> Verdict:
+    replies = [
+        event
+        for event in moment.record.events("transcript", moment.since_s)
+        if event.fields.get("role") == "agent" and not event.fields.get("interrupted")
+    ]
+    if not replies:
+        return Verdict(None, "the agent has said nothing to its end")
+    done = moment.record.status in ("listening", "ended")
+    return Verdict(done or None, f"the agent is {moment.record.status}")
+
+
+def _first_audio(moment: Moment, most_s: float) -> Verdict:
+    if moment.end_s is None:
+        return Verdict(False, "the caller did nothing before")
+    onset = moment.record.heard.onset_after(moment.end_s)
+    if onset is None:
+        return Verdict(None, "the agent was not heard")
+    return _within(onset - moment.end_s, most_s)
+
+
+def _silent(moment: Moment, most_s: float) -> Verdict:
+    if moment.onset_s is None:
+        return Verdict(False, "the caller made no sound before")
+    silent = moment.record.heard.silent_from(moment.onset_s, moment.now_s, _SILENT_FOR_S)
+    if silent is None:
+        return Verdict(None, "the agent speaks on")
+    return _within(silent - moment.onset_s, most_s)
+
+
+def _resumed(moment: Moment, most_s: float) -> Verdict:
+    if moment.end_s is None:
+        return Verdict(False, "the caller did nothing before")
+    heard = moment.record.heard.first_after(moment.end_s)
+    if heard is None:
+        return Verdict(None, "the agent was not heard")
+    return _within(heard - moment.end_s, most_s)
+
+
+def _within(seconds: float, most_s: float) -> Verdict:
+    return Verdict(seconds <= most_s, f"{seconds * 1000:.0f} ms", seconds)
