@@ -17,6 +17,13 @@ from shared.audio import UPLINK_RATE
 Stage = Literal["endpoint", "stt_final", "llm_first_token", "tts_first_audio", "first_packet"]
 
 STAGES: tuple[Stage, ...] = ("endpoint", "stt_final", "llm_first_token", "tts_first_audio", "first_packet")
+_FIELDS: dict[Stage, str] = {
+    "endpoint": "endpointMs",
+    "stt_final": "sttFinalMs",
+    "llm_first_token": "llmFirstTokenMs",
+    "tts_first_audio": "ttsFirstAudioMs",
+    "first_packet": "firstPacketMs",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +58,10 @@ class Turn:
     def event_fields(self) -> dict[str, object]:
         """As the client's `metrics` event has them, in whole milliseconds; what did not happen is left out."""
         fields: dict[str, object] = {"turn": self.number}
-        fields.update({f"{span.stage}_ms": round(span.duration_s * 1000) for span in self.spans})
+        fields.update({_FIELDS[span.stage]: round(span.duration_s * 1000) for span in self.spans})
         if self.first_audio_s is not None:
-            fields["first_audio_ms"] = round(self.first_audio_s * 1000)
-        return {**fields, "interrupted": self.interrupted, "speculative_hit": self.speculative_hit}
+            fields["firstAudioMs"] = round(self.first_audio_s * 1000)
+        return {**fields, "interrupted": self.interrupted, "speculativeHit": self.speculative_hit}
 
 
 @dataclass(slots=True)

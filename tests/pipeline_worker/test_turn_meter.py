@@ -95,14 +95,14 @@ def test_the_client_is_told_at_the_end_of_a_turn(session: Session) -> None:
         {
             "type": "metrics",
             "turn": 1,
-            "endpoint_ms": 500,
-            "stt_final_ms": 100,
-            "llm_first_token_ms": 250,
-            "tts_first_audio_ms": 100,
-            "first_packet_ms": 50,
-            "first_audio_ms": 1000,
+            "endpointMs": 500,
+            "sttFinalMs": 100,
+            "llmFirstTokenMs": 250,
+            "ttsFirstAudioMs": 100,
+            "firstPacketMs": 50,
+            "firstAudioMs": 1000,
             "interrupted": False,
-            "speculative_hit": False,
+            "speculativeHit": False,
         }
     ]
     assert json.loads(json.dumps(session.events)) == session.events
@@ -139,7 +139,7 @@ def test_interruptions_false_ones_resumptions_and_speculation_are_counted(sessio
     session.meter.turn_finished(interrupted=False)
     counted = [count() for count in (turns, interruptions, false, resumed, hits, misses)]
     assert counted == [3, 1, 1, 1, 1, 1]
-    assert session.events[-1]["speculative_hit"] is True
+    assert session.events[-1]["speculativeHit"] is True
 
 
 def test_what_a_false_interruption_said_is_answered_by_no_turn(session: Session) -> None:
@@ -154,7 +154,7 @@ def test_what_a_false_interruption_said_is_answered_by_no_turn(session: Session)
     session.after(0.1).tts_first_audio()
     session.meter.first_packet_out(session.clock.now)
     session.meter.turn_finished(interrupted=False)
-    assert "first_audio_ms" not in session.events[1]
+    assert "firstAudioMs" not in session.events[1]
 
 
 def test_the_end_of_no_turn_is_not_told(session: Session) -> None:

@@ -39,14 +39,14 @@ def test_a_spoken_turn_has_all_its_stages_and_they_add_up(metrics: TurnMetrics) 
     assert isinstance(turn, Turn)
     assert turn.event_fields() == {
         "turn": 1,
-        "endpoint_ms": 500,
-        "stt_final_ms": 100,
-        "llm_first_token_ms": 200,
-        "tts_first_audio_ms": 100,
-        "first_packet_ms": 50,
-        "first_audio_ms": 950,
+        "endpointMs": 500,
+        "sttFinalMs": 100,
+        "llmFirstTokenMs": 200,
+        "ttsFirstAudioMs": 100,
+        "firstPacketMs": 50,
+        "firstAudioMs": 950,
         "interrupted": False,
-        "speculative_hit": False,
+        "speculativeHit": False,
     }
     assert sum(span.duration_s for span in turn.spans) == pytest.approx(turn.first_audio_s)
     assert (turn.began_s, turn.ended_s) == (BEGAN, BEGAN + 10)
@@ -59,14 +59,14 @@ def test_the_first_of_each_counts(metrics: TurnMetrics) -> None:
     metrics.llm_first_token(answer_again)
     metrics.tts_first_audio(answer_again)
     metrics.first_packet_out(answer_again)
-    assert finish(metrics)["first_audio_ms"] == 950
+    assert finish(metrics)["firstAudioMs"] == 950
 
 
 def test_the_end_of_speech_is_the_last_one(metrics: TurnMetrics) -> None:
     metrics.speech_ended(16_000)
     hear(metrics, at_sample=32_000)
     answer(metrics)
-    assert finish(metrics)["endpoint_ms"] == 500
+    assert finish(metrics)["endpointMs"] == 500
 
 
 def test_the_greeting_answers_nobody(metrics: TurnMetrics) -> None:
@@ -75,10 +75,10 @@ def test_the_greeting_answers_nobody(metrics: TurnMetrics) -> None:
     metrics.first_packet_out(BEGAN + 0.15)
     assert finish(metrics) == {
         "turn": 1,
-        "tts_first_audio_ms": 100,
-        "first_packet_ms": 50,
+        "ttsFirstAudioMs": 100,
+        "firstPacketMs": 50,
         "interrupted": False,
-        "speculative_hit": False,
+        "speculativeHit": False,
     }
 
 
@@ -92,8 +92,8 @@ def test_a_speculative_hit_saves_what_was_done_before_the_endpoint(metrics: Turn
     metrics.tts_first_audio(BEGAN + 0.7)
     metrics.first_packet_out(BEGAN + 0.75)
     fields = finish(metrics)
-    assert fields["speculative_hit"] is True
-    assert (fields["llm_first_token_ms"], fields["tts_first_audio_ms"], fields["first_audio_ms"]) == (0, 100, 750)
+    assert fields["speculativeHit"] is True
+    assert (fields["llmFirstTokenMs"], fields["ttsFirstAudioMs"], fields["firstAudioMs"]) == (0, 100, 750)
 
 
 def test_a_speculative_miss_leaves_nothing(metrics: TurnMetrics) -> None:
@@ -106,7 +106,7 @@ def test_a_speculative_miss_leaves_nothing(metrics: TurnMetrics) -> None:
     hear(metrics)
     answer(metrics)
     fields = finish(metrics)
-    assert (fields["turn"], fields["llm_first_token_ms"], fields["speculative_hit"]) == (1, 200, False)
+    assert (fields["turn"], fields["llmFirstTokenMs"], fields["speculativeHit"]) == (1, 200, False)
 
 
 def test_a_speculative_reply_leaves_the_running_turn_alone(metrics: TurnMetrics) -> None:
@@ -116,18 +116,18 @@ def test_a_speculative_reply_leaves_the_running_turn_alone(metrics: TurnMetrics)
     metrics.reply_started(True, BEGAN + 3)
     metrics.llm_first_token(BEGAN + 3.1)
     metrics.speculation(hit=False)
-    assert finish(metrics, interrupted=True)["llm_first_token_ms"] == 200
+    assert finish(metrics, interrupted=True)["llmFirstTokenMs"] == 200
 
 
 def test_what_the_caller_says_over_the_agent_belongs_to_the_next_turn(metrics: TurnMetrics) -> None:
     answer(metrics)
     hear(metrics, endpoint=0.3, final=0.4)
     first = finish(metrics, interrupted=True)
-    assert "endpoint_ms" not in first
+    assert "endpointMs" not in first
     assert first["interrupted"] is True
     answer(metrics)
     second = finish(metrics)
-    assert (second["turn"], second["endpoint_ms"]) == (2, 300)
+    assert (second["turn"], second["endpointMs"]) == (2, 300)
 
 
 def test_typed_text_is_not_the_answer_to_speech_that_was_dropped(metrics: TurnMetrics) -> None:
@@ -135,12 +135,12 @@ def test_typed_text_is_not_the_answer_to_speech_that_was_dropped(metrics: TurnMe
     metrics.endpoint_decided(24_000, BEGAN - 5)
     answer(metrics)
     fields = finish(metrics)
-    assert "first_audio_ms" not in fields
-    assert fields["llm_first_token_ms"] == 200
+    assert "firstAudioMs" not in fields
+    assert fields["llmFirstTokenMs"] == 200
     hear(metrics)
     metrics.forget_speech()
     answer(metrics)
-    assert "first_audio_ms" not in finish(metrics)
+    assert "firstAudioMs" not in finish(metrics)
 
 
 def test_an_endpoint_without_an_end_of_speech(metrics: TurnMetrics) -> None:
@@ -148,17 +148,17 @@ def test_an_endpoint_without_an_end_of_speech(metrics: TurnMetrics) -> None:
     metrics.stt_final(BEGAN + 0.6)
     answer(metrics)
     fields = finish(metrics)
-    assert "first_audio_ms" not in fields
-    assert "endpoint_ms" not in fields
-    assert fields["stt_final_ms"] == 100
+    assert "firstAudioMs" not in fields
+    assert "endpointMs" not in fields
+    assert fields["sttFinalMs"] == 100
 
 
 def test_a_reply_that_was_given_up_unheard(metrics: TurnMetrics) -> None:
     hear(metrics)
     metrics.reply_started(False, BEGAN + 0.6)
     fields = finish(metrics, interrupted=True)
-    assert "first_audio_ms" not in fields
-    assert (fields["endpoint_ms"], fields["stt_final_ms"]) == (500, 100)
+    assert "firstAudioMs" not in fields
+    assert (fields["endpointMs"], fields["sttFinalMs"]) == (500, 100)
 
 
 def test_a_turn_that_nothing_is_known_of_takes_no_time(metrics: TurnMetrics) -> None:
@@ -174,7 +174,7 @@ def test_a_packet_before_the_first_audio_is_an_earlier_turns(metrics: TurnMetric
     metrics.first_packet_out(BEGAN + 0.65)
     metrics.tts_first_audio(BEGAN + 0.8)
     metrics.first_packet_out(BEGAN + 0.9)
-    assert finish(metrics)["first_audio_ms"] == 900
+    assert finish(metrics)["firstAudioMs"] == 900
 
 
 def test_a_media_worker_whose_clock_is_behind_gives_no_negative_time(metrics: TurnMetrics) -> None:
@@ -183,7 +183,7 @@ def test_a_media_worker_whose_clock_is_behind_gives_no_negative_time(metrics: Tu
     metrics.tts_first_audio(BEGAN + 0.8)
     metrics.first_packet_out(BEGAN - 3)
     fields = finish(metrics)
-    assert (fields["first_packet_ms"], fields["first_audio_ms"]) == (0, 800)
+    assert (fields["firstPacketMs"], fields["firstAudioMs"]) == (0, 800)
 
 
 def test_facts_without_a_turn_are_ignored(metrics: TurnMetrics) -> None:
