@@ -87,9 +87,13 @@ class Toolboxes:
         """Loads every tool. Raises `ConfigError` naming agent, tool, field and cure."""
         client = self._client = new_client()
         threads = Threads(_THREADS)
-        for agent in self._agents.values():
-            tools = {tool.name: self._load(agent, tool, client, threads) for tool in agent.tools}
-            self._boxes[agent.id] = Toolbox(agent, tools, self._tasks)
+        try:
+            for agent in self._agents.values():
+                tools = {tool.name: self._load(agent, tool, client, threads) for tool in agent.tools}
+                self._boxes[agent.id] = Toolbox(agent, tools, self._tasks)
+        except ConfigError:
+            await self.close()
+            raise
 
     def open(self, agent_id: str) -> Toolbox:
         return self._boxes[agent_id]

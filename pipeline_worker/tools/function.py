@@ -62,7 +62,12 @@ def _load(place: str) -> Callable[..., Any]:
 def _check_signature(tool: Tool, function: Callable[..., Any]) -> bool:
     """Whether it takes the context. Raises `ConfigError` if it cannot take the arguments that the schema allows."""
     properties = tool.parameters.get("properties", {})
-    takes = inspect.signature(function).parameters.values()
+    try:
+        takes = inspect.signature(function).parameters.values()
+    except ValueError as error:
+        raise ConfigError(
+            f"python: {tool.python} does not tell its parameters: wrap it in a function that does"
+        ) from error
     wants_context = "context" not in properties and any(parameter.name == "context" for parameter in takes)
     named = {p.name for p in takes if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     needed = {p.name for p in takes if p.name in named and p.default is p.empty} - (

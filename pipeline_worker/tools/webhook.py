@@ -9,12 +9,14 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx
 
 from pipeline_worker.tools.outcome import Outcome, ToolContext, ToolFailure
-from shared.agent_tools import PLACEHOLDER, Tool
+from shared.agent_tools import PLACEHOLDER, Tool, Webhook
 from shared.errors import ConfigError
 
 MAX_ANSWER_BYTES = 64_000
 _ERROR_CHARACTERS = 500
 _CONNECTIONS = 100
+_IN_QUERY = ("GET", "DELETE")
+"""Methods whose requests have no body."""
 
 
 def new_client() -> httpx.AsyncClient:
@@ -37,15 +39,11 @@ class WebhookTool:
         self._client = client
         # Not compressed: a small answer could unpack to a huge one.
         self._headers = {**tool.webhook.headers, **_secret(tool, environment), "Accept-Encoding": "identity"}
-        self._in_query = tool.webhook.method in ("GET", "DELETE")
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> Outcome:
-        url = _fill(self._webhook.url, arguments)
-        rest = {name: value for name, value in arguments.items() if name not in self._webhook.placeholders}
-        if self._in_query and rest:
-            url += ("&" if "?" in url else "?") + urlencode(_query(rest))
+        url = request_url(self._webhook, arguments)
         headers = {**self._headers, "Antiphon-Session": context.session_id, "Antiphon-Agent": context.agent_id}
-        request = {} if self._in_query else {"json": rest}
+        request = {} if self._webhook.method in _IN_QUERY else {"json": _rest(self._webhook, arguments)}
         try:
             async with self._client.stream(self._webhook.method, url, headers=headers, **request) as response:
                 return Outcome(await _read(response))
@@ -72,14 +70,19 @@ def _secret(tool: Tool, environment: Mapping[str, str]) -> dict[str, str]:
     return {webhook.secret_header: f"Bearer {secret}" if is_bearer else secret}
 
 
-def _fill(url: str, arguments: Mapping[str, Any]) -> str:
-    """The model's words are data: they can neither leave their place in the path nor add to it."""
-    filled = PLACEHOLDER.sub(lambda found: quote(_plain(found[1], arguments[found[1]]), safe=""), url)
-    before, after = urlsplit(url), urlsplit(filled)
-    for was, segment in zip(before.path.split("/"), after.path.split("/"), strict=True):
+def request_url(webhook: Webhook, arguments: Mapping[str, Any]) -> str:
+    """With the arguments in it. They are data: in the path they stay within their segment, and fill it."""
+    url = PLACEHOLDER.sub(lambda found: quote(_plain(found[1], arguments[found[1]]), safe=""), webhook.url)
+    for was, segment in zip(urlsplit(webhook.url).path.split("/"), urlsplit(url).path.split("/"), strict=True):
         if was != segment and segment in ("", ".", ".."):
             raise ToolFailure(f"'{segment}' cannot be looked up")
-    return filled
+    if webhook.method in _IN_QUERY and (rest := _rest(webhook, arguments)):
+        url += ("&" if "?" in url else "?") + urlencode(_query(rest))
+    return url
+
+
+def _rest(webhook: Webhook, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name not in webhook.placeholders}
 
 
 def _plain(name: str, value: Any) -> str:

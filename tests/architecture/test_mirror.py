@@ -10,6 +10,7 @@ WIRING = {
     "gateway/core/signaling_events.py": "types only",
     "media_worker/__main__.py": "tests/integration",
     "pipeline_worker/engines/protocols.py": "types only",
+    "pipeline_worker/tools/outcome.py": "types only",
 }
 """Modules without a test file of their own, and what holds them instead."""
 

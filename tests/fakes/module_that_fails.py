@@ -1,0 +1,3 @@
+"""An operator's module that cannot be imported."""
+
+NOTHING = 1 / 0

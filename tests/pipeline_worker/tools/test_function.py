@@ -1,0 +1,72 @@
+from typing import Any
+
+import pytest
+
+from pipeline_worker.tools.function import FunctionTool
+from pipeline_worker.tools.outcome import ToolContext, ToolFailure
+from pipeline_worker.tools.threads import Threads
+from shared.agent_tools import Tool
+from shared.errors import ConfigError
+
+CONTEXT = ToolContext("session-1", "desk", "call-1")
+
+
+def loaded(function: str, *parameters: str, required: tuple[str, ...] | None = None) -> FunctionTool:
+    schema = {
+        "type": "object",
+        "properties": {name: {} for name in parameters},
+        "required": list(parameters if required is None else required),
+    }
+    place = function if ":" in function else f"tests.fakes.tool_functions:{function}"
+    fields = {"name": "tool", "description": "A tool.", "parameters": schema, "python": place}
+    return FunctionTool(Tool.model_validate(fields), Threads(2))
+
+
+async def run(tool: FunctionTool, **arguments: Any) -> str:
+    return (await tool.run(arguments, CONTEXT)).result
+
+
+async def test_arguments_are_keywords_and_the_result_is_text_or_json() -> None:
+    assert await run(loaded("add", "a", "b", required=("a",)), a=2) == "3"
+    assert await run(loaded("nothing", "x", "y"), x=1, y=2) == "done"
+    assert await run(loaded("an_object")) == "from an object"
+
+
+async def test_who_asks_for_the_context_gets_it() -> None:
+    told = '{"hello": "Ünal", "session": "session-1", "agent": "desk", "call": "call-1"}'
+    assert await run(loaded("greet", "name"), name="Ünal") == told
+
+
+async def test_a_value_error_is_for_the_model_to_read() -> None:
+    with pytest.raises(ToolFailure, match="no table is free at 7"):
+        await run(loaded("refuse"))
+
+
+@pytest.mark.parametrize("function", ["leave", "leave_at_once"])
+async def test_a_tool_that_exits_does_not_end_the_process(function: str) -> None:
+    with pytest.raises(RuntimeError, match="tried to exit"):
+        await run(loaded(function))
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters", "told"),
+    [
+        (
+            "no.such.module:f",
+            (),
+            "'no.such.module' cannot be imported: ModuleNotFoundError: .* put its folder on PYTHONPATH",
+        ),
+        ("tests.fakes.module_that_fails:f", (), "ZeroDivisionError"),
+        ("missing", (), "has no function 'missing': correct the name"),
+        ("NOT_CALLABLE", (), "has no function 'NOT_CALLABLE'"),
+        ("add", ("a", "c"), "takes no 'c': remove it from parameters.properties"),
+        ("add", (), "needs 'a': add it to parameters.required"),
+        ("greet", (), "needs 'name'"),
+        ("builtins:dict", (), "does not tell its parameters"),
+    ],
+)
+def test_a_function_that_cannot_be_called_is_told_at_the_start(
+    function: str, parameters: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        loaded(function, *parameters)
