@@ -82,9 +82,9 @@ class TurnMeter:
         """What they said is known, or that it was not understood."""
         self._metrics.stt_final(self._clock())
 
-    def reply_started(self, speculative: bool) -> None:
-        """The language model is asked, or the greeting begins."""
-        self._metrics.reply_started(speculative, self._clock())
+    def reply_started(self, speculative: bool, answers_speech: bool = True) -> None:
+        """The language model is asked; or, with `answers_speech` false, the agent speaks of its own accord or to text."""
+        self._metrics.reply_started(speculative, self._clock(), answers_speech)
 
     def speculation(self, hit: bool) -> None:
         """The speculative reply is the turn, or is thrown away."""

@@ -83,6 +83,7 @@ class _Heard:
 class _Reply:
     started_s: float
     speculative: bool
+    answers_speech: bool
     heard: _Heard | None = None
     reached: dict[Stage, float] = field(default_factory=dict)
 
@@ -114,9 +115,9 @@ class TurnMetrics:
         """It did not take the floor: no turn answers it."""
         self._heard = _Heard()
 
-    def reply_started(self, speculative: bool, now_s: float) -> None:
+    def reply_started(self, speculative: bool, now_s: float, answers_speech: bool = True) -> None:
         """A turn that was not finished before is forgotten, unless this reply is speculative."""
-        reply = _Reply(now_s, speculative)
+        reply = _Reply(now_s, speculative, answers_speech)
         if speculative:
             self._candidate = reply
         else:
@@ -160,7 +161,7 @@ class TurnMetrics:
         )
 
     def _begin(self, reply: _Reply) -> None:
-        if self._heard.complete:
+        if self._heard.complete and reply.answers_speech:
             reply.heard = self._heard
         self._heard = _Heard()
         self._candidate = None

@@ -143,6 +143,18 @@ def test_typed_text_is_not_the_answer_to_speech_that_was_dropped(metrics: TurnMe
     assert "firstAudioMs" not in finish(metrics)
 
 
+def test_a_prompt_to_a_silent_caller_answers_nothing(metrics: TurnMetrics) -> None:
+    hear(metrics)
+    metrics.reply_started(False, BEGAN + 60, answers_speech=False)
+    metrics.tts_first_audio(BEGAN + 60.1)
+    metrics.first_packet_out(BEGAN + 60.2)
+    fields = finish(metrics)
+    assert "firstAudioMs" not in fields
+    assert (fields["ttsFirstAudioMs"], fields["firstPacketMs"]) == (100, 100)
+    answer(metrics, since=70)
+    assert "endpointMs" not in finish(metrics)
+
+
 def test_an_endpoint_without_an_end_of_speech(metrics: TurnMetrics) -> None:
     metrics.endpoint_decided(24_000, BEGAN + 0.5)
     metrics.stt_final(BEGAN + 0.6)
