@@ -47,6 +47,11 @@ class ScriptedDialogue:
             return self._fill(before, intent, slots, asked_anew=intent_name is not None)
         return self._aside(before, intent)
 
+    def heard(self, before: Standing, text: str) -> Standing:
+        """The agent's own words. Speech that is not understood leaves no others behind."""
+        misses = [count for count, words in enumerate(self._script.fallback, 1) if text.startswith(words)]
+        return before._replace(misses=max([before.misses, *misses]))
+
     def _missing(self, standing: Standing) -> str | None:
         needs = self._intents[standing.form].needs if standing.form else []
         return next((slot for slot in needs if slot not in standing.slots), None)
@@ -95,8 +100,8 @@ class ScriptedLanguageModel:
         """One piece: the whole answer."""
         standing = Standing(Reply(self._greeting))
         for entry in conversation:
-            if isinstance(entry, Utterance) and entry.role == "user":
-                standing = self._dialogue.turn(standing, entry.text)
+            if isinstance(entry, Utterance):
+                standing = (self._dialogue.turn if entry.role == "user" else self._dialogue.heard)(standing, entry.text)
         yield standing.said
 
     async def close(self) -> None:

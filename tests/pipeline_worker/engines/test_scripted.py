@@ -74,6 +74,13 @@ async def test_what_is_not_understood_is_asked_again_and_then_helped(model: Scri
     assert (await answer(model, "book a table", "")).text == "Pardon? For how many?"
 
 
+async def test_mumbling_is_counted_although_it_leaves_no_words_of_the_caller(model: ScriptedLanguageModel) -> None:
+    mumbled = [Utterance("agent", "Pardon?"), Utterance("user", "")]
+    assert [reply.text async for reply in model.reply(mumbled)] == ["Ask when we are open."]
+    spoken_between = [Utterance("agent", "Pardon?"), Utterance("user", "when are you open"), Utterance("user", "")]
+    assert [reply.text async for reply in model.reply(spoken_between)] == ["Pardon?"]
+
+
 async def test_goodbye_ends_the_call(model: ScriptedLanguageModel) -> None:
     assert await answer(model, "goodbye") == Reply("Goodbye!", end_call=True)
 
