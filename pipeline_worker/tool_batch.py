@@ -66,7 +66,8 @@ class ToolBatch:
     @property
     def outcomes(self) -> list[tuple[ToolUse, Outcome]]:
         """When all have ended: what came of each, in the order of the calls."""
-        return [(ToolUse(run.call, run.outcome.result), run.outcome) for run in self._runs if run.outcome is not None]
+        outcomes = [run.outcome or Outcome("Failed: the tool stopped itself.", ok=False) for run in self._runs]
+        return [(ToolUse(run.call, outcome.result), outcome) for run, outcome in zip(self._runs, outcomes, strict=True)]
 
     def give_up(self) -> None:
         """Nobody waits for it any more. What has side effects and has begun goes on and is recorded as it ends."""

@@ -21,6 +21,7 @@ from shared.io.logs import get_logger
 
 MAX_RESULT_CHARACTERS = 8_000
 _THREADS = 16
+_STOPPING_S = 2.0
 
 log = get_logger()
 
@@ -85,11 +86,10 @@ class Toolboxes:
 
     async def start(self) -> None:
         """Loads every tool. Raises `ConfigError` naming agent, tool, field and cure."""
-        client = self._client = new_client()
         threads = Threads(_THREADS)
         try:
             for agent in self._agents.values():
-                tools = {tool.name: self._load(agent, tool, client, threads) for tool in agent.tools}
+                tools = {tool.name: self._load(agent, tool, threads) for tool in agent.tools}
                 self._boxes[agent.id] = Toolbox(agent, tools, self._tasks)
         except ConfigError:
             await self.close()
@@ -99,26 +99,28 @@ class Toolboxes:
         return self._boxes[agent_id]
 
     async def close(self) -> None:
-        """Waits for tools that still run: each ends within its own time. Idempotent."""
+        """Waits for tools that still run: each ends within its own time, if it lets itself be stopped. Idempotent."""
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            times = (tool.timeout_s for agent in self._agents.values() for tool in agent.tools)
+            await asyncio.wait(self._tasks, timeout=max(times, default=0) + _STOPPING_S)
         if self._client is not None:
             await self._client.aclose()
 
-    def _load(self, agent: AgentDefinition, tool: Tool, client: httpx.AsyncClient, threads: Threads) -> _Loaded:
+    def _load(self, agent: AgentDefinition, tool: Tool, threads: Threads) -> _Loaded:
         where = f"agent '{agent.id}': tools.{tool.name}"
         try:
             schema = ArgumentsSchema(tool.parameters)
         except ConfigError as error:
             raise ConfigError(f"{where}.parameters: {error.message}") from error
         try:
-            return _Loaded(tool, schema, self._runner(tool, client, threads))
+            return _Loaded(tool, schema, self._runner(tool, threads))
         except ConfigError as error:
             raise ConfigError(f"{where}.{error.message}") from error
 
-    def _runner(self, tool: Tool, client: httpx.AsyncClient, threads: Threads) -> RunsTool:
+    def _runner(self, tool: Tool, threads: Threads) -> RunsTool:
         if tool.webhook is not None:
-            return WebhookTool(tool, client, self._environment)
+            self._client = self._client or new_client()
+            return WebhookTool(tool, self._client, self._environment)
         if tool.python is not None:
             return FunctionTool(tool, threads)
         return EndCall(tool) if tool.builtin == "end_call" else Transfer(tool)

@@ -64,6 +64,10 @@ async def leave_at_once() -> None:
     sys.exit(1)
 
 
+async def give_up() -> None:
+    raise asyncio.CancelledError
+
+
 def unprintable() -> object:
     return object()
 
