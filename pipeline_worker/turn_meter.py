@@ -83,7 +83,7 @@ class TurnMeter:
         self._metrics.stt_final(self._clock())
 
     def reply_started(self, speculative: bool, answers_speech: bool = True) -> None:
-        """The language model is asked; or, with `answers_speech` false, the agent speaks of its own accord or to text."""
+        """The model is asked; without `answers_speech` the agent greets, prompts a silent caller, or answers text."""
         self._metrics.reply_started(speculative, self._clock(), answers_speech)
 
     def speculation(self, hit: bool) -> None:
