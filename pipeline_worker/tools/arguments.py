@@ -17,11 +17,9 @@ class ArgumentsSchema:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """Raises `ConfigError` with the place in the schema and the cure."""
-        try:
-            import jsonschema
-            import referencing
-        except ImportError as error:
-            raise ConfigError(f"tools need the package jsonschema: {error}: install it") from error
+        import jsonschema  # A fifth of a second: only who has tools waits for it.
+        import referencing
+
         try:
             jsonschema.Draft202012Validator.check_schema(schema)
         except jsonschema.SchemaError as error:
