@@ -58,6 +58,12 @@ def test_no_pool_is_a_setting_to_mend(agents_dir: Path, broker_url: str) -> None
     assert "ANTIPHON_PIPELINE_POOLS" in errors
 
 
+def test_a_collector_without_an_address_is_a_setting_to_mend(agents_dir: Path, broker_url: str) -> None:
+    code, errors = result(start(agents_dir, broker_url, OTEL_ENDPOINT="collector"))
+    assert code == EXIT_CONFIG
+    assert "ANTIPHON_OTEL_ENDPOINT: 'collector'" in errors
+
+
 def test_without_a_broker_it_says_where_it_looked(agents_dir: Path) -> None:
     code, errors = result(start(agents_dir, "redis://127.0.0.1:1/0"))
     assert code == EXIT_BROKER
