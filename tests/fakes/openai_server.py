@@ -42,9 +42,14 @@ class Manner:
     tokens_per_s: float = 0.0
     """0: all at once."""
     transcription_s: float = 0.0
+    streams_transcripts: bool = True
+    """Else `stream` is ignored, as by some models."""
     first_speech_s: float = 0.0
     speech_speed: float = 0.0
     """How much faster than real time speech is made; 0: all at once."""
+    speech_type: str = "audio/pcm"
+    speech_begins: bytes = b""
+    """Stands before the samples."""
 
 
 class Fault(NamedTuple):
@@ -124,7 +129,7 @@ class OpenAiServer:
         for transport in self._transports:
             transport.abort()
 
-    async def until(self, condition: Any, timeout_s: float = 5.0) -> None:
+    async def until(self, condition: Any, timeout_s: float = 15.0) -> None:
         """Until `condition()` holds after some connection or answer began or ended; `TimeoutError` otherwise."""
         async with asyncio.timeout(timeout_s):
             while not condition():
@@ -149,8 +154,6 @@ class OpenAiServer:
         self._changed.set()
         try:
             await self._answer(request, connection)
-        except asyncio.CancelledError:
-            self.disconnects += 1
         finally:
             self.active -= 1
             self._changed.set()
@@ -168,7 +171,7 @@ class OpenAiServer:
             case "/v1/chat/completions":
                 await connection.stream("text/event-stream", self._chat(request), fault)
             case "/v1/audio/speech":
-                await connection.stream("audio/pcm", self._speech(request), fault)
+                await connection.stream(self.manner.speech_type, self._speech(request), fault)
             case "/v1/audio/transcriptions":
                 await self._transcribe(request, connection, fault)
             case _:
@@ -194,7 +197,7 @@ class OpenAiServer:
     async def _speech(self, request: Request) -> AsyncIterator[bytes]:
         manner = self.manner
         await asyncio.sleep(manner.first_speech_s)
-        pcm = tone(request.json["input"])
+        pcm = manner.speech_begins + tone(request.json["input"])
         begun = asyncio.get_running_loop().time()
         for start in range(0, len(pcm), _PCM_PIECE_BYTES):
             await _at(begun, start / 2 / TTS_RATE / manner.speech_speed if manner.speech_speed else 0)
@@ -204,7 +207,7 @@ class OpenAiServer:
         text = self.manner.transcripts[self._transcribed % len(self.manner.transcripts)]
         self._transcribed += 1
         await asyncio.sleep(self.manner.transcription_s)
-        if request.form.get("stream") == b"true":
+        if self.manner.streams_transcripts and request.form.get("stream") == b"true":
             await connection.stream("text/event-stream", _transcript_events(text), fault)
         else:
             connection.send_json({"text": text})
@@ -232,6 +235,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answering is not None:
             self._answering.cancel()
+            self._server.disconnects += 1
         self._server.disconnected(self._transport)
 
     def pause_writing(self) -> None:
@@ -252,6 +256,8 @@ class _Connection(asyncio.Protocol):
         async for piece in pieces:
             if fault is not None and fault.after == sent:
                 await _misbehave(fault, self)
+                if fault.kind == "close":
+                    return
                 if fault.kind in ("end", "error_event"):
                     break
             self.send_piece(piece)
@@ -304,7 +310,8 @@ async def running_openai_server(**manner: Any) -> AsyncIterator[OpenAiServer]:
 def tone(text: str) -> bytes:
     """What the server says in place of `text`: as long as its speech would be."""
     samples = round(len(text) * _SPEECH_S_PER_CHARACTER * TTS_RATE)
-    return (8000 * np.sin(np.arange(samples) * (2 * np.pi * _TONE_HZ / TTS_RATE))).astype("<i2").tobytes()
+    wave = 8000 * np.sin(np.arange(samples) * (2 * np.pi * _TONE_HZ / TTS_RATE))
+    return bytes(wave.astype("<i2").tobytes())
 
 
 async def _misbehave(fault: Fault, connection: _Connection) -> None:

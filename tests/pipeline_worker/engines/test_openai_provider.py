@@ -1,0 +1,103 @@
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from pipeline_worker.engines.openai_client import OpenAiClient
+from pipeline_worker.engines.openai_provider import OPENAI_URL, OpenAiOptions, OpenAiProvider
+from shared.agent import AgentDefinition
+from shared.errors import ConfigError, EngineError
+from tests.fakes.openai_agents import openai_agent
+from tests.fakes.openai_server import OpenAiServer, running_openai_server
+from tests.fakes.ports import free_port
+
+KEY = "LOOPBACK_KEY"
+
+
+def new_provider() -> OpenAiProvider[OpenAiOptions, OpenAiClient]:
+    def engine(client: OpenAiClient, options: OpenAiOptions, agent: AgentDefinition) -> OpenAiClient:
+        return client
+
+    return OpenAiProvider("language_model", OpenAiOptions, engine)
+
+
+def agent(base_url: str, id_: str = "desk", **options: Any) -> AgentDefinition:
+    return openai_agent("language_model", base_url, {"id": id_}, **options)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OpenAiServer]:
+    async with running_openai_server(key="right") as server:
+        yield server
+
+
+async def test_all_engines_of_a_server_and_key_share_connections(
+    server: OpenAiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY, "right\n")
+    one, other = new_provider(), new_provider()
+    for provider in (one, other):
+        provider.add(agent(server.base_url, api_key_env=KEY))
+        provider.add(agent(server.base_url + "/", "other", api_key_env=KEY))
+        await provider.start()
+    assert one.open("desk") is one.open("other") is other.open("desk")
+    assert len(server.requests) == 1
+    assert server.connections == 1
+    await one.close()
+    await one.close()
+    assert not other.open("desk").sdk.is_closed()
+    with pytest.raises(EngineError, match="not open"):
+        one.open("desk")
+    await other.close()
+
+
+@pytest.mark.parametrize(("value", "told"), [(None, "is not set"), (" ", "is not set"), ("two\nlines", "holds no key")])
+def test_a_key_that_is_missing_is_told_with_agent_field_and_cure(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, told: str
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("OPENAI_API_KEY", value)
+    with pytest.raises(ConfigError) as raised:
+        new_provider().add(agent(OPENAI_URL))
+    assert raised.value.message == (
+        f"agent 'desk': language_model.options.api_key_env: OPENAI_API_KEY {told}: put the key into this environment "
+        "variable, or name the one that has it"
+    )
+
+
+async def test_openais_key_goes_to_openai_only(server: OpenAiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "right")
+    provider = new_provider()
+    provider.add(agent(server.base_url))
+    with pytest.raises(ConfigError, match=r"wants a key: name the environment variable that holds it in api_key_env$"):
+        await provider.start()
+    assert "authorization" not in server.requests[0].headers
+    await provider.close()
+
+
+async def test_a_server_that_cannot_be_reached_is_a_warning() -> None:
+    provider = new_provider()
+    provider.add(agent(f"http://127.0.0.1:{free_port()}/v1"))
+    with capture_logs() as logs:
+        await provider.start()
+    assert [(line["event"], line["code"]) for line in logs] == [("engine_not_tried", "engine_unavailable")]
+    assert provider.open("desk")
+    await provider.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"model": ""}, "options.model: "),
+        ({"base_url": "api.groq.com"}, "options.base_url: "),
+        ({"base_url": "https://me:secret@host/v1"}, "options.base_url: "),
+        ({"api_key_env": "gsk-123"}, "options.api_key_env: "),
+        ({"api_key": "gsk-123"}, "options.api_key: no such option"),
+    ],
+)
+def test_options_are_checked(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        new_provider().add(agent(**{"base_url": "http://127.0.0.1:1/v1", **options}))
+    assert told in raised.value.message
