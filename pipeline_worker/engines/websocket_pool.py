@@ -1,0 +1,165 @@
+"""Warm WebSocket connections to one endpoint of a vendor.
+
+A connection serves one user at a time and is given back only when nothing more can come on it. One left in the middle
+is closed, which stops the vendor for certain, and a fresh one is opened beside what goes on.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine, Mapping
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.protocol import State
+
+from pipeline_worker.engines.vendor_errors import refusal, unreachable
+from shared.errors import EngineError
+
+_CONNECT_TIMEOUT_S = 5.0
+_CLOSE_TIMEOUT_S = 1.0
+_PONG_TIMEOUT_S = 60.0
+"""Long, because reading pauses while the listener is behind, and pongs wait behind the audio."""
+_MOST_IDLE = 4
+_MOST_OPEN = 128
+_KEEP_ALIVE_S = 4.0
+
+# The library writes all headers, so the key, into its log of level DEBUG.
+_quiet = logging.getLogger("antiphon.websocket_pool")
+_quiet.setLevel(logging.WARNING)
+
+
+class WebSocketPool:
+    """`keep_alive` is the message that keeps an idle connection open, where the vendor has one."""
+
+    def __init__(
+        self,
+        vendor: str,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        keep_alive: str | None = None,
+    ) -> None:
+        self.vendor = vendor
+        self._url = url
+        self._headers = headers
+        self._keep_alive = keep_alive
+        self._idle: list[ClientConnection] = []
+        self._open: set[ClientConnection] = set()
+        self._opening = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._warming: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
+    async def take(self) -> ClientConnection:
+        """A warm connection, or else a new one. Raises `EngineError`."""
+        if not self._idle and self._warming is not None:
+            await asyncio.wait([self._warming])
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.state is State.OPEN:
+                return connection
+            self._open.discard(connection)
+        return await self._connect()
+
+    def give_back(self, connection: ClientConnection) -> None:
+        if self._closed or len(self._idle) >= _MOST_IDLE or connection.state is not State.OPEN:
+            self._run(self._end(connection, None))
+            return
+        self._idle.append(connection)
+        if self._keeping is None:
+            self._keeping = self._run(self._keep())
+
+    def discard(self, connection: ClientConnection, farewell: str | None = None) -> None:
+        """Closes it beside what goes on; `farewell`, the vendor's word for stopping, is said first."""
+        self._run(self._end(connection, farewell))
+        self.warm()
+
+    def warm(self) -> None:
+        """Sees to it that a connection waits for its user."""
+        if not self._idle and self._warming is None and not self._closed:
+            self._warming = self._run(self._warm())
+
+    async def try_out(self) -> None:
+        """Opens a connection, if none waits, and keeps it. Raises `EngineError`."""
+        self.give_back(await self.take())
+
+    async def close(self) -> None:
+        """Idempotent. Who still uses a connection finds it closed."""
+        self._closed = True
+        self._idle.clear()
+        for connection in self._open:
+            self._run(self._end(connection, None))
+        for task in (self._warming, self._keeping):
+            if task is not None:
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _connect(self) -> ClientConnection:
+        if self._closed:
+            raise EngineError(f"the connections to {self.vendor} are closed")
+        if len(self._open) + self._opening >= _MOST_OPEN:
+            raise EngineError(f"all connections to {self.vendor} are in use", code="engine_busy")
+        self._opening += 1
+        try:
+            connection = await connect(
+                self._url,
+                additional_headers=self._headers,
+                compression=None,  # audio gains nothing by it
+                open_timeout=_CONNECT_TIMEOUT_S,
+                close_timeout=_CLOSE_TIMEOUT_S,
+                ping_timeout=_PONG_TIMEOUT_S,
+                logger=_quiet,
+            )
+        except InvalidStatus as error:
+            said = error.response.headers.get("dg-error") or (error.response.body or b"").decode(errors="replace")
+            raise refusal(self.vendor, error.response.status_code, said) from error
+        except (OSError, WebSocketException) as error:  # a TimeoutError is an OSError
+            raise unreachable(self.vendor, error) from error
+        finally:
+            self._opening -= 1
+        self._open.add(connection)
+        return connection
+
+    async def _end(self, connection: ClientConnection, farewell: str | None) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                if farewell is not None:
+                    await connection.send(farewell)
+        except (ConnectionClosed, TimeoutError):
+            pass  # it is gone, or as good as gone
+        finally:
+            self._open.discard(connection)
+            await connection.close()
+
+    async def _warm(self) -> None:
+        try:
+            connection = await self._connect()
+        except EngineError:
+            return  # whoever needs a connection will try, and hear why there is none
+        finally:
+            self._warming = None
+        self.give_back(connection)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(_KEEP_ALIVE_S)
+            for connection in list(self._idle):
+                if self._keep_alive is not None:
+                    with contextlib.suppress(ConnectionClosed):  # seen below
+                        await connection.send(self._keep_alive)
+                if connection.state is not State.OPEN and connection in self._idle:
+                    self._idle.remove(connection)
+                    self._open.discard(connection)
+
+    def _run(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"{self.vendor}-pool")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

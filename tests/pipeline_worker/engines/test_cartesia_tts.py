@@ -1,0 +1,164 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from pipeline_worker.engines.cartesia_tts import Provider
+from shared.agent import AgentDefinition
+from shared.errors import ConfigError, EngineError
+from tests.fakes.cartesia_server import VOICE, CartesiaServer, running_cartesia_server
+from tests.fakes.ports import free_port
+from tests.fakes.vendor_server import KEY, Fault, speech
+from tests.pipeline_worker.engines.vendor_spoken import (
+    FAULTS,
+    REFUSALS,
+    STALLS,
+    TEXT,
+    spoken,
+    stopped_midway,
+    until_given_up,
+)
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CARTESIA_API_KEY", KEY)
+
+
+def agent(**options: object) -> AgentDefinition:
+    choice = {"engine": "cartesia", "options": {"voice": VOICE, **options}}
+    return AgentDefinition.model_validate({"id": "desk", "name": "Desk", "language": "en-US", "text_to_speech": choice})
+
+
+@asynccontextmanager
+async def provided(base_url: str, **options: object) -> AsyncIterator[Provider]:
+    provider = Provider()
+    try:
+        provider.add(agent(base_url=base_url, **options))
+        yield provider
+    finally:
+        await provider.close()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[CartesiaServer]:
+    async with running_cartesia_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def provider(server: CartesiaServer) -> AsyncIterator[Provider]:
+    async with provided(server.base_url) as provider:
+        yield provider
+
+
+@pytest.mark.parametrize("times_last", [False, True])
+async def test_speech_comes_whole_with_the_time_of_each_word(
+    server: CartesiaServer, provider: Provider, times_last: bool
+) -> None:
+    await provider.start()
+    server.times_last = times_last
+    for text in (TEXT, "One.", "Good evening!"):
+        samples, words = await spoken(provider.open("desk"), text)
+        assert np.array_equal(samples, speech(text)[0])
+        assert words == speech(text)[1]
+    assert server.connections == 1
+    assert server.cancelled == []
+
+
+async def test_the_first_connection_is_warm_when_a_session_begins(server: CartesiaServer, provider: Provider) -> None:
+    tts = provider.open("desk")
+    await server.until(lambda: server.connections == 1)
+    await spoken(tts)
+    assert server.connections == 1
+
+
+async def test_two_who_speak_at_once_do_not_mix(server: CartesiaServer, provider: Provider) -> None:
+    first, second = provider.open("desk").speak(TEXT), provider.open("desk").speak("One two three.")
+    pieces = [await anext(first), await anext(second)]
+    assert [piece.words[0].text for piece in pieces] == ["We", "One"]
+    rest = [word.text for speaker in (second, first) async for piece in speaker for word in piece.words]
+    assert rest == ["two", "three.", "open", "at", "seven,", "what", "else?"]
+
+
+async def test_options_reach_the_vendor(server: CartesiaServer) -> None:
+    async with provided(server.base_url, speed=1.2, emotion="content", model="sonic-3") as provider:
+        await spoken(provider.open("desk"))
+    request = server.requests[0]
+    assert request["generation_config"] == {"speed": 1.2, "emotion": "content"}
+    assert (request["model_id"], request["language"]) == ("sonic-3", "en")
+
+
+async def test_a_listener_who_leaves_stops_the_vendor(server: CartesiaServer, provider: Provider) -> None:
+    server.fault, server.faults_left = "stall_midway", 1
+    assert len((await stopped_midway(provider.open("desk"))).samples)
+    await server.until(lambda: len(server.cancelled) == 1)
+    assert server.cancelled == [server.requests[0]["context_id"]]
+    assert (await spoken(provider.open("desk")))[1] == speech(TEXT)[1]
+
+
+async def test_a_connection_that_was_closed_while_idle_is_replaced(server: CartesiaServer, provider: Provider) -> None:
+    tts = provider.open("desk")
+    await spoken(tts)
+    await server.drop_connections()
+    assert (await spoken(tts))[1] == speech(TEXT)[1]
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(("fault", "code"), [*FAULTS, ("error", "engine_busy")])
+async def test_a_vendor_that_fails_ends_in_an_error(
+    server: CartesiaServer, provider: Provider, fault: Fault, code: str
+) -> None:
+    server.fault = fault
+    with pytest.raises(EngineError) as caught:
+        await spoken(provider.open("desk"))
+    assert caught.value.code == code
+    server.fault = None
+    assert len((await spoken(provider.open("desk")))[0])
+
+
+async def test_a_connection_closed_before_the_answer_is_tried_once_more(
+    server: CartesiaServer, provider: Provider
+) -> None:
+    server.fault, server.faults_left = "close", 1
+    assert len((await spoken(provider.open("desk")))[0])
+    assert server.spoken == [TEXT, TEXT]
+
+
+@pytest.mark.parametrize(("fault", "pieces"), STALLS)
+async def test_a_stall_can_be_given_up(server: CartesiaServer, provider: Provider, fault: Fault, pieces: int) -> None:
+    server.fault = fault
+    await until_given_up(provider.open("desk"), server, pieces)
+    await server.until(lambda: len(server.cancelled) == 1)
+    server.fault = None
+    assert len((await spoken(provider.open("desk")))[0])
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSALS)
+async def test_what_the_vendor_refuses_is_told_by_its_code(
+    server: CartesiaServer, provider: Provider, status: int, code: str
+) -> None:
+    server.status = status
+    with pytest.raises(EngineError) as caught:
+        await spoken(provider.open("desk"))
+    assert caught.value.code == code
+
+
+async def test_nobody_there_is_told_by_its_code_and_is_no_reason_not_to_start() -> None:
+    async with provided(f"http://127.0.0.1:{free_port()}") as provider:
+        await provider.start()
+        with pytest.raises(EngineError) as caught:
+            await spoken(provider.open("desk"))
+        assert caught.value.code == "engine_unavailable"
+
+
+async def test_a_refused_key_stops_the_start_and_is_not_shown(
+    server: CartesiaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARTESIA_API_KEY", "some-wrong-key")
+    async with provided(server.base_url) as provider:
+        with pytest.raises(ConfigError) as caught:
+            await provider.start()
+    assert "agent 'desk': text_to_speech.options.api_key_env: Cartesia refuses the key" in caught.value.message
+    assert "some-wrong-key" not in caught.value.message

@@ -1,0 +1,68 @@
+import pytest
+import structlog.testing
+
+from pipeline_worker.engines.vendor_account import (
+    BaseUrl,
+    EnvironmentName,
+    VendorAccount,
+    VendorOptions,
+    read_account,
+    try_account,
+)
+from shared.agent import AgentDefinition
+from shared.errors import ConfigError, EngineError
+
+AGENT = AgentDefinition(id="desk", name="Desk")
+
+
+class AcmeOptions(VendorOptions):
+    api_key_env: EnvironmentName = "ACME_KEY"
+    base_url: BaseUrl = "https://acme.example/"
+
+
+def test_the_key_comes_from_the_environment_and_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_KEY", " secret\n")
+    account = read_account(AGENT, "text_to_speech", "Acme", AcmeOptions())
+    assert account == VendorAccount("Acme", "https://acme.example", "secret")
+    assert "secret" not in repr(account)
+
+
+@pytest.mark.parametrize("value", [None, "  "])
+def test_without_a_key_the_variable_is_named(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+    monkeypatch.delenv("OTHER_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("OTHER_KEY", value)
+    with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech.options.api_key_env: OTHER_KEY is not set"):
+        read_account(AGENT, "text_to_speech", "Acme", AcmeOptions(api_key_env="OTHER_KEY"))
+
+
+@pytest.mark.parametrize(
+    ("base_url", "expected"), [("https://a.example", "wss://a.example/v1?"), ("http://b:80/x", "ws://b:80/x/v1?")]
+)
+def test_a_websocket_is_where_the_rest_is(base_url: str, expected: str) -> None:
+    url = VendorAccount("Acme", base_url, "").websocket_url("/v1", {"term": ["a b", "c"], "none": []})
+    assert url == f"{expected}term=a+b&term=c"
+
+
+async def fails(code: str) -> None:
+    raise EngineError("Acme says no", code=code)
+
+
+async def test_a_refused_key_is_an_error_of_the_configuration() -> None:
+    with pytest.raises(ConfigError, match=r"options.api_key_env: Acme says no: put a valid one into ACME_KEY"):
+        await try_account("desk", "text_to_speech", AcmeOptions(), fails("engine_key_refused"), decisive=False)
+
+
+@pytest.mark.parametrize(
+    ("code", "decisive", "is_error"),
+    [("engine_refused", True, True), ("engine_refused", False, False), ("engine_unavailable", True, False)],
+)
+async def test_another_failure_is_one_only_if_calls_will_fail_too(code: str, decisive: bool, is_error: bool) -> None:
+    attempt = try_account("desk", "text_to_speech", AcmeOptions(), fails(code), decisive=decisive)
+    if is_error:
+        with pytest.raises(ConfigError, match=r"text_to_speech.options: Acme says no: correct the options"):
+            await attempt
+        return
+    with structlog.testing.capture_logs() as logs:
+        await attempt
+    assert [line["event"] for line in logs] == ["engine_not_tried"]
