@@ -2,6 +2,9 @@
 
 A model call costs about 150 µs of CPU for one session and 50 µs each for many at once, so the chunks that arrive while
 one batch runs make up the next. The model wants 64 samples of the chunk before in front of each chunk of 512.
+
+A quiet room is not shown to it (see `core.silence_gate`). Its state waits meanwhile: a state that has heard seconds of
+noise finds the beginning of quiet speech no sooner, and a new one finds it later.
 """
 
 import asyncio
@@ -20,6 +23,7 @@ from numpy.typing import NDArray
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
+from pipeline_worker.core.silence_gate import SilenceGate
 from shared.audio import UPLINK_RATE, Pcm
 from shared.errors import EngineError
 
@@ -30,8 +34,6 @@ _GATHER_S = 0.003
 _BATCH_CHUNKS = 128
 _PUSH_CHUNKS = 32
 _ANSWER_TIMEOUT_S = 5.0
-_SILENT_CHUNKS = 10
-"""Digital silence (DTX, mute) this long, 320 ms, is not shown to the model any more."""
 
 _Floats = NDArray[np.float32]
 
@@ -39,6 +41,9 @@ _Floats = NDArray[np.float32]
 class _Job(NamedTuple):
     stream: "SileroStream"
     chunk: _Floats
+    energy: float
+    admitted: bool
+    """Whether the stream's gate has let it pass already."""
     answer: "asyncio.Future[float]"
 
 
@@ -71,12 +76,13 @@ class SileroVoiceActivityDetector:
         self._waiting.clear()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
 
-    def submit(self, stream: "SileroStream", chunk: _Floats) -> "asyncio.Future[float]":
+    def submit(self, stream: "SileroStream", chunk: _Floats, energy: float, admitted: bool) -> "asyncio.Future[float]":
         if self._closed:
             raise EngineError("voice activity detection was closed")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[float] = loop.create_future()
-        self._waiting.append(_Job(stream, chunk, answer))
+        self._waiting.append(_Job(stream, chunk, energy, admitted, answer))
+        stream.unanswered += 1
         if not self._busy:
             self._busy = True
             loop.call_later(_GATHER_S, self._run_batch, loop)
@@ -102,10 +108,9 @@ class SileroVoiceActivityDetector:
                 _fail(job, EngineError("the voice activity stream was closed"))
             elif job.stream in batch:
                 later.append(job)
-            elif job.stream.is_silent(job.chunk):
-                job.stream.reset()
-                if not job.answer.done():
-                    job.answer.set_result(0.0)
+            elif not job.admitted and not job.stream.gate.passes(job.energy):
+                job.stream.skip(job.chunk)
+                _answer(job, 0.0)
             else:
                 batch[job.stream] = job
         self._waiting.extendleft(reversed(later))
@@ -125,10 +130,8 @@ class SileroVoiceActivityDetector:
             probabilities, states = done.result()
             for index, job in enumerate(batch):
                 # A push that was given up still was part of what the stream heard.
-                job.stream.state = states[:, index]
-                job.stream.context = job.chunk[-_CONTEXT_SAMPLES:]
-                if not job.answer.done():
-                    job.answer.set_result(float(probabilities[index]))
+                job.stream.hear(job.chunk, job.energy, states[:, index], float(probabilities[index]))
+                _answer(job, float(probabilities[index]))
         self._run_batch(loop)
 
 
@@ -138,19 +141,30 @@ class SileroStream:
     def __init__(self, detector: SileroVoiceActivityDetector) -> None:
         self._detector = detector
         self._rest: Pcm = np.zeros(0, dtype=np.int16)
-        self._silent_chunks = 0
         self.closed = False
-        self.reset()
+        self.gate = SilenceGate()
+        self.state: _Floats = np.zeros((2, 128), dtype=np.float32)
+        self.context: _Floats = np.zeros(_CONTEXT_SAMPLES, dtype=np.float32)
+        self.unanswered = 0
+        """Chunks that wait for the model, also those of pushes that were given up."""
 
     async def push(self, samples: Pcm) -> list[float]:
         joined = np.concatenate((self._rest, samples))
         chunks = len(joined) // CHUNK_SAMPLES
         self._rest = joined[chunks * CHUNK_SAMPLES :]
-        floats = joined[: chunks * CHUNK_SAMPLES].astype(np.float32).reshape(chunks, CHUNK_SAMPLES) / 32768
-        probabilities: list[float] = []
+        if not chunks:
+            return []
+        floats: _Floats = joined[: chunks * CHUNK_SAMPLES].astype(np.float32).reshape(chunks, CHUNK_SAMPLES)
+        floats /= 32768
+        energies = [float(energy) for energy in np.einsum("ij,ij->i", floats, floats) / CHUNK_SAMPLES]
+        quiet, admitted = self._pass_over(floats, energies)
+        probabilities = [0.0] * quiet
         try:
-            for first in range(0, chunks, _PUSH_CHUNKS):
-                answers = [self._detector.submit(self, chunk) for chunk in floats[first : first + _PUSH_CHUNKS]]
+            for first in range(quiet, chunks, _PUSH_CHUNKS):
+                answers = [
+                    self._detector.submit(self, floats[index], energies[index], admitted and index == quiet)
+                    for index in range(first, min(first + _PUSH_CHUNKS, chunks))
+                ]
                 async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                     probabilities += await asyncio.gather(*answers)
         except TimeoutError as error:
@@ -160,17 +174,34 @@ class SileroStream:
     def close(self) -> None:
         self.closed = True
 
-    def reset(self) -> None:
-        self.state: _Floats = np.zeros((2, 128), dtype=np.float32)
-        self.context: _Floats = np.zeros(_CONTEXT_SAMPLES, dtype=np.float32)
+    def hear(self, chunk: _Floats, energy: float, state: _Floats, probability: float) -> None:
+        """What the model made of `chunk`."""
+        self.state = state
+        self.skip(chunk)
+        self.gate.judged(energy, probability)
 
-    def is_silent(self, chunk: _Floats) -> bool:
-        """Whether `chunk` goes on with a digital silence long enough to be sure without the model."""
-        self._silent_chunks = 0 if chunk.any() else self._silent_chunks + 1
-        return self._silent_chunks > _SILENT_CHUNKS
+    def skip(self, chunk: _Floats) -> None:
+        self.context = chunk[-_CONTEXT_SAMPLES:]
+
+    def _pass_over(self, chunks: _Floats, energies: list[float]) -> tuple[int, bool]:
+        """How many chunks at the beginning need no model, and whether the gate has let the next one pass."""
+        if self.unanswered:
+            return 0, False
+        for index, energy in enumerate(energies):
+            if self.gate.passes(energy):
+                return index, True
+            self.skip(chunks[index])
+        return len(energies), False
+
+
+def _answer(job: _Job, probability: float) -> None:
+    job.stream.unanswered -= 1
+    if not job.answer.done():
+        job.answer.set_result(probability)
 
 
 def _fail(job: _Job, error: EngineError) -> None:
+    job.stream.unanswered -= 1
     if not job.answer.done():
         job.answer.set_exception(error)
 

@@ -4,13 +4,15 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 
-from pipeline_worker.engines.silero import CHUNK_SAMPLES, SileroVoiceActivityDetector
-from shared.audio import Pcm
+from pipeline_worker.core.silence_gate import CALM_CHUNKS, SilenceGate
+from pipeline_worker.engines.silero import CHUNK_SAMPLES, SileroStream, SileroVoiceActivityDetector
+from shared.audio import UPLINK_RATE, Pcm
 from shared.errors import EngineError
 from tests.pipeline_worker.engines.spoken import caller
 
@@ -106,18 +108,49 @@ async def test_closing_a_stream_fails_its_push_and_disturbs_nobody(vad: SileroVo
     assert np.abs(np.array(await neighbour) - np.array(expected)).max() < 1e-4
 
 
-async def test_long_digital_silence_is_no_speech_and_starts_afresh(vad: SileroVoiceActivityDetector) -> None:
-    async with caller() as speaker:
-        samples = await speaker.says("When are you open?")
-    stream = vad.open()
-    fresh = await vad.open().push(samples)
-    await stream.push(samples)
-    silence = await stream.push(np.zeros(40 * CHUNK_SAMPLES, dtype=np.int16))
-    assert len(silence) == 40
-    assert silence[11:] == [0.0] * 29
-    rest = CHUNK_SAMPLES - len(samples) % CHUNK_SAMPLES
-    await stream.push(np.zeros(rest, dtype=np.int16))
-    assert np.abs(np.array(await stream.push(samples)) - np.array(fresh)).max() < 1e-4
+@pytest.mark.parametrize("noise", [0, 8, 33], ids=["digital silence", "-72 dBFS", "-60 dBFS"])
+async def test_a_quiet_room_is_not_shown_to_the_model(
+    vad: SileroVoiceActivityDetector, monkeypatch: pytest.MonkeyPatch, noise: int
+) -> None:
+    judged = []
+    hear = SileroStream.hear
+
+    def count(stream: SileroStream, *heard: Any) -> None:
+        judged.append(stream)
+        hear(stream, *heard)
+
+    monkeypatch.setattr(SileroStream, "hear", count)
+    room = np.random.default_rng(1).normal(0, noise, 200 * CHUNK_SAMPLES).astype(np.int16)
+    probabilities = await in_frames(vad, room)
+    assert len(probabilities) == 200
+    assert max(probabilities[3:]) < 0.3
+    assert CALM_CHUNKS <= len(judged) < 50
+
+
+@pytest.mark.parametrize("noise_dbfs", [-90, -65, -58])
+async def test_quiet_speech_after_a_quiet_room_is_noticed_as_soon_as_if_all_were_judged(
+    vad: SileroVoiceActivityDetector, monkeypatch: pytest.MonkeyPatch, noise_dbfs: int
+) -> None:
+    random = np.random.default_rng(7)
+    heard, begins = [], []
+    for samples in (await voices()) * 2:
+        pause = random.integers(UPLINK_RATE, 2 * UPLINK_RATE)
+        speech = samples[UPLINK_RATE // 5 : -UPLINK_RATE * 6 // 10] / 32768
+        heard += [np.zeros(pause), speech * 10 ** (-45 / 20) / np.sqrt(np.mean(speech**2))]
+        begins.append((sum(map(len, heard[:-1])), sum(map(len, heard))))
+    clean = np.concatenate(heard)
+    noisy = ((clean + random.normal(0, 10 ** (noise_dbfs / 20), len(clean))) * 32767).round().astype(np.int16)
+    gated = await vad.open().push(noisy)
+    monkeypatch.setattr(SilenceGate, "passes", lambda *_: True)
+    judged = await vad.open().push(noisy)
+    for begin, end in begins:
+        assert onset(gated, begin, end) <= onset(judged, begin, end) + 1
+
+
+def onset(probabilities: list[float], begin: int, end: int) -> int:
+    """The chunk in which the speech between two samples is noticed: the first of two that are speech."""
+    chunks = range(begin // CHUNK_SAMPLES - 4, end // CHUNK_SAMPLES)
+    return next(chunk for chunk in chunks if min(probabilities[chunk : chunk + 2]) > 0.5)
 
 
 async def test_a_model_that_fails_fails_the_push_and_the_next_is_served(
