@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipeline_worker.core.turn_metrics import Turn, TurnMetrics
+from pipeline_worker.core.turn_metrics import STAGES, Turn, TurnMetrics
 from shared.audio import UPLINK_RATE
 
 BEGAN = 1_000_000.0
@@ -204,3 +206,62 @@ def test_facts_without_a_turn_are_ignored(metrics: TurnMetrics) -> None:
     metrics.first_packet_out(BEGAN)
     metrics.speculation(hit=True)
     assert metrics.turn_finished(True, BEGAN) is None
+
+
+_FACTS = (
+    "speech",
+    "endpoint",
+    "final",
+    "forget",
+    "reply",
+    "candidate",
+    "hit",
+    "miss",
+    "token",
+    "audio",
+    "packet",
+    "end",
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(_FACTS), st.integers(-50, 500)), max_size=60))
+def test_whatever_happens_in_whatever_order_stages_are_in_order_and_add_up(facts: list[tuple[str, int]]) -> None:
+    metrics = TurnMetrics()
+    numbers = []
+    now = BEGAN
+    for position, (fact, step_ms) in enumerate(facts):
+        now += step_ms / 1000  # a clock may be set back
+        at_sample = position * 1_600
+        match fact:
+            case "speech":
+                metrics.speech_ended(at_sample)
+            case "endpoint":
+                metrics.endpoint_decided(at_sample, now)
+            case "final":
+                metrics.stt_final(now)
+            case "forget":
+                metrics.forget_speech()
+            case "reply" | "candidate":
+                metrics.reply_started(fact == "candidate", now)
+            case "hit" | "miss":
+                metrics.speculation(fact == "hit")
+            case "token":
+                metrics.llm_first_token(now)
+            case "audio":
+                metrics.tts_first_audio(now)
+            case "packet":
+                metrics.first_packet_out(now)
+            case _:
+                turn = metrics.turn_finished(False, now)
+                if turn is None:
+                    continue
+                numbers.append(turn.number)
+                edges = [turn.began_s, *(edge for span in turn.spans for edge in (span.began_s, span.ended_s))]
+                assert [*edges, turn.ended_s] == sorted([*edges, turn.ended_s])
+                assert [STAGES.index(span.stage) for span in turn.spans] == sorted(
+                    STAGES.index(span.stage) for span in turn.spans
+                )
+                if turn.first_audio_s is not None:
+                    assert sum(span.duration_s for span in turn.spans) == pytest.approx(turn.first_audio_s, abs=1e-6)
+    assert numbers == list(range(1, len(numbers) + 1))
