@@ -35,7 +35,7 @@ def configure_logs(level: str, log_format: str, **bound: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for noisy in ("aiortc", "aioice", "uvicorn.access"):
+    for noisy in ("aiortc", "aioice", "httpx", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(**bound)
 
