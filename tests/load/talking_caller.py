@@ -1,0 +1,118 @@
+"""A caller who says given sounds at given moments, and notices when the agent talks and falls silent.
+
+Times are monotonic. "Mouth" is when a sample is spoken: a packet leaves when its 20 ms are over. "Ear" is when a
+packet's sound could begin to play if the receiver had no buffer.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from media_worker.core.rtp import signed_difference
+from media_worker.opus import Decoder, Encoder
+from shared.audio import Pcm, as_samples
+from tests.load.rtp_caller import Received, RtpCaller
+
+RATE = 16_000
+_FRAME = RATE // 50
+_FRAME_S = 0.02
+_TICKS_PER_FRAME = 960
+_DTX_PAYLOAD = 2
+_ROOM_NOISE_RMS = 26.0
+_LOUD = 600.0
+_SILENT_AFTER_S = 0.3
+_BITRATE = 32_000
+
+
+class Said(NamedTuple):
+    """When the first and the last loud sample of a sound was spoken."""
+
+    began_s: float
+    ended_s: float
+
+
+class TalkingCaller:
+    def __init__(self, seed: int) -> None:
+        self._rtp = RtpCaller()
+        self._encoder = Encoder(RATE, 1, _BITRATE, 0)
+        self._frames: deque[tuple[Pcm, asyncio.Future[float] | None]] = deque()
+        rng = np.random.default_rng(seed)
+        self._noise = (rng.standard_normal(RATE) * _ROOM_NOISE_RMS).astype(np.int16)
+
+    @contextlib.asynccontextmanager
+    async def connected(self, exchange: Callable[[str], Awaitable[str]]) -> AsyncIterator[None]:
+        """The microphone is open inside."""
+        try:
+            await self._rtp.connect(exchange)
+            microphone = asyncio.create_task(self._send())
+            try:
+                yield
+            finally:
+                microphone.cancel()
+                await asyncio.gather(microphone, return_exceptions=True)
+        finally:
+            await self._rtp.close()
+
+    async def say(self, pcm: Pcm) -> Said:
+        """Returns when it is said."""
+        frames = np.pad(pcm, (0, -len(pcm) % _FRAME)).reshape(-1, _FRAME)
+        sent: list[asyncio.Future[float]] = []
+        for frame in frames:
+            sent.append(asyncio.get_running_loop().create_future())
+            self._frames.append((frame, sent[-1]))
+        times = await asyncio.gather(*sent)
+        loud = np.flatnonzero(np.abs(pcm) > _LOUD)
+        first, last = int(loud[0]), int(loud[-1])
+        return Said(_spoken_s(times, first), _spoken_s(times, last))
+
+    async def agent_begins(self, since_s: float, within_s: float) -> float:
+        """When the first sound after `since_s` is in the ear."""
+        async with asyncio.timeout(within_s):
+            while not (sounds := self._sounds(since_s)):  # noqa: ASYNC110 (the network has no event)
+                await asyncio.sleep(_FRAME_S)
+        return sounds[0].arrived_s
+
+    async def agent_falls_silent(self, since_s: float, within_s: float) -> float:
+        """The end of the last sound after `since_s`; known when nothing followed for a while."""
+        async with asyncio.timeout(within_s):
+            while True:
+                await asyncio.sleep(_FRAME_S)
+                last = max((p.arrived_s for p in self._sounds(since_s)), default=since_s)
+                if time.monotonic() - last > _SILENT_AFTER_S:
+                    return last + _FRAME_S
+
+    def heard(self, since_s: float, until_s: float) -> Pcm:
+        """The agent's sound between two moments, without the silence in it."""
+        packets = [packet for packet in self._sounds(since_s) if packet.arrived_s <= until_s]
+        decoder = Decoder()
+        in_order = sorted(packets, key=lambda packet: signed_difference(packet.seq, packets[0].seq, 16))
+        return as_samples(b"".join(decoder.decode(packet.payload) for packet in in_order))
+
+    def _sounds(self, since_s: float) -> list[Received]:
+        found: list[Received] = []
+        for packet in reversed(self._rtp.received):
+            if packet.arrived_s < since_s:
+                break
+            if len(packet.payload) > _DTX_PAYLOAD:
+                found.append(packet)
+        return found[::-1]
+
+    async def _send(self) -> None:
+        began_s, index = time.monotonic(), 0
+        while True:
+            index += 1
+            await asyncio.sleep(max(0.0, began_s + index * _FRAME_S - time.monotonic()))
+            noise = self._noise[index * _FRAME % RATE :][:_FRAME]
+            frame, sent = self._frames.popleft() if self._frames else (np.zeros(_FRAME, np.int16), None)
+            self._rtp.send(self._encoder.encode((frame + noise).astype(np.int16).tobytes()), index * _TICKS_PER_FRAME)
+            if sent is not None and not sent.done():
+                sent.set_result(time.monotonic())
+
+
+def _spoken_s(sent_s: list[float], sample: int) -> float:
+    return sent_s[sample // _FRAME] - _FRAME_S + sample % _FRAME / RATE
