@@ -162,8 +162,9 @@ def _connection_error(server: str, cause: Exception) -> EngineError:
 
 
 def _detail(error: APIError) -> str:
-    """What the server said, unless it is a web page."""
-    said = error.body.get("message") if isinstance(error.body, dict) else error.body
+    """What the server said, unless it is a web page. Servers made with FastAPI wrap it once more."""
+    said = error.body.get("detail", error.body) if isinstance(error.body, dict) else error.body
+    said = said.get("message") if isinstance(said, dict) else said
     return said if isinstance(said, str) and not said.lstrip().startswith("<") else ""
 
 

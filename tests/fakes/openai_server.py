@@ -60,6 +60,8 @@ class Fault(NamedTuple):
     status: int = 500
     message: str = "something went wrong"
     code: str = "server_error"
+    detail: bool = False
+    """Whether the error is wrapped as FastAPI does it."""
 
 
 @dataclass
@@ -317,7 +319,8 @@ def tone(text: str) -> bytes:
 async def _misbehave(fault: Fault, connection: _Connection) -> None:
     match fault.kind:
         case "status":
-            connection.send_json(_error(fault.message, fault.code), fault.status, **{"Retry-After": "20"})
+            error = {"detail": {"message": fault.message}} if fault.detail else _error(fault.message, fault.code)
+            connection.send_json(error, fault.status, **{"Retry-After": "20"})
         case "stall":
             await asyncio.Event().wait()
         case "close":

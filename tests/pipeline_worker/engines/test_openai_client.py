@@ -96,6 +96,7 @@ async def test_a_connection_that_died_in_the_pool_is_not_noticed(server: OpenAiS
         (Fault("status", status=429, message="Slow down"), "engine_busy", r"takes no more .*: Slow down"),
         (Fault("status", status=400, message="no model m"), "engine_refused", r"refuses the request .*: no model m"),
         (Fault("status", status=422, message="secret-key?"), "engine_refused", r"\*\*\*\?"),
+        (Fault("status", status=404, message="no model m", detail=True), "engine_refused", r": no model m$"),
         (Fault("status", status=500), "engine_unavailable", r"out of order"),
         (Fault("status", status=503, message="<html>"), "engine_unavailable", r"\(status 503\)$"),
     ],

@@ -1,18 +1,24 @@
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from structlog.testing import capture_logs
 
+from pipeline_worker.engines import openai_lm, openai_stt, openai_tts
 from pipeline_worker.engines.openai_client import OpenAiClient
 from pipeline_worker.engines.openai_provider import OPENAI_URL, OpenAiOptions, OpenAiProvider
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
+from shared.io.agent_files import load_agents
 from tests.fakes.openai_agents import openai_agent
 from tests.fakes.openai_server import OpenAiServer, running_openai_server
 from tests.fakes.ports import free_port
 
 KEY = "LOOPBACK_KEY"
+ROOT = Path(__file__).parents[3]
 
 
 def new_provider() -> OpenAiProvider[OpenAiOptions, OpenAiClient]:
@@ -85,6 +91,33 @@ async def test_a_server_that_cannot_be_reached_is_a_warning() -> None:
     assert [(line["event"], line["code"]) for line in logs] == [("engine_not_tried", "engine_unavailable")]
     assert provider.open("desk")
     await provider.close()
+
+
+def test_the_example_agent_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    (example,) = load_agents(ROOT / "deploy" / "agents-examples").values()
+    for provider in (openai_lm.Provider(), openai_stt.Provider(), openai_tts.Provider()):
+        provider.add(example)
+    assert example.instructions
+
+
+def test_the_examples_of_the_documentation_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    monkeypatch.setenv("GROQ_API_KEY", "k")
+    providers: dict[str, OpenAiProvider[Any, Any]] = {
+        "language_model": openai_lm.Provider(),
+        "speech_to_text": openai_stt.Provider(),
+        "text_to_speech": openai_tts.Provider(),
+    }
+    text = (ROOT / "docs" / "agents.md").read_text()
+    section = text.partition("## Engines over the network: OpenAI")[2].partition("\n## ")[0]
+    tried = 0
+    for example in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL):
+        agent = AgentDefinition.model_validate({"id": "desk", "name": "Desk", **yaml.safe_load(example)})
+        for name in providers.keys() & agent.model_fields_set:
+            providers[name].add(agent)
+            tried += 1
+    assert tried == 10
 
 
 @pytest.mark.parametrize(
