@@ -1,8 +1,12 @@
 """A pipeline worker process: claims sessions while it has room, and stops without cutting one short."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 
+from prometheus_client import Gauge
+
+from pipeline_worker.core.capacity import TICK_S, Admission
 from pipeline_worker.job_queue import Job, JobQueue
 from pipeline_worker.session_host import EngineSource, SessionHost
 from pipeline_worker.settings import PipelineSettings
@@ -19,6 +23,10 @@ from shared.worker_report import WorkerReport, WorkerState
 _HOUSEKEEPING_S = 1.0
 _RETRY_S = 0.5
 _CLOSE_S = 5.0
+_TICKS_PER_LOAD = round(1 / TICK_S)
+
+_capacity = Gauge("antiphon_pipeline_capacity_sessions", "Sessions that this process finds it can serve")
+_core_share = Gauge("antiphon_pipeline_core_share", "What the event loop used of a core in the last second")
 
 log = get_logger()
 
@@ -38,7 +46,7 @@ class PipelineWorker:
         self._settings = settings
         self._broker = broker
         self._state: WorkerState = "starting"
-        self._loop_lag_ms = 0.0
+        self._admission = Admission(settings.pipeline_capacity)
         self._served: dict[str, set[str]] = {pool: set() for pool in settings.pools}
         """Per pool, the job entries whose sessions run here."""
         self._has_room = asyncio.Event()
@@ -58,6 +66,7 @@ class PipelineWorker:
                     tasks.create_task(self._outbox.run()),
                     tasks.create_task(self._read_inbox(inbox_connection)),
                     tasks.create_task(self._keep_house(queues)),
+                    tasks.create_task(self._watch_load()),
                 ]
                 if self._settings.probe_port:
                     probes = serve_probes(self._settings.probe_host, self._settings.probe_port, self._not_ready)
@@ -126,11 +135,8 @@ class PipelineWorker:
             self._host.dispatch(items)
 
     async def _keep_house(self, queues: list[JobQueue]) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + _HOUSEKEEPING_S
             await asyncio.sleep(_HOUSEKEEPING_S)
-            self._loop_lag_ms = max(0.0, (loop.time() - due) * 1000)
             self._host.end_abandoned()
             for queue in queues:
                 try:
@@ -138,15 +144,31 @@ class PipelineWorker:
                 except BROKER_FAILURES as error:
                     log.warning("jobs_not_kept", pool=queue.pool, error=str(error))
 
+    async def _watch_load(self) -> None:
+        """The loop's thread is what all sessions share: its use of a core and its lateness say what room there is."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began, used_s = loop.time(), time.thread_time()
+            for _ in range(_TICKS_PER_LOAD):
+                due = loop.time() + TICK_S
+                await asyncio.sleep(TICK_S)
+                self._admission.on_tick(max(0.0, (loop.time() - due) * 1000))
+            core_share = (time.thread_time() - used_s) / (loop.time() - began)
+            self._admission.on_load(core_share)
+            _core_share.set(core_share)
+            self._count_room()
+
     def _sessions(self) -> int:
         return sum(map(len, self._served.values()))
 
     def _room(self) -> int:
         """Two pools that claim at the same moment may go beyond it by what both see; the gateways do not place that."""
-        return max(1, self._settings.pipeline_capacity - self._sessions())
+        return max(1, self._admission.capacity(self._sessions()) - self._sessions())
 
     def _count_room(self) -> None:
-        _switch(self._has_room, self._state == "serving" and self._sessions() < self._settings.pipeline_capacity)
+        capacity = self._admission.capacity(self._sessions())
+        _capacity.set(capacity)
+        _switch(self._has_room, self._state == "serving" and self._sessions() < capacity)
         _switch(self._is_idle, self._sessions() == 0)
 
     def _report(self) -> WorkerReport:
@@ -155,8 +177,8 @@ class PipelineWorker:
             kind="pipeline",
             state=self._state,
             sessions=self._sessions(),
-            capacity=self._settings.pipeline_capacity,
-            loop_lag_ms=self._loop_lag_ms,
+            capacity=self._admission.capacity(self._sessions()),
+            loop_lag_ms=self._admission.recent_lateness_ms,
             pool=",".join(self._settings.pools),
             zone=self._settings.zone,
         )

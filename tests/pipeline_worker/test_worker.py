@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from pipeline_worker.core.capacity import Admission
 from pipeline_worker.settings import PipelineSettings
 from pipeline_worker.worker import PipelineWorker
 from shared import keys
@@ -137,6 +138,28 @@ async def test_no_more_sessions_than_there_is_room_for(broker: Redis, broker_url
         await media.until(lambda: bool(media.of("s1", PublishEvent)))
         assert (await broker.xpending(JOBS, keys.JOBS_GROUP))["pending"] == 1
         media.tell("pipeline-1", SessionClosed(session="s1"))
+        await media.until_attached("s2")
+
+
+async def test_a_busy_worker_says_that_it_is_full_and_takes_nobody(
+    broker: Redis, broker_url: str, media: MediaSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = True
+    monkeypatch.setattr(Admission, "capacity", lambda _, sessions: sessions if busy and sessions else 20)
+    async with running(broker, broker_url):
+        await media.ask_for_pipeline("s1", "echo")
+        await media.until_attached("s1")
+
+        async def full() -> bool:
+            report = await report_of(broker)
+            return report is not None and (report.sessions, report.capacity) == (1, 1)
+
+        await eventually(full)
+        await media.ask_for_pipeline("s2", "echo")
+        media.tell("pipeline-1", CallerConnected(session="s1"))
+        await media.until(lambda: bool(media.of("s1", PublishEvent)))
+        assert media.of("s2", PipelineAttached) == []
+        busy = False
         await media.until_attached("s2")
 
 

@@ -1,0 +1,46 @@
+"""How many sessions this process can serve, measured on those that it has: by its share of a core, and by lateness."""
+
+from collections import deque
+
+TICK_S = 0.05
+WINDOW = 100  # ticks: five seconds
+LATE_MS = 50.0
+"""What the caller's playout buffer does not hide together with the network's jitter."""
+LATE_SHARE = 0.1
+
+_BUSY = 0.7
+"""Share of a core that the event loop may use; beyond it the waiting times grow without bound."""
+_TELLING = 0.3
+"""Share of a core from which on it tells what a session costs; below it is mostly what the process costs by itself."""
+_FEW_SHARE = 0.1
+
+
+class Admission:
+    """Call `on_tick` every `TICK_S` and `on_load` every second. Running sessions stay, whatever `capacity` says."""
+
+    def __init__(self, ceiling: int) -> None:
+        self._ceiling = ceiling
+        self._late: deque[bool] = deque(maxlen=WINDOW)
+        self._core_share = 0.0
+        self.recent_lateness_ms = 0.0
+        """Smoothed over about a second."""
+
+    def on_tick(self, lateness_ms: float) -> None:
+        self.recent_lateness_ms += (lateness_ms - self.recent_lateness_ms) / 20
+        self._late.append(lateness_ms > LATE_MS)
+
+    def on_load(self, core_share: float) -> None:
+        """What the event loop used of a core in the last second. More counts at once, less is believed slowly."""
+        self._core_share = max(core_share, self._core_share + (core_share - self._core_share) / 5)
+
+    def capacity(self, sessions: int) -> int:
+        """With `sessions` running, how many there may be: never fewer than those, never more than the ceiling."""
+        # With few sessions the load is somebody else's doing, and refusing would not end it.
+        if sessions < max(1.0, _FEW_SHARE * self._ceiling):
+            return self._ceiling
+        affordable = self._ceiling
+        if self._core_share >= _TELLING:
+            affordable = min(affordable, int(sessions * _BUSY / self._core_share))
+        if sum(self._late) > LATE_SHARE * WINDOW:
+            affordable = sessions
+        return max(sessions, affordable)
