@@ -82,9 +82,9 @@ class TurnMeter:
         """What they said is known, or that it was not understood."""
         self._metrics.stt_final(self._clock())
 
-    def reply_started(self, speculative: bool, answers_speech: bool = True) -> None:
-        """The model is asked; without `answers_speech` the agent greets, prompts a silent caller, or answers text."""
-        self._metrics.reply_started(speculative, self._clock(), answers_speech)
+    def reply_started(self, speculative: bool, is_answer: bool = True) -> None:
+        """The model is asked; without `is_answer` the agent has its words ready: a greeting, a prompt, a farewell."""
+        self._metrics.reply_started(speculative, self._clock(), is_answer)
 
     def speculation(self, hit: bool) -> None:
         """The speculative reply is the turn, or is thrown away."""

@@ -83,7 +83,7 @@ class _Heard:
 class _Reply:
     started_s: float
     speculative: bool
-    answers_speech: bool
+    is_answer: bool
     heard: _Heard | None = None
     reached: dict[Stage, float] = field(default_factory=dict)
 
@@ -115,9 +115,12 @@ class TurnMetrics:
         """It did not take the floor: no turn answers it."""
         self._heard = _Heard()
 
-    def reply_started(self, speculative: bool, now_s: float, answers_speech: bool = True) -> None:
-        """A turn that was not finished before is forgotten, unless this reply is speculative."""
-        reply = _Reply(now_s, speculative, answers_speech)
+    def reply_started(self, speculative: bool, now_s: float, is_answer: bool = True) -> None:
+        """A turn that was not finished before is forgotten, unless this reply is speculative.
+
+        What is no answer (a greeting) has waited for no speech and for no model.
+        """
+        reply = _Reply(now_s, speculative, is_answer)
         if speculative:
             self._candidate = reply
         else:
@@ -130,7 +133,9 @@ class TurnMetrics:
             self._begin(candidate)
 
     def llm_first_token(self, now_s: float) -> None:
-        self._reach("llm_first_token", now_s, self._candidate or self._turn)
+        reply = self._candidate or self._turn
+        if reply is not None and reply.is_answer:
+            self._reach("llm_first_token", now_s, reply)
 
     def tts_first_audio(self, now_s: float) -> None:
         self._reach("tts_first_audio", now_s, self._candidate or self._turn)
@@ -161,7 +166,7 @@ class TurnMetrics:
         )
 
     def _begin(self, reply: _Reply) -> None:
-        if self._heard.complete and reply.answers_speech:
+        if self._heard.complete and reply.is_answer:
             reply.heard = self._heard
         self._heard = _Heard()
         self._candidate = None

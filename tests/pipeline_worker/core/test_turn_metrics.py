@@ -147,11 +147,12 @@ def test_typed_text_is_not_the_answer_to_speech_that_was_dropped(metrics: TurnMe
 
 def test_a_prompt_to_a_silent_caller_answers_nothing(metrics: TurnMetrics) -> None:
     hear(metrics)
-    metrics.reply_started(False, BEGAN + 60, answers_speech=False)
+    metrics.reply_started(False, BEGAN + 60, is_answer=False)
+    metrics.llm_first_token(BEGAN + 60)
     metrics.tts_first_audio(BEGAN + 60.1)
     metrics.first_packet_out(BEGAN + 60.2)
     fields = finish(metrics)
-    assert "firstAudioMs" not in fields
+    assert not {"firstAudioMs", "endpointMs", "llmFirstTokenMs"} & fields.keys()
     assert (fields["ttsFirstAudioMs"], fields["firstPacketMs"]) == (100, 100)
     answer(metrics, since=70)
     assert "endpointMs" not in finish(metrics)
