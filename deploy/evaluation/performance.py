@@ -15,6 +15,8 @@ from deploy.evaluation.scenario import (
     Mute,
     Noise,
     Pause,
+    Press,
+    Release,
     Say,
     Scenario,
     Step,
@@ -49,7 +51,7 @@ async def perform(file: Path, scenario: Scenario, signaling_url: str, speaker: S
         sounds = await _sounds(scenario, speaker)  # before the call, so that nobody waits for them in it
         async with Caller(signaling_url, scenario.agent) as caller:
             try:
-                await _Performance(scenario, caller, sounds, outcome).run()
+                await Performance(scenario, caller, sounds, outcome).run()
             finally:
                 outcome.timeline = timeline(caller.record)
     except AntiphonError as error:
@@ -69,7 +71,9 @@ async def _sounds(scenario: Scenario, speaker: Speaker) -> dict[int, Pcm]:
     return sounds
 
 
-class _Performance:
+class Performance:
+    """The steps of one scenario by a caller who is connected."""
+
     def __init__(self, scenario: Scenario, caller: Caller, sounds: dict[int, Pcm], outcome: Outcome) -> None:
         self._scenario = scenario
         self._caller = caller
@@ -103,6 +107,10 @@ class _Performance:
             case Mute(mute=muted):
                 self._caller.microphone.muted = muted
                 self._send("mutes" if muted else "unmutes", type="mute", muted=muted)
+            case Press():
+                self._send("presses the button to talk", type="talk", pressed=True)
+            case Release():
+                self._send("releases the button to talk", type="talk", pressed=False)
             case HangUp():
                 self._mark("hangs up")
                 await self._caller.hang_up()

@@ -126,6 +126,16 @@ class Mute(_Step):
     mute: bool
 
 
+class Press(_Step):
+    """The button to talk."""
+
+    press: Literal[True]
+
+
+class Release(_Step):
+    release: Literal[True]
+
+
 class Interrupt(_Step):
     """The button that stops the agent."""
 
@@ -136,7 +146,7 @@ class HangUp(_Step):
     hang_up: Literal[True]
 
 
-_KINDS = (Say, BargeIn, Backchannel, Noise, Type, Pause, WaitFor, Mute, Interrupt, HangUp)
+_KINDS = (Say, BargeIn, Backchannel, Noise, Type, Pause, WaitFor, Mute, Press, Release, Interrupt, HangUp)
 
 Step = Annotated[
     Annotated[Say, Tag("say")]
@@ -147,6 +157,8 @@ Step = Annotated[
     | Annotated[Pause, Tag("pause")]
     | Annotated[WaitFor, Tag("wait_for")]
     | Annotated[Mute, Tag("mute")]
+    | Annotated[Press, Tag("press")]
+    | Annotated[Release, Tag("release")]
     | Annotated[Interrupt, Tag("interrupt")]
     | Annotated[HangUp, Tag("hang_up")],
     one_of("a step", _KINDS),

@@ -21,7 +21,7 @@ _CLICK_S = 0.004
 _BABBLE = (
     (Voice(voice="en-us+f3", rate=170), "And then she told me that nobody had ever seen the other half of the letter."),
     (
-        Voice(voice="en-gb+m3", rate=150),
+        Voice(voice="en-us+m3", rate=150),
         "Two of those over there, and if you still have some, a little of the green one.",
     ),
     (
@@ -29,7 +29,7 @@ _BABBLE = (
         "My brother said the train was late again, so we walked along the river instead.",
     ),
     (
-        Voice(voice="en-gb+f5", rate=160),
+        Voice(voice="en-us+f5", rate=160),
         "It was the kind of summer in which everything happens twice, and nothing in time.",
     ),
 )

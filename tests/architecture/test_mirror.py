@@ -7,6 +7,7 @@ import pytest
 from tests.architecture.source_tree import PACKAGES, ROOT, source_modules
 
 WIRING = {
+    "deploy/evaluation/caller.py": "tests/scenarios",
     "gateway/core/signaling_events.py": "types only",
     "media_worker/__main__.py": "tests/integration",
     "pipeline_worker/engines/protocols.py": "types only",
