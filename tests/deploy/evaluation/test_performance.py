@@ -65,6 +65,8 @@ async def test_steps_are_done_in_order() -> None:
         {"type": "hello", "expect": ["reply"]},
         {"say": "hello"},
         {"mute": True},
+        "press",
+        "release",
         "interrupt",
         {"pause": "1ms"},
         "hang_up",
