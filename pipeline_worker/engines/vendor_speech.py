@@ -16,12 +16,14 @@ _TAIL_SAMPLES = samples_in(10, SAMPLE_RATE)
 class TimedSpeech:
     """Speech of one text. A few last samples are withheld until the end, so that the last words have company.
 
-    Words travel with samples only, and a vendor may tell them after all of its audio.
+    Words travel with samples only, and a vendor may tell them after all of its audio. None ends after the speech does:
+    times are rounded, and not all are true.
     """
 
     def __init__(self) -> None:
         self._samples: Pcm = np.zeros(0, dtype=np.int16)
         self._words: list[Word] = []
+        self._given = 0
 
     def push(self, samples: Pcm, words: Sequence[Word] = ()) -> SpeechPiece | None:
         self.add_words(words)
@@ -33,6 +35,8 @@ class TimedSpeech:
         self._words += words
 
     def finish(self) -> SpeechPiece | None:
+        end = self._given + len(self._samples)
+        self._words = [Word(word.text, min(word.end_sample, end)) for word in self._words]
         return self._give(len(self._samples))
 
     def _give(self, count: int) -> SpeechPiece | None:
@@ -40,6 +44,7 @@ class TimedSpeech:
             return None
         samples, self._samples = self._samples[:count], self._samples[count:]
         words, self._words = tuple(self._words), []
+        self._given += count
         return SpeechPiece(samples, words)
 
 

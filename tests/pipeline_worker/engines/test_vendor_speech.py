@@ -11,15 +11,15 @@ from shared.errors import EngineError
 PIECE = SpeechPiece(np.ones(10, np.int16), ())
 
 
-def test_words_that_come_last_travel_with_the_tail() -> None:
+def test_words_that_come_last_travel_with_the_tail_and_end_with_it() -> None:
     speech = TimedSpeech()
     first = speech.push(np.arange(1_000, dtype=np.int16))
     assert first is not None
     assert len(first.samples) == 760
-    speech.add_words([Word("late", 1_000)])
+    speech.add_words([Word("very", 900), Word("late", 1_001)])
     last = speech.finish()
     assert last is not None
-    assert last.words == (Word("late", 1_000),)
+    assert last.words == (Word("very", 900), Word("late", 1_000))
     assert np.array_equal(np.concatenate((first.samples, last.samples)), np.arange(1_000))
     assert speech.finish() is None
 
