@@ -39,7 +39,7 @@ class Account:
 
 
 class OpenAiClient:
-    """`sdk` for requests made with `request_options`, each under `errors_explained`."""
+    """`chat`, `transcriptions` and `speech` of the SDK: called with `request_options`, under `errors_explained`."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
@@ -57,10 +57,14 @@ class OpenAiClient:
             max_retries=0,  # Its retries wait for as long as the server likes; a caller does not. See `send`.
             http_client=http,
         )
+        # The SDK imports its parts at their first use: not while a caller waits.
+        self.chat = self.sdk.chat.completions
+        self.transcriptions = self.sdk.audio.transcriptions
+        self.speech = self.sdk.audio.speech.with_streaming_response
         self._warm = False
 
     def request_options(self, headers: Mapping[str, str], timeout_s: float) -> dict[str, Any]:
-        """Arguments for a method of `sdk`. `timeout_s` is the longest silence of the server."""
+        """Arguments for a method of the SDK. `timeout_s` is the longest silence of the server."""
         authorization = {} if self.account.key else {"Authorization": omit}
         return {
             "extra_headers": {**authorization, **headers},

@@ -46,9 +46,7 @@ class OpenAiLanguageModel:
         drafts = ToolCallDrafts()
         said, finish_reason = False, None
         with self._client.errors_explained():
-            stream: Any = await self._client.send(
-                lambda: self._client.sdk.chat.completions.create(messages=messages, **self._request)
-            )
+            stream: Any = await self._client.send(lambda: self._client.chat.create(messages=messages, **self._request))
             async with stream:
                 chunks = aiter(stream)
                 async for chunk in chunks:

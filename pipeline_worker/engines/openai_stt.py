@@ -65,7 +65,7 @@ class OpenAiStt:
         file = ("utterance.wav", _wav(pcm), "audio/wav")
         with self._client.errors_explained():
             answer: Any = await self._client.send(
-                lambda: self._client.sdk.audio.transcriptions.create(file=file, **self._request)
+                lambda: self._client.transcriptions.create(file=file, **self._request)
             )
             text = await self._streamed(answer) if self.options.stream else answer.text
             if not isinstance(text, str):

@@ -52,7 +52,7 @@ class OpenAiTts:
         if not re.search(r"\w", text):
             return
         speech = _Samples(self._server_rate, self.sample_rate)
-        create = self._client.sdk.audio.speech.with_streaming_response.create
+        create = self._client.speech.create
         with self._client.errors_explained():
             async with AsyncExitStack() as request:
                 response = await self._client.send(

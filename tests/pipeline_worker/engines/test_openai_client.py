@@ -28,7 +28,7 @@ async def client(server: OpenAiServer) -> AsyncIterator[OpenAiClient]:
 async def ask(client: OpenAiClient, timeout_s: float = 5.0) -> str:
     with client.errors_explained():
         answer = await client.send(
-            lambda: client.sdk.audio.transcriptions.create(
+            lambda: client.transcriptions.create(
                 file=("a.wav", b"x"), model="m", **client.request_options({"X-Team": "desk"}, timeout_s)
             )
         )
