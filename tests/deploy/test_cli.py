@@ -25,7 +25,7 @@ def antiphon(folder: Path, *arguments: str, **settings: str) -> subprocess.Compl
 def test_help_names_every_command(tmp_path: Path) -> None:
     run = antiphon(tmp_path, "--help")
     assert run.returncode == 0
-    for command in ("up", "doctor", "gateway", "media-worker", "pipeline-worker"):
+    for command in ("up", "doctor", "eval", "gateway", "media-worker", "pipeline-worker"):
         assert f" {command} " in run.stdout
 
 
@@ -48,6 +48,13 @@ def test_a_configured_broker_that_is_away_ends_it_with_the_brokers_exit_code(tmp
     run = antiphon(tmp_path, "up", "--port", "18080", ANTIPHON_REDIS_URL="unix:///nowhere/broker.sock")
     assert run.returncode == EXIT_BROKER
     assert "no Redis at unix:///nowhere/broker.sock" in run.stderr
+
+
+def test_a_scenario_that_cannot_be_used_is_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "call.yaml").write_text("name: A call\nagent: desk\n")
+    run = antiphon(tmp_path, "eval", "call.yaml")
+    assert run.returncode == 2
+    assert "call.yaml: steps: missing: add it" in run.stderr
 
 
 @pytest.mark.parametrize("command", ["gateway", "media-worker", "pipeline-worker"])
