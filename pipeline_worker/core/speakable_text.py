@@ -19,9 +19,9 @@ _EMOJI = (
     "\u00a9\u00ae\u2122\ufe0e\ufe0f\u20e3\ufffc\ufffd"
 )
 _URL = re.compile(
-    r"(?:https?://|www\.)[^\s<>\[\]()\"'`|*]+|\b(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev|app|edu|gov|ai|eu|uk|de)\b(?:/[\w./%?=&#-]*)?"
+    r"(?:https?://|www\.)[^\s<>\[\]()\"'`|*]+|(?<![\w.-])(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev|app|edu|gov|ai|eu|uk|de)\b(?:/[\w./%?=&#-]*)?"
 )
-_EMAIL = re.compile(r"[\w.+-]*\w@\w[\w-]*(?:\.\w[\w-]*)+")
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]*\w@\w[\w-]*(?:\.\w[\w-]*)+")
 _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"```.*?(?:```|\Z)", re.DOTALL), " "),  # a block of code
     (re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\u200b]"), ""),
@@ -65,7 +65,8 @@ def speakable(text: str, language: str = "en") -> str:
 
 
 def _cleaned(text: str, english: bool) -> str:
-    text = html.unescape(text)
+    lines = (" ".join(line.split()) for line in html.unescape(text).splitlines())
+    text = "\n".join(filter(None, lines))
     for pattern, replacement in _MARKUP:
         text = pattern.sub(replacement, text)
     if english:
@@ -184,10 +185,10 @@ _ENGLISH: tuple[tuple[re.Pattern[str], str | Callable[[Found], str]], ...] = (
     ),
     (re.compile(r"(?<![\w.,-])(?:0\d{3,}|\d{9,})(?![\w-]|[.,]\d)"), _long_number),
     (re.compile(r"(?<=\d)[–-](?=[$€£]\d)|(?<=\d) – (?=\d)"), " to "),
-    (re.compile(r"(?<![\d–-])(\d+(?:[.,:]\d+)*)[–-](?=(?:\d+(?:[.,:]\d+)*)(?![\d–-]))"), r"\1 to "),
+    (re.compile(r"(?<![\d.,:–-])(\d+(?:[.,:]\d+)*)[–-](?=(?:\d+(?:[.,:]\d+)*)(?![\d–-]))"), r"\1 to "),
     (
         re.compile(
-            r"(?P<sign>[$€£])\s?(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<part>\d+))?(?![\d,]*\d)"
+            r"(?P<sign>[$€£])\s?(?P<whole>\d{1,3}(?:,\d{3})++|\d++)(?:\.(?P<part>\d++))?(?![\d,]*\d)"
             r"(?:\s(?P<scale>thousand|million|billion)\b)?"
         ),
         _money,
