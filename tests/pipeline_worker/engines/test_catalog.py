@@ -11,8 +11,10 @@ from pipeline_worker.engines.protocols import SpeechPiece, Utterance
 from shared.agent import AgentDefinition
 from shared.errors import AntiphonError, ConfigError, EngineError
 from shared.io.agent_files import load_agents
+from tests.fakes.openai_server import Fault, running_openai_server
 from tests.fakes.scripts import SCRIPT, scripted_agent
 from tests.fakes.unreliable_engines import UnreliableTts, sound
+from tests.pipeline_worker.engines.spoken import caller
 
 SHIPPED = Path(__file__).parents[3] / "deploy" / "agents"
 ECHO = AgentDefinition(id="echo", name="Echo", mode="echo")
@@ -127,10 +129,15 @@ class RecordedProvider:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, provider: RecordedProvider) -> None:
-    """As the engine `cartesia`."""
-    module = ModuleType("cartesia_tts")
-    module.Provider = lambda: provider  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "pipeline_worker.engines.cartesia_tts", module)
+    """As the engine `cartesia`, and one that does nothing as `deepgram`."""
+    for name, installed in [("cartesia_tts", provider), ("deepgram_stt", RecordedProvider([]))]:
+        module = ModuleType(name)
+        module.Provider = lambda installed=installed: installed  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, f"pipeline_worker.engines.{name}", module)
+
+
+def catalog_of(text_to_speech: dict[str, Any]) -> Catalog:
+    return Catalog({"desk": scripted_agent(speech_to_text={"engine": "deepgram"}, text_to_speech=text_to_speech)})
 
 
 async def test_a_fallback_is_loaded_and_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +145,7 @@ async def test_a_fallback_is_loaded_and_stands_in(monkeypatch: pytest.MonkeyPatc
     provider = RecordedProvider(log)
     install(monkeypatch, provider)
     spare = {"engine": "cartesia", "options": {"voice": "spare"}}
-    catalog = Catalog({"desk": scripted_agent(text_to_speech={"engine": "cartesia", "fallback": spare})})
+    catalog = catalog_of({"engine": "cartesia", "fallback": spare})
     await catalog.start()
     try:
         assert [agent.text_to_speech.options for agent in provider.added] == [{}, {"voice": "spare"}]
@@ -154,7 +161,7 @@ async def test_a_vendor_that_is_away_at_the_start_is_no_reason_not_to_serve(
     monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     install(monkeypatch, RecordedProvider([], EngineError("nobody there", code=code)))
-    catalog = Catalog({"desk": scripted_agent(text_to_speech={"engine": "cartesia"})})
+    catalog = catalog_of({"engine": "cartesia"})
     await catalog.start()
     await catalog.close()
 
@@ -166,7 +173,7 @@ async def test_an_engine_that_cannot_work_stops_the_start_also_as_a_fallback(
     install(monkeypatch, RecordedProvider([], failure))
     choice = {"engine": "espeak-ng", "fallback": {"engine": "cartesia"}}
     with pytest.raises(type(failure), match=failure.message):
-        await Catalog({"desk": scripted_agent(text_to_speech=choice)}).start()
+        await catalog_of(choice).start()
 
 
 @pytest.mark.parametrize(
@@ -195,10 +202,64 @@ async def test_the_agent_file_sets_the_deadline(monkeypatch: pytest.MonkeyPatch)
             return UnreliableTts([60])
 
     install(monkeypatch, Silent([]))
-    catalog = Catalog({"desk": scripted_agent(text_to_speech={"engine": "cartesia", "first_output_s": 0.01})})
+    catalog = catalog_of({"engine": "cartesia", "first_output_s": 0.01})
     await catalog.start()
     try:
         with pytest.raises(EngineError, match=r"nothing for 0.01 s"):
             _ = [piece async for piece in catalog.open("desk").tts.speak("Hello.")]
     finally:
         await catalog.close()
+
+
+FAULTS = {
+    "does not answer": Fault("stall"),
+    "answers nothing": Fault("stall", after=0),
+    "is out of order": Fault("status", status=503),
+    "is busy": Fault("status", status=429),
+    "takes the key no more": Fault("status", status=401),
+    "hangs up": Fault("close"),
+    "hangs up after the head": Fault("close", after=0),
+}
+
+
+async def test_whatever_goes_wrong_with_a_vendor_the_embedded_engines_stand_in() -> None:
+    async with running_openai_server() as server, caller() as speaker:
+
+        def vendor(**options: Any) -> dict[str, Any]:
+            return {"engine": "openai", "options": {"model": "m", "base_url": server.base_url, **options}}
+
+        def desk(name: str) -> AgentDefinition:
+            """Hears and speaks by the vendor; its dialogue is a script."""
+            heard = {**vendor(stream=True), "first_output_s": 0.5, "fallback": {"engine": "pocketsphinx"}}
+            spoken = {**vendor(voice="nova"), "first_output_s": 0.5, "fallback": {"engine": "espeak-ng"}}
+            return scripted_agent(id=name, speech_to_text=heard, text_to_speech=spoken)
+
+        def thinker(name: str) -> AgentDefinition:
+            script = {"engine": "scripted", "options": SCRIPT}
+            answered = {**vendor(), "first_output_s": 0.5, "fallback": script}
+            return scripted_agent(id=name, speech_to_text=vendor(), language_model=answered)
+
+        faults = dict(enumerate(FAULTS.values()))
+        agents = [desk(f"desk-{number}") for number in faults] + [thinker(f"thinker-{number}") for number in faults]
+        catalog = Catalog({agent.id: agent for agent in agents})
+        await catalog.start()
+        try:
+            question = await speaker.says("When are you open?")
+            for number, fault in faults.items():
+                engines = catalog.open(f"desk-{number}")
+                server.faults.extend([fault] * 3)  # a connection that was closed is tried once more
+                stream = engines.stt.open()
+                await stream.push(question)
+                assert (await stream.finish()).text == "when are you open", fault
+                server.faults.clear()
+                server.faults.extend([fault] * 3)  # a connection that was closed is tried once more
+                spoken = [piece async for piece in engines.tts.speak("From five on.")]
+                assert sum(len(piece.words) for piece in spoken) == 3, fault
+                server.faults.clear()
+                server.faults.extend([fault] * 3)  # a connection that was closed is tried once more
+                engines = catalog.open(f"thinker-{number}")
+                replies = [reply.text async for reply in engines.lm.reply([Utterance("user", "When are you open?")])]
+                assert replies == ["From five on."], fault
+                server.faults.clear()
+        finally:
+            await catalog.close()
