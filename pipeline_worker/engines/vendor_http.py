@@ -14,6 +14,7 @@ _CONNECT_TIMEOUT_S = 5.0
 _SILENCE_TIMEOUT_S = 30.0
 """The last resort; whoever waits for the answer has shorter deadlines."""
 _MOST_CONNECTIONS = 128
+_WAIT_FOR_CONNECTION_S = 1.0
 _IDLE_S = 120.0
 
 
@@ -31,7 +32,7 @@ class VendorHttp:
         self._client = httpx.AsyncClient(
             base_url=account.base_url,
             headers=dict(headers),
-            timeout=httpx.Timeout(_CONNECT_TIMEOUT_S, read=_SILENCE_TIMEOUT_S),
+            timeout=httpx.Timeout(_CONNECT_TIMEOUT_S, read=_SILENCE_TIMEOUT_S, pool=_WAIT_FOR_CONNECTION_S),
             limits=httpx.Limits(
                 max_connections=_MOST_CONNECTIONS,
                 max_keepalive_connections=_MOST_CONNECTIONS,

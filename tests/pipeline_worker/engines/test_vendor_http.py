@@ -40,7 +40,7 @@ async def test_an_endless_silence_ends(server: DeepgramSpeakServer, monkeypatch:
 
 async def test_connections_are_bounded(server: DeepgramSpeakServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vendor_http, "_MOST_CONNECTIONS", 1)
-    monkeypatch.setattr(vendor_http, "_CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(vendor_http, "_WAIT_FOR_CONNECTION_S", 0.1)
     http = client(server)
     server.fault, server.faults_left = "stall", 1
     stalled = asyncio.create_task(received(http))
