@@ -4,8 +4,10 @@ All engines of the process that use the same server with the same key share one 
 """
 
 import contextlib
+import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -50,7 +52,7 @@ class OpenAiClient:
             keepalive_expiry=_IDLE_S,
         )
         # The SDK takes either generation of httpx, and its types name the newer one only.
-        http: Any = httpx.AsyncClient(limits=limits, follow_redirects=True)
+        http: Any = httpx.AsyncClient(limits=limits, follow_redirects=True, verify=_tls())
         self.sdk = AsyncOpenAI(
             api_key=account.key or "none",
             base_url=account.base_url,
@@ -151,6 +153,12 @@ async def give_back(client: OpenAiClient) -> None:
     if client.users == 0:
         del _clients[client.account]
         await client.sdk.close()
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One for all: reading the certificates takes a tenth of a second."""
+    return httpx.create_ssl_context()
 
 
 def _connection_error(server: str, cause: Exception) -> EngineError:
