@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from prometheus_client import Counter
 
-from media_worker.core.control_messages import Interrupt, Mute, Ping, Text, parse_control
+from media_worker.core.control_messages import Interrupt, Mute, Ping, Talk, Text, parse_control
 from media_worker.core.ice_lite import Credentials, IceLiteAgent, Path
 from media_worker.core.sdp_answer import LocalMedia, write_answer
 from media_worker.core.sdp_offer import parse_offer
@@ -41,6 +41,7 @@ from shared.events import (
     PublishEvent,
     ResumePlayout,
     SessionClosed,
+    TalkChanged,
     TextReceived,
 )
 from shared.frames import AudioFrame, SilenceRun
@@ -281,6 +282,8 @@ class Session:
                 self._tell_pipeline(TextReceived(session=self.id, text=text))
             case Interrupt():
                 self._tell_pipeline(InterruptRequested(session=self.id))
+            case Talk(pressed=pressed):
+                self._tell_pipeline(TalkChanged(session=self.id, pressed=pressed))
             case Mute(muted=muted):
                 self._muted = muted
                 self._tell_pipeline(MuteChanged(session=self.id, muted=muted))

@@ -1,7 +1,9 @@
 """One turn of the agent: text as it forms -> sentences -> speech -> the downlink."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
 
 from pipeline_worker.core.spoken_text import Heard, SentenceCutter, SpokenText
 from pipeline_worker.deadlines import each_within
@@ -9,38 +11,57 @@ from pipeline_worker.downlink import Downlink
 from pipeline_worker.engines.protocols import Reply, TextToSpeech
 
 
+def _nothing() -> None:
+    pass
+
+
+class TurnNews(NamedTuple):
+    """Whom a turn tells what happens."""
+
+    on_first_audio: Callable[[], None]
+    """Called before the first audio is sent."""
+    on_text: Callable[[str], None]
+    """The words that were heard so far, whenever there are more."""
+    on_reply: Callable[[], None] = _nothing
+    """A piece of the reply has come."""
+    on_audio: Callable[[], None] = _nothing
+    """A piece of its speech has come; it may not be sent yet."""
+
+
 class AgentTurn:
-    """`on_first_audio` is called before the first audio is sent; `on_text` with the text that begins to be heard."""
+    """`prepared`: nothing is heard of it, and it does not end, before `release`."""
 
     def __init__(
-        self,
-        tts: TextToSpeech,
-        downlink: Downlink,
-        engine_timeout_s: float,
-        on_first_audio: Callable[[], None],
-        on_text: Callable[[str], None],
+        self, tts: TextToSpeech, downlink: Downlink, engine_timeout_s: float, news: TurnNews, prepared: bool = False
     ) -> None:
         self._tts = tts
         self._downlink = downlink
         self._engine_timeout_s = engine_timeout_s
-        self._on_first_audio = on_first_audio
-        self._on_text = on_text
+        self._news = news
+        self.released = asyncio.Event()
+        if not prepared:
+            self.released.set()
         self._spoken = SpokenText(tts.sample_rate)
-        self._sentences_shown = 0
+        self._began = False
+        self._shown = ""
         self._complete = False
+
+    def release(self) -> None:
+        self.released.set()
 
     async def speak(self, replies: AsyncIterator[Reply]) -> bool:
         """Speak it all; True if the agent ends the call with it. Raises `EngineError`."""
         self._downlink.begin_turn()
         cutter = SentenceCutter()
         end_call = False
-        async with contextlib.aclosing(each_within(self._engine_timeout_s, replies, "language model")) as pieces:
-            async for piece in pieces:
-                end_call = end_call or piece.end_call
-                for sentence in cutter.push(piece.text):
-                    await self._speak_sentence(sentence)
+        async for piece in replies:
+            self._news.on_reply()
+            end_call = end_call or piece.end_call
+            for sentence in cutter.push(piece.text):
+                await self._speak_sentence(sentence)
         for sentence in cutter.finish():
             await self._speak_sentence(sentence)
+        await self.released.wait()
         self._complete = True
         return end_call
 
@@ -51,7 +72,10 @@ class AgentTurn:
 
     def on_playout(self) -> None:
         """The caller has heard more: the text shown follows what is heard."""
-        self._show(self._spoken.begun(self._downlink.played_up_to))
+        text = self._spoken.heard(self._downlink.played_up_to).text
+        if text != self._shown:
+            self._shown = text
+            self._news.on_text(text)
 
     async def _speak_sentence(self, text: str) -> None:
         sentence = self._spoken.begin(text, self._downlink.position)
@@ -60,15 +84,16 @@ class AgentTurn:
             async for piece in pieces:
                 if not len(piece.samples):
                     continue
-                if not self._sentences_shown:
-                    self._on_first_audio()
-                    self._show(1)
+                self._news.on_audio()
+                await self._begin()
                 sentence.add(len(piece.samples), piece.words)
                 await self._downlink.send(piece.samples)
         sentence.finish()
         await self._downlink.send_rest()
 
-    def _show(self, sentences: int) -> None:
-        if sentences > self._sentences_shown:
-            self._sentences_shown = sentences
-            self._on_text(self._spoken.text(sentences))
+    async def _begin(self) -> None:
+        if self._began:
+            return
+        await self.released.wait()
+        self._began = True
+        self._news.on_first_audio()

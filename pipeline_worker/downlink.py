@@ -8,6 +8,7 @@ from pipeline_worker.media_link import MediaLink
 from shared.audio import BYTES_PER_SAMPLE, Pcm, samples_in
 from shared.errors import AntiphonError
 from shared.events import PlayoutReported
+from shared.io.logs import get_logger
 
 _MIN_FRAME_MS = 100
 _MAX_FRAME_MS = 200
@@ -15,6 +16,8 @@ _AHEAD_S = 2.0
 """How far audio runs ahead of playout: it bridges a broker's failover, and is what a barge-in throws away."""
 _STALL_S = 10.0
 _FINISH_GRACE_S = 3.0
+
+log = get_logger()
 
 
 class Downlink:
@@ -31,6 +34,8 @@ class Downlink:
         self._sent = 0
         self._turn_began = 0
         self._flushes_reported = 0
+        self._paused = False
+        self._pauses = 0
         self._reported = asyncio.Event()
         self.played_up_to = 0
 
@@ -38,6 +43,16 @@ class Downlink:
     def position(self) -> int:
         """Where the next sample that is given to `send` will stand."""
         return self._sent + len(self._pending) // BYTES_PER_SAMPLE
+
+    @property
+    def begun(self) -> bool:
+        """Audio of this turn was sent."""
+        return self._sent > self._turn_began
+
+    @property
+    def heard(self) -> bool:
+        """The caller has heard the beginning of this turn."""
+        return self.played_up_to > self._turn_began
 
     def begin_turn(self) -> None:
         """What an interrupted turn has left is forgotten; the first audio of this one goes at once."""
@@ -52,7 +67,7 @@ class Downlink:
         self._pending += samples.astype("<i2").tobytes()
         while self._pending:
             waiting = len(self._pending) // BYTES_PER_SAMPLE
-            if waiting < self._min_frame and self._sent > self._turn_began:
+            if waiting < self._min_frame and self.begun:
                 return
             await self._send_frame(min(waiting, self._max_frame))
 
@@ -64,20 +79,41 @@ class Downlink:
     async def finish(self) -> None:
         """Nothing follows in this turn: returns when the caller has heard all of it, or must have by now."""
         await self.send_rest()
-        if self._sent == self._turn_began:
+        if not self.begun:
             return
         self._link.end_speech(self._sent)
-        remaining_s = max(0, self._sent - self.played_up_to) / self._rate
-        if not await self._until(lambda: self.played_up_to >= self._sent, remaining_s + _FINISH_GRACE_S):
-            self.played_up_to = self._sent
+        paused = -1
+        while self._paused or self._pauses != paused:  # a pause is time in which nothing is heard
+            paused = self._pauses
+            remaining_s = max(0, self._sent - self.played_up_to) / self._rate
+            if await self._until(lambda: self.played_up_to >= self._sent, remaining_s + _FINISH_GRACE_S):
+                return
+        self.played_up_to = self._sent
+
+    def pause(self) -> None:
+        """Silence at once; `resume` goes on at the same sample."""
+        self._paused = True
+        self._pauses += 1
+        if self.begun:
+            self._link.pause_playout()
+
+    def resume(self) -> None:
+        self._paused = False
+        if self.begun:
+            self._link.resume_playout()
+        self._reported.set()
 
     async def flush(self, timeout_s: float) -> bool:
         """Silence what is queued; False if the media worker did not tell in time what was heard."""
-        if self._sent == self._turn_began:
+        self._paused = False
+        if not self.begun:
             return True
         reports = self._flushes_reported
         self._link.flush_playout()
-        return await self._until(lambda: self._flushes_reported > reports, timeout_s)
+        reported = await self._until(lambda: self._flushes_reported > reports, timeout_s)
+        if not reported:
+            log.warning("flush_not_reported", session_id=self._link.session)
+        return reported
 
     def on_report(self, report: PlayoutReported) -> None:
         self.played_up_to = max(self.played_up_to, min(report.played_up_to, self._sent))
@@ -85,13 +121,17 @@ class Downlink:
         self._reported.set()
 
     async def _send_frame(self, samples: int) -> None:
-        if not await self._until(lambda: self._queued() < self._ahead, _STALL_S):
+        if not await self._until(self._may_send, _STALL_S):
             raise AntiphonError(f"no agent audio was played for {_STALL_S} s", code="playout_stalled")
         size = samples * BYTES_PER_SAMPLE
         self._link.send_audio(self._seq, self._sent, self._rate, bytes(self._pending[:size]))
         del self._pending[:size]
         self._seq += 1
         self._sent += samples
+
+    def _may_send(self) -> bool:
+        """What a paused turn has not begun waits here: there is nothing yet that the media worker could pause."""
+        return self._queued() < self._ahead and (self.begun or not self._paused)
 
     def _queued(self) -> int:
         """Samples of this turn that wait to be heard; what a flush threw away of the last one waits no more."""

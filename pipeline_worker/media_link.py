@@ -4,7 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 from shared import keys
-from shared.events import AgentSpeechEnded, EndSession, FlushPlayout, PipelineAttached, PublishEvent, StatusWord
+from shared.events import (
+    AgentSpeechEnded,
+    EndSession,
+    FlushPlayout,
+    PausePlayout,
+    PipelineAttached,
+    PublishEvent,
+    ResumePlayout,
+    StatusWord,
+)
 from shared.frames import AudioFrame
 from shared.wire import Item
 
@@ -41,6 +50,12 @@ class MediaLink:
 
     def flush_playout(self) -> None:
         self._send(FlushPlayout(session=self.session, epoch=self.epoch))
+
+    def pause_playout(self) -> None:
+        self._send(PausePlayout(session=self.session, epoch=self.epoch))
+
+    def resume_playout(self) -> None:
+        self._send(ResumePlayout(session=self.session, epoch=self.epoch))
 
     def end_session(self, reason: str, after_playout: bool = False) -> None:
         self._send(EndSession(session=self.session, epoch=self.epoch, reason=reason, after_playout=after_playout))

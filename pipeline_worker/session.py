@@ -1,41 +1,46 @@
 """One conversation: wires the caller's audio, the turn taking, the engines and the agent's audio together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from typing import NamedTuple, assert_never
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import assert_never
 
-from pipeline_worker.agent_turn import AgentTurn
+from pipeline_worker.agent_voice import AgentVoice, Patience
 from pipeline_worker.conversation_store import ConversationStore
-from pipeline_worker.core.conversation import Conversation, Utterance
+from pipeline_worker.core.conversation import Conversation, Entry, Utterance
+from pipeline_worker.core.floor import IllegalInput, State
 from pipeline_worker.core.turn_events import (
     Action,
     CallerConnected,
     CancelReply,
+    DiscardReply,
     DropUtterance,
     EndSession,
     FinalText,
     FinishUtterance,
     Input,
-    PlayoutFinished,
-    PlayoutFlushed,
+    InterimText,
+    PauseSpeaking,
+    PlayoutBegan,
+    PrepareReply,
     PublishStatus,
     RecordAgent,
     RecordCaller,
-    ReplyFinished,
-    SpeechBegan,
-    StartGreeting,
+    ReleaseReply,
+    ResumeSpeaking,
+    Say,
     StartReply,
     StopPressed,
     StopSpeaking,
     TextTyped,
 )
-from pipeline_worker.core.turn_taking import IllegalInput, State, TurnTaking
+from pipeline_worker.core.turn_taking import TurnTaking
 from pipeline_worker.downlink import Downlink
 from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.engines.protocols import Reply
 from pipeline_worker.mailbox import Mailbox
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.transcription import Transcription
+from pipeline_worker.turn_meter import TurnMeter
 from pipeline_worker.uplink import Uplink
 from shared import events
 from shared.agent import AgentDefinition
@@ -43,13 +48,6 @@ from shared.errors import EngineError
 from shared.frames import AudioFrame, SilenceRun
 from shared.io.logs import get_logger
 from shared.wire import Item
-
-
-class Patience(NamedTuple):
-    """How long a session waits for others."""
-
-    engine_s: float = 10.0
-    flush_s: float = 1.0
 
 
 class ConversationSession:
@@ -64,26 +62,35 @@ class ConversationSession:
         retention_s: int = 0,
         patience: Patience = Patience(),  # noqa: B008 (immutable)
     ) -> None:
-        self._agent = agent
         self._engines = engines
         self._link = link
         self._store = store
         self._retention_s = retention_s
-        self._patience = patience
         self._log = get_logger().bind(session_id=link.session, agent_id=agent.id)
         self._mailbox = Mailbox()
         self._over = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
-        self._replying: asyncio.Task[None] | None = None
-        self._turn: AgentTurn | None = None
         self._conversation = Conversation()
         self._turns = TurnTaking(agent)
+        self._meter = TurnMeter(agent.id, link.session, lambda type_, fields: link.publish(type_, **fields))
         self._transcription = Transcription(
             engines.stt, patience.engine_s, self._on_interim, self._on_final, self._on_engine_failure
         )
-        self._uplink = Uplink(agent, engines.vad, self._transcription, self._handle)
+        self._uplink = Uplink(agent, engines.vad, self._transcription, self._turns, self._handle)
         self._downlink = Downlink(link, engines.tts.sample_rate)
+        self._voice = AgentVoice(
+            self._answer,
+            engines.tts,
+            self._downlink,
+            patience,
+            agent.apology,
+            self._meter,
+            self._handle,
+            lambda text: link.publish("transcript-partial", role="agent", text=text),
+            self._on_engine_failure,
+            self._spawn,
+        )
 
     async def run(self) -> None:
         """Until the session is over. Raises what breaks it."""
@@ -98,6 +105,7 @@ class ConversationSession:
                     task.cancel()
         finally:
             self._record_agent()
+            self._meter.session_ended()
             self._uplink.close()
             await self._engines.lm.close()
             await self._store.close(self._retention_s)
@@ -122,45 +130,78 @@ class ConversationSession:
         while True:
             match await self._mailbox.next_message():
                 case events.PlayoutReported() as report:
-                    self._downlink.on_report(report)
-                    if self._turn is not None and report.state != "flushed":
-                        self._turn.on_playout()
+                    self._on_playout(report)
                 case events.CallerConnected():
                     self._handle(CallerConnected())
                 case events.TextReceived(text=text) if text.strip():
                     self._handle(TextTyped(text.strip()))
                 case events.InterruptRequested():
                     self._handle(StopPressed())
+                case events.TalkChanged(pressed=True) if self._uplink.by_button:
+                    self._handle(StopPressed())
+                    self._uplink.press()
+                case events.TalkChanged(pressed=False):
+                    self._uplink.release()
+                case events.MuteChanged(muted=True):
+                    self._uplink.end_utterance()
                 case events.SessionClosed(reason=reason):
                     self._log.info("session_closed_by_media_worker", reason=reason)
                     self._over.set()
 
-    def _handle(self, event: Input) -> None:
+    def _on_playout(self, report: events.PlayoutReported) -> None:
+        heard_before = self._downlink.heard
+        self._downlink.on_report(report)
+        if report.at_unix_ms is not None:
+            self._meter.first_packet_out(report.at_unix_ms / 1000)
+        if self._downlink.heard and not heard_before:
+            self._uplink.agent_began()
+            self._handle(PlayoutBegan(self._uplink.position))
+        if report.state != "flushed":
+            self._voice.on_playout()
+
+    def _handle(self, event: Input) -> State:
+        """The state that it leads to."""
         try:
             actions = self._turns.handle(event)
         except IllegalInput as error:
             self._log.warning("turn_input_illegal", error=error.message)
-            return
+            return self._turns.state
         for action in actions:
-            if isinstance(action, CancelReply | StopSpeaking):
-                self._log.info("agent_interrupted", by=type(event).__name__)
+            if isinstance(action, CancelReply | StopSpeaking | PauseSpeaking):
+                self._log.info("agent_interrupted", how=type(action).__name__, by=type(event).__name__)
             self._act(action)
+        return self._turns.state
 
     def _act(self, action: Action) -> None:
         match action:
             case PublishStatus(status):
                 self._link.publish_status(status)
-            case StartGreeting():
-                self._start_turn(self._greeting())
+            case Say(text):
+                self._voice.say(text)
             case StartReply():
-                self._start_turn(self._engines.lm.reply(self._conversation.to_answer()))
+                self._voice.reply(self._conversation.to_answer())
+            case PrepareReply(text):
+                self._voice.reply((*self._conversation.entries, Utterance("user", text)), prepared=True)
+            case ReleaseReply():
+                self._meter.speculation(hit=True)
+                self._voice.release()
+            case DiscardReply():
+                self._meter.speculation(hit=False)
+                self._voice.cancel()
             case CancelReply():
-                self._cancel_reply()
-                self._turn = None
+                self._meter.turn_finished(interrupted=True)
+                self._voice.cancel()
+            case PauseSpeaking():
+                self._voice.pause()
+            case ResumeSpeaking():
+                self._voice.resume()
+                self._meter.false_interruption()
+                self._meter.resumed()
             case StopSpeaking():
-                self._cancel_reply()
-                self._spawn(self._silence())
+                self._voice.stop()
             case FinishUtterance(utterance):
+                self._meter.speech_ended(self._uplink.speech_end)
+                self._meter.endpoint_decided(self._uplink.position)
                 self._transcription.finish(utterance)
             case DropUtterance():
                 self._transcription.drop()
@@ -175,46 +216,15 @@ class ConversationSession:
             case _:
                 assert_never(action)
 
-    def _start_turn(self, replies: AsyncIterator[Reply]) -> None:
-        self._turn = AgentTurn(
-            self._engines.tts,
-            self._downlink,
-            self._patience.engine_s,
-            on_first_audio=lambda: self._handle(SpeechBegan()),
-            on_text=lambda text: self._link.publish("transcript-partial", role="agent", text=text),
-        )
-        self._replying = self._spawn(self._reply(self._turn, replies, self._replying))
-
-    async def _reply(self, turn: AgentTurn, replies: AsyncIterator[Reply], previous: asyncio.Task[None] | None) -> None:
-        if previous is not None:
-            await asyncio.wait({previous}, timeout=self._patience.engine_s)  # it was cancelled: never two at once
-        end_call = False
-        try:
-            end_call = await turn.speak(replies)
-        except EngineError as error:
-            self._on_engine_failure(error)
-        self._handle(ReplyFinished(end_call))
-        if self._turns.state is State.SPEAKING:
-            await self._downlink.finish()
-            self._handle(PlayoutFinished())
-
-    async def _greeting(self) -> AsyncIterator[Reply]:
-        if self._agent.greeting is not None:
-            yield Reply(self._agent.greeting.text)
-
-    async def _silence(self) -> None:
-        if not await self._downlink.flush(self._patience.flush_s):
-            self._log.warning("flush_not_reported")
-        self._handle(PlayoutFlushed())
-
-    def _cancel_reply(self) -> None:
-        if self._replying is not None:
-            self._replying.cancel()
+    def _answer(self, conversation: Sequence[Entry], confirmed: asyncio.Event) -> AsyncIterator[Reply]:
+        return self._engines.lm.reply(conversation)
 
     def _record_agent(self) -> None:
-        turn, self._turn = self._turn, None
-        heard = turn.heard() if turn is not None else None
-        if heard is not None and heard.text:
+        heard = self._voice.end_turn()
+        if heard is None:
+            return
+        self._meter.turn_finished(interrupted=not heard.complete)
+        if heard.text:
             self._record(Utterance("agent", heard.text, interrupted=not heard.complete))
 
     def _record(self, utterance: Utterance) -> None:
@@ -223,12 +233,15 @@ class ConversationSession:
         marks = {"interrupted": True} if utterance.interrupted else {}
         self._link.publish("transcript", role=utterance.role, text=utterance.text, **marks)
 
-    def _on_interim(self, text: str) -> None:
+    def _on_interim(self, interim: InterimText) -> None:
+        self._uplink.understood(interim)
+        self._handle(interim)
         if self._turns.hears_caller:
-            self._link.publish("transcript-partial", role="user", text=text)
+            self._link.publish("transcript-partial", role="user", text=interim.text)
 
-    def _on_final(self, utterance: int, text: str) -> None:
-        self._handle(FinalText(utterance, text))
+    def _on_final(self, final: FinalText) -> None:
+        self._meter.stt_final()
+        self._handle(final)
 
     def _on_engine_failure(self, error: EngineError) -> None:
         """The turn is lost, the session is not."""

@@ -7,11 +7,12 @@ from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
+from pipeline_worker.agent_voice import Patience
 from pipeline_worker.conversation_store import ConversationStore
 from pipeline_worker.echo_session import EchoSession
 from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.media_link import MediaLink, Send
-from pipeline_worker.session import ConversationSession, Patience
+from pipeline_worker.session import ConversationSession
 from pipeline_worker.settings import PipelineSettings
 from shared.agent import AgentDefinition
 from shared.errors import AntiphonError

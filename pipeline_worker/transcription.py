@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from prometheus_client import Counter
 
+from pipeline_worker.core.turn_events import FinalText, InterimText
 from pipeline_worker.engines.protocols import Recognised, SpeechToText, SpeechToTextStream
 from shared.audio import UPLINK_RATE, Pcm
 from shared.errors import EngineError
@@ -22,7 +23,7 @@ _dropped = Counter("antiphon_transcription_dropped_total", "Pieces of speech tha
 
 @dataclass(frozen=True, slots=True)
 class _Begin:
-    pass
+    utterance: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ class Transcription:
         self,
         stt: SpeechToText,
         engine_timeout_s: float,
-        on_interim: Callable[[str], None],
-        on_final: Callable[[int, str], None],
+        on_interim: Callable[[InterimText], None],
+        on_final: Callable[[FinalText], None],
         on_failure: Callable[[EngineError], None],
     ) -> None:
         self._stt = stt
@@ -59,11 +60,13 @@ class Transcription:
         self._steps: asyncio.Queue[_Begin | _Push | _Finish | _Drop] = asyncio.Queue()
         self._collected: list[Pcm] = []
         self._collected_samples = 0
+        self._utterance = 0
+        self._failed = False
 
-    def begin(self, samples: Pcm) -> None:
+    def begin(self, utterance: int, samples: Pcm) -> None:
         """An utterance begins with `samples`."""
         if self._steps.qsize() < _MAX_WAITING:
-            self._steps.put_nowait(_Begin())
+            self._steps.put_nowait(_Begin(utterance))
             self.push(samples)
         else:
             _dropped.inc()
@@ -75,7 +78,7 @@ class Transcription:
             self._push_collected()
 
     def finish(self, utterance: int) -> None:
-        """The utterance is over: `on_final` will be called with its number and text."""
+        """The utterance is over: `on_final` will be called with its text."""
         self._push_collected()
         self._steps.put_nowait(_Finish(utterance))
 
@@ -102,10 +105,10 @@ class Transcription:
                     )
                     if stream is not None:
                         await self._give_up(stream)
-                    # The rest of this utterance goes nowhere; it ends as one that was not understood.
-                    stream = None
+                    # The rest of this utterance goes nowhere.
+                    stream, self._failed = None, True
                     if isinstance(step, _Finish):
-                        self._on_final(step.utterance, "")
+                        self._on_final(FinalText(step.utterance, "", failed=True))
         finally:
             if stream is not None:
                 await self._give_up(stream)
@@ -115,16 +118,17 @@ class Transcription:
     ) -> SpeechToTextStream | None:
         """One step with the utterance's stream; returns the stream that the next step goes to."""
         match step:
-            case _Begin():
+            case _Begin(utterance):
+                self._utterance, self._failed = utterance, False
                 return self._stt.open()
             case _Push(samples) if stream is not None:
                 recognised = await stream.push(samples)
                 if recognised is not None and recognised.text:
-                    self._on_interim(recognised.text)
+                    self._on_interim(InterimText(self._utterance, recognised.text))
                 return stream
             case _Finish(utterance):
                 final = await stream.finish() if stream is not None else Recognised("", True)
-                self._on_final(utterance, final.text.strip())
+                self._on_final(FinalText(utterance, final.text.strip(), failed=self._failed))
             case _Drop() if stream is not None:
                 await stream.cancel()
         return None

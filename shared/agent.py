@@ -1,8 +1,8 @@
 """An agent as its YAML file describes it. The files are read by `io.agent_files`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shared.agent_tools import Tool, ToolRules
 
@@ -30,13 +30,39 @@ class Greeting(_Section):
 class TurnTaking(_Section):
     """When the caller has finished, and when a sound of theirs takes the floor."""
 
-    endpointing_ms: int = Field(500, ge=100, le=5000, description="silence after which an utterance is over")
+    mode: Literal["automatic", "push_to_talk"] = "automatic"
+    endpointing_ms: int = Field(500, ge=100, le=5000, description="silence after which an utterance is over, at least")
+    max_endpointing_ms: int = Field(1500, ge=100, le=10_000, description="the same for one that sounds unfinished")
+    adaptive: bool = Field(True, description="whether the caller's own pauses lengthen that silence")
+    speculative: bool = Field(True, description="whether a reply is prepared before the utterance is surely over")
     barge_in: bool = True
     barge_in_ms: int = Field(200, ge=0, le=2000, description="speech it takes to interrupt the agent")
+    barge_in_words: int = Field(0, ge=0, le=10, description="words it takes as well; 0: speech alone is enough")
+    backchannels: tuple[str, ...] | None = Field(
+        None, max_length=100, description="what does not interrupt; None: the usual ones of the agent's language"
+    )
+    echo_guard_ms: int = Field(
+        300, ge=0, le=5000, description="after the agent begins: only speech of barge_in_ms makes it fall silent"
+    )
+
+    @model_validator(mode="after")
+    def _delays_are_in_order(self) -> Self:
+        if "max_endpointing_ms" in self.model_fields_set and self.max_endpointing_ms < self.endpointing_ms:
+            raise ValueError("max_endpointing_ms is less than endpointing_ms: raise it")
+        return self
+
+
+class Idle(_Section):
+    """What is said to a caller who says nothing, and when."""
+
+    prompt_after_s: float | None = Field(None, ge=1, le=3600, description="silence before each prompt; None: wait on")
+    prompts: tuple[str, ...] = Field(("Are you still there?",), max_length=10)
+    farewell: str | None = Field("I cannot hear you any more. Goodbye!", max_length=500)
 
 
 class Limits(_Section):
     max_duration_s: int = Field(3600, ge=10, le=86_400)
+    farewell: str | None = Field(None, max_length=500, description="said when that time is over")
 
 
 class AgentDefinition(_Section):
@@ -54,7 +80,13 @@ class AgentDefinition(_Section):
     speech_to_text: EngineChoice = EngineChoice(engine="pocketsphinx")
     language_model: EngineChoice = EngineChoice(engine="scripted")
     text_to_speech: EngineChoice = EngineChoice(engine="espeak-ng")
+    apology: str = Field(
+        "I am sorry, something went wrong here. Could you say that again?",
+        max_length=500,
+        description="said when an engine fails and there is no answer; empty: nothing",
+    )
     turn_taking: TurnTaking = TurnTaking()
+    idle: Idle = Idle()
     tools: tuple[Tool, ...] = Field((), max_length=64)
     tool_use: ToolRules = ToolRules()
     limits: Limits = Limits()

@@ -177,6 +177,13 @@ class InterruptRequested(Message):
     kind: Literal["interrupt-requested"] = "interrupt-requested"
 
 
+class TalkChanged(Message):
+    """The caller pressed or released the button to talk."""
+
+    kind: Literal["talk-changed"] = "talk-changed"
+    pressed: bool
+
+
 class MuteChanged(Message):
     kind: Literal["mute-changed"] = "mute-changed"
     muted: bool
@@ -202,6 +209,7 @@ AnyMessage = Annotated[
     | PlayoutReported
     | TextReceived
     | InterruptRequested
+    | TalkChanged
     | MuteChanged,
     Field(discriminator="kind"),
 ]

@@ -31,6 +31,13 @@ class Mute(_Control):
     muted: bool = True
 
 
+class Talk(_Control):
+    """The button to talk."""
+
+    type: Literal["talk"]
+    pressed: bool
+
+
 class Ping(_Control):
     """Answered by `pong` with the same `id`."""
 
@@ -38,8 +45,8 @@ class Ping(_Control):
     id: int | FiniteFloat | Annotated[str, Field(max_length=64)] | None = None
 
 
-ControlMessage = Text | Interrupt | Mute | Ping
-_KNOWN = {"text", "interrupt", "mute", "ping"}
+ControlMessage = Text | Interrupt | Talk | Mute | Ping
+_KNOWN = {"text", "interrupt", "talk", "mute", "ping"}
 _adapter: TypeAdapter[ControlMessage] = TypeAdapter(Annotated[ControlMessage, Field(discriminator="type")])
 
 

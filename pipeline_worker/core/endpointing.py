@@ -1,9 +1,23 @@
-"""When an utterance begins and is over: talkspurts with less than `silence_ms` between them are one utterance."""
+"""When an utterance begins and is over: talkspurts without too long a silence between them are one utterance.
+
+How long is too long depends on what was said. Words that sound unfinished are given the longest time; a sentence with
+its mark at the end the shortest; otherwise the caller's own pauses decide, between the two. After a part of that time
+the end is likely, which is the moment to prepare a reply. While the agent speaks a pause is none: whether the caller
+wants the floor must be decided at once, so every talkspurt is an utterance of its own.
+"""
 
 from dataclasses import dataclass
 
-from pipeline_worker.core.talkspurts import TalkspurtEnded, TalkspurtEvent, TalkspurtStarted
+from pipeline_worker.core.speaker_pauses import SpeakerPauses
+from pipeline_worker.core.talkspurts import SpeechEvent, TalkspurtEnded, TalkspurtStarted
+from pipeline_worker.core.utterance_text import Completeness, completeness
+from shared.agent import TurnTaking
 from shared.audio import UPLINK_RATE, samples_in
+
+_LIKELY_AFTER = {Completeness.FINISHED: 0.0, Completeness.OPEN: 0.6}
+"""The part of the silence after which the end is likely."""
+_LONGEST = 60 * UPLINK_RATE
+"""An utterance as long as this is over: whoever makes it (a radio) must not keep the agent waiting for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,43 +29,115 @@ class UtteranceStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class EndLikely:
+    """The utterance may be over. `text` is what was understood of it. Told again if that changes."""
+
+    utterance: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceResumed:
+    """After `EndLikely`: the caller goes on."""
+
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
 class UtteranceEnded:
     utterance: int
     at_sample: int
 
 
-UtteranceEvent = UtteranceStarted | UtteranceEnded
+UtteranceEvent = UtteranceStarted | EndLikely | UtteranceResumed | UtteranceEnded
 
 
 class Endpointing:
     """A silence shorter than the talkspurts' hangover cannot be seen: the endpoint then comes with the hangover."""
 
-    def __init__(self, silence_ms: int) -> None:
-        self._silence = samples_in(silence_ms, UPLINK_RATE)
+    def __init__(self, taking: TurnTaking) -> None:
+        self._least = samples_in(taking.endpointing_ms, UPLINK_RATE)
+        self._most = max(self._least, samples_in(taking.max_endpointing_ms, UPLINK_RATE))
+        self._pauses = SpeakerPauses() if taking.adaptive else None
         self._utterance = 0
-        self._open = False
-        self._deadline: int | None = None
+        self._started: int | None = None
+        self._last_sound: int | None = None
+        """Where the utterance's last talkspurt ended; None while one goes on."""
+        self._pause_began: int | None = None
+        """The same, and after the endpoint too, as long as going on would show that it came too early."""
+        self._text = ""
+        self._likely: str | None = None
 
     @property
     def open(self) -> bool:
         """An utterance has begun and is not over."""
-        return self._open
+        return self._started is not None
 
-    def handle(self, event: TalkspurtEvent) -> list[UtteranceEvent]:
+    @property
+    def last_sound(self) -> int | None:
+        """Where the last talkspurt ended."""
+        return self._pause_began
+
+    def handle(self, event: SpeechEvent) -> list[UtteranceEvent]:
         match event:
             case TalkspurtStarted(at_sample):
-                self._deadline = None
-                if not self._open:
-                    self._open = True
+                self._learn(at_sample)
+                self._last_sound = None
+                if self._started is None:
+                    self._started, self._text = at_sample, ""
                     self._utterance += 1
                     return [UtteranceStarted(self._utterance, at_sample)]
+                if self._likely is not None:
+                    self._likely = None
+                    return [UtteranceResumed(self._utterance)]
             case TalkspurtEnded(at_sample):
-                self._deadline = at_sample + self._silence
+                self._pause_began = at_sample
+                if self._started is not None:
+                    self._last_sound = at_sample
         return []
 
-    def advance(self, position: int) -> list[UtteranceEvent]:
+    def understood(self, utterance: int, text: str) -> None:
+        """The words of an utterance so far; those of an earlier one come too late."""
+        if utterance == self._utterance and self.open:
+            self._text = text
+
+    def answered(self) -> None:
+        """The agent speaks: a silence before the caller's next words is no pause of theirs."""
+        self._pause_began = None
+
+    def advance(self, position: int, agent_speaks: bool = False) -> list[UtteranceEvent]:
         """Nothing was heard between the last talkspurt and `position`."""
-        if self._deadline is None or position < self._deadline:
+        if self._started is None:
             return []
-        at_sample, self._deadline, self._open = self._deadline, None, False
-        return [UtteranceEnded(self._utterance, at_sample)]
+        if position - self._started >= _LONGEST:
+            return [self.end(position)]
+        if self._last_sound is None:
+            return []
+        kind = completeness(self._text)
+        deadline = self._last_sound + (0 if agent_speaks else self._silence(kind))
+        if position >= deadline:
+            return [self.end(deadline)]
+        if kind not in _LIKELY_AFTER or not self._text or self._text == self._likely:
+            return []
+        if position < self._last_sound + _LIKELY_AFTER[kind] * self._silence(kind):
+            return []
+        self._likely = self._text
+        return [EndLikely(self._utterance, self._text)]
+
+    def end(self, at_sample: int) -> UtteranceEnded:
+        """The open utterance is over, whatever was heard."""
+        self._started = self._last_sound = self._likely = None
+        return UtteranceEnded(self._utterance, at_sample)
+
+    def _silence(self, kind: Completeness) -> int:
+        match kind:
+            case Completeness.UNFINISHED:
+                return self._most
+            case Completeness.OPEN if self._pauses is not None:
+                return self._pauses.endpointing(self._least, self._most)
+        return self._least
+
+    def _learn(self, at_sample: int) -> None:
+        began, self._pause_began = self._pause_began, None
+        if began is not None and self._pauses is not None and at_sample - began <= self._most:
+            self._pauses.add(at_sample - began)

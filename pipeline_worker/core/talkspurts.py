@@ -15,6 +15,7 @@ OFFSET_PROBABILITY = 0.35
 
 ONSET_MS = 64
 HANGOVER_MS = 192
+PROLONGED_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,20 @@ class SpeechSustained:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechProlonged:
+    """The talkspurt has lasted longer than a backchannel does. At most once in each, after `SpeechSustained`."""
+
+    at_sample: int
+
+
+@dataclass(frozen=True, slots=True)
 class TalkspurtEnded:
     """The last speech sound ended at `at_sample`; known a hangover later."""
 
     at_sample: int
 
 
-TalkspurtEvent = TalkspurtStarted | SpeechSustained | TalkspurtEnded
+SpeechEvent = TalkspurtStarted | SpeechSustained | SpeechProlonged | TalkspurtEnded
 
 
 class Talkspurts:
@@ -49,11 +57,12 @@ class Talkspurts:
         self._onset = samples_in(ONSET_MS, UPLINK_RATE)
         self._hangover = samples_in(HANGOVER_MS, UPLINK_RATE)
         self._sustained_after = samples_in(sustained_ms, UPLINK_RATE)
+        self._prolonged_after = max(self._sustained_after, samples_in(PROLONGED_MS, UPLINK_RATE))
         self.position = 0
         self._candidate: int | None = None
         """Where speech began that is too short yet to be believed."""
         self._started: int | None = None
-        self._sustained = False
+        self._sustained = self._prolonged = False
         self._last_speech = 0
 
     @property
@@ -65,27 +74,23 @@ class Talkspurts:
         """Before this position it is known what is speech; the rest may yet prove to be an onset."""
         return self.position if self._candidate is None else self._candidate
 
-    def start_at(self, position: int) -> None:
-        """The time line begins here. Call before anything else."""
-        self.position = position
-
-    def push(self, probability: float) -> list[TalkspurtEvent]:
+    def push(self, probability: float) -> list[SpeechEvent]:
         """The next chunk's probability of speech (0..1)."""
         began, self.position = self.position, self.position + self._chunk
         if self._started is None:
             return self._listen(probability, began)
         if probability >= OFFSET_PROBABILITY:
             self._last_speech = self.position
-            return self._sustain()
+            return self._lengthen(self._started)
         return self._hang_over()
 
-    def skip(self, samples: int) -> list[TalkspurtEvent]:
+    def skip(self, samples: int) -> list[SpeechEvent]:
         """Time that passes in known silence."""
         self.position += samples
         self._candidate = None
         return self._hang_over() if self._started is not None else []
 
-    def _listen(self, probability: float, began: int) -> list[TalkspurtEvent]:
+    def _listen(self, probability: float, began: int) -> list[SpeechEvent]:
         if probability < (ONSET_PROBABILITY if self._candidate is None else OFFSET_PROBABILITY):
             self._candidate = None
             return []
@@ -93,17 +98,22 @@ class Talkspurts:
             self._candidate = began
         if self.position - self._candidate < self._onset:
             return []
-        self._started, self._candidate, self._sustained = self._candidate, None, False
+        self._started, self._candidate, self._sustained, self._prolonged = self._candidate, None, False, False
         self._last_speech = self.position
-        return [TalkspurtStarted(self._started), *self._sustain()]
+        return [TalkspurtStarted(self._started), *self._lengthen(self._started)]
 
-    def _sustain(self) -> list[TalkspurtEvent]:
-        if self._sustained or self._started is None or self._last_speech - self._started < self._sustained_after:
-            return []
-        self._sustained = True
-        return [SpeechSustained(self._last_speech)]
+    def _lengthen(self, started: int) -> list[SpeechEvent]:
+        events: list[SpeechEvent] = []
+        lasted = self._last_speech - started
+        if not self._sustained and lasted >= self._sustained_after:
+            self._sustained = True
+            events.append(SpeechSustained(self._last_speech))
+        if not self._prolonged and lasted >= self._prolonged_after:
+            self._prolonged = True
+            events.append(SpeechProlonged(self._last_speech))
+        return events
 
-    def _hang_over(self) -> list[TalkspurtEvent]:
+    def _hang_over(self) -> list[SpeechEvent]:
         if self.position - self._last_speech < self._hangover:
             return []
         self._started = None

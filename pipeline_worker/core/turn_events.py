@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pipeline_worker.core.endpointing import UtteranceEnded
-from pipeline_worker.core.talkspurts import SpeechSustained
+from pipeline_worker.core.endpointing import EndLikely, UtteranceEnded, UtteranceResumed, UtteranceStarted
+from pipeline_worker.core.talkspurts import SpeechProlonged, SpeechSustained
 from shared.events import StatusWord
 
 
@@ -14,11 +14,20 @@ class CallerConnected:
 
 
 @dataclass(frozen=True, slots=True)
-class FinalText:
-    """What the utterance said: empty if it was not understood."""
+class InterimText:
+    """What the utterance has said so far."""
 
     utterance: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinalText:
+    """What the utterance said: empty if it was not understood. `failed`: there was nobody to understand it."""
+
+    utterance: int
+    text: str
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +37,19 @@ class TextTyped:
 
 @dataclass(frozen=True, slots=True)
 class StopPressed:
-    pass
+    """The caller wants the floor, by the stop button or the one to talk."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechBegan:
-    """The first audio of the reply is on its way to the caller."""
+    """The first audio of the agent's turn is there, and goes out next."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutBegan:
+    """The caller begins to hear the agent's turn, at this sample of their own audio."""
+
+    at_sample: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +70,39 @@ class PlayoutFlushed:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseExpired:
+    """The agent was silent for as long as it may be without a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerIdle:
+    """The caller was silent for as long as the agent waits."""
+
+
+@dataclass(frozen=True, slots=True)
 class TimeExceeded:
     """The session has lasted as long as it may."""
 
 
 Input: TypeAlias = (
     CallerConnected
+    | UtteranceStarted
     | SpeechSustained
+    | SpeechProlonged
+    | InterimText
+    | EndLikely
+    | UtteranceResumed
     | UtteranceEnded
     | FinalText
     | TextTyped
     | StopPressed
     | SpeechBegan
+    | PlayoutBegan
     | ReplyFinished
     | PlayoutFinished
     | PlayoutFlushed
+    | PauseExpired
+    | CallerIdle
     | TimeExceeded
 )
 
@@ -79,8 +113,10 @@ class PublishStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class StartGreeting:
-    pass
+class Say:
+    """A turn of the agent whose text needs no thought."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +125,40 @@ class StartReply:
 
 
 @dataclass(frozen=True, slots=True)
+class PrepareReply:
+    """Answer the conversation as it will be if the caller has said `text`, and keep it to yourself."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseReply:
+    """The prepared reply is the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardReply:
+    """The prepared reply is none: it leaves no trace."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelReply:
     """Nothing of it was heard."""
 
 
 @dataclass(frozen=True, slots=True)
+class PauseSpeaking:
+    """Fall silent, and be ready to go on at the same sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeSpeaking:
+    """Go on where you stopped."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopSpeaking:
-    """Give the reply up, silence what is queued, and tell what was heard by `PlayoutFlushed`."""
+    """Give the turn up, silence what is queued, and tell what was heard by `PlayoutFlushed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +192,14 @@ class EndSession:
 
 Action: TypeAlias = (
     PublishStatus
-    | StartGreeting
+    | Say
     | StartReply
+    | PrepareReply
+    | ReleaseReply
+    | DiscardReply
     | CancelReply
+    | PauseSpeaking
+    | ResumeSpeaking
     | StopSpeaking
     | FinishUtterance
     | DropUtterance

@@ -6,286 +6,169 @@ Theory of operation. The caller and the agent take turns:
                               ^                                                                              |
                               +------------------------------- played out -----------------------------------+
 
-Sustained speech, typed text or the stop button take the floor from an agent that thinks or speaks. One that thinks
-has not been heard and forgets its reply; one that speaks is `interrupted` until the playout has told what was heard
-of it. Words that come meanwhile are held, so that the conversation keeps its order.
+Already when the end of the caller's utterance is likely, a reply may be prepared. It is released if the final text is
+the one that it answers, and otherwise leaves no trace.
 
-An utterance that ends while the agent has the floor did not take it: a cough, a backchannel, or speech over an agent
-that may not be interrupted. It is dropped.
+At the onset of speech the agent falls silent: it is `paused`. Words that ask for the floor get it, and so does speech
+that is too long to be a backchannel; after a cough, a noise or an "uh-huh", or when nobody can tell in time, it goes on
+where it stopped. In the first moments of its turn, when the sound may be its own echo, it takes more than an onset to
+make it pause. An agent that has lost the floor is `interrupted` until the playout has told what was heard of it; words
+that come meanwhile are held, so that the conversation keeps its order. One that thinks has not been heard, and forgets
+its reply for sustained speech. Typed text and the stop button take the floor at once.
 
-`_TABLE` says what each input does in each state. An input that it does not name raises `IllegalInput` and changes
-nothing. After the end every input is late, and does nothing.
+`TABLE` says what each input does in each state, and where that may lead if it is not the same state. An input that
+it does not name raises `IllegalInput` and changes nothing. After the end every input is late, and does nothing. No
+state waits for what may never come: engines and playout have deadlines, a pause has one in `floor_clock`, and a caller
+who says nothing may be prompted, and hung up on. The table is drawn in docs/turn-taking.md.
 """
 
 from collections.abc import Callable
-from enum import StrEnum
+from typing import NamedTuple
 
-from pipeline_worker.core.endpointing import UtteranceEnded
-from pipeline_worker.core.talkspurts import SpeechSustained
+from pipeline_worker.core.endpointing import EndLikely, UtteranceEnded, UtteranceResumed, UtteranceStarted
+from pipeline_worker.core.floor import Floor, IllegalInput, State
+from pipeline_worker.core.talkspurts import SpeechProlonged, SpeechSustained
 from pipeline_worker.core.turn_events import (
     Action,
     CallerConnected,
-    CancelReply,
-    DropUtterance,
-    EndSession,
+    CallerIdle,
     FinalText,
-    FinishUtterance,
     Input,
+    InterimText,
+    PauseExpired,
+    PlayoutBegan,
     PlayoutFinished,
     PlayoutFlushed,
-    PublishStatus,
-    RecordAgent,
-    RecordCaller,
     ReplyFinished,
     SpeechBegan,
-    StartGreeting,
-    StartReply,
     StopPressed,
-    StopSpeaking,
     TextTyped,
     TimeExceeded,
 )
 from shared.agent import AgentDefinition
-from shared.errors import AntiphonError
-from shared.events import StatusWord
-
-MAX_HELD_TEXTS = 20
-
-
-class State(StrEnum):
-    WAITING = "waiting"
-    LISTENING = "listening"
-    TRANSCRIBING = "transcribing"
-    THINKING = "thinking"
-    SPEAKING = "speaking"
-    INTERRUPTED = "interrupted"
-    ENDED = "ended"
-
-
-_STATUS: dict[State, StatusWord] = {
-    State.LISTENING: "listening",
-    State.TRANSCRIBING: "thinking",
-    State.THINKING: "thinking",
-    State.SPEAKING: "speaking",
-    State.INTERRUPTED: "listening",
-}
-
-
-class IllegalInput(AntiphonError):
-    """This cannot happen now. Nothing was changed."""
-
-    code = "illegal_input"
 
 
 class TurnTaking:
     """One session's floor. `handle` takes an input and returns what is to be done, in order."""
 
     def __init__(self, agent: AgentDefinition) -> None:
-        self.state = State.WAITING
-        self._greeting = agent.greeting
-        self._barge_in = agent.turn_taking.barge_in
-        self._interruptible = self._barge_in
-        self._status: StatusWord | None = None
-        self._awaited: int | None = None
-        """The utterance whose final text leads to a reply."""
-        self._held: list[str] = []
-        """What the caller said since the agent was interrupted."""
-        self._speech_complete = False
-        self._end_reason: str | None = None
-        """Why the session ends after the agent's turn."""
+        self._floor = Floor(agent)
+
+    @property
+    def state(self) -> State:
+        return self._floor.state
 
     @property
     def hears_caller(self) -> bool:
         """Whether what the caller says now is meant for the conversation."""
         return self.state in (State.LISTENING, State.TRANSCRIBING, State.INTERRUPTED)
 
+    @property
+    def agent_speaks(self) -> bool:
+        """Whether the caller, who speaks, would speak over the agent."""
+        return self.state in (State.SPEAKING, State.PAUSED)
+
     def handle(self, event: Input) -> list[Action]:
         """Raises `IllegalInput`, having changed nothing."""
         if self.state is State.ENDED:
             return []
-        step = _TABLE.get((self.state, type(event)))
-        if step is None:
+        entry = TABLE.get((self.state, type(event)))
+        if entry is None:
             raise IllegalInput(f"{type(event).__name__} while {self.state}")
-        return step(self, event)
-
-    # Steps. Each is named by what it does, and entered in the table below.
-
-    def _ignore(self, _: Input) -> list[Action]:
-        return []
-
-    def _greet(self, _: Input) -> list[Action]:
-        if self._greeting is None:
-            return self._enter(State.LISTENING)
-        self._interruptible = self._barge_in and self._greeting.interruptible
-        self._speech_complete = False
-        return [*self._enter(State.SPEAKING), StartGreeting()]
-
-    def _transcribe(self, event: UtteranceEnded) -> list[Action]:
-        self._awaited = event.utterance
-        return [FinishUtterance(event.utterance), *self._enter(State.TRANSCRIBING)]
-
-    def _transcribe_held(self, event: UtteranceEnded) -> list[Action]:
-        self._awaited = event.utterance
-        return [FinishUtterance(event.utterance)]
-
-    def _drop(self, event: UtteranceEnded) -> list[Action]:
-        return [DropUtterance(event.utterance)]
-
-    def _record(self, event: FinalText | TextTyped) -> list[Action]:
-        """Words that are not answered by themselves."""
-        return [RecordCaller(event.text)] if event.text else []
-
-    def _answer_speech(self, event: FinalText) -> list[Action]:
-        if event.utterance != self._awaited:
-            return self._record(event)
-        return [*self._record(event), *self._reply()]
-
-    def _answer_text(self, event: TextTyped) -> list[Action]:
-        return [RecordCaller(event.text), *self._reply()]
-
-    def _answer_text_instead(self, event: TextTyped) -> list[Action]:
-        return [CancelReply(), *self._answer_text(event)]
-
-    def _hold(self, event: FinalText | TextTyped) -> list[Action]:
-        if isinstance(event, FinalText) and event.utterance == self._awaited:
-            self._awaited = None
-        elif not event.text:
-            return []
-        self._held = [*self._held, event.text][-MAX_HELD_TEXTS:]
-        return []
-
-    def _go_on_listening(self, _: Input) -> list[Action]:
-        """The caller had only paused: the text that is awaited is a part of what is being said."""
-        self._awaited = None
-        return self._enter(State.LISTENING)
-
-    def _go_on_listening_if_allowed(self, event: Input) -> list[Action]:
-        return self._go_on_listening(event) if self._interruptible else []
-
-    def _forget_reply(self, _: Input) -> list[Action]:
-        return [CancelReply(), *self._enter(State.LISTENING)]
-
-    def _forget_reply_if_allowed(self, event: Input) -> list[Action]:
-        return self._forget_reply(event) if self._interruptible else []
-
-    def _speak(self, _: Input) -> list[Action]:
-        return self._enter(State.SPEAKING)
-
-    def _complete_silently(self, event: ReplyFinished) -> list[Action]:
-        """A reply without sound."""
-        return self._end("agent_hangup") if event.end_call else self._enter(State.LISTENING)
-
-    def _complete(self, event: ReplyFinished) -> list[Action]:
-        self._speech_complete = True
-        if event.end_call:
-            self._end_reason = self._end_reason or "agent_hangup"
-        return []
-
-    def _finish_turn(self, event: Input) -> list[Action]:
-        if not self._speech_complete:
-            raise IllegalInput(f"{type(event).__name__} before the end of the reply")
-        self._interruptible = self._barge_in
-        if self._end_reason is not None:
-            return [RecordAgent(), *self._end(self._end_reason)]
-        return [RecordAgent(), *self._enter(State.LISTENING)]
-
-    def _interrupt(self, _: Input) -> list[Action]:
-        self._interruptible = self._barge_in
-        self._held = []
-        self._awaited = None
-        if self._end_reason == "agent_hangup":
-            self._end_reason = None  # whoever interrupts a farewell has more to say
-        return [StopSpeaking(), *self._enter(State.INTERRUPTED)]
-
-    def _interrupt_if_allowed(self, event: Input) -> list[Action]:
-        return self._interrupt(event) if self._interruptible else []
-
-    def _interrupt_by_text(self, event: TextTyped) -> list[Action]:
-        actions = self._interrupt(event)
-        self._held.append(event.text)
-        return actions
-
-    def _yield_floor(self, _: Input) -> list[Action]:
-        held, self._held = self._held, []
-        recorded: list[Action] = [RecordAgent(), *(RecordCaller(text) for text in held if text)]
-        if self._end_reason is not None:
-            return [*recorded, *self._end(self._end_reason)]
-        if self._awaited is not None:
-            return [*recorded, *self._enter(State.TRANSCRIBING)]
-        if held:
-            return [*recorded, *self._reply()]
-        return [*recorded, *self._enter(State.LISTENING)]
-
-    def _end_after_turn(self, _: Input) -> list[Action]:
-        self._end_reason = "max_duration"
-        return []
-
-    def _end_now(self, _: Input) -> list[Action]:
-        return self._end("max_duration")
-
-    def _end_without_reply(self, _: Input) -> list[Action]:
-        return [CancelReply(), *self._end("max_duration")]
-
-    def _reply(self) -> list[Action]:
-        self._awaited = None
-        self._speech_complete = False
-        return [*self._enter(State.THINKING), StartReply()]
-
-    def _end(self, reason: str) -> list[Action]:
-        self.state = State.ENDED
-        return [EndSession(reason)]
-
-    def _enter(self, state: State) -> list[Action]:
-        self.state = state
-        status = _STATUS[state]
-        if status == self._status:
-            return []
-        self._status = status
-        return [PublishStatus(status)]
+        return entry.step(self._floor, event)
 
 
-_Step = Callable[..., list[Action]]
-_T = TurnTaking
+class Entry(NamedTuple):
+    step: Callable[..., list[Action]]
+    leads_to: tuple[State, ...]
+    """Beside staying where it is."""
 
-_TABLE: dict[tuple[State, type[Input]], _Step] = {
-    (State.WAITING, CallerConnected): _T._greet,
-    (State.WAITING, SpeechSustained): _T._ignore,
-    (State.WAITING, UtteranceEnded): _T._drop,
-    (State.WAITING, TimeExceeded): _T._end_now,
-    (State.LISTENING, SpeechSustained): _T._ignore,
-    (State.LISTENING, UtteranceEnded): _T._transcribe,
-    (State.LISTENING, FinalText): _T._record,
-    (State.LISTENING, TextTyped): _T._answer_text,
-    (State.LISTENING, StopPressed): _T._ignore,
-    (State.LISTENING, TimeExceeded): _T._end_now,
-    (State.TRANSCRIBING, SpeechSustained): _T._go_on_listening_if_allowed,
-    (State.TRANSCRIBING, UtteranceEnded): _T._drop,
-    (State.TRANSCRIBING, FinalText): _T._answer_speech,
-    (State.TRANSCRIBING, TextTyped): _T._record,
-    (State.TRANSCRIBING, StopPressed): _T._go_on_listening,
-    (State.TRANSCRIBING, TimeExceeded): _T._end_now,
-    (State.THINKING, SpeechSustained): _T._forget_reply_if_allowed,
-    (State.THINKING, UtteranceEnded): _T._drop,
-    (State.THINKING, FinalText): _T._record,
-    (State.THINKING, TextTyped): _T._answer_text_instead,
-    (State.THINKING, StopPressed): _T._forget_reply,
-    (State.THINKING, SpeechBegan): _T._speak,
-    (State.THINKING, ReplyFinished): _T._complete_silently,
-    (State.THINKING, TimeExceeded): _T._end_without_reply,
-    (State.SPEAKING, SpeechSustained): _T._interrupt_if_allowed,
-    (State.SPEAKING, UtteranceEnded): _T._drop,
-    (State.SPEAKING, FinalText): _T._record,
-    (State.SPEAKING, TextTyped): _T._interrupt_by_text,
-    (State.SPEAKING, StopPressed): _T._interrupt,
-    (State.SPEAKING, SpeechBegan): _T._ignore,  # the greeting's: its text needs no thought
-    (State.SPEAKING, ReplyFinished): _T._complete,
-    (State.SPEAKING, PlayoutFinished): _T._finish_turn,
-    (State.SPEAKING, TimeExceeded): _T._end_after_turn,
-    (State.INTERRUPTED, SpeechSustained): _T._ignore,
-    (State.INTERRUPTED, UtteranceEnded): _T._transcribe_held,
-    (State.INTERRUPTED, FinalText): _T._hold,
-    (State.INTERRUPTED, TextTyped): _T._hold,
-    (State.INTERRUPTED, StopPressed): _T._ignore,
-    (State.INTERRUPTED, PlayoutFlushed): _T._yield_floor,
-    (State.INTERRUPTED, TimeExceeded): _T._end_after_turn,
+
+def _to(step: Callable[..., list[Action]], *leads_to: State) -> Entry:
+    return Entry(step, leads_to)
+
+
+_S, _F = State, Floor
+_NOTHING = _to(_F.ignore)
+
+TABLE: dict[tuple[State, type[Input]], Entry] = {
+    (_S.WAITING, CallerConnected): _to(_F.greet, _S.LISTENING, _S.SPEAKING),
+    (_S.WAITING, UtteranceStarted): _to(_F.begin_utterance),
+    (_S.WAITING, UtteranceEnded): _to(_F.end_utterance),
+    (_S.WAITING, TimeExceeded): _to(_F.end_at_once, _S.ENDED),
+    (_S.LISTENING, UtteranceStarted): _to(_F.begin_utterance),
+    (_S.LISTENING, SpeechSustained): _to(_F.sustain),
+    (_S.LISTENING, EndLikely): _to(_F.prepare_reply),
+    (_S.LISTENING, UtteranceResumed): _to(_F.discard_reply),
+    (_S.LISTENING, UtteranceEnded): _to(_F.transcribe, _S.TRANSCRIBING),
+    (_S.LISTENING, FinalText): _to(_F.record),
+    (_S.LISTENING, TextTyped): _to(_F.answer_text, _S.THINKING),
+    (_S.LISTENING, CallerIdle): _to(_F.prompt, _S.SPEAKING, _S.ENDED),
+    (_S.LISTENING, TimeExceeded): _to(_F.end_listening, _S.SPEAKING, _S.ENDED),
+    (_S.TRANSCRIBING, UtteranceStarted): _to(_F.begin_utterance),
+    (_S.TRANSCRIBING, SpeechSustained): _to(_F.go_on_listening_if_allowed, _S.LISTENING),
+    (_S.TRANSCRIBING, UtteranceEnded): _to(_F.end_utterance),
+    (_S.TRANSCRIBING, FinalText): _to(_F.answer_speech, _S.THINKING, _S.SPEAKING, _S.LISTENING),
+    (_S.TRANSCRIBING, TextTyped): _to(_F.record),
+    (_S.TRANSCRIBING, StopPressed): _to(_F.go_on_listening, _S.LISTENING),
+    (_S.TRANSCRIBING, TimeExceeded): _to(_F.end_listening, _S.SPEAKING, _S.ENDED),
+    (_S.THINKING, UtteranceStarted): _to(_F.begin_utterance),
+    (_S.THINKING, SpeechSustained): _to(_F.forget_reply_if_allowed, _S.LISTENING),
+    (_S.THINKING, InterimText): _to(_F.note_words),
+    (_S.THINKING, UtteranceEnded): _to(_F.end_utterance),
+    (_S.THINKING, FinalText): _to(_F.record),
+    (_S.THINKING, TextTyped): _to(_F.answer_text_instead),
+    (_S.THINKING, StopPressed): _to(_F.forget_reply, _S.LISTENING),
+    (_S.THINKING, SpeechBegan): _to(_F.speak, _S.SPEAKING, _S.PAUSED),
+    (_S.THINKING, ReplyFinished): _to(_F.complete_silently, _S.LISTENING, _S.ENDED),
+    (_S.THINKING, TimeExceeded): _to(_F.end_without_reply, _S.SPEAKING, _S.ENDED),
+    (_S.SPEAKING, UtteranceStarted): _to(_F.pause_at_onset, _S.PAUSED),
+    (_S.SPEAKING, SpeechSustained): _to(_F.pause_for_speech, _S.PAUSED, _S.INTERRUPTED),
+    (_S.SPEAKING, InterimText): _to(_F.weigh_words, _S.INTERRUPTED),
+    (_S.SPEAKING, UtteranceEnded): _to(_F.end_utterance),
+    (_S.SPEAKING, FinalText): _to(_F.weigh_final, _S.INTERRUPTED),
+    (_S.SPEAKING, TextTyped): _to(_F.interrupt_by_text, _S.INTERRUPTED),
+    (_S.SPEAKING, StopPressed): _to(_F.interrupt, _S.INTERRUPTED),
+    (_S.SPEAKING, PlayoutBegan): _to(_F.guard_against_echo),
+    (_S.SPEAKING, ReplyFinished): _to(_F.complete),
+    (_S.SPEAKING, PlayoutFinished): _to(_F.finish_turn, _S.LISTENING, _S.TRANSCRIBING, _S.ENDED),
+    (_S.SPEAKING, TimeExceeded): _to(_F.end_after_turn),
+    (_S.PAUSED, UtteranceStarted): _to(_F.begin_utterance),
+    (_S.PAUSED, SpeechSustained): _to(_F.weigh_speech, _S.INTERRUPTED),
+    (_S.PAUSED, SpeechProlonged): _to(_F.weigh_long_speech, _S.INTERRUPTED),
+    (_S.PAUSED, InterimText): _to(_F.weigh_words, _S.INTERRUPTED),
+    (_S.PAUSED, UtteranceEnded): _to(_F.weigh_utterance, _S.SPEAKING),
+    (_S.PAUSED, FinalText): _to(_F.weigh_final, _S.SPEAKING, _S.INTERRUPTED),
+    (_S.PAUSED, TextTyped): _to(_F.interrupt_by_text, _S.INTERRUPTED),
+    (_S.PAUSED, StopPressed): _to(_F.interrupt, _S.INTERRUPTED),
+    (_S.PAUSED, PauseExpired): _to(_F.resume, _S.SPEAKING),
+    (_S.PAUSED, PlayoutBegan): _to(_F.guard_against_echo),
+    (_S.PAUSED, ReplyFinished): _to(_F.complete),
+    (_S.PAUSED, PlayoutFinished): _to(_F.finish_turn, _S.LISTENING, _S.TRANSCRIBING, _S.SPEAKING, _S.ENDED),
+    (_S.PAUSED, TimeExceeded): _to(_F.end_after_turn),
+    (_S.INTERRUPTED, UtteranceStarted): _to(_F.begin_utterance),
+    (_S.INTERRUPTED, SpeechSustained): _to(_F.sustain),
+    (_S.INTERRUPTED, UtteranceEnded): _to(_F.transcribe_held),
+    (_S.INTERRUPTED, FinalText): _to(_F.hold),
+    (_S.INTERRUPTED, TextTyped): _to(_F.hold),
+    (_S.INTERRUPTED, PlayoutFlushed): _to(
+        _F.yield_floor, _S.LISTENING, _S.TRANSCRIBING, _S.THINKING, _S.SPEAKING, _S.ENDED
+    ),
+    (_S.INTERRUPTED, TimeExceeded): _to(_F.end_after_turn),
+    # Facts that mean nothing in these states.
+    **dict.fromkeys(
+        [
+            *((_S.WAITING, heard) for heard in (SpeechSustained, InterimText, StopPressed)),
+            *((_S.LISTENING, heard) for heard in (InterimText, StopPressed)),
+            *((_S.TRANSCRIBING, heard) for heard in (InterimText,)),
+            *((_S.SPEAKING, heard) for heard in (SpeechBegan,)),  # what is said without thought began with `Say`
+            *((_S.PAUSED, heard) for heard in (SpeechBegan,)),
+            *((_S.INTERRUPTED, heard) for heard in (InterimText, StopPressed, PlayoutBegan)),
+            *((state, SpeechProlonged) for state in _S if state not in (_S.PAUSED, _S.ENDED)),
+            *((state, EndLikely) for state in _S if state not in (_S.LISTENING, _S.ENDED)),
+            *((state, UtteranceResumed) for state in _S if state not in (_S.LISTENING, _S.ENDED)),
+            *((state, PlayoutBegan) for state in (_S.LISTENING, _S.TRANSCRIBING, _S.THINKING)),
+        ],
+        _NOTHING,
+    ),
 }

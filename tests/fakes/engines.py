@@ -11,6 +11,7 @@ from shared.audio import Pcm
 from shared.errors import EngineError
 
 LOUD = 10_000
+_UNDERSTOOD_AFTER_PUSHES = 4
 
 
 class FakeVad:
@@ -60,7 +61,10 @@ class FakeVadStream:
 
 
 class FakeStt:
-    """Each utterance is the next of `texts`; an `EngineError` among them is raised, "" is not understood."""
+    """Each utterance is the next of `texts`; an `EngineError` among them is raised, "" is not understood.
+
+    The first word is understood at once, all of them after some tenths of a second.
+    """
 
     def __init__(self, *texts: str | EngineError) -> None:
         self.texts = list(texts)
@@ -85,9 +89,9 @@ class FakeSttStream:
     async def push(self, samples: Pcm) -> Recognised | None:
         self._heard.append(samples)
         text = self._stt.texts[0] if self._stt.texts else ""
-        if isinstance(text, EngineError) or len(self._heard) > 1:
+        if isinstance(text, EngineError) or len(self._heard) not in (1, _UNDERSTOOD_AFTER_PUSHES):
             return None
-        return Recognised(text.partition(" ")[0], False)
+        return Recognised(text.partition(" ")[0] if len(self._heard) == 1 else text, False)
 
     async def finish(self) -> Recognised:
         self._close()

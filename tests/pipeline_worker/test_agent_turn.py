@@ -1,8 +1,9 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from pipeline_worker.agent_turn import AgentTurn
+from pipeline_worker.agent_turn import AgentTurn, TurnNews
 from pipeline_worker.core.spoken_text import Heard
 from pipeline_worker.downlink import Downlink
 from pipeline_worker.engines.protocols import Reply
@@ -16,12 +17,13 @@ WORD = FakeTts.word_samples
 
 
 class Turn:
-    def __init__(self) -> None:
+    def __init__(self, prepared: bool = False) -> None:
         self.peer = SessionPeer()
         self.tts = FakeTts()
         self.told: list[str] = []
         self.downlink = Downlink(MediaLink(self.peer.send, "media-1", SESSION, EPOCH), FakeTts.sample_rate)
-        self.turn = AgentTurn(self.tts, self.downlink, 5, lambda: self.told.append("<first audio>"), self.told.append)
+        news = TurnNews(lambda: self.told.append("<first audio>"), self.told.append)
+        self.turn = AgentTurn(self.tts, self.downlink, 5, news, prepared)
 
     async def speak(self, *replies: Reply) -> bool:
         return await self.turn.speak(_each(*replies))
@@ -43,15 +45,39 @@ async def test_sentences_are_spoken_as_they_form_whatever_the_pieces() -> None:
     assert turn.peer.audio_end == 5 * WORD
 
 
-async def test_text_appears_when_its_sentence_begins_to_be_heard() -> None:
+async def test_text_appears_as_its_words_are_heard() -> None:
     turn = Turn()
     await turn.speak(Reply("We open. At ten."))
-    assert turn.told == ["<first audio>", "We open."]
+    assert turn.told == ["<first audio>"]
+    turn.play(WORD)
+    turn.play(WORD + 1)
     turn.play(2 * WORD)
-    assert turn.told == ["<first audio>", "We open."]
-    turn.play(2 * WORD + 1)
     turn.play(3 * WORD)
-    assert turn.told == ["<first audio>", "We open.", "We open. At ten."]
+    assert turn.told == ["<first audio>", "We", "We open.", "We open. At"]
+
+
+async def test_a_prepared_turn_is_not_heard_before_it_is_released() -> None:
+    turn = Turn(prepared=True)
+    speaking = asyncio.create_task(turn.speak(Reply("We open.")))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert turn.tts.spoken == ["We open."]
+    assert turn.told == []
+    assert turn.peer.sent == []
+    turn.turn.release()
+    await speaking
+    assert turn.told == ["<first audio>"]
+    assert turn.peer.audio_end == 2 * WORD
+
+
+async def test_a_prepared_turn_without_words_does_not_end_before_it_is_released() -> None:
+    turn = Turn(prepared=True)
+    speaking = asyncio.create_task(turn.speak(Reply("", end_call=True)))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not speaking.done()
+    turn.turn.release()
+    assert await speaking
 
 
 async def test_what_was_heard_is_complete_when_all_of_it_was_spoken_and_played() -> None:

@@ -20,7 +20,11 @@ class Listener:
         self.told: list[object] = []
         self._changed = asyncio.Event()
         self.transcription = Transcription(
-            stt, engine_timeout_s, self._tell, lambda utterance, text: self._tell((utterance, text)), self._tell_failure
+            stt,
+            engine_timeout_s,
+            lambda interim: self._tell(interim.text),
+            lambda final: self._tell((final.utterance, "<failed>" if final.failed else final.text)),
+            self._tell_failure,
         )
         self._task = asyncio.create_task(self.transcription.run())
 
@@ -63,19 +67,19 @@ async def test_an_utterance_is_pushed_in_tenths_of_a_second_and_nothing_of_it_is
 ) -> None:
     stt = FakeStt("when do you open")
     listener = listen(stt)
-    listener.transcription.begin(sound(5000))
+    listener.transcription.begin(1, sound(5000))
     for _ in range(12):
         listener.transcription.push(sound(320))
     listener.transcription.finish(1)
-    await listener.until_told(2)
-    assert listener.told == ["when", (1, "when do you open")]
+    await listener.until_told(3)
+    assert listener.told == ["when", "when do you open", (1, "when do you open")]
     assert [len(piece) for piece in stt.heard[0]] == [5000, 1600, 1600, 640]
 
 
 async def test_texts_come_in_the_order_of_the_utterances(listen: Callable[..., Listener]) -> None:
     listener = listen(FakeStt("one", "two"))
     for utterance in (1, 2):
-        listener.transcription.begin(sound(1600))
+        listener.transcription.begin(utterance, sound(1600))
         listener.transcription.finish(utterance)
     await listener.until_told(4)
     assert listener.told == ["one", (1, "one"), "two", (2, "two")]
@@ -84,9 +88,9 @@ async def test_texts_come_in_the_order_of_the_utterances(listen: Callable[..., L
 async def test_a_dropped_utterance_has_no_text(listen: Callable[..., Listener]) -> None:
     stt = FakeStt("two")
     listener = listen(stt)
-    listener.transcription.begin(sound(100))
+    listener.transcription.begin(1, sound(100))
     listener.transcription.drop()
-    listener.transcription.begin(sound(100))
+    listener.transcription.begin(2, sound(100))
     listener.transcription.finish(2)
     await listener.until_told(2)
     assert listener.told == ["two", (2, "two")]
@@ -97,10 +101,10 @@ async def test_a_dropped_utterance_has_no_text(listen: Callable[..., Listener]) 
 async def test_a_recogniser_that_fails_understands_nothing(listen: Callable[..., Listener]) -> None:
     listener = listen(FakeStt(EngineError("deaf"), "two"))
     for utterance in (1, 2):
-        listener.transcription.begin(sound(1600))
+        listener.transcription.begin(utterance, sound(1600))
         listener.transcription.finish(utterance)
     await listener.until_told(4)
-    assert listener.told == ["engine_failed", (1, ""), "two", (2, "two")]
+    assert listener.told == ["engine_failed", (1, "<failed>"), "two", (2, "two")]
 
 
 class HangingStream(FakeSttStream):
@@ -118,17 +122,17 @@ class HangingStt(FakeStt):
 async def test_a_recogniser_that_hangs_is_given_up_within_its_time(listen: Callable[..., Listener]) -> None:
     stt = HangingStt()
     listener = listen(stt, engine_timeout_s=0.02)
-    listener.transcription.begin(sound(1600))
+    listener.transcription.begin(1, sound(1600))
     listener.transcription.finish(1)
     await listener.until_told(2)
-    assert listener.told == ["engine_timeout", (1, "")]
+    assert listener.told == ["engine_timeout", (1, "<failed>")]
     assert stt.open_streams == 0
 
 
 async def test_speech_that_the_recogniser_is_too_slow_for_is_bounded() -> None:
     stt = FakeStt("yes")
     listener = Listener(stt)
-    listener.transcription.begin(sound(1600))
+    listener.transcription.begin(1, sound(1600))
     for _ in range(2000):
         listener.transcription.push(sound(1600))
     listener.transcription.finish(1)
@@ -141,7 +145,7 @@ async def test_speech_that_the_recogniser_is_too_slow_for_is_bounded() -> None:
 async def test_stopping_closes_the_stream() -> None:
     stt = FakeStt("when do")
     listener = Listener(stt)
-    listener.transcription.begin(sound(1600))
+    listener.transcription.begin(1, sound(1600))
     await listener.until_told(1)
     assert stt.open_streams == 1
     await listener.stop()

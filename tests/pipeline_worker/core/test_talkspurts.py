@@ -3,9 +3,10 @@ from hypothesis import strategies as st
 
 from pipeline_worker.core.talkspurts import (
     HANGOVER_MS,
+    SpeechEvent,
+    SpeechProlonged,
     SpeechSustained,
     TalkspurtEnded,
-    TalkspurtEvent,
     Talkspurts,
     TalkspurtStarted,
 )
@@ -19,7 +20,7 @@ def talkspurts(sustained_ms: int = 200) -> Talkspurts:
     return Talkspurts(CHUNK, sustained_ms)
 
 
-def push(detector: Talkspurts, *probabilities: float) -> list[TalkspurtEvent]:
+def push(detector: Talkspurts, *probabilities: float) -> list[SpeechEvent]:
     return [event for probability in probabilities for event in detector.push(probability)]
 
 
@@ -58,6 +59,16 @@ def test_with_no_minimum_every_talkspurt_is_sustained() -> None:
     assert push(talkspurts(sustained_ms=0), 0.9, 0.9) == [TalkspurtStarted(0), SpeechSustained(2 * CHUNK)]
 
 
+def test_speech_is_prolonged_once_when_it_is_longer_than_a_backchannel() -> None:
+    events = push(talkspurts(), *[0.9] * 70)
+    assert events == [TalkspurtStarted(0), SpeechSustained(7 * CHUNK), SpeechProlonged(32 * CHUNK)]
+
+
+def test_speech_is_not_prolonged_before_it_is_sustained() -> None:
+    events = push(talkspurts(sustained_ms=1500), *[0.9] * 70)
+    assert events == [TalkspurtStarted(0), SpeechSustained(47 * CHUNK), SpeechProlonged(47 * CHUNK)]
+
+
 def test_known_silence_ends_a_talkspurt_and_passes_time() -> None:
     detector = talkspurts()
     push(detector, 0.9, 0.9)
@@ -78,7 +89,7 @@ def test_known_silence_breaks_an_onset() -> None:
 @given(st.lists(st.one_of(st.floats(0, 1), st.integers(1, 20_000)), max_size=100))
 def test_talkspurts_alternate_and_lie_in_order(steps: list[float | int]) -> None:
     detector = talkspurts()
-    last: TalkspurtEvent = TalkspurtEnded(0)
+    last: SpeechEvent = TalkspurtEnded(0)
     for step in steps:
         for event in detector.skip(step) if isinstance(step, int) else detector.push(step):
             assert isinstance(event, TalkspurtStarted) is isinstance(last, TalkspurtEnded)

@@ -1,0 +1,90 @@
+"""What the words of an utterance tell about its end: is it finished, or does it stop in the middle of something?
+
+The text is what a recogniser has understood so far. Marks count in every language; the words are English, and say
+nothing in another one. Many recognisers write no marks: then a text that does not look unfinished is merely `OPEN`.
+"""
+
+import re
+from enum import StrEnum
+
+
+class Completeness(StrEnum):
+    FINISHED = "finished"
+    OPEN = "open"
+    """It may be either."""
+    UNFINISHED = "unfinished"
+
+
+_CLOSING = "\"'”’)»"
+_FINISHES = tuple(".!?。！？؟।")
+_GOES_ON = (*",;:-–—…、，", "...")
+
+
+def _words(*lines: str) -> frozenset[str]:
+    return frozenset(word for line in lines for word in line.split())
+
+
+_NOT_LAST = _words(
+    "and or but because if than when while although unless until whether",
+    "a an the my your our their every",
+    "i'm i'd i'll i've we're we'd we'll you're",
+    "um uh er erm",
+)
+_NOT_LAST_UNLESS_ASKED = _words("of to for from with without at by into onto about between during through")
+"""Prepositions end a question ("where are you from"), and hardly anything else."""
+_QUESTIONS = _words("what what's where where's who who's whom which how when")
+_NOT_LAST_PAIRS = frozenset(
+    {("would", "like"), ("i'd", "like"), ("we'd", "like"), ("i", "want"), ("i", "need"), ("can", "i")}
+)
+
+_DIGITS = _words("zero oh one two three four five six seven eight nine double triple")
+_NUMBER_ASKED = _words("number phone telephone code zip postcode digits pin card account extension")
+_WHOLE_NUMBER = 10
+"""Digits of a telephone number without its country."""
+
+
+def completeness(text: str) -> Completeness:
+    """Whether whoever said `text` has finished."""
+    shown = text.strip().rstrip(_CLOSING)
+    words = words_of(shown)
+    if not words:
+        return Completeness.OPEN
+    if _dictates_number(words):
+        return Completeness.UNFINISHED
+    if shown.endswith(_GOES_ON):
+        return Completeness.UNFINISHED
+    if shown.endswith(_FINISHES):
+        return Completeness.FINISHED
+    return Completeness.UNFINISHED if _stops_in_the_middle(words) else Completeness.OPEN
+
+
+def words_of(text: str) -> list[str]:
+    """Its words in small letters, without marks."""
+    return re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.replace("’", "'").casefold())
+
+
+def same_words(one: str, other: str) -> bool:
+    return words_of(one) == words_of(other)
+
+
+def _stops_in_the_middle(words: list[str]) -> bool:
+    last = words[-1]
+    if last in _NOT_LAST_UNLESS_ASKED:
+        return words[0] not in _QUESTIONS
+    return last in _NOT_LAST or tuple(words[-2:]) in _NOT_LAST_PAIRS
+
+
+def _dictates_number(words: list[str]) -> bool:
+    """It ends in digits, and they are fewer than a number has: "my number is five five five"."""
+    digits = groups = 0
+    for word in reversed(words):
+        if word.isdecimal():
+            digits += len(word)
+        elif word in _DIGITS:
+            digits += 1
+        else:
+            break
+        groups += 1
+    if not 0 < digits < _WHOLE_NUMBER:
+        return False
+    return groups >= 3 or not _NUMBER_ASKED.isdisjoint(words[: len(words) - groups])

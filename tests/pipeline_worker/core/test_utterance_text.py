@@ -1,0 +1,80 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline_worker.core.utterance_text import Completeness, completeness, same_words, words_of
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What time is it?",
+        "Yes.",
+        'She said "stop!"',
+        "你好。",
+        "Wirklich?",
+        "Where are you from?",
+        "I do!",
+        "For two. ",
+    ],
+)
+def test_a_mark_at_the_end_finishes_it_in_any_language(text: str) -> None:
+    assert completeness(text) is Completeness.FINISHED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I want to book a table and",
+        "a table for",
+        "I would like",
+        "can I",
+        "well, my",
+        "on Friday, um",
+        "I think...",
+        "Ich möchte einen Tisch,",
+        "because I'm",
+        "My number is five five five.",
+        "my phone number is 0 1",
+        "five five five one two",
+        "it is 5 5 5",
+        "the zip code is 9021",
+    ],
+)
+def test_what_stops_in_the_middle_is_unfinished(text: str) -> None:
+    assert completeness(text) is Completeness.UNFINISHED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "  ",
+        "...",
+        "what time is it",
+        "where are you from",
+        "yes I do",
+        "two",
+        "seven thirty",
+        "for two people at 7:30",
+        "a table for two",
+        "it was in 2026",
+        "my number is 555 123 4567",
+        "five five five one two three four five six seven",
+        "I think so",
+    ],
+)
+def test_most_words_may_be_all_or_not(text: str) -> None:
+    assert completeness(text) is Completeness.OPEN
+
+
+def test_words_are_compared_without_marks_and_capitals() -> None:
+    assert same_words("What’s the time, please?", "what's the time please")
+    assert not same_words("a table for two", "a table for")
+    assert words_of("Mm-hmm, it's 7:30!") == ["mm", "hmm", "it's", "7", "30"]
+
+
+@given(st.text())
+def test_every_text_is_one_of_the_three(text: str) -> None:
+    assert completeness(text) in Completeness
+    assert same_words(text, text)
