@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.load import density, latency, loss, memory, turns
+from tests.load import density, latency, loss, memory, pipeline, turns
 from tests.load.bench_report import BenchReport
 
 BENCHMARKS: dict[str, Callable[[BenchReport], None]] = {
@@ -13,6 +13,7 @@ BENCHMARKS: dict[str, Callable[[BenchReport], None]] = {
     "latency": latency.run,
     "loss": loss.run,
     "memory": memory.run,
+    "pipeline": pipeline.run,
     "turns": turns.run,
 }
 

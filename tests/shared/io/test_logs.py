@@ -2,6 +2,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import logging, sys
 from shared.io.logs import configure_logs, get_logger
@@ -12,6 +14,7 @@ log.debug("oven_cold")
 early.info("oven_lit", session_id="s1", degrees=180)
 logging.getLogger("library").warning("beware of %s", "heat")
 logging.getLogger("aiortc").info("chatter")
+spoken = "my card" + " number"
 try:
     1 / 0
 except ZeroDivisionError:
@@ -43,3 +46,10 @@ def test_console_is_text_without_colours_when_nobody_looks() -> None:
     assert "oven_lit" in lines[0]
     assert "degrees=180" in lines[0]
     assert "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_an_error_tells_no_values_of_variables(log_format: str) -> None:
+    lines = "\n".join(logged("info", log_format))
+    assert "ZeroDivisionError" in lines
+    assert "my card number" not in lines

@@ -1,0 +1,214 @@
+"""A media worker's inbox without a network: callers who ask, wait for the answer to be played out, and ask again.
+
+Each caller sends what a media worker would send: 20 ms frames of speech, then frames of room noise (an open
+microphone) or known silence (DTX). What the agent says is "played" in real time and reported every 100 ms.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from shared import keys
+from shared.audio import UPLINK_RATE, Pcm
+from shared.events import (
+    AgentSpeechEnded,
+    CallerConnected,
+    EndSession,
+    FlushPlayout,
+    PausePlayout,
+    PipelineAttached,
+    PlayoutReported,
+    PublishEvent,
+    ResumePlayout,
+    SessionClosed,
+    StartPipeline,
+)
+from shared.frames import AudioFrame, SilenceRun
+from shared.io import broker
+from shared.io.inbox import PAYLOAD, Inbox
+from shared.io.outbox import Outbox
+from shared.wire import Item, encode_message
+
+WORKER = "stand-in"
+_FRAME = UPLINK_RATE // 50
+_SLOT_S = 0.005
+_SLOTS = 4
+_REPORT_S = 0.1
+_CUSHION_S = 0.04
+_DTX_STEP = UPLINK_RATE // 10
+_REPLY_TIMEOUT_S = 15.0
+_LISTEN_S = 1.0
+
+
+@dataclass
+class _Caller:
+    session: str
+    epoch: int = 1
+    pipeline: str | None = None
+    position: int = 0
+    seq: int = 0
+    speech_at: int | None = None
+    """Where in the question the caller is; None: silent."""
+    silent_until_s: float = 0.0
+    asked_s: float = 0.0
+    rate: int = 24_000
+    buffered: int = 0
+    played: int = 0
+    end_sample: int | None = None
+    play_from_s: float | None = None
+    reported_s: float = 0.0
+    first_audio_s: list[float] = field(default_factory=list)
+    unanswered: int = 0
+    errors: list[str] = field(default_factory=list)
+
+
+class StandInMedia:
+    def __init__(self, url: str, question: Pcm, dtx: bool) -> None:
+        self._client = broker.connect(url)
+        self._outbox = Outbox(self._client, WORKER)
+        self._inbox = Inbox(broker.connect_blocking(url), keys.inbox("media", WORKER))
+        frames = question[: len(question) // _FRAME * _FRAME].reshape(-1, _FRAME)
+        self._question = [frame.tobytes() for frame in frames]
+        noise = (np.random.default_rng(5).standard_normal(50 * _FRAME) * 26.0).astype("<i2").reshape(-1, _FRAME)
+        self._noise = [frame.tobytes() for frame in noise]
+        self._dtx = dtx
+        self.callers: dict[str, _Caller] = {}
+        self.worst_late_s = 0.0
+
+    async def run(self) -> None:
+        """For ever: cancel the task."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._outbox.run())
+            tasks.create_task(self._listen())
+            tasks.create_task(self._clock())
+
+    async def open(self, count: int, agent_id: str) -> None:
+        """`count` sessions, once a pipeline worker has taken them."""
+        for index in range(count):
+            session = f"load-{index}"
+            # Callers begin at different moments, so that they do not all speak at once.
+            self.callers[session] = _Caller(session, silent_until_s=time.monotonic() + 2 + index * 5.0 / count)
+            start = StartPipeline(session=session, agent_id=agent_id, media_worker=WORKER)
+            await self._client.xadd(keys.jobs("default"), {PAYLOAD: encode_message(start)})
+        async with asyncio.timeout(30):
+            while not all(c.pipeline for c in self.callers.values()):  # noqa: ASYNC110 (another process has no event)
+                await asyncio.sleep(0.1)
+
+    async def close(self) -> None:
+        for caller in self.callers.values():
+            self._tell(caller, SessionClosed(session=caller.session))
+        await asyncio.sleep(1)
+
+    def answered(self) -> int:
+        return sum(len(caller.first_audio_s) for caller in self.callers.values())
+
+    def forget(self) -> None:
+        """What was measured so far."""
+        self.worst_late_s = 0.0
+        for caller in self.callers.values():
+            caller.first_audio_s.clear()
+            caller.unanswered = 0
+
+    async def _listen(self) -> None:
+        async for items in self._inbox:
+            for item in items:
+                caller = self.callers.get(item.session)
+                if caller is not None:
+                    self._on_item(caller, item)
+
+    def _on_item(self, caller: _Caller, item: Item) -> None:
+        match item:
+            case AudioFrame():
+                self._on_audio(caller, item)
+            case AgentSpeechEnded(end_sample=end_sample):
+                caller.end_sample = end_sample
+            case FlushPlayout():
+                caller.buffered, caller.play_from_s, caller.end_sample = caller.played, None, None
+                self._report(caller, "flushed")
+            case PausePlayout() | ResumePlayout():
+                caller.errors.append("nobody barged in")
+            case PipelineAttached(pipeline_worker=worker):
+                caller.pipeline = keys.inbox("pipeline", worker)
+                self._tell(caller, CallerConnected(session=caller.session))
+            case PublishEvent(type="error", fields=fields):
+                caller.errors.append(str(fields))
+            case EndSession(reason=reason):
+                caller.errors.append(reason)
+
+    def _on_audio(self, caller: _Caller, frame: AudioFrame) -> None:
+        now = time.monotonic()
+        caller.rate, caller.buffered = frame.sample_rate, frame.end_sample
+        if caller.play_from_s is None:
+            caller.play_from_s = now + _CUSHION_S - caller.played / caller.rate
+            caller.reported_s = 0.0
+            if caller.asked_s:
+                caller.first_audio_s.append(now - caller.asked_s)
+                caller.asked_s = 0.0
+
+    async def _clock(self) -> None:
+        began_s, slot = time.monotonic(), 0
+        groups: list[list[_Caller]] = []
+        while True:
+            if sum(map(len, groups)) != len(self.callers):
+                everyone = list(self.callers.values())
+                groups = [everyone[n::_SLOTS] for n in range(_SLOTS)]
+            now = time.monotonic()
+            for caller in groups[slot % _SLOTS] if groups else ():
+                if caller.pipeline is not None:
+                    self._speak(caller, now)
+                    self._play(caller, now)
+            slot += 1
+            late = time.monotonic() - began_s - slot * _SLOT_S
+            self.worst_late_s = max(self.worst_late_s, late)
+            await asyncio.sleep(max(0.0, -late))
+
+    def _speak(self, caller: _Caller, now: float) -> None:
+        if caller.speech_at is not None:
+            self._send(caller, self._question[caller.speech_at])
+            caller.speech_at += 1
+            if caller.speech_at == len(self._question):
+                caller.speech_at, caller.asked_s = None, now
+            return
+        if caller.asked_s and now - caller.asked_s > _REPLY_TIMEOUT_S:
+            caller.asked_s, caller.silent_until_s = 0.0, now
+            caller.unanswered += 1
+        if not caller.asked_s and caller.play_from_s is None and now >= caller.silent_until_s:
+            caller.speech_at = 0
+        if not self._dtx:
+            self._send(caller, self._noise[caller.seq % len(self._noise)])
+            return
+        due = caller.position % _DTX_STEP
+        if due == 0:
+            self._tell(
+                caller, SilenceRun(caller.session, caller.epoch, caller.seq, caller.position, UPLINK_RATE, _FRAME)
+            )
+            caller.seq += 1
+        caller.position += _FRAME
+
+    def _send(self, caller: _Caller, pcm: bytes) -> None:
+        frame = AudioFrame(caller.session, caller.epoch, caller.seq, caller.position, UPLINK_RATE, 1, pcm)
+        caller.seq += 1
+        caller.position += _FRAME
+        self._tell(caller, frame)
+
+    def _play(self, caller: _Caller, now: float) -> None:
+        if caller.play_from_s is None:
+            return
+        caller.played = min(caller.buffered, max(caller.played, int((now - caller.play_from_s) * caller.rate)))
+        if caller.end_sample is not None and caller.played >= caller.end_sample:
+            caller.play_from_s = caller.end_sample = None
+            caller.silent_until_s = now + _LISTEN_S
+            self._report(caller, "finished")
+        elif now - caller.reported_s >= _REPORT_S:
+            caller.reported_s = now
+            self._report(caller, "playing")
+
+    def _report(self, caller: _Caller, state: Any) -> None:
+        self._tell(caller, PlayoutReported(session=caller.session, played_up_to=caller.played, state=state))
+
+    def _tell(self, caller: _Caller, item: Item) -> None:
+        if caller.pipeline is not None:
+            self._outbox.send(caller.pipeline, item)
