@@ -1,5 +1,10 @@
+import re
+from importlib import import_module
+from pathlib import Path
+
 import pytest
 import structlog.testing
+import yaml
 
 from pipeline_worker.engines.vendor_account import (
     BaseUrl,
@@ -66,3 +71,20 @@ async def test_another_failure_is_one_only_if_calls_will_fail_too(code: str, dec
     with structlog.testing.capture_logs() as logs:
         await attempt
     assert [line["event"] for line in logs] == ["engine_not_tried"]
+
+
+def test_the_examples_in_the_documents_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("DEEPGRAM_API_KEY", "CARTESIA_API_KEY", "ELEVENLABS_EU_KEY"):
+        monkeypatch.setenv(variable, "some key")
+    text = (Path(__file__).parents[3] / "docs" / "agents.md").read_text()
+    chapter = text[text.index("## Deepgram, ElevenLabs, Cartesia") :].partition("\n## ")[0]
+    examples = [yaml.safe_load(example) for example in re.findall(r"```yaml\n(.*?)```", chapter, re.DOTALL)]
+    assert len(examples) == 2
+    for example in examples:
+        agent = AgentDefinition.model_validate({"id": "desk", "name": "Desk", **example})
+        for section, ending in (("speech_to_text", "stt"), ("text_to_speech", "tts")):
+            choice = getattr(agent, section) if section in example else None
+            while choice is not None:
+                module = import_module(f"pipeline_worker.engines.{choice.engine}_{ending}")
+                module.Provider().add(agent.model_copy(update={section: choice}))
+                choice = choice.fallback
