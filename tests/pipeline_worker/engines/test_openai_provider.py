@@ -1,20 +1,24 @@
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from structlog.testing import capture_logs
 
 from pipeline_worker.engines import openai_lm, openai_stt, openai_tts
+from pipeline_worker.engines.catalog import Catalog
 from pipeline_worker.engines.openai_client import OpenAiClient
 from pipeline_worker.engines.openai_provider import OPENAI_URL, OpenAiOptions, OpenAiProvider
+from pipeline_worker.engines.protocols import Utterance
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from shared.io.agent_files import load_agents
 from tests.fakes.openai_agents import openai_agent
-from tests.fakes.openai_server import OpenAiServer, running_openai_server
+from tests.fakes.openai_server import Fault, OpenAiServer, running_openai_server
 from tests.fakes.ports import free_port
 
 KEY = "LOOPBACK_KEY"
@@ -91,6 +95,57 @@ async def test_a_server_that_cannot_be_reached_is_a_warning() -> None:
     assert [(line["event"], line["code"]) for line in logs] == [("engine_not_tried", "engine_unavailable")]
     assert provider.open("desk")
     await provider.close()
+
+
+FAULTS = [
+    Fault("status", status=500),
+    Fault("status", status=429),
+    Fault("stall"),
+    Fault("stall", after=0),
+    Fault("close", after=0),
+    Fault("end", after=0),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.kind}-{fault.after}")
+async def test_as_the_catalog_hands_them_out_another_server_answers_in_time(fault: Fault) -> None:
+    async with (
+        running_openai_server(reply="First.", transcripts=["first"]) as first,
+        running_openai_server(reply="Second.", transcripts=["second"]) as second,
+    ):
+        sections: dict[str, dict[str, Any]] = {
+            "language_model": {},
+            "speech_to_text": {"stream": True},
+            "text_to_speech": {"voice": "v"},
+        }
+
+        def choice(server: OpenAiServer, options: dict[str, Any]) -> dict[str, Any]:
+            return {"engine": "openai", "options": {"model": "m", "base_url": server.base_url, **options}}
+
+        engines = {
+            section: {**choice(first, options), "first_output_s": 0.5, "fallback": choice(second, options)}
+            for section, options in sections.items()
+        }
+        catalog = Catalog({"desk": AgentDefinition.model_validate({"id": "desk", "name": "Desk", **engines})})
+        await catalog.start()
+        try:
+            _, stt, lm, tts = catalog.open("desk")
+            first.faults += [fault] * 3
+            async with asyncio.timeout(10):
+                stream = stt.open()
+                await stream.push(np.ones(16_000, dtype=np.int16))
+                assert (await stream.finish()).text == "second"
+                assert [piece.text async for piece in lm.reply([Utterance("user", "Hello?")])] == ["Second."]
+                assert sum([len(piece.samples) async for piece in tts.speak("Hello.")])
+            assert [request.path for request in second.requests] == [
+                "/v1/models",
+                "/v1/audio/transcriptions",
+                "/v1/chat/completions",
+                "/v1/audio/speech",
+            ]
+            await first.until(lambda: first.active == 0)
+        finally:
+            await catalog.close()
 
 
 def test_the_example_agent_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
