@@ -150,7 +150,7 @@ class Reply(_Expectation):
 
 
 class AudibleFor(_Expectation):
-    """The agent could be heard for so long."""
+    """The agent speaks, and could be heard for so long."""
 
     audible_for: Seconds
 

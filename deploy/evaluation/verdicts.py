@@ -70,8 +70,7 @@ def judge(expectation: Expectation, moment: Moment) -> Verdict:
         case Reply():
             return _reply(moment)
         case AudibleFor(audible_for=least_s):
-            sound_s = record.heard.sound_s(since_s)
-            return Verdict(sound_s >= least_s or None, f"{sound_s:.2f} s were heard", sound_s)
+            return _audible(moment, least_s)
         case SilentFor(silent_for=least_s):
             silent = record.heard.silent_from(moment.now_s - least_s, moment.now_s, least_s)
             return Verdict((silent is not None and silent <= moment.now_s - least_s) or None, "it goes on")
@@ -133,6 +132,14 @@ def _reply(moment: Moment) -> Verdict:
         return Verdict(None, "the agent has said nothing to its end")
     done = moment.record.status in ("listening", "ended")
     return Verdict(done or None, f"the agent is {moment.record.status}")
+
+
+def _audible(moment: Moment, least_s: float) -> Verdict:
+    heard, now_s = moment.record.heard, moment.now_s
+    sound_s = heard.sound_s(moment.since_s)
+    silent = heard.silent_from(now_s - _SILENT_FOR_S, now_s, _SILENT_FOR_S) is not None
+    found = f"{sound_s:.2f} s were heard" + (", and the agent is silent" if silent else "")
+    return Verdict((sound_s >= least_s and not silent) or None, found)
 
 
 def _first_audio(moment: Moment, most_s: float) -> Verdict:

@@ -96,7 +96,7 @@ async def test_after_a_wait_in_vain_the_rest_is_not_done() -> None:
 async def test_an_agent_that_is_not_heard_cannot_be_interrupted() -> None:
     outcome, caller = await performed({"barge_in": {"after": "1s", "say": "Stop."}})
     assert [str(failure) for failure in outcome.failures] == [
-        "step 1 (barge_in): expected audible_for 1 s, but 0.00 s were heard, after 0.04 s"
+        "step 1 (barge_in): expected audible_for 1 s, but 0.00 s were heard, and the agent is silent, after 0.04 s"
     ]
     assert caller.microphone.played == []
 

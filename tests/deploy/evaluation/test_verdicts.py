@@ -117,8 +117,9 @@ def test_resuming_counts_from_the_end_of_the_callers_sound() -> None:
 
 def test_being_heard_and_being_silent_for_a_while() -> None:
     call = Call().agent_heard(10, 11)
-    assert call.judge({"audible_for": "900ms"}).holds
-    assert call.judge({"audible_for": "1.2s"}).holds is None
+    assert call.judge({"audible_for": "900ms"}, now_s=11.1).holds
+    assert call.judge({"audible_for": "1.2s"}, now_s=11.1) == Verdict(None, "1.00 s were heard")
+    assert call.judge({"audible_for": "900ms"}, now_s=12) == Verdict(None, "1.00 s were heard, and the agent is silent")
     assert call.judge({"silent_for": "1s"}, now_s=11.5).holds is None
     assert call.judge({"silent_for": "1s"}, now_s=12.1).holds
 
