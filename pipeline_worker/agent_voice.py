@@ -63,7 +63,7 @@ class AgentVoice:
 
     def say(self, text: str) -> None:
         """Words that need no thought."""
-        turn = self._begin_turn(prepared=False)
+        turn = self._begin_turn(prepared=False, is_answer=False)
         self._start(turn, _said(text))
 
     def reply(self, conversation: Sequence[Entry], prepared: bool = False) -> None:
@@ -103,8 +103,8 @@ class AgentVoice:
         turn, self._turn = self._turn, None
         return turn.heard() if turn is not None else None
 
-    def _begin_turn(self, prepared: bool) -> AgentTurn:
-        self._meter.reply_started(speculative=prepared)
+    def _begin_turn(self, prepared: bool, is_answer: bool = True) -> AgentTurn:
+        self._meter.reply_started(speculative=prepared, is_answer=is_answer)
         news = TurnNews(
             self._begin_speech,
             self._on_text,

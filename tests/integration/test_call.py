@@ -62,10 +62,17 @@ async def test_a_spoken_question_is_answered_in_words_and_in_sound(deployment: D
         await caller.wait_for(lambda: _tail_is_quiet(caller))
         heard = caller.heard_samples()[heard_before:]
         statuses, transcripts = _statuses(caller), caller.events("transcript")
+        measured = caller.events("metrics")
     assert "what are your opening hours" in _said(caller, "user")
     assert best_match(heard, [_OPENING_HOURS, *_DISTRACTORS]) == _OPENING_HOURS
     assert statuses == ["connecting", "speaking", "listening", "thinking", "speaking", "listening"]
     assert [event["role"] for event in transcripts] == ["agent", "user", "agent"]
+    greeting, answer = measured
+    assert not {"firstAudioMs", "endpointMs", "llmFirstTokenMs"} & greeting.keys()
+    stages = [f"{stage}Ms" for stage in ("endpoint", "sttFinal", "llmFirstToken", "ttsFirstAudio", "firstPacket")]
+    assert sum(answer[stage] for stage in stages) == pytest.approx(answer["firstAudioMs"], abs=len(stages))
+    assert answer["endpointMs"] >= 192, "no silence shorter than the hangover ends an utterance"
+    assert (answer["turn"], answer["interrupted"]) == (2, False)
 
 
 async def test_both_channels_carry_the_same_events_under_the_same_numbers(deployment: Deployment) -> None:
