@@ -115,7 +115,7 @@ class CartesiaServer(VendorServer):
             if fault != "silence":
                 for index in range(len(words)):
                     if index == 1 and fault == "malformed":
-                        await connection.send('{"type": "chunk", "data": [')
+                        await connection.send(self.nonsense)
                     if index == 1 and fault == "stall_midway":
                         return None
                     if index == 1 and fault == "close_midway":

@@ -56,7 +56,7 @@ class ElevenLabsServer(HttpVendorServer):
             return await answer.end()
         for number, line in enumerate(_lines(body["text"])):
             if number == 1 and fault == "malformed":
-                await answer.piece(b'{"audio_base64": 12\n')
+                await answer.piece(self.nonsense.encode() + b"\n")
             if number == 1 and fault == "stall_midway":
                 await asyncio.Event().wait()
             if number == 1 and fault == "close_midway":

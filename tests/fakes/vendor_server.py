@@ -30,6 +30,8 @@ class VendorServer:
         self.fault: Fault | None = None
         self.faults_left: int | None = None
         """How often `fault` shows; None: always."""
+        self.nonsense = '{"broken":'
+        """What is sent in the middle when the fault is `malformed`."""
         self.complaints: list[str] = []
         self.connections = 0
         self.stopped = 0

@@ -118,6 +118,38 @@ async def test_a_vendor_that_fails_ends_in_an_error(
     assert len((await spoken(provider.open("desk")))[0])
 
 
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "[]",
+        '{"data": "AAAA"}',
+        '{"type": "chunk", "data": "no base64"}',
+        '{"type": "chunk", "data": "AAAA"}',  # one sample and a half
+        '{"type": "timestamps", "word_timestamps": {"words": ["a", "b"], "end": [0.1]}}',
+    ],
+)
+async def test_nonsense_is_not_taken_for_speech(server: CartesiaServer, provider: Provider, nonsense: str) -> None:
+    server.fault, server.nonsense = "malformed", nonsense
+    with pytest.raises(EngineError) as caught:
+        await spoken(provider.open("desk"))
+    assert caught.value.code == "engine_broken"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"type": "chunk", "data": "AAA=", "context_id": "another"}',
+        '{"type": "flush_done", "done": false}',
+        '{"type": "timestamps", "word_timestamps": null}',
+    ],
+)
+async def test_what_does_not_matter_is_passed_over(server: CartesiaServer, provider: Provider, message: str) -> None:
+    server.fault, server.nonsense = "malformed", message
+    samples, words = await spoken(provider.open("desk"))
+    assert np.array_equal(samples, speech(TEXT)[0])
+    assert words == speech(TEXT)[1]
+
+
 async def test_a_connection_closed_before_the_answer_is_tried_once_more(
     server: CartesiaServer, provider: Provider
 ) -> None:

@@ -109,6 +109,31 @@ async def test_a_vendor_that_fails_ends_in_an_error(
     assert len((await spoken(provider.open("desk")))[0])
 
 
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "[]",
+        '{"audio_base64": 12}',
+        '{"audio_base64": "no base64"}',
+        '{"audio_base64": "AAAA"}',  # one sample and a half
+        '{"alignment": {"characters": ["a"], "character_end_times_seconds": []}}',
+    ],
+)
+async def test_nonsense_is_not_taken_for_speech(server: ElevenLabsServer, provider: Provider, nonsense: str) -> None:
+    server.fault, server.nonsense = "malformed", nonsense
+    with pytest.raises(EngineError) as caught:
+        await spoken(provider.open("desk"))
+    assert caught.value.code == "engine_broken"
+
+
+@pytest.mark.parametrize("line", ["", '{"audio_base64": null}', '{"audio_base64": "", "alignment": null, "new": 1}'])
+async def test_what_does_not_matter_is_passed_over(server: ElevenLabsServer, provider: Provider, line: str) -> None:
+    server.fault, server.nonsense = "malformed", line
+    samples, words = await spoken(provider.open("desk"))
+    assert np.array_equal(samples, speech(TEXT)[0])
+    assert words == speech(TEXT)[1]
+
+
 async def test_a_connection_closed_before_the_answer_is_tried_once_more(
     server: ElevenLabsServer, provider: Provider
 ) -> None:
