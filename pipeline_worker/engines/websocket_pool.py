@@ -20,8 +20,10 @@ _CONNECT_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 1.0
 _PONG_TIMEOUT_S = 60.0
 """Long, because reading pauses while the listener is behind, and pongs wait behind the audio."""
-_MOST_IDLE = 4
 _MOST_OPEN = 128
+_ALWAYS_IDLE = 4
+_IDLE_S = 60.0
+"""So long those above `_ALWAYS_IDLE` wait for the next rush."""
 _KEEP_ALIVE_S = 4.0
 
 # The library writes all headers, so the key, into its log of level DEBUG.
@@ -32,19 +34,13 @@ _quiet.setLevel(logging.WARNING)
 class WebSocketPool:
     """`keep_alive` is the message that keeps an idle connection open, where the vendor has one."""
 
-    def __init__(
-        self,
-        vendor: str,
-        url: str,
-        headers: Mapping[str, str],
-        *,
-        keep_alive: str | None = None,
-    ) -> None:
+    def __init__(self, vendor: str, url: str, headers: Mapping[str, str], *, keep_alive: str | None = None) -> None:
         self.vendor = vendor
         self._url = url
         self._headers = headers
         self._keep_alive = keep_alive
-        self._idle: list[ClientConnection] = []
+        self._idle: list[tuple[float, ClientConnection]] = []
+        """Since when, and which; the last one in is the first one out."""
         self._open: set[ClientConnection] = set()
         self._opening = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,17 +57,17 @@ class WebSocketPool:
         if not self._idle and self._warming is not None:
             await asyncio.wait([self._warming])
         while self._idle:
-            connection = self._idle.pop()
+            _, connection = self._idle.pop()
             if connection.state is State.OPEN:
                 return connection
             self._open.discard(connection)
         return await self._connect()
 
     def give_back(self, connection: ClientConnection) -> None:
-        if self._closed or len(self._idle) >= _MOST_IDLE or connection.state is not State.OPEN:
+        if self._closed or connection.state is not State.OPEN:
             self._run(self._end(connection, None))
             return
-        self._idle.append(connection)
+        self._idle.append((asyncio.get_running_loop().time(), connection))
         if self._keeping is None:
             self._keeping = self._run(self._keep())
 
@@ -150,13 +146,22 @@ class WebSocketPool:
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(_KEEP_ALIVE_S)
-            for connection in list(self._idle):
-                if self._keep_alive is not None:
-                    with contextlib.suppress(ConnectionClosed):  # seen below
-                        await connection.send(self._keep_alive)
-                if connection.state is not State.OPEN and connection in self._idle:
-                    self._idle.remove(connection)
-                    self._open.discard(connection)
+            await self._keep_idle()
+
+    async def _keep_idle(self) -> None:
+        if self._keep_alive is not None:
+            for _, connection in list(self._idle):
+                with contextlib.suppress(ConnectionClosed):  # forgotten below
+                    await connection.send(self._keep_alive)
+        long_ago = asyncio.get_running_loop().time() - _IDLE_S
+        surplus = len(self._idle) - _ALWAYS_IDLE
+        kept = []
+        for index, (since, connection) in enumerate(self._idle):
+            if connection.state is State.OPEN and (index >= surplus or since > long_ago):
+                kept.append((since, connection))
+            else:
+                self._run(self._end(connection, None))
+        self._idle = kept
 
     def _run(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"{self.vendor}-pool")

@@ -42,12 +42,18 @@ async def test_who_comes_while_a_connection_is_being_warmed_takes_it(
     assert server.connections == 1
 
 
-async def test_few_wait_idle(server: CartesiaServer, pool: WebSocketPool) -> None:
+async def test_after_a_rush_a_few_wait_on(
+    server: CartesiaServer, pool: WebSocketPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket_pool, "_KEEP_ALIVE_S", 0.01)
     connections = [await pool.take() for _ in range(6)]
     for connection in connections:
         pool.give_back(connection)
+    assert pool.idle == 6
+    monkeypatch.setattr(websocket_pool, "_IDLE_S", 0.0)
     await server.until(lambda: server.open_connections == 4)
     assert pool.idle == 4
+    assert await pool.take() is connections[-1]
 
 
 async def test_connections_are_bounded(
