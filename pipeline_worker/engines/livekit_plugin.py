@@ -9,7 +9,7 @@ import contextlib
 import inspect
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -50,9 +50,10 @@ class LiveKitPlugins:
     `base` is the class that they must be: `STT`, `LLM` or `TTS`.
     """
 
-    def __init__(self, section: str, base: str) -> None:
+    def __init__(self, section: str, base: str, http_session: Callable[[], Any] | None = None) -> None:
         self._section = section
         self._base = base
+        self._new_http_session = http_session or _http_session
         self._wanted: dict[str, tuple[AgentDefinition, PluginOptions, type[Any]]] = {}
         self._made: dict[str, Any] = {}
         self._http_session: Any = None
@@ -98,7 +99,7 @@ class LiveKitPlugins:
 
     def _load(self, agent: AgentDefinition, options: PluginOptions) -> type[Any]:
         try:
-            base: type[Any] = getattr(import_module("livekit.agents"), self._base.lower()).__dict__[self._base]
+            base: type[Any] = getattr(import_module(f"livekit.agents.{self._base.lower()}"), self._base)
             module = import_module(f"livekit.plugins.{options.plugin}")
         except ImportError as error:
             distribution = f"livekit-plugins-{options.plugin.partition('.')[0].replace('_', '-')}"
@@ -120,8 +121,12 @@ class LiveKitPlugins:
 
     def _session(self) -> Any:
         if self._http_session is None:
-            self._http_session = import_module("aiohttp").ClientSession()
+            self._http_session = self._new_http_session()
         return self._http_session
+
+
+def _http_session() -> Any:
+    return import_module("aiohttp").ClientSession()
 
 
 def connect_options() -> Any:
@@ -142,9 +147,21 @@ def errors_explained(vendor: str) -> Iterator[None]:
     except agents.APITimeoutError as error:
         raise vendor_errors.late(vendor) from error
     except agents.APIConnectionError as error:
+        if (status := _status_behind(error)) is not None:
+            raise vendor_errors.refusal(vendor, status) from error
         raise vendor_errors.unreachable(vendor, error) from error
     except Exception as error:
         raise vendor_errors.broken(vendor, f"{type(error).__name__}: {error}") from error
+
+
+def _status_behind(error: BaseException | None) -> int | None:
+    """Many plugins call it a failed connection when the vendor refuses a WebSocket."""
+    while error is not None:
+        status = getattr(error, "status", None)
+        if isinstance(status, int) and status >= 400:
+            return status
+        error = error.__cause__
+    return None
 
 
 def _agents_version() -> str:

@@ -20,6 +20,8 @@ from typing import Any, BinaryIO
 from pipeline_worker.engines.pipe_frames import Frame, pack, read
 
 _REQUESTS_WAITING = 1024
+_END = "$"
+"""Piper's mark for the end of a sentence."""
 
 Speak = Callable[[str, int | None, float], Iterable[Any]]
 """Text, speaker and length scale to Piper's audio chunks."""
@@ -45,14 +47,14 @@ def word_ends(alignments: Iterable[Any], begin: int) -> list[int]:
     inside = False
     for alignment in alignments:
         at += int(alignment.num_samples)
-        if alignment.phoneme == " ":
+        if alignment.phoneme in (" ", _END):
             if inside:
                 ends.append(at)
+            elif ends:
+                ends[-1] = at
             inside = False
-        else:
+        elif alignment.phoneme.isalpha():  # marks and the beginning are sounds of no word
             inside = True
-    if inside:
-        ends.append(at)
     return ends
 
 

@@ -154,11 +154,15 @@ class Provider:
 
 
 def _words(sentence: str) -> list[str]:
-    """The words of a text, each with the marks that stand alone after it."""
+    """The words of a text, each with the marks that stand alone before and after it."""
     words: list[str] = []
+    before = ""
     for token in sentence.split():
-        if re.search(r"\w", token) or not words:
-            words.append(token)
-        else:
+        if re.search(r"\w", token):
+            words.append(before + token)
+            before = ""
+        elif words:
             words[-1] += f" {token}"
+        else:
+            before += f"{token} "
     return words

@@ -1,0 +1,1 @@
+"""Stands for livekit-agents 1.8, as far as plugins are used on their own."""

@@ -1,0 +1,5 @@
+"""The base of voices."""
+
+
+class TTS:
+    pass
