@@ -166,7 +166,8 @@ class SileroStream:
                     for index in range(first, min(first + _PUSH_CHUNKS, chunks))
                 ]
                 async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-                    probabilities += await asyncio.gather(*answers)
+                    # One is the rule, and spares a gathering.
+                    probabilities += [await answers[0]] if len(answers) == 1 else await asyncio.gather(*answers)
         except TimeoutError as error:
             raise EngineError("voice activity detection is far behind") from error
         return probabilities
