@@ -6,6 +6,7 @@ import sys
 
 from pipeline_worker.engines.catalog import Catalog
 from pipeline_worker.settings import PipelineSettings
+from pipeline_worker.toolbox import Toolboxes
 from pipeline_worker.tracing import open_tracer, tracing
 from pipeline_worker.worker import PipelineWorker
 from shared.errors import ConfigError
@@ -22,14 +23,17 @@ async def serve(settings: PipelineSettings, stop: asyncio.Event) -> None:
     agents = load_agents(settings.agents_dir)
     broker = connect(settings.redis_url)
     catalog = Catalog(agents, settings.pipeline_engine_timeout_s)
+    tools = Toolboxes(agents)
     try:
         await check_broker(broker, settings.redis_url)
+        await tools.start()
         await catalog.start()
         settle_memory()
         worker_id = new_worker_id("pipeline", socket.gethostname())
         async with tracing(open_tracer(settings, worker_id, agents)):
-            await PipelineWorker(worker_id, settings, agents, catalog, broker).serve(stop)
+            await PipelineWorker(worker_id, settings, agents, catalog, tools, broker).serve(stop)
     finally:
+        await tools.close()
         await catalog.close()
         await broker.aclose()
 

@@ -2,13 +2,25 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import NamedTuple, TypeVar
 
+from pipeline_worker.core.speakable_text import speakable
 from pipeline_worker.core.spoken_text import Heard, SentenceCutter, SpokenText
-from pipeline_worker.deadlines import each_within
 from pipeline_worker.downlink import Downlink
 from pipeline_worker.engines.protocols import Reply, TextToSpeech
+
+T = TypeVar("T")
+
+
+@contextlib.asynccontextmanager
+async def given_up(outputs: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """An engine's outputs, which are given up at the end if there are more."""
+    try:
+        yield outputs
+    finally:
+        if isinstance(outputs, AsyncGenerator):
+            await outputs.aclose()
 
 
 def _nothing() -> None:
@@ -32,11 +44,11 @@ class AgentTurn:
     """`prepared`: nothing is heard of it, and it does not end, before `release`."""
 
     def __init__(
-        self, tts: TextToSpeech, downlink: Downlink, engine_timeout_s: float, news: TurnNews, prepared: bool = False
+        self, tts: TextToSpeech, downlink: Downlink, language: str, news: TurnNews, prepared: bool = False
     ) -> None:
         self._tts = tts
         self._downlink = downlink
-        self._engine_timeout_s = engine_timeout_s
+        self._language = language
         self._news = news
         self.released = asyncio.Event()
         if not prepared:
@@ -54,11 +66,12 @@ class AgentTurn:
         self._downlink.begin_turn()
         cutter = SentenceCutter()
         end_call = False
-        async for piece in replies:
-            self._news.on_reply()
-            end_call = end_call or piece.end_call
-            for sentence in cutter.push(piece.text):
-                await self._speak_sentence(sentence)
+        async with given_up(replies) as pieces:
+            async for piece in pieces:
+                self._news.on_reply()
+                end_call = end_call or piece.end_call
+                for sentence in cutter.push(piece.text):
+                    await self._speak_sentence(sentence)
         for sentence in cutter.finish():
             await self._speak_sentence(sentence)
         await self.released.wait()
@@ -78,9 +91,11 @@ class AgentTurn:
             self._news.on_text(text)
 
     async def _speak_sentence(self, text: str) -> None:
-        sentence = self._spoken.begin(text, self._downlink.position)
-        speech = each_within(self._engine_timeout_s, self._tts.speak(text), "text-to-speech engine")
-        async with contextlib.aclosing(speech) as pieces:
+        spoken = speakable(text, self._language)
+        if not spoken:
+            return
+        sentence = self._spoken.begin(text, self._downlink.position, spoken)
+        async with given_up(self._tts.speak(spoken)) as pieces:
             async for piece in pieces:
                 if not len(piece.samples):
                     continue

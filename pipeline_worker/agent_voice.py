@@ -1,18 +1,17 @@
 """The agent's side of a session: its turns, begun, prepared, paused and stopped as turn taking asks."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import NamedTuple, Protocol
 
-from pipeline_worker.agent_turn import AgentTurn, TurnNews
+from pipeline_worker.agent_turn import AgentTurn, TurnNews, given_up
 from pipeline_worker.core.floor import State
 from pipeline_worker.core.spoken_text import Heard
 from pipeline_worker.core.turn_events import Input, PlayoutFinished, PlayoutFlushed, ReplyFinished, SpeechBegan
-from pipeline_worker.deadlines import each_within
 from pipeline_worker.downlink import Downlink
 from pipeline_worker.engines.protocols import Entry, Reply, TextToSpeech
 from pipeline_worker.turn_meter import TurnMeter
+from shared.agent import AgentDefinition
 from shared.errors import EngineError
 
 
@@ -41,7 +40,7 @@ class AgentVoice:
         tts: TextToSpeech,
         downlink: Downlink,
         patience: Patience,
-        apology: str,
+        agent: AgentDefinition,
         meter: TurnMeter,
         on_input: Callable[[Input], State],
         on_text: Callable[[str], None],
@@ -52,7 +51,7 @@ class AgentVoice:
         self._tts = tts
         self._downlink = downlink
         self._patience = patience
-        self._apology = apology
+        self._agent = agent
         self._meter = meter
         self._on_input = on_input
         self._on_text = on_text
@@ -111,7 +110,7 @@ class AgentVoice:
             self._meter.llm_first_token,
             self._meter.tts_first_audio,
         )
-        self._turn = AgentTurn(self._tts, self._downlink, self._patience.engine_s, news, prepared)
+        self._turn = AgentTurn(self._tts, self._downlink, self._agent.language, news, prepared)
         return self._turn
 
     def _begin_speech(self) -> None:
@@ -135,15 +134,14 @@ class AgentVoice:
 
     async def _answer(self, turn: AgentTurn, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
         """The model's answer; where it fails, an apology."""
-        replies = each_within(self._patience.engine_s, self._answers(conversation, turn.released), "language model")
         try:
-            async with contextlib.aclosing(replies):
+            async with given_up(self._answers(conversation, turn.released)) as replies:
                 async for reply in replies:
                     yield reply
         except EngineError as error:
             await turn.released.wait()
             self._on_failure(error)
-            yield Reply(f"\n{self._apology}")
+            yield Reply(f"\n{self._agent.apology}")
 
     async def _silence(self) -> None:
         await self._downlink.flush(self._patience.flush_s)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from typing import assert_never
+from typing import Any, assert_never
 
 from pipeline_worker.agent_voice import AgentVoice, Patience
 from pipeline_worker.conversation_store import ConversationStore
@@ -39,6 +39,8 @@ from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.engines.protocols import Reply
 from pipeline_worker.mailbox import Mailbox
 from pipeline_worker.media_link import MediaLink
+from pipeline_worker.tool_use import ToolUsingModel
+from pipeline_worker.toolbox import Toolbox
 from pipeline_worker.transcription import Transcription
 from pipeline_worker.turn_meter import TurnMeter
 from pipeline_worker.uplink import Uplink
@@ -61,8 +63,8 @@ class ConversationSession:
         store: ConversationStore,
         retention_s: int = 0,
         patience: Patience = Patience(),  # noqa: B008 (immutable)
+        toolbox: Toolbox | None = None,
     ) -> None:
-        self._engines = engines
         self._link = link
         self._store = store
         self._retention_s = retention_s
@@ -73,7 +75,11 @@ class ConversationSession:
         self._running: set[asyncio.Task[None]] = set()
         self._conversation = Conversation()
         self._turns = TurnTaking(agent)
-        self._meter = TurnMeter(agent.id, link.session, lambda type_, fields: link.publish(type_, **fields))
+        self._meter = TurnMeter(agent.id, link.session, self._publish)
+        self._lm = engines.lm
+        self._tools = (
+            ToolUsingModel(engines.lm, toolbox, link.session, self._publish, self._record) if toolbox else None
+        )
         self._transcription = Transcription(
             engines.stt, patience.engine_s, self._on_interim, self._on_final, self._on_engine_failure
         )
@@ -84,7 +90,7 @@ class ConversationSession:
             engines.tts,
             self._downlink,
             patience,
-            agent.apology,
+            agent,
             self._meter,
             self._handle,
             lambda text: link.publish("transcript-partial", role="agent", text=text),
@@ -107,7 +113,7 @@ class ConversationSession:
             self._record_agent()
             self._meter.session_ended()
             self._uplink.close()
-            await self._engines.lm.close()
+            await (self._tools or self._lm).close()
             await self._store.close(self._retention_s)
 
     def receive(self, item: Item) -> None:
@@ -217,7 +223,7 @@ class ConversationSession:
                 assert_never(action)
 
     def _answer(self, conversation: Sequence[Entry], confirmed: asyncio.Event) -> AsyncIterator[Reply]:
-        return self._engines.lm.reply(conversation)
+        return self._tools.reply(conversation, confirmed) if self._tools else self._lm.reply(conversation)
 
     def _record_agent(self) -> None:
         heard = self._voice.end_turn()
@@ -227,11 +233,15 @@ class ConversationSession:
         if heard.text:
             self._record(Utterance("agent", heard.text, interrupted=not heard.complete))
 
-    def _record(self, utterance: Utterance) -> None:
-        self._conversation.add(utterance)
-        self._store.add(utterance)
-        marks = {"interrupted": True} if utterance.interrupted else {}
-        self._link.publish("transcript", role=utterance.role, text=utterance.text, **marks)
+    def _record(self, entry: Entry) -> None:
+        self._conversation.add(entry)
+        self._store.add(entry)
+        if isinstance(entry, Utterance):
+            marks = {"interrupted": True} if entry.interrupted else {}
+            self._link.publish("transcript", role=entry.role, text=entry.text, **marks)
+
+    def _publish(self, event_type: str, fields: dict[str, Any]) -> None:
+        self._link.publish(event_type, **fields)
 
     def _on_interim(self, interim: InterimText) -> None:
         self._uplink.understood(interim)

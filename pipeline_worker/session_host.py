@@ -14,6 +14,7 @@ from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.media_link import MediaLink, Send
 from pipeline_worker.session import ConversationSession
 from pipeline_worker.settings import PipelineSettings
+from pipeline_worker.toolbox import Toolbox
 from shared.agent import AgentDefinition
 from shared.errors import AntiphonError
 from shared.events import StartPipeline
@@ -40,6 +41,12 @@ class Session(Protocol):
     def end(self, reason: str) -> None: ...
 
 
+class ToolSource(Protocol):
+    """`toolbox.Toolboxes`, as far as it is used here."""
+
+    def open(self, agent_id: str) -> Toolbox: ...
+
+
 class EngineSource(Protocol):
     """`engines.catalog.Catalog`, as far as it is used here."""
 
@@ -61,6 +68,7 @@ class SessionHost:
         settings: PipelineSettings,
         agents: Mapping[str, AgentDefinition],
         engines: EngineSource,
+        tools: ToolSource,
         broker: Redis,
         send: Send,
     ) -> None:
@@ -68,6 +76,7 @@ class SessionHost:
         self._settings = settings
         self._agents = agents
         self._engines = engines
+        self._tools = tools
         self._broker = broker
         self._send = send
         self._hosted: dict[str, _Hosted] = {}
@@ -140,6 +149,7 @@ class SessionHost:
             ConversationStore(self._broker, link.session, agent.limits.max_duration_s + _EXPIRY_MARGIN_S),
             self._settings.pipeline_conversation_retention_s,
             Patience(engine_s=self._settings.pipeline_engine_timeout_s),
+            self._tools.open(agent.id) if agent.tools else None,
         )
 
 

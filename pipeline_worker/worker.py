@@ -8,7 +8,7 @@ from prometheus_client import Gauge
 
 from pipeline_worker.core.capacity import TICK_S, Admission
 from pipeline_worker.job_queue import Job, JobQueue
-from pipeline_worker.session_host import EngineSource, SessionHost
+from pipeline_worker.session_host import EngineSource, SessionHost, ToolSource
 from pipeline_worker.settings import PipelineSettings
 from shared import keys
 from shared.agent import AgentDefinition
@@ -40,6 +40,7 @@ class PipelineWorker:
         settings: PipelineSettings,
         agents: Mapping[str, AgentDefinition],
         engines: EngineSource,
+        tools: ToolSource,
         broker: Redis,
     ) -> None:
         self._id = worker_id
@@ -53,7 +54,7 @@ class PipelineWorker:
         self._is_idle = asyncio.Event()
         self._outbox = Outbox(broker, worker_id)
         self._presence = Presence(broker, self._report)
-        self._host = SessionHost(worker_id, settings, agents, engines, broker, self._outbox.send)
+        self._host = SessionHost(worker_id, settings, agents, engines, tools, broker, self._outbox.send)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Until `stop` is set and the sessions are over or had their time. Closes what it opened, not `broker`."""

@@ -23,7 +23,7 @@ class Turn:
         self.told: list[str] = []
         self.downlink = Downlink(MediaLink(self.peer.send, "media-1", SESSION, EPOCH), FakeTts.sample_rate)
         news = TurnNews(lambda: self.told.append("<first audio>"), self.told.append)
-        self.turn = AgentTurn(self.tts, self.downlink, 5, news, prepared)
+        self.turn = AgentTurn(self.tts, self.downlink, "en", news, prepared)
 
     async def speak(self, *replies: Reply) -> bool:
         return await self.turn.speak(_each(*replies))

@@ -338,16 +338,6 @@ async def test_a_voice_that_fails_in_mid_sentence_leaves_what_was_heard(broker: 
     assert peer.published("transcript")[1] == {"role": "agent", "text": "We", "interrupted": True}
 
 
-async def test_an_engine_that_says_nothing_is_given_up(broker: Redis) -> None:
-    engines = engines_with(FakeStt("one"))
-    engines.lm.may_answer.clear()
-    async with connected(engines, broker, patience=Patience(engine_s=0.05)) as peer:
-        await peer.ask()
-        await peer.play_turn()
-        await peer.until_status("listening", "thinking", "speaking", "listening")
-    assert [fields["code"] for fields in peer.published("error")] == ["engine_timeout"]
-
-
 async def test_without_voice_activity_detection_there_is_no_session(broker: Redis) -> None:
     engines = FakeEngines()
     engines.vad.failure = EngineError("no model")

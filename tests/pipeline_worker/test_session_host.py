@@ -4,6 +4,7 @@ from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.mailbox import MAX_MESSAGES
 from pipeline_worker.session_host import SessionHost
 from pipeline_worker.settings import PipelineSettings
+from pipeline_worker.toolbox import Toolboxes
 from shared import keys
 from shared.agent import AgentDefinition
 from shared.errors import EngineError
@@ -44,7 +45,7 @@ class Hosting:
         self.engines = SomeEnginesBroken()
         self.peer = SessionPeer()
         values = PipelineSettings.model_validate(settings)
-        self.host = SessionHost("pipeline-1", values, AGENTS, self.engines, broker, self.peer.send)
+        self.host = SessionHost("pipeline-1", values, AGENTS, self.engines, Toolboxes(AGENTS), broker, self.peer.send)
 
     def start(self, session: str, agent_id: str) -> asyncio.Task[None]:
         return asyncio.create_task(self.host.run(request(session, agent_id)))

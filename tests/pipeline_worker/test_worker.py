@@ -1,11 +1,13 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
-from pipeline_worker.core.capacity import Admission
+from pipeline_worker.core.capacity import LATE_MS, TICK_S, Admission
 from pipeline_worker.settings import PipelineSettings
+from pipeline_worker.toolbox import Toolboxes
 from pipeline_worker.worker import PipelineWorker
 from shared import keys
 from shared.agent import AgentDefinition, Greeting
@@ -31,7 +33,9 @@ JOBS = keys.jobs("default")
 async def running(broker: Redis, broker_url: str, **settings: object) -> AsyncIterator[asyncio.Event]:
     """A worker with fake engines; yields the event that stops it."""
     values = {"redis_url": broker_url, "drain_timeout_s": 0, **settings}
-    worker = PipelineWorker("pipeline-1", PipelineSettings.model_validate(values), AGENTS, FakeEngines(), broker)
+    worker = PipelineWorker(
+        "pipeline-1", PipelineSettings.model_validate(values), AGENTS, FakeEngines(), Toolboxes(AGENTS), broker
+    )
     stop = asyncio.Event()
     task = asyncio.create_task(worker.serve(stop))
     try:
@@ -161,6 +165,21 @@ async def test_a_busy_worker_says_that_it_is_full_and_takes_nobody(
         assert media.of("s2", PipelineAttached) == []
         busy = False
         await media.until_attached("s2")
+
+
+async def test_a_worker_that_is_late_says_that_it_is_full(broker: Redis, broker_url: str, media: MediaSide) -> None:
+    async with running(broker, broker_url, pipeline_capacity=5):
+        await media.ask_for_pipeline("s1", "echo")
+        await media.until_attached("s1")
+        for _ in range(15):
+            time.sleep(TICK_S + 2 * LATE_MS / 1000)  # noqa: ASYNC251 (the worker's loop is ours)
+            await asyncio.sleep(0.01)
+
+        async def full() -> bool:
+            report = await report_of(broker)
+            return report is not None and (report.sessions, report.capacity) == (1, 1)
+
+        await eventually(full)
 
 
 async def test_what_nobody_should_serve_is_dropped(broker: Redis, broker_url: str, media: MediaSide) -> None:
