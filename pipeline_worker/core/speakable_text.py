@@ -6,7 +6,10 @@ heard with eSpeak NG ("$12.50" is "dollar twelve point five zero" there); other 
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import SequenceMatcher
+from itertools import accumulate
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 Found = re.Match[str]
@@ -37,6 +40,11 @@ _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = (
 _MARKS = re.compile(r"[*`#\[\]{}<>\\^|~]+")
 _UNDERSCORES = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")
 
+# Text without any of these stays as it is, which most does.
+_NOTABLE = re.compile(
+    r"[^\w\s,;:!?.'’\"“”()-]|[\d_]|\w\.\w|(?:^|\n)\s*-|---|\b(?:vs|[Aa]pprox|Mrs?|Ms|Dr|Prof)\b|[\x00-\x1f]"
+)
+
 _MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
@@ -56,12 +64,40 @@ _FRACTIONS = {"1/2": "one half", "1/3": "one third", "2/3": "two thirds", "1/4":
 
 def speakable(text: str, language: str = "en") -> str:
     """One line, without markup; empty if nothing of it can be said. Applied twice it does no more than once."""
+    if not _NOTABLE.search(text):
+        return " ".join(text.split()) if any(map(str.isalnum, text)) else ""
     english = language.partition("-")[0].lower() == "en"
     for _ in range(_PASSES):
         before, text = text, _cleaned(text, english)
         if text == before:
             break
     return text if any(map(str.isalnum, text)) else ""
+
+
+class Spoken(NamedTuple):
+    """`text`, put for a voice; `said_with[i]` of its words are said when word i of the original was, never fewer than
+    for the word before."""
+
+    text: str
+    said_with: Sequence[int]
+
+
+def as_it_is(text: str) -> Spoken:
+    return Spoken(text, range(1, len(text.split()) + 1))
+
+
+def put_for_speech(text: str, language: str) -> Spoken:
+    """`speakable`, and which of its words stand for which of the original's."""
+    words, said = text.split(), speakable(text, language).split()
+    said_with: list[int] = []
+    for kind, first, end, said_first, said_end in SequenceMatcher(None, words, said, autojunk=False).get_opcodes():
+        if kind == "equal":
+            said_with += range(said_first + 1, said_end + 1)
+        elif first < end:  # A word takes as much as it makes those before it longer.
+            parts = (" ".join(words[first:until]) for until in range(first + 1, end))
+            lengths = (said_first + len(speakable(part, language).split()) for part in parts)
+            said_with += [*(min(length, said_end) for length in lengths), said_end]
+    return Spoken(" ".join(said), list(accumulate(said_with, max)))
 
 
 def _cleaned(text: str, english: bool) -> str:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline_worker.core.speakable_text import speakable
 from pipeline_worker.core.spoken_text import Heard, SentenceCutter, SpokenText, Word
 
 RATE = 16_000
@@ -23,6 +24,14 @@ def cut(*pieces: str) -> list[str]:
         ('She said "stop!" Then she left…', ['She said "stop!"', "Then she left…"]),
         ("One line\nand another", ["One line", "and another"]),
         ("你好。今天天气好！", ["你好。", "今天天气好！"]),
+        ("See http://x.com/a.b?c=1, e.g. now. Bye", ["See http://x.com/a.b?c=1, e.g. now.", "Bye"]),
+        ("1. Pasta\n2. Pizza", ["1. Pasta", "2. Pizza"]),
+        ("No. I can't. No. 5 is here.", ["No.", "I can't.", "No. 5 is here."]),
+        ("At 7 p.m. sharp. Or 8 p.m. Then", ["At 7 p.m. sharp.", "Or 8 p.m.", "Then"]),
+        ("On Jan. 5 in St. Ives. Yes", ["On Jan. 5 in St. Ives.", "Yes"]),
+        ("**Done.** *Really.* _Yes._ ok", ["**Done.**", "*Really.*", "_Yes._", "ok"]),
+        ("Look: ```py\na. b\n``` so", ["Look: ```py", "a.", "b", "``` so"]),
+        ("Look:\n```py\na. b\n\nc\n``` so", ["Look:", "```py\na. b\n\nc\n```", "so"]),
         ("  ", []),
     ],
 )
@@ -36,6 +45,22 @@ def test_a_sentence_is_there_as_soon_as_it_is_whole() -> None:
     assert cutter.push("We open at ten") == []
     assert cutter.push(". And") == ["We open at ten."]
     assert cutter.finish() == ["And"]
+
+
+def test_no_sentence_waits_longer_than_it_takes_to_know_its_end() -> None:
+    cutter = SentenceCutter()
+    assert cutter.push("We close at 7 p.m. ") == []
+    assert cutter.push("S") == ["We close at 7 p.m."]
+
+
+def test_numbers_are_not_cut_at_their_commas_nor_addresses_anywhere() -> None:
+    number = "word " * 44 + "1,234,567,890,123 " + "word " * 10
+    assert any("1,234,567,890,123" in sentence for sentence in cut(*number))
+    address = "https://example.com/" + "a,b:c." * 60
+    assert cut("See ", address, " now " * 60)[1].startswith(address)
+    assert len(cut("https://" + "a" * 5000)[0]) == 2000
+    assert len(cut("```" + "a" * 5000)[0]) == 2000
+    assert len(cut("a" * 5000)[0]) == 240
 
 
 def test_a_sentence_without_end_is_cut_at_a_pause() -> None:
@@ -92,13 +117,83 @@ def test_what_is_synthesised_without_word_times_is_not_taken_for_the_whole_sente
     assert turn.heard(RATE // 2) == Heard("twelve", False)
 
 
-def test_the_words_of_an_engine_that_reads_figures_out_are_what_was_heard() -> None:
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_texts_own_words_are_shown_whatever_the_engine_calls_them(whole: bool) -> None:
     turn = SpokenText(RATE)
     sentence = turn.begin("At 5 o'clock.", 0)
     sentence.add(4000, (Word("at", 1000), Word("five", 2000), Word("o'clock", 4000)))
-    sentence.finish()
-    assert turn.heard(2500) == Heard("At five", False)
-    assert turn.heard(4000) == Heard("At 5 o'clock.", True)
+    if whole:
+        sentence.finish()
+    assert turn.heard(1500) == Heard("At", False)
+    assert turn.heard(2500) == Heard("At 5", False)
+    assert turn.heard(4000) == Heard("At 5 o'clock.", whole)
+
+
+def in_english(text: str, timed: bool = True, whole: bool = True) -> SpokenText:
+    """Every word that the voice says lasts 1000 samples."""
+    turn = SpokenText(RATE, "en")
+    sentence = turn.begin(text, 0)
+    for index, word in enumerate(sentence.spoken.split()):
+        sentence.add(1000, (Word(word, (index + 1) * 1000),) if timed else ())
+    if whole:
+        sentence.finish()
+    return turn
+
+
+def test_what_is_spoken_as_several_words_is_heard_with_the_last_of_them() -> None:
+    turn = in_english("**That** costs $12.50 😀 in all.", whole=False)
+    heard = [turn.heard(played).text for played in range(0, 10_000, 1000)]
+    assert heard[:3] == ["", "**That**", "**That** costs"]
+    assert heard[3:7] == ["**That** costs"] * 4
+    assert heard[7:] == [
+        "**That** costs $12.50 😀",
+        "**That** costs $12.50 😀 in",
+        "**That** costs $12.50 😀 in all.",
+    ]
+
+
+def test_without_word_times_too_it_is_the_texts_own_words() -> None:
+    turn = in_english("Pay $5 now.", timed=False)
+    assert [turn.heard(played).text for played in (0, 900, 1200, 2000, 3500)] == ["", "Pay", "Pay", "Pay", "Pay $5"]
+    assert turn.heard(4000) == Heard("Pay $5 now.", True)
+
+
+def test_what_cannot_be_said_was_not_heard() -> None:
+    turn = SpokenText(RATE, "en")
+    assert turn.begin("😀", 0).spoken == ""
+    assert turn.heard(0) == Heard("", False)
+
+
+MIXED = [
+    "$5",
+    "hello",
+    "3.5",
+    "**yes**",
+    "the",
+    "😀",
+    "e.g.",
+    "10:00",
+    "km",
+    "[our",
+    "menu](http://x.com)",
+    "+1 555 123 4567",
+]
+
+
+@given(st.lists(st.sampled_from(MIXED), min_size=1, max_size=12), st.booleans(), st.booleans())
+def test_what_is_heard_grows_word_by_word_and_nothing_is_heard_before_it_is_said(
+    tokens: list[str], timed: bool, whole: bool
+) -> None:
+    text = " ".join(tokens)
+    turn = in_english(text, timed, whole)
+    said = len(speakable(text).split())
+    heard = [turn.heard(played).text for played in range(0, said * 1000 + 1, 500)]
+    assert all(text.startswith(words) for words in heard)
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(heard))
+    assert heard[0] == ""
+    if timed:
+        assert all(len(speakable(words).split()) <= played // 2 for played, words in enumerate(heard))
+        assert heard[-1] == (text if said else "")
 
 
 def test_a_sentence_without_sound_was_not_heard() -> None:
