@@ -98,10 +98,9 @@ class OpenAiClient:
             try:
                 await self.sdk.get("/models", cast_to=raw, options=request)
             except APIStatusError as error:
-                if error.status_code not in (401, 403) or "scope" in _detail(error).lower():
-                    self._warm = error.status_code < 500
-                    return
-                raise
+                key_refused = error.status_code in (401, 403) and "scope" not in _detail(error).lower()
+                if key_refused or error.status_code >= 500:
+                    raise
         self._warm = True
 
     @contextlib.contextmanager

@@ -59,7 +59,7 @@ class Fault(NamedTuple):
     after: int | None = None
     status: int = 500
     message: str = "something went wrong"
-    code: str = "server_error"
+    code: str | int = "server_error"
     detail: bool = False
     """Whether the error is wrapped as FastAPI does it."""
 
@@ -89,11 +89,12 @@ class Request:
 
 
 class OpenAiServer:
-    """`faults` apply to the next requests, one each; the list of models is always in order unless the key is wrong."""
+    """`faults` apply to the next requests, one each, and `models_fault` to every one for the list of models."""
 
     def __init__(self, manner: Manner) -> None:
         self.manner = manner
         self.faults: deque[Fault] = deque()
+        self.models_fault: Fault | None = None
         self.requests: deque[Request] = deque(maxlen=_KEPT_REQUESTS)
         self.connections = 0
         """Connections that were ever made."""
@@ -165,6 +166,8 @@ class OpenAiServer:
         if key is not None and request.headers.get("authorization") != f"Bearer {key}":
             return connection.send_json(_error("Incorrect API key provided", "invalid_api_key"), 401)
         if (request.method, request.path) == ("GET", "/v1/models"):
+            if self.models_fault is not None:
+                return await _misbehave(self.models_fault, connection)
             return connection.send_json({"object": "list", "data": [{"id": "loopback", "object": "model"}]})
         fault = self.faults.popleft() if self.faults else None
         if fault is not None and fault.after is None:
@@ -363,7 +366,7 @@ def _event(value: object) -> bytes:
     return b"data: %b\n\n" % json.dumps(value).encode()
 
 
-def _error(message: str, code: str) -> dict[str, Any]:
+def _error(message: str, code: str | int) -> dict[str, Any]:
     return {"error": {"message": message, "type": code, "code": code, "param": None}}
 
 

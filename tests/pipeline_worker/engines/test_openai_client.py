@@ -167,6 +167,19 @@ async def test_a_server_without_a_list_of_models_may_serve_all_the_same(server: 
     await give_back(client)
 
 
+async def test_a_key_that_may_not_list_models_may_serve_all_the_same(
+    server: OpenAiServer, client: OpenAiClient
+) -> None:
+    server.models_fault = Fault("status", status=403, message="Missing scopes: api.model.read")
+    await client.warm_up({})
+
+
+async def test_a_server_that_is_out_of_order_at_the_start_is_told(server: OpenAiServer, client: OpenAiClient) -> None:
+    server.models_fault = Fault("status", status=503)
+    with pytest.raises(EngineError, match="out of order"):
+        await client.warm_up({})
+
+
 async def test_giving_up_while_waiting_ends_the_request(server: OpenAiServer, client: OpenAiClient) -> None:
     server.faults.append(Fault("stall"))
     asking = asyncio.create_task(ask(client))

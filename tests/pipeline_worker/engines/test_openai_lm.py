@@ -121,6 +121,7 @@ async def test_tools_are_offered_and_their_calls_come_last(provider: Provider, s
         (Fault("end", after=2), "engine_broken", 2),
         (Fault("error_event", after=1), "engine_unavailable", 1),
         (Fault("error_event", after=1, code="rate_limit_exceeded"), "engine_busy", 1),
+        (Fault("error_event", after=1, code=400), "engine_refused", 1),
         (Fault("stall", after=1), "engine_timeout", 1),
     ],
 )
