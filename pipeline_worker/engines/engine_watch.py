@@ -153,7 +153,9 @@ class EngineWatch:
         self._breaker.failed(_now())
         _failures.labels(self.kind, self.engine, code).inc()
         opened = self._breaker.is_open and not was_open
-        log.warning("engine_failed", kind=self.kind, engine=self.engine, code=code, error=message, given_up=opened)
+        log.warning(
+            "engine_attempt_failed", kind=self.kind, engine=self.engine, code=code, error=message, given_up=opened
+        )
 
     def __str__(self) -> str:
         return f"{self.kind.replace('_', ' ')} engine '{self.engine}'"
