@@ -43,9 +43,9 @@ class WebhookTool:
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> Outcome:
         url = request_url(self._webhook, arguments)
         headers = {**self._headers, "Antiphon-Session": context.session_id, "Antiphon-Agent": context.agent_id}
-        request = {} if self._webhook.method in _IN_QUERY else {"json": _rest(self._webhook, arguments)}
+        body = None if self._webhook.method in _IN_QUERY else _rest(self._webhook, arguments)
         try:
-            async with self._client.stream(self._webhook.method, url, headers=headers, **request) as response:
+            async with self._client.stream(self._webhook.method, url, headers=headers, json=body) as response:
                 return Outcome(await _read(response))
         except (httpx.ConnectError, httpx.InvalidURL) as error:
             raise ToolFailure("the service cannot be reached") from error

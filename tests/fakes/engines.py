@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import numpy as np
 
 from pipeline_worker.engines.catalog import Engines
-from pipeline_worker.engines.protocols import Recognised, Reply, SpeechPiece, Utterance, Word
+from pipeline_worker.engines.protocols import Entry, Recognised, Reply, SpeechPiece, Word
 from shared.audio import Pcm
 from shared.errors import EngineError
 
@@ -114,13 +114,13 @@ class FakeLm:
 
     def __init__(self, *answers: Sequence[Reply] | EngineError) -> None:
         self.answers = list(answers)
-        self.asked: list[Sequence[Utterance]] = []
+        self.asked: list[Sequence[Entry]] = []
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.active = 0
         self.closed = False
 
-    async def reply(self, conversation: Sequence[Utterance]) -> AsyncIterator[Reply]:
+    async def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
         self.asked.append(conversation)
         answer = self.answers.pop(0) if self.answers else [Reply("Yes.")]
         self.active += 1

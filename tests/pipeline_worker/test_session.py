@@ -8,7 +8,7 @@ import pytest
 from pipeline_worker.agent_voice import Patience
 from pipeline_worker.conversation_store import ConversationStore
 from pipeline_worker.core.conversation import NOT_UNDERSTOOD, Utterance
-from pipeline_worker.engines.protocols import Reply
+from pipeline_worker.engines.protocols import Entry, Reply
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.session import ConversationSession
 from shared import keys
@@ -317,7 +317,7 @@ async def test_when_an_engine_fails_the_caller_hears_an_apology_and_the_session_
 
 async def test_a_model_that_fails_in_mid_answer_is_heard_so_far_and_then_the_apology(broker: Redis) -> None:
     class Breaking(FakeLm):
-        async def reply(self, conversation: Sequence[Utterance]) -> AsyncIterator[Reply]:
+        async def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
             yield Reply("We open. At")
             raise EngineError("gone")
 

@@ -243,7 +243,7 @@ async def test_a_model_that_fails_after_a_tool_fails_as_it_does() -> None:
 NAMES = st.sampled_from(["add", "held", "refuse", "crash", "end_call", "unknown", ""])
 ARGUMENTS = st.sampled_from(["", "{}", '{"a": 1}', "{", "null", '{"a": []}'])
 CALL = st.builds(lambda name, arguments: f"{name} {arguments}", NAMES, ARGUMENTS)
-ANSWER = st.one_of(
+ANSWER: st.SearchStrategy[list[Reply]] = st.one_of(
     st.builds(
         lambda named, say: calls(*named, say=say), st.lists(CALL, min_size=1, max_size=6), st.sampled_from(["", "So."])
     ),

@@ -10,7 +10,7 @@ async def test_what_it_returns_or_raises_comes_back() -> None:
     threads = Threads(1)
     assert await threads.run(lambda: threading.current_thread().name) == "tool"
     with pytest.raises(KeyError):
-        await threads.run(lambda: {}["a"])
+        await threads.run(lambda: dict[str, int]()["a"])
     with pytest.raises(RuntimeError):
         await threads.run(lambda: next(iter([])))
     assert await threads.run(lambda: "still there") == "still there"

@@ -63,7 +63,14 @@ async def test_arguments_fill_the_url_and_the_rest_is_the_query(
     server: WebhookServer, client: httpx.AsyncClient
 ) -> None:
     tool = definition(f"{server.url}/by/{{phone}}?lang={{lang}}", "phone", "lang", method="GET")
-    arguments = {"phone": "+49 30/1", "lang": "a&b=c", "full": True, "tags": ["x", "y"], "none": None, "o": {"a": 1}}
+    arguments: dict[str, Any] = {
+        "phone": "+49 30/1",
+        "lang": "a&b=c",
+        "full": True,
+        "tags": ["x", "y"],
+        "none": None,
+        "o": {"a": 1},
+    }
     await run(client, tool, **arguments)
     (request,) = server.requests
     query = "lang=a%26b%3Dc&full=true&tags=x&tags=y&o=%7B%22a%22%3A+1%7D"
