@@ -10,10 +10,12 @@ PYTHON ?= python3
 PACKAGES = shared gateway media_worker pipeline_worker deploy tests
 # libatomic1: for the Node that Playwright brings along
 TEST_DEBIAN_PACKAGES = chromium coturn libatomic1
+# Released together with livekit-agents, whose version the extra pins
+LIVEKIT_PLUGINS = livekit-plugins-openai==1.8.9 livekit-plugins-deepgram==1.8.9
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
 
 .DEFAULT_GOAL := help
-.PHONY: help up doctor test check format bench lock clean
+.PHONY: help up doctor test test-extras check format bench lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +29,9 @@ doctor: .venv/installed ## Say what works on this machine, with a cure for what 
 test: check tests/interop/node_modules/installed ## Check, then run all tests (TESTS=tests/shared for some)
 	@sh deploy/debian-packages.sh $(TEST_DEBIAN_PACKAGES)
 	.venv/bin/python -m pytest $(TESTS)
+
+test-extras: .venv-extras/installed ## Test the engines that are extras on their real packages, 1.2 GB in .venv-extras
+	.venv-extras/bin/python -m pytest -W default::ResourceWarning tests/extras
 
 check: .venv/installed-dev ## Format, lint, types, import contracts
 	.venv/bin/ruff format --check .
@@ -52,7 +57,7 @@ lock: .venv/installed-dev ## Pin the requirements anew from pyproject.toml (UPGR
 LOCK_OPTIONS = --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe
 
 clean: ## Remove all that was made here
-	rm -rf .venv tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-extras tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -69,6 +74,15 @@ clean: ## Remove all that was made here
 .venv/installed-dev: requirements-dev.lock | .venv/installed
 	@echo "Installing the Python packages of requirements-dev.lock ..."
 	@.venv/bin/python $(PIP_INSTALL) requirements-dev.lock
+	@touch $@
+
+# Unlocked: these packages are not ours to pin, and this is how one learns that a newer one broke something.
+.venv-extras/installed: requirements-dev.lock pyproject.toml
+	@echo "Installing the engines that are extras ..."
+	@$(PYTHON) -m venv .venv-extras
+	@.venv-extras/bin/python $(PIP_INSTALL) requirements-dev.lock
+	@.venv-extras/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+		'.[piper,moonshine,faster-whisper,livekit]' $(LIVEKIT_PLUGINS)
 	@touch $@
 
 tests/interop/node_modules/installed: tests/interop/package-lock.json
