@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from deploy.evaluation.voice import Part, Pitch, Rate, Voice, VoiceName
 from shared.events import StatusWord
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s)")
@@ -24,12 +25,6 @@ def _seconds(value: Any) -> float:
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(le=600)]
-
-
-class Part(BaseModel):
-    """A piece of a scenario file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Verbal(Part):
@@ -111,6 +106,19 @@ class ToolCallMatch(Part):
     arguments: dict[str, Any] = {}
 
 
+class SpokenText(Part):
+    """What an agent with an embedded voice says; the defaults are those of agent files."""
+
+    text: str = Field(min_length=1)
+    voice: VoiceName = "en-us"
+    rate: Rate = 165
+    pitch: Pitch = 50
+
+    @property
+    def spoken_by(self) -> Voice:
+        return Voice(voice=self.voice, rate=self.rate, pitch=self.pitch)
+
+
 class Transcript(_Expectation):
     transcript: TranscriptMatch
 
@@ -179,9 +187,15 @@ class AgentResumesWithin(_Expectation):
     agent_resumes_within: Seconds
 
 
+class NoWordsLost(_Expectation):
+    """The sound of this text was heard whole and once, with a pause in it or without."""
+
+    no_words_lost: SpokenText
+
+
 _KINDS = (
     Transcript, NoTranscript, Event, NoEvent, ToolCall, Status, Ended, Reply, AudibleFor, SilentFor,
-    FirstAudioWithin, AgentSilentWithin, AgentResumesWithin,
+    FirstAudioWithin, AgentSilentWithin, AgentResumesWithin, NoWordsLost,
 )  # fmt: skip
 
 Expectation = Annotated[
@@ -197,7 +211,8 @@ Expectation = Annotated[
     | Annotated[SilentFor, Tag("silent_for")]
     | Annotated[FirstAudioWithin, Tag("first_audio_within")]
     | Annotated[AgentSilentWithin, Tag("agent_silent_within")]
-    | Annotated[AgentResumesWithin, Tag("agent_resumes_within")],
+    | Annotated[AgentResumesWithin, Tag("agent_resumes_within")]
+    | Annotated[NoWordsLost, Tag("no_words_lost")],
     one_of("an expectation", _KINDS),
     BeforeValidator(spread),
 ]

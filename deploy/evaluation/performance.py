@@ -1,11 +1,13 @@
 """One scenario, performed in one call."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import assert_never
 
+from deploy.evaluation.call_record import HEARD_RATE
 from deploy.evaluation.caller import Caller
-from deploy.evaluation.expectation import AudibleFor, Expectation, NoEvent, NoTranscript
+from deploy.evaluation.expectation import AudibleFor, Expectation, NoEvent, NoTranscript, NoWordsLost, SpokenText
 from deploy.evaluation.outcome import Failure, Figure, Outcome
 from deploy.evaluation.scenario import (
     Backchannel,
@@ -23,9 +25,10 @@ from deploy.evaluation.scenario import (
     Type,
     WaitFor,
 )
-from deploy.evaluation.speaker import Speaker
+from deploy.evaluation.speaker import RATE, Speaker
 from deploy.evaluation.timeline import timeline
 from deploy.evaluation.verdicts import Moment, Verdict, judge
+from pipeline_worker.engines.resampling import resampled
 from shared.audio import Pcm
 from shared.errors import AntiphonError
 
@@ -49,9 +52,10 @@ async def perform(file: Path, scenario: Scenario, signaling_url: str, speaker: S
     began_s = clock()
     try:
         sounds = await _sounds(scenario, speaker)  # before the call, so that nobody waits for them in it
+        known = await _known(scenario, speaker)
         async with Caller(signaling_url, scenario.agent) as caller:
             try:
-                await Performance(scenario, caller, sounds, outcome).run()
+                await Performance(scenario, caller, sounds, known, outcome).run()
             finally:
                 outcome.timeline = timeline(caller.record)
     except AntiphonError as error:
@@ -71,17 +75,32 @@ async def _sounds(scenario: Scenario, speaker: Speaker) -> dict[int, Pcm]:
     return sounds
 
 
+async def _known(scenario: Scenario, speaker: Speaker) -> dict[SpokenText, Pcm]:
+    """What the agent is expected to let hear."""
+    expectations = [*scenario.expect, *(one for step in scenario.steps for one in step.expect)]
+    texts = [one.no_words_lost for one in expectations if isinstance(one, NoWordsLost)]
+    return {text: resampled(await speaker.speech(text.text, text.spoken_by), RATE, HEARD_RATE) for text in texts}
+
+
 class Performance:
     """The steps of one scenario by a caller who is connected."""
 
-    def __init__(self, scenario: Scenario, caller: Caller, sounds: dict[int, Pcm], outcome: Outcome) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        caller: Caller,
+        sounds: Mapping[int, Pcm],
+        known: Mapping[SpokenText, Pcm],
+        outcome: Outcome,
+    ) -> None:
         self._scenario = scenario
         self._caller = caller
         self._record = caller.record
         self._sounds = sounds
         self._outcome = outcome
         self._clock = asyncio.get_running_loop().time
-        self._moment = Moment(self._record, self._clock(), self._record.began_s)
+        self._known = known
+        self._moment = Moment(self._record, self._clock(), self._record.began_s, known=known)
         self._where = ""
 
     async def run(self) -> None:
@@ -141,7 +160,7 @@ class Performance:
         """The caller does something: what is expected then is looked for from now on."""
         now = self._clock()
         self._record.note(now, deed)
-        self._moment = Moment(self._record, now, since_s=now, onset_s=now, end_s=now)
+        self._moment = Moment(self._record, now, since_s=now, onset_s=now, end_s=now, known=self._known)
 
     async def _need(self, expectation: Expectation) -> None:
         if not await self._holds(expectation):

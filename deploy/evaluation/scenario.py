@@ -9,22 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, Tag
 
-from deploy.evaluation.expectation import Expectation, Part, Seconds, Verbal, one_of, spread
+from deploy.evaluation.expectation import Expectation, Seconds, Verbal, one_of, spread
+from deploy.evaluation.voice import Level, Part, Pitch, Rate, Voice, VoiceName
 from shared.agent import AgentId
-
-VoiceName = Annotated[str, Field(pattern=r"^[\w+/ -]{1,60}$")]
-Rate = Annotated[int, Field(ge=80, le=450, description="words per minute")]
-Pitch = Annotated[int, Field(ge=0, le=99)]
-Level = Annotated[float, Field(ge=-80, le=-3, description="dB relative to full scale")]
-
-
-class Voice(Part):
-    """How the caller speaks, with eSpeak NG. Without a level: as loud as it comes."""
-
-    voice: VoiceName = "en-gb-x-rp"
-    rate: Rate = 150
-    pitch: Pitch = 50
-    level_db: Level | None = None
 
 
 class _Step(Verbal):

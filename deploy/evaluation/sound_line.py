@@ -68,6 +68,10 @@ class SoundLine:
                 return self._loud[index] + self._offset_s
         return None
 
+    def is_silent(self, now_s: float, for_s: float) -> bool:
+        """Whether there has been no sound for so long, up to now."""
+        return self._index(now_s - for_s) == len(self._loud)
+
     def silent_from(self, at_s: float, now_s: float, for_s: float) -> float | None:
         """The first moment, from `at_s` on, that is followed by `for_s` of silence; None if there is none yet."""
         silent_from_s = at_s
@@ -91,14 +95,15 @@ class SoundLine:
                 found.append((at_s, at_s + _WINDOW_S))
         return found
 
-    def samples(self) -> Pcm:
-        """All of it, with zeros where nothing came."""
-        if not self._pieces:
+    def samples(self, since_s: float = 0.0) -> Pcm:
+        """All from then on, with zeros where nothing came."""
+        pieces = [piece for piece in self._pieces if piece[0] + self._offset_s >= since_s]
+        if not pieces:
             return np.zeros(0, np.int16)
-        first = self._pieces[0][0]
-        last_position, last = self._pieces[-1]
+        first = pieces[0][0]
+        last_position, last = pieces[-1]
         line = np.zeros(round((last_position - first) * self._rate) + len(last), np.int16)
-        for position_s, samples in self._pieces:
+        for position_s, samples in pieces:
             at = round((position_s - first) * self._rate)
             line[at : at + len(samples)] = samples
         return line

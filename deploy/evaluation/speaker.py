@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.evaluation.scenario import NoisePart, Voice
+from deploy.evaluation.scenario import NoisePart
+from deploy.evaluation.voice import Voice
 from pipeline_worker.engines.espeak_tts import Provider
 from pipeline_worker.engines.resampling import resampled
 from shared.agent import AgentDefinition, EngineChoice

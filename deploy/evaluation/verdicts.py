@@ -1,8 +1,9 @@
 """Whether an expectation holds, as far as the call has come."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, assert_never
 
-from deploy.evaluation.call_record import CallRecord, Happening
+from deploy.evaluation.call_record import HEARD_RATE, CallRecord, Happening
 from deploy.evaluation.expectation import (
     AgentResumesWithin,
     AgentSilentWithin,
@@ -14,16 +15,22 @@ from deploy.evaluation.expectation import (
     FirstAudioWithin,
     NoEvent,
     NoTranscript,
+    NoWordsLost,
     Reply,
     SilentFor,
+    SpokenText,
     Status,
     ToolCall,
     ToolCallMatch,
     Transcript,
     TranscriptMatch,
 )
+from deploy.evaluation.likeness import compare
 from deploy.evaluation.words import contains, matches
+from shared.audio import Pcm
 
+_WORD_S = 0.1
+"""Less than that is no word."""
 _SILENT_FOR_S = 0.4
 """An agent that makes no sound for so long has stopped; between its sentences it pauses for less."""
 
@@ -38,6 +45,8 @@ class Moment(NamedTuple):
     """Of the sound that the caller then made,"""
     end_s: float | None = None
     """and its end; of what is no sound, when it was done."""
+    known: Mapping[SpokenText, Pcm] = {}
+    """The sound of what the agent is to say, at `HEARD_RATE`."""
 
 
 class Verdict(NamedTuple):
@@ -72,14 +81,15 @@ def judge(expectation: Expectation, moment: Moment) -> Verdict:
         case AudibleFor(audible_for=least_s):
             return _audible(moment, least_s)
         case SilentFor(silent_for=least_s):
-            silent = record.heard.silent_from(moment.now_s - least_s, moment.now_s, least_s)
-            return Verdict((silent is not None and silent <= moment.now_s - least_s) or None, "it goes on")
+            return Verdict(record.heard.is_silent(moment.now_s, least_s) or None, "it goes on")
         case FirstAudioWithin(first_audio_within=most_s):
             return _first_audio(moment, most_s)
         case AgentSilentWithin(agent_silent_within=most_s):
             return _silent(moment, most_s)
         case AgentResumesWithin(agent_resumes_within=most_s):
             return _resumed(moment, most_s)
+        case NoWordsLost(no_words_lost=spoken):
+            return _no_words_lost(moment, moment.known[spoken])
     assert_never(expectation)
 
 
@@ -137,7 +147,7 @@ def _reply(moment: Moment) -> Verdict:
 def _audible(moment: Moment, least_s: float) -> Verdict:
     heard, now_s = moment.record.heard, moment.now_s
     sound_s = heard.sound_s(moment.since_s)
-    silent = heard.silent_from(now_s - _SILENT_FOR_S, now_s, _SILENT_FOR_S) is not None
+    silent = heard.is_silent(now_s, _SILENT_FOR_S)
     found = f"{sound_s:.2f} s were heard" + (", and the agent is silent" if silent else "")
     return Verdict((sound_s >= least_s and not silent) or None, found)
 
@@ -167,6 +177,21 @@ def _resumed(moment: Moment, most_s: float) -> Verdict:
     if heard is None:
         return Verdict(None, "the agent was not heard")
     return _within(heard - moment.end_s, most_s)
+
+
+def _no_words_lost(moment: Moment, known: Pcm) -> Verdict:
+    """A part that a pause was put into is not found, although nothing of it is lost."""
+    heard, now_s = moment.record.heard, moment.now_s
+    if not _reply(moment).holds or not heard.is_silent(now_s, _SILENT_FOR_S):
+        return Verdict(None, "the agent has not said it to its end")
+    lost_s, cuts = compare(known, heard.samples(moment.since_s), HEARD_RATE)
+    lost = [f"what is said {at_s:.1f} s from its beginning was not heard" for at_s in lost_s]
+    for cut in cuts:
+        if abs(cut.surplus_s) > _WORD_S:
+            what = "repeats" if cut.surplus_s > 0 else "misses"
+            lost.append(f"the pause {cut.at_s:.1f} s from its beginning {what} {abs(cut.surplus_s):.2f} s")
+    harmless = len(lost_s) <= len(cuts) and len(lost) == len(lost_s)
+    return Verdict(not lost or harmless, "; ".join(lost))
 
 
 def _within(seconds: float, most_s: float) -> Verdict:

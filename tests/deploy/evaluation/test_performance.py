@@ -56,7 +56,7 @@ class ToldCaller:
 async def performed(*steps: Any, **fields: Any) -> tuple[Outcome, ToldCaller]:
     scenario = Scenario.model_validate({"name": "A call", "agent": "desk", "patience": "40ms", "steps": steps} | fields)
     outcome, caller = Outcome(Path("call.yaml"), "A call"), ToldCaller()
-    await Performance(scenario, cast(Caller, caller), dict.fromkeys(range(len(steps)), SOUND), outcome).run()
+    await Performance(scenario, cast(Caller, caller), dict.fromkeys(range(len(steps)), SOUND), {}, outcome).run()
     return outcome, caller
 
 

@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from deploy.evaluation.scenario import Backchannel, BargeIn, HangUp, Noise, Say, Scenario, Voice
+from deploy.evaluation.scenario import Backchannel, BargeIn, HangUp, Noise, Say, Scenario
+from deploy.evaluation.voice import Voice
 
 
 def read(*steps: Any, **fields: Any) -> Scenario:

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from deploy.evaluation.scenario import NoisePart, Voice
+from deploy.evaluation.scenario import NoisePart
 from deploy.evaluation.speaker import RATE, at_level, speaking
+from deploy.evaluation.voice import Voice
 from shared.audio import level_dbfs
 from shared.errors import EngineError
 

@@ -5,7 +5,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from deploy.evaluation.call_record import HEARD_RATE, CallRecord
-from deploy.evaluation.expectation import Expectation
+from deploy.evaluation.expectation import Expectation, NoWordsLost
 from deploy.evaluation.verdicts import Moment, Verdict, judge
 
 FRAME = HEARD_RATE // 50
@@ -122,6 +122,26 @@ def test_being_heard_and_being_silent_for_a_while() -> None:
     assert call.judge({"audible_for": "900ms"}, now_s=12) == Verdict(None, "1.00 s were heard, and the agent is silent")
     assert call.judge({"silent_for": "1s"}, now_s=11.5).holds is None
     assert call.judge({"silent_for": "1s"}, now_s=12.1).holds
+
+
+def test_the_sound_of_a_text_is_there_whole_or_it_is_said_what_is_missing() -> None:
+    noise = (np.random.default_rng(1).standard_normal(2 * HEARD_RATE) * 3_000).astype(np.int16)
+    expected = read({"no_words_lost": {"text": "Hello."}})
+    assert isinstance(expected, NoWordsLost)
+
+    def verdict(until: int) -> Verdict:
+        call = Call()
+        for at in range(0, until, FRAME):
+            call.record.heard.add(at / HEARD_RATE, noise[at : at + FRAME], 10 + at / HEARD_RATE)
+        moment = Moment(call.record, 20.0, since_s=9.9, known={expected.no_words_lost: noise})
+        assert judge(expected, moment).holds is None
+        call.event(12, "transcript", role="agent", text="Hello.").event(12, "status", status="listening")
+        return judge(expected, moment)
+
+    assert verdict(len(noise)).holds
+    short = verdict(HEARD_RATE)
+    assert short.holds is False
+    assert "what is said 1.2 s from its beginning was not heard" in short.found
 
 
 def test_times_without_a_beginning_are_a_mistake_of_the_scenario() -> None:
