@@ -1,6 +1,9 @@
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from shared.agent import AgentDefinition
@@ -114,3 +117,10 @@ def test_two_tools_with_one_name_are_refused() -> None:
                 "tools": [{"builtin": "end_call"}, {**BASE, "name": "end_call", "python": "a:b"}],
             }
         )
+
+
+def test_the_documents_example_is_an_agent() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "agents.md").read_text()
+    (example,) = re.findall(r"```yaml\n(tools:\n.*?)```", text, re.DOTALL)
+    agent = AgentDefinition.model_validate({"id": "desk", "name": "Desk", **yaml.safe_load(example)})
+    assert [tool.name for tool in agent.tools] == ["find_booking", "book_table", "end_call", "transfer"]
