@@ -2,19 +2,22 @@
 
 FAILURES_TO_OPEN = 3
 COOL_DOWN_S = 30.0
+LONGEST_COOL_DOWN_S = 300.0
 
 
 class CircuitBreaker:
     """Opens after some failures in a row; then one call per cool-down is let through to see whether it is back.
 
-    A probe that is given up without a result needs no word: the next one goes when a cool-down is over again.
+    Each probe that fails doubles the cool-down, because somebody waited for it. A probe that is given up without a
+    result needs no word: the next one goes when a cool-down is over again.
     """
 
     def __init__(self, failures_to_open: int = FAILURES_TO_OPEN, cool_down_s: float = COOL_DOWN_S) -> None:
         self._failures_to_open = failures_to_open
-        self._cool_down_s = cool_down_s
+        self._first_cool_down_s = self._cool_down_s = cool_down_s
         self._failures = 0
         self._probe_at_s = 0.0
+        self._probing = False
 
     @property
     def is_open(self) -> bool:
@@ -27,11 +30,17 @@ class CircuitBreaker:
         if now_s < self._probe_at_s:
             return False
         self._probe_at_s = now_s + self._cool_down_s
+        self._probing = True
         return True
 
     def succeeded(self) -> None:
         self._failures = 0
+        self._probing = False
+        self._cool_down_s = self._first_cool_down_s
 
     def failed(self, now_s: float) -> None:
         self._failures += 1
+        if self._probing:
+            self._cool_down_s = min(2 * self._cool_down_s, LONGEST_COOL_DOWN_S)
+            self._probing = False
         self._probe_at_s = now_s + self._cool_down_s

@@ -1,4 +1,4 @@
-from pipeline_worker.core.circuit_breaker import CircuitBreaker
+from pipeline_worker.core.circuit_breaker import LONGEST_COOL_DOWN_S, CircuitBreaker
 
 
 def broken(at_s: float = 100.0) -> CircuitBreaker:
@@ -40,12 +40,36 @@ def test_a_probe_that_succeeds_closes_it() -> None:
     assert breaker.admits(131)
 
 
-def test_a_probe_that_fails_begins_the_cool_down_anew() -> None:
+def test_a_probe_that_fails_doubles_the_cool_down_up_to_a_bound() -> None:
+    breaker, now_s, waits = broken(), 130.0, []
+    assert breaker.admits(now_s)
+    for _ in range(6):
+        breaker.failed(now_s)
+        again_s = now_s
+        while not breaker.admits(again_s):
+            again_s += 1
+        waits.append(again_s - now_s)
+        now_s = again_s
+    assert waits == [60, 120, 240, LONGEST_COOL_DOWN_S, LONGEST_COOL_DOWN_S, LONGEST_COOL_DOWN_S]
+
+
+def test_failures_of_calls_that_were_under_way_are_no_probes() -> None:
     breaker = broken()
-    assert breaker.admits(131)
-    breaker.failed(136)
-    assert not breaker.admits(165)
-    assert breaker.admits(166)
+    breaker.failed(110)
+    assert not breaker.admits(139)
+    assert breaker.admits(140)
+
+
+def test_after_a_success_the_cool_down_is_short_again() -> None:
+    breaker = broken()
+    assert breaker.admits(130)
+    breaker.failed(130)
+    assert breaker.admits(190)
+    breaker.succeeded()
+    for _ in range(3):
+        breaker.failed(200)
+    assert not breaker.admits(229)
+    assert breaker.admits(230)
 
 
 def test_a_probe_without_a_result_is_followed_by_another() -> None:
