@@ -61,6 +61,7 @@ class LiveKitStream:
         if reading is not None:
             reading.cancel()
             await asyncio.wait([reading])
+            _ = reading.cancelled() or reading.exception()  # known, or of no interest any more
         if stream is not None:
             with contextlib.suppress(EngineError), errors_explained(self._vendor):  # it is given up in any case
                 await stream.aclose()

@@ -20,6 +20,8 @@ from typing import Any, BinaryIO
 from pipeline_worker.engines.pipe_frames import Frame, pack, read
 
 _REQUESTS_WAITING = 1024
+_LOUDNESS = 0.8
+"""Piper brings each sentence to full scale, above which a change of the rate would carry it."""
 _END = "$"
 """Piper's mark for the end of a sentence."""
 
@@ -33,7 +35,9 @@ def load_voice(path: str) -> Speak:
     voice = PiperVoice.load(path, include_alignments=True)
 
     def speak(text: str, speaker: int | None, length_scale: float) -> Iterable[Any]:
-        settings = SynthesisConfig(speaker_id=speaker, length_scale=voice.config.length_scale * length_scale)
+        settings = SynthesisConfig(
+            speaker_id=speaker, length_scale=voice.config.length_scale * length_scale, volume=_LOUDNESS
+        )
         chunks: Iterable[Any] = voice.synthesize(text, settings, include_alignments=True)
         return chunks
 

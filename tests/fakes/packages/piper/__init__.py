@@ -16,6 +16,7 @@ _SAMPLES_PER_PHONEME = 100
 class SynthesisConfig:
     speaker_id: int | None = None
     length_scale: float | None = None
+    volume: float = 1.0
 
 
 @dataclass
@@ -57,5 +58,6 @@ class PiperVoice:
         spoken = re.sub(r"\d+", "twenty two", text)
         length = round(_SAMPLES_PER_PHONEME * (settings.length_scale or 1.0))
         alignments = [PhonemeAlignment(phoneme, length) for phoneme in ["^", *spoken, "$"]]
-        samples = np.full(length * len(alignments), 1_000 * (1 + (settings.speaker_id or 0)), dtype=np.int16)
+        level = 1_250 * (1 + (settings.speaker_id or 0)) * settings.volume
+        samples = np.full(length * len(alignments), level, dtype=np.int16)
         yield AudioChunk(self.config.sample_rate, samples, alignments if include_alignments else None)
