@@ -5,8 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import NamedTuple, TypeVar
 
-from pipeline_worker.core.speakable_text import speakable
-from pipeline_worker.core.spoken_text import Heard, SentenceCutter, SpokenText
+from pipeline_worker.core.spoken_text import Heard, SentenceCutter, SpokenSentence, SpokenText
 from pipeline_worker.downlink import Downlink
 from pipeline_worker.engines.protocols import Reply, TextToSpeech
 
@@ -48,12 +47,11 @@ class AgentTurn:
     ) -> None:
         self._tts = tts
         self._downlink = downlink
-        self._language = language
         self._news = news
         self.released = asyncio.Event()
         if not prepared:
             self.released.set()
-        self._spoken = SpokenText(tts.sample_rate)
+        self._spoken = SpokenText(tts.sample_rate, language)
         self._began = False
         self._shown = ""
         self._complete = False
@@ -91,11 +89,13 @@ class AgentTurn:
             self._news.on_text(text)
 
     async def _speak_sentence(self, text: str) -> None:
-        spoken = speakable(text, self._language)
-        if not spoken:
-            return
-        sentence = self._spoken.begin(text, self._downlink.position, spoken)
-        async with given_up(self._tts.speak(spoken)) as pieces:
+        sentence = self._spoken.begin(text, self._downlink.position)
+        if sentence.spoken:
+            await self._synthesise(sentence)
+        sentence.finish()
+
+    async def _synthesise(self, sentence: SpokenSentence) -> None:
+        async with given_up(self._tts.speak(sentence.spoken)) as pieces:
             async for piece in pieces:
                 if not len(piece.samples):
                     continue
@@ -103,7 +103,6 @@ class AgentTurn:
                 await self._begin()
                 sentence.add(len(piece.samples), piece.words)
                 await self._downlink.send(piece.samples)
-        sentence.finish()
         await self._downlink.send_rest()
 
     async def _begin(self) -> None:

@@ -8,7 +8,15 @@ from pipeline_worker.downlink import Downlink
 from pipeline_worker.media_link import MediaLink
 from shared.audio import Pcm
 from shared.errors import AntiphonError
-from shared.events import AgentSpeechEnded, FlushPlayout, PlayoutReported, PlayoutState
+from shared.events import (
+    AgentSpeechEnded,
+    FlushPlayout,
+    PausePlayout,
+    PlayoutReported,
+    PlayoutState,
+    ResumePlayout,
+)
+from shared.frames import AudioFrame
 from tests.fakes.session_peer import EPOCH, SESSION, SessionPeer
 
 RATE = 24_000
@@ -141,3 +149,59 @@ async def test_after_an_interruption_in_full_flow_the_agent_speaks_again() -> No
     downlink.begin_turn()
     await asyncio.wait_for(downlink.send(sound(1000)), 5)
     assert peer.audio_end == 3000 * MS
+
+
+async def test_a_pause_and_what_ends_it_are_passed_on() -> None:
+    downlink, peer = opened()
+    await downlink.send(sound(100))
+    downlink.pause()
+    await downlink.send(sound(100))
+    downlink.resume()
+    assert [type(item) for item in peer.sent] == [AudioFrame, PausePlayout, AudioFrame, ResumePlayout]
+
+
+async def test_a_turn_that_is_paused_before_it_began_waits() -> None:
+    downlink, peer = opened()
+    downlink.pause()
+    sending = asyncio.create_task(downlink.send(sound(100)))
+    await asyncio.sleep(0)
+    assert peer.sent == []
+    downlink.resume()
+    await asyncio.wait_for(sending, 5)
+    assert [type(item) for item in peer.sent] == [AudioFrame]
+
+
+async def test_a_turn_that_is_given_up_before_it_began_pauses_no_other() -> None:
+    downlink, peer = opened()
+    downlink.pause()
+    assert await downlink.flush(5)
+    downlink.begin_turn()
+    await downlink.send(sound(100))
+    assert [type(item) for item in peer.sent] == [AudioFrame]
+
+
+async def test_time_in_which_the_turn_is_paused_is_not_time_in_which_it_must_be_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipeline_worker.downlink, "_FINISH_GRACE_S", 0.0)
+    downlink, _ = opened()
+    await downlink.send(sound(20))
+    downlink.pause()
+    finishing = asyncio.create_task(downlink.finish())
+    await asyncio.sleep(0.1)
+    assert not finishing.done()
+    downlink.resume()
+    await asyncio.wait_for(finishing, 5)
+
+
+async def test_it_is_known_whether_a_turn_was_begun_and_heard() -> None:
+    downlink, _ = opened()
+    assert not downlink.begun
+    await downlink.send(sound(20))
+    assert downlink.begun
+    assert not downlink.heard
+    downlink.on_report(report(10 * MS))
+    assert downlink.heard
+    downlink.begin_turn()
+    assert not downlink.begun
+    assert not downlink.heard

@@ -8,18 +8,24 @@ import pytest
 from pipeline_worker.agent_voice import Patience
 from pipeline_worker.conversation_store import ConversationStore
 from pipeline_worker.core.conversation import NOT_UNDERSTOOD, Utterance
-from pipeline_worker.engines.protocols import Entry, Reply
+from pipeline_worker.engines.protocols import Entry, Reply, ToolCall
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.session import ConversationSession
+from pipeline_worker.toolbox import Toolbox, Toolboxes
 from shared import keys
-from shared.agent import AgentDefinition, Greeting, Limits
+from shared.agent import AgentDefinition, Greeting, Idle, Limits
+from shared.agent_tools import Tool
 from shared.errors import EngineError
 from shared.events import (
     AgentSpeechEnded,
     EndSession,
     FlushPlayout,
     InterruptRequested,
+    MuteChanged,
+    PausePlayout,
+    ResumePlayout,
     SessionClosed,
+    TalkChanged,
     TextReceived,
 )
 from shared.io.broker import Redis
@@ -40,12 +46,13 @@ def session_of(
     broker: Redis,
     retention_s: int = 0,
     patience: Patience = PATIENCE,
+    toolbox: Toolbox | None = None,
     **agent: Any,
 ) -> ConversationSession:
     definition = AGENT.model_copy(update=agent)
     link = MediaLink(peer.send, "media-1", SESSION, EPOCH)
     store = ConversationStore(broker, SESSION, 100)
-    return ConversationSession(definition, engines.open(AGENT.id), link, store, retention_s, patience)
+    return ConversationSession(definition, engines.open(AGENT.id), link, store, retention_s, patience, toolbox)
 
 
 @asynccontextmanager
@@ -59,7 +66,10 @@ async def connected(
 ) -> AsyncIterator[SessionPeer]:
     """A session whose caller is connected; at the end it is hung up and must have freed everything."""
     peer = peer or SessionPeer(engines.vad)
-    session = session_of(peer, engines, broker, retention_s, patience, **agent)
+    toolboxes = Toolboxes({AGENT.id: AGENT.model_copy(update=agent)})
+    await toolboxes.start()
+    toolbox = toolboxes.open(AGENT.id) if "tools" in agent else None
+    session = session_of(peer, engines, broker, retention_s, patience, toolbox, **agent)
     peer.connect(session)
     before = asyncio.all_tasks()
     running = asyncio.create_task(session.run())
@@ -75,6 +85,7 @@ async def connected(
         assert engines.stt.open_streams == 0
         assert engines.lm.active == 0
         assert engines.lm.closed
+        await toolboxes.close()
 
 
 def engines_with(stt: FakeStt | None = None, lm: FakeLm | None = None) -> FakeEngines:
@@ -176,7 +187,7 @@ async def test_barge_in_silences_the_agent_and_keeps_only_what_was_heard(broker:
     )
 
 
-async def test_a_cough_does_not_silence_the_agent_and_is_not_shown(broker: Redis) -> None:
+async def test_a_cough_silences_the_agent_only_for_a_moment_and_is_not_shown(broker: Redis) -> None:
     engines = engines_with(FakeStt("one", "hm"), FakeLm([Reply("We open at ten.")]))
     async with connected(engines, broker) as peer:
         await peer.ask()
@@ -186,9 +197,156 @@ async def test_a_cough_does_not_silence_the_agent_and_is_not_shown(broker: Redis
         await peer.play_turn()
         await peer.until_status("listening", "thinking", "speaking", "listening")
     assert peer.all(FlushPlayout) == []
+    assert [type(item) for item in peer.sent if isinstance(item, PausePlayout | ResumePlayout)] == [
+        PausePlayout,
+        ResumePlayout,
+    ]
     assert engines.stt.cancelled == 1
     assert [fields["role"] for fields in peer.published("transcript")] == ["user", "agent"]
     assert {"role": "user", "text": "hm"} not in peer.published("transcript-partial")
+
+
+async def test_the_agent_goes_on_where_it_stopped_after_a_backchannel(broker: Redis) -> None:
+    engines = engines_with(FakeStt("one", "uh-huh"), FakeLm([Reply("We open at ten.")]))
+    async with connected(engines, broker) as peer:
+        await peer.ask()
+        await peer.until(lambda: peer.audio_end == 4 * WORD)
+        peer.play(2 * WORD)
+        await peer.speak(400)
+        assert len(peer.all(PausePlayout)) == 1
+        await peer.be_quiet(300)
+        await peer.until(lambda: len(peer.all(ResumePlayout)) == 1)
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "listening")
+    assert peer.all(FlushPlayout) == []
+    assert [fields["text"] for fields in peer.published("transcript")] == ["one", "We open at ten."]
+
+
+async def test_a_short_word_is_enough_to_interrupt(broker: Redis) -> None:
+    engines = engines_with(FakeStt("one", "no"), FakeLm([Reply("We open at ten.")]))
+    async with connected(engines, broker) as peer:
+        await peer.ask()
+        await peer.until(lambda: peer.audio_end == 4 * WORD)
+        peer.play(2 * WORD)
+        await peer.speak(300)
+        await peer.be_quiet(800)
+        await peer.until(lambda: len(peer.published("transcript")) == 3)
+    assert peer.published("transcript")[1:] == [
+        {"role": "agent", "text": "We open", "interrupted": True},
+        {"role": "user", "text": "no"},
+    ]
+
+
+async def test_a_reply_is_prepared_while_the_caller_may_still_go_on(broker: Redis) -> None:
+    engines = engines_with(FakeStt("when do you open"))
+    async with connected(engines, broker) as peer:
+        await peer.speak(600)
+        await peer.be_quiet(440)
+        assert engines.lm.asked == [(Utterance("user", "when do you open"),)]
+        assert peer.statuses == ["listening"]
+        assert peer.audio == []
+        await peer.be_quiet(160)
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "listening")
+    assert len(engines.lm.asked) == 1
+    assert peer.published("metrics")[0]["speculativeHit"] is True
+    assert [fields["text"] for fields in peer.published("transcript")] == ["when do you open", "Yes."]
+
+
+async def test_a_prepared_reply_is_thrown_away_unheard_when_the_caller_goes_on(broker: Redis) -> None:
+    unheard = [Reply("At ten.")]
+    engines = engines_with(FakeStt("when do you open"), FakeLm(unheard, unheard, [Reply("On Sunday at two.")]))
+    async with connected(engines, broker) as peer:
+        await peer.speak(600)
+        await peer.be_quiet(440)
+        engines.stt.texts[0] = "when do you open on Sunday"
+        await peer.speak(400)
+        await peer.be_quiet(1000)
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "listening")
+    assert engines.lm.asked[0] == (Utterance("user", "when do you open"),)
+    assert engines.lm.asked[-1] == (Utterance("user", "when do you open on Sunday"),)
+    assert [fields["text"] for fields in peer.published("transcript")] == [
+        "when do you open on Sunday",
+        "On Sunday at two.",
+    ]
+    assert all("At" not in fields["text"] for fields in peer.published("transcript-partial"))
+
+
+async def test_text_typed_while_the_caller_speaks_loses_nothing_of_what_they_say(broker: Redis) -> None:
+    engines = engines_with(FakeStt("my number is on the screen"))
+    async with connected(engines, broker) as peer:
+        await peer.speak(400)
+        peer.tell(TextReceived(session=SESSION, text="12345"))
+        await peer.until(lambda: len(peer.published("transcript")) == 1)
+        await peer.speak(400)
+        await peer.be_quiet(800)
+        await peer.play_turn()
+        await peer.until(lambda: len(peer.published("transcript")) == 3)
+    assert engines.lm.asked[-1] == (Utterance("user", "12345"), Utterance("user", "my number is on the screen"))
+
+
+async def test_a_caller_who_says_nothing_is_prompted_and_then_hung_up_on(broker: Redis) -> None:
+    idle = Idle(prompt_after_s=5, prompts=("Still there?",), farewell="Goodbye then.")
+    async with connected(FakeEngines(), broker, idle=idle) as peer:
+        await peer.until_status("listening")
+        for said in ("Still there?", "Goodbye then."):
+            peer.skip_silence(5_000)
+            await peer.play_turn()
+            await peer.until(lambda said=said: peer.published("transcript")[-1:] == [{"role": "agent", "text": said}])
+        await peer.until(lambda: len(peer.all(EndSession)) == 1)
+    assert peer.all(EndSession)[0].reason == "user_idle"
+
+
+async def test_with_a_button_to_talk_its_release_ends_the_utterance(broker: Redis) -> None:
+    engines = engines_with(FakeStt("when do you open"))
+    taking = AGENT.turn_taking.model_copy(update={"mode": "push_to_talk"})
+    async with connected(engines, broker, greeting=GREETING, turn_taking=taking) as peer:
+        await peer.until(lambda: len(peer.audio) > 0)
+        peer.tell(TalkChanged(session=SESSION, pressed=True))
+        await peer.until(lambda: len(peer.all(FlushPlayout)) == 1)
+        for _ in range(30):
+            peer.tell(peer.next_frame())
+        peer.tell(TalkChanged(session=SESSION, pressed=False))
+        await peer.until(lambda: peer.statuses[-1:] == ["listening"])
+        for _ in range(10):
+            peer.tell(peer.next_frame(0))
+        await peer.until(lambda: len(engines.lm.asked) == 1)
+    assert engines.vad.heard_samples == 0
+    assert engines.lm.asked[0][-1] == Utterance("user", "when do you open")
+
+
+async def test_the_button_to_talk_is_nothing_to_an_agent_that_listens_by_itself(broker: Redis) -> None:
+    async with connected(FakeEngines(), broker, greeting=GREETING) as peer:
+        await peer.until(lambda: len(peer.audio) > 0)
+        peer.tell(TalkChanged(session=SESSION, pressed=True))
+        peer.tell(TalkChanged(session=SESSION, pressed=False))
+        await peer.play_turn()
+        await peer.until_status("speaking", "listening")
+    assert peer.all(FlushPlayout) == []
+
+
+async def test_a_caller_who_switches_the_microphone_off_is_answered_at_once(broker: Redis) -> None:
+    engines = engines_with(FakeStt("hello"))
+    async with connected(engines, broker) as peer:
+        await peer.speak(400)
+        peer.tell(MuteChanged(session=SESSION, muted=True))
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "listening")
+
+
+async def test_what_a_tool_did_is_in_the_conversation_and_no_tool_runs_on_speculation(broker: Redis) -> None:
+    tool = Tool.model_validate({"builtin": "end_call"})
+    call = Reply("", tool_calls=(ToolCall("1", "end_call", "{}"),))
+    engines = engines_with(FakeStt("that is all goodbye"), FakeLm([call]))
+    async with connected(engines, broker, tools=(tool,)) as peer:
+        await peer.speak(600)
+        await peer.be_quiet(440)
+        assert len(engines.lm.asked) == 1
+        assert peer.all(EndSession) == []
+        await peer.be_quiet(160)
+        await peer.until(lambda: len(peer.all(EndSession)) == 1)
+    assert [fields["text"] for fields in peer.published("transcript")] == ["that is all goodbye"]
 
 
 async def test_an_agent_that_thinks_is_interrupted_before_it_says_a_word(broker: Redis) -> None:

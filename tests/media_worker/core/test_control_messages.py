@@ -11,6 +11,7 @@ from media_worker.core.control_messages import (
     Interrupt,
     Mute,
     Ping,
+    Talk,
     Text,
     parse_control,
 )
@@ -27,6 +28,8 @@ from shared.errors import PeerError
         ({"type": "interrupt", "data": None, "unknown": 1}, Interrupt(type="interrupt")),
         ({"type": "mute"}, Mute(type="mute", muted=True)),
         ({"type": "mute", "data": {"muted": False}}, Mute(type="mute", muted=False)),
+        ({"type": "talk", "pressed": True}, Talk(type="talk", pressed=True)),
+        ({"type": "talk", "data": {"pressed": False}}, Talk(type="talk", pressed=False)),
         ({"type": "ping", "id": 7}, Ping(type="ping", id=7)),
         ({"type": "ping", "id": "a"}, Ping(type="ping", id="a")),
         ({"type": "ping"}, Ping(type="ping", id=None)),
@@ -58,6 +61,7 @@ def test_an_unknown_type_is_nothing(message_type: str) -> None:
         ('{"type": "text", "text": 5}', "bad_message"),
         (json.dumps({"type": "text", "text": "x" * (MAX_TEXT + 1)}), "bad_message"),
         ('{"type": "mute", "muted": "perhaps"}', "bad_message"),
+        ('{"type": "talk"}', "bad_message"),
         ('{"type": "ping", "id": {}}', "bad_message"),
         ('{"type": "ping", "id": "' + "x" * 65 + '"}', "bad_message"),
         ('{"type": "ping", "id": Infinity}', "bad_message"),
@@ -76,8 +80,14 @@ json_values = st.recursive(
     lambda v: st.lists(v) | st.dictionaries(st.text(), v),
 )
 messages = st.fixed_dictionaries(
-    {"type": st.sampled_from(["text", "interrupt", "mute", "ping", "other"])},
-    optional={"text": json_values, "muted": json_values, "id": json_values, "data": json_values},
+    {"type": st.sampled_from(["text", "interrupt", "talk", "mute", "ping", "other"])},
+    optional={
+        "text": json_values,
+        "muted": json_values,
+        "pressed": json_values,
+        "id": json_values,
+        "data": json_values,
+    },
 )
 
 
