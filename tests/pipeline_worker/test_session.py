@@ -1,14 +1,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from pipeline_worker.agent_voice import Patience
 from pipeline_worker.conversation_store import ConversationStore
 from pipeline_worker.core.conversation import NOT_UNDERSTOOD, Utterance
-from pipeline_worker.engines.protocols import Entry, Reply, ToolCall
+from pipeline_worker.engines.catalog import Engines
+from pipeline_worker.engines.engine_watch import EngineWatch, Watched
+from pipeline_worker.engines.protocols import Entry, Recognised, Reply, ToolCall
+from pipeline_worker.engines.reliable_lm import ReliableLanguageModel
+from pipeline_worker.engines.reliable_stt import ReliableSpeechToText
+from pipeline_worker.engines.reliable_tts import ReliableTextToSpeech
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.session import ConversationSession
 from pipeline_worker.toolbox import Toolbox, Toolboxes
@@ -29,8 +34,11 @@ from shared.events import (
     TextReceived,
 )
 from shared.io.broker import Redis
-from tests.fakes.engines import FakeEngines, FakeLm, FakeStt
+from tests.fakes.engines import FakeEngines, FakeLm, FakeStt, FakeTts
 from tests.fakes.session_peer import EPOCH, SESSION, SessionPeer
+from tests.fakes.unreliable_engines import UnreliableLm, UnreliableStt
+
+T = TypeVar("T")
 
 AGENT = AgentDefinition(id="front-desk", name="Front desk")
 GREETING = Greeting(text="Hello there.")
@@ -494,6 +502,46 @@ async def test_a_voice_that_fails_in_mid_sentence_leaves_what_was_heard(broker: 
         await peer.play_turn()
         await peer.until(lambda: len(peer.published("transcript")) == 2)
     assert peer.published("transcript")[1] == {"role": "agent", "text": "We", "interrupted": True}
+
+
+class FallingBackEngines(FakeEngines):
+    """The first of each engine is broken: the recogniser and the model from the start, the voice after a word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dead_lm = UnreliableLm([EngineError("gone", code="engine_unavailable")])
+        self.hoarse = FakeTts()
+        self.hoarse.failure = EngineError("hoarse")
+
+    def open(self, agent_id: str) -> Engines:
+        dead_stt = UnreliableStt([EngineError("deaf")], Recognised("", True))
+        return Engines(
+            self.vad,
+            ReliableSpeechToText(watched("stt", dead_stt), watched("stt", self.stt)),
+            ReliableLanguageModel(watched("lm", self.dead_lm), watched("lm", self.lm)),
+            ReliableTextToSpeech(watched("tts", self.hoarse), watched("tts", self.tts)),
+        )
+
+
+def watched(kind: str, engine: T) -> Watched[T]:
+    return Watched(engine, EngineWatch(kind, "fake", first_output_s=5))
+
+
+async def test_where_every_engine_breaks_the_call_goes_on_with_the_fallbacks(broker: Redis) -> None:
+    engines = FallingBackEngines()
+    engines.stt = FakeStt("when do you open")
+    engines.lm = FakeLm([Reply("We open at ten.")])
+    async with connected(engines, broker) as peer:
+        await peer.ask()
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "listening")
+    assert peer.published("transcript") == [
+        {"role": "user", "text": "when do you open"},
+        {"role": "agent", "text": "We open at ten."},
+    ]
+    assert peer.published("error") == []
+    assert (engines.hoarse.spoken, engines.tts.spoken) == (["We open at ten."], ["open at ten."])
+    assert engines.dead_lm.is_closed
 
 
 async def test_without_voice_activity_detection_there_is_no_session(broker: Redis) -> None:
