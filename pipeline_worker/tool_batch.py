@@ -15,6 +15,8 @@ from shared.io.logs import get_logger
 _AT_ONCE = 4
 _MAX_CALLS = 16
 _VISIBLE_CHARACTERS = 4_000
+_KEPT_CHARACTERS = 8_000
+"""Of arguments in the conversation, where each is held as long as the session lasts."""
 _NAME_CHARACTERS = 64
 
 _uses = Counter("antiphon_pipeline_tool_uses_total", "Uses of tools, by how they ended", ["how"])
@@ -67,7 +69,7 @@ class ToolBatch:
     def outcomes(self) -> list[tuple[ToolUse, Outcome]]:
         """When all have ended: what came of each, in the order of the calls."""
         outcomes = [run.outcome or Outcome("Failed: the tool stopped itself.", ok=False) for run in self._runs]
-        return [(ToolUse(run.call, outcome.result), outcome) for run, outcome in zip(self._runs, outcomes, strict=True)]
+        return [(_use(run.call, outcome), outcome) for run, outcome in zip(self._runs, outcomes, strict=True)]
 
     def give_up(self) -> None:
         """Nobody waits for it any more. What has side effects and has begun goes on and is recorded as it ends."""
@@ -104,7 +106,7 @@ class ToolBatch:
 
     def _record_late(self, run: _Run, outcome: Outcome) -> None:
         if run.has_side_effects:
-            self._record(ToolUse(run.call, outcome.result))
+            self._record(_use(run.call, outcome))
 
     def _visible(self, call: ToolCall) -> dict[str, Any]:
         """The arguments, as far as clients may see them and they are what they should be."""
@@ -115,3 +117,7 @@ class ToolBatch:
         except (ValueError, RecursionError):
             return {}
         return {"arguments": arguments} if isinstance(arguments, dict) else {}
+
+
+def _use(call: ToolCall, outcome: Outcome) -> ToolUse:
+    return ToolUse(call if len(call.arguments) <= _KEPT_CHARACTERS else call._replace(arguments="{}"), outcome.result)

@@ -55,7 +55,7 @@ def _object(arguments: str) -> str:
     """Servers that read them would refuse the whole conversation for what a model once wrote badly."""
     try:
         return arguments if isinstance(json.loads(arguments), dict) else "{}"
-    except ValueError:
+    except (ValueError, RecursionError):
         return "{}"
 
 

@@ -14,7 +14,18 @@ class Watched:
     def __init__(self, box: Toolbox, *calls: ToolCall) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.late: list[ToolUse] = []
-        self.batch = ToolBatch(box, "s1", calls, lambda *event: self.events.append(event), self.late.append)
+        self._told = asyncio.Event()
+        self.batch = ToolBatch(box, "s1", calls, self._tell, self.late.append)
+
+    def _tell(self, event_type: str, fields: dict[str, Any]) -> None:
+        self.events.append((event_type, fields))
+        self._told.set()
+
+    async def until_ended(self, name: str) -> None:
+        async with asyncio.timeout(10):
+            while not any(kind == "tool-result" and fields["name"] == name for kind, fields in self.events):
+                self._told.clear()
+                await self._told.wait()
 
     async def ended(self) -> None:
         async with asyncio.timeout(10):
@@ -128,10 +139,18 @@ async def test_what_had_ended_with_side_effects_is_told_although_the_rest_is_giv
     async with toolbox(function("nothing"), function("held", side_effects=False)) as box:
         watched = Watched(box, call("nothing", call_id="1"), call("held", call_id="2"), call("unknown", call_id="3"))
         await gate.began.wait()
-        await watched.batch.finish(within_s=0.01)
+        await watched.until_ended("nothing")
         watched.batch.give_up()
         await watched.ended()
     assert watched.late == [ToolUse(call("nothing", call_id="1"), "done")]
+
+
+async def test_endless_arguments_are_not_kept() -> None:
+    async with toolbox(function("nothing")) as box:
+        watched = Watched(box, call("nothing", "[" * 50_000))
+        await watched.ended()
+    use, _ = watched.batch.outcomes[0]
+    assert (use.call.arguments, use.result) == ("{}", "Not run: the arguments are longer than 32000 characters.")
 
 
 async def test_a_tool_that_cancels_itself_has_failed() -> None:

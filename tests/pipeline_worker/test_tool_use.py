@@ -45,7 +45,7 @@ class Session:
 async def session(
     *answers: Sequence[Reply], tools: Sequence[dict[str, Any]] = (), **tool_use: Any
 ) -> AsyncIterator[Session]:
-    boxes = Toolboxes({"desk": agent_with(*tools, tool_use=tool_use)}, {})
+    boxes = Toolboxes({"desk": agent_with(*tools, tool_use={"filler_after_s": 30, **tool_use})}, {})
     await boxes.start()
     try:
         yield Session(CallingModel(*answers), boxes)
