@@ -52,7 +52,7 @@ from shared.events import (
 NORMAL, GOING_AWAY, POLICY, FAILED, TRY_AGAIN_LATER = 1000, 1001, 1008, 1011, 1013
 """RFC 6455 §7.4.1 and the IANA registry of WebSocket close codes."""
 
-_NORMAL_ENDS = frozenset({"hangup", "agent_hangup"})
+_NORMAL_ENDS = frozenset({"hangup", "agent_hangup", "user_idle", "max_duration"})
 _NO_ROOM = frozenset({"no_capacity", "draining"})
 _MAX_PLACEMENTS = 3
 

@@ -35,6 +35,7 @@ from shared.events import (
     PublishEvent,
     ResumePlayout,
     SessionClosed,
+    TalkChanged,
     TextReceived,
     UpdateOffer,
 )
@@ -192,6 +193,13 @@ async def test_a_muted_caller_is_silence_and_can_be_heard_again(house: RunningMe
         await house.pipeline.message(MuteChanged, muted=False)
         heard = len(call.heard_up())
         await house.pipeline.until(lambda: len(call.heard_up()) > heard + 3_200)
+
+
+async def test_the_button_to_talk_is_told_to_the_pipeline(house: RunningMediaWorker) -> None:
+    async with calling(house) as call:
+        for pressed in (True, False):
+            call.tell_on_channel({"type": "talk", "pressed": pressed})
+            await house.pipeline.message(TalkChanged, pressed=pressed)
 
 
 async def test_a_refused_rate_harms_nobody(house: RunningMediaWorker) -> None:
