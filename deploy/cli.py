@@ -70,6 +70,7 @@ def evaluate(
     at_once: Annotated[int, typer.Option(help="Calls at the same time.", min=1, max=64)] = 4,
     json: Annotated[Path | None, typer.Option(help="Write outcomes, times and timelines there.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write a JUnit report there, for build servers.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Write the log of the server that is started there.")] = None,
 ) -> None:
     """Call agents as scenarios say, and look whether they did what is expected.
 
@@ -80,7 +81,7 @@ def evaluate(
     """
     from deploy.evaluation import command  # brings numpy, aiortc and more, which other commands do not wait for
 
-    raise typer.Exit(command.evaluate(files, url, at_once, json, junit))
+    raise typer.Exit(command.evaluate(files, url, at_once, command.Files(json, junit, log)))
 
 
 @app.command(context_settings=_PASS_ON)

@@ -52,7 +52,7 @@ class Caller:
                 await self._connect()
         except (OSError, TimeoutError, websockets.WebSocketException) as error:
             await self._close()
-            raise NotConnected(f"no call over {self._url}: {error or 'no answer in time'}") from error
+            raise NotConnected(f"no call over {self._url}: {str(error) or 'no connection in time'}") from error
         except BaseException:
             await self._close()
             raise
@@ -84,6 +84,8 @@ class Caller:
         await self._socket.send(json.dumps(offer))
         await self._pc.setRemoteDescription(RTCSessionDescription(await self._answer, "answer"))
         await self._ready.wait()
+        if self.record.end_reason is not None:
+            raise NotConnected(f"the call was over before it began: {self.record.end_reason}")
 
     async def _close(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -106,7 +108,7 @@ class Caller:
                 elif event["type"] == "error" and not self._answer.done():
                     self._answer.set_exception(NotConnected(f"refused: {event['message']}", code=event["code"]))
                 elif event["type"] not in ("session", "answer"):
-                    self.record.take(self._loop.time(), event)
+                    self._take(event)
         if not self._answer.done():
             self._answer.set_exception(NotConnected("the server closed the connection without an answer"))
 
@@ -115,7 +117,12 @@ class Caller:
             self._ready.set()
 
     def _on_message(self, message: str) -> None:
-        self.record.take(self._loop.time(), json.loads(message))
+        self._take(json.loads(message))
+
+    def _take(self, event: dict[str, Any]) -> None:
+        self.record.take(self._loop.time(), event)
+        if self.record.end_reason is not None:
+            self._ready.set()  # there is nothing to wait for any more
 
     async def _on_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
         self._ear.take(packet.sequence_number, packet.timestamp, packet.payload, self._loop.time())

@@ -1,9 +1,11 @@
 """What `antiphon eval` does."""
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from deploy.evaluation.embedded_stack import StackFailed
 from deploy.evaluation.outcome import Outcome
@@ -16,12 +18,18 @@ EXIT_NOT_MET = 1
 EXIT_BAD_FILE = 2
 
 
-def evaluate(
-    files: Sequence[Path], url: str | None, at_once: int, json_file: Path | None, junit_file: Path | None
-) -> int:
-    """Run all scenarios of `files` and tell how they went. Returns the exit code."""
+class Files(NamedTuple):
+    """What is written besides the terminal: reports, and the log of the embedded stack."""
+
+    json: Path | None = None
+    junit: Path | None = None
+    log: Path | None = None
+
+
+def evaluate(scenario_files: Sequence[Path], url: str | None, at_once: int, files: Files) -> int:
+    """Run all scenarios and tell how they went. Returns the exit code."""
     try:
-        scenarios = load_scenarios(files)
+        scenarios = load_scenarios(scenario_files)
         if url is not None:
             signaling_url(url)
     except ConfigError as error:
@@ -30,14 +38,15 @@ def evaluate(
     try:
         if url is None:
             print(f"Starting the embedded stack for {len(scenarios)} scenarios ...", flush=True)
-            outcomes = asyncio.run(run_embedded(scenarios, at_once, _show))
+            with _written(files.log) as on_line:
+                outcomes = asyncio.run(run_embedded(scenarios, at_once, _show, on_line))
         else:
             outcomes = asyncio.run(run_at(url, scenarios, at_once, _show))
         print(summary(outcomes))
-        if json_file is not None:
-            write_json(json_file, outcomes)
-        if junit_file is not None:
-            write_junit(junit_file, outcomes)
+        if files.json is not None:
+            write_json(files.json, outcomes)
+        if files.junit is not None:
+            write_junit(files.junit, outcomes)
     except StackFailed as error:
         print(f"antiphon: {error.message}", file=sys.stderr)
         return error.exit_code
@@ -45,6 +54,20 @@ def evaluate(
         print(f"antiphon: {error.message}", file=sys.stderr)
         return EXIT_BAD_FILE
     return 0 if all(outcome.passed for outcome in outcomes) else EXIT_NOT_MET
+
+
+@contextlib.contextmanager
+def _written(file: Path | None) -> Iterator[Callable[[str], None]]:
+    """Takes lines for `file`."""
+    if file is None:
+        yield lambda _: None
+        return
+    try:
+        stream = file.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}: name a file in a folder that is there") from error
+    with stream:
+        yield lambda line: print(line, file=stream)
 
 
 def _show(outcome: Outcome) -> None:

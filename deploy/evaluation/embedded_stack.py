@@ -7,7 +7,7 @@ import re
 import socket
 from asyncio.subprocess import Process
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
 
@@ -33,8 +33,13 @@ class StackFailed(AntiphonError):
 
 
 @contextlib.asynccontextmanager
-async def embedded_stack(agents_dir: Path | None, environment: Mapping[str, str]) -> AsyncIterator[str]:
-    """The URL of a stack that is ready, with its own broker; stopped on leaving. Raises `StackFailed`."""
+async def embedded_stack(
+    agents_dir: Path | None, environment: Mapping[str, str], on_line: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[str]:
+    """The URL of a stack that is ready, with its own broker; stopped on leaving. Raises `StackFailed`.
+
+    `on_line` takes each line of its log.
+    """
     port = str(_free_port())
     command = [*module_command("deploy.launch"), "up", "--port", port, "--media-workers", "1"]
     settings = {name: value for name, value in os.environ.items() if name != REDIS_URL} | dict(environment)
@@ -44,11 +49,11 @@ async def embedded_stack(agents_dir: Path | None, environment: Mapping[str, str]
         *bound_command(command), stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=with_import_path(settings)
     )
     assert process.stdout is not None
-    lines: deque[str] = deque(maxlen=_LAST_WORDS_LINES)
+    output = _lines(process.stdout, on_line)
     draining: asyncio.Task[None] | None = None
     try:
-        url = await _wait_until_ready(process, process.stdout, lines)
-        draining = asyncio.create_task(_drain(process.stdout, lines))
+        url = await _wait_until_ready(process, output)
+        draining = asyncio.create_task(_drain(output))
         yield url
     finally:
         await _stop(process)
@@ -56,22 +61,30 @@ async def embedded_stack(agents_dir: Path | None, environment: Mapping[str, str]
             await draining
 
 
-async def _wait_until_ready(process: Process, output: asyncio.StreamReader, lines: deque[str]) -> str:
+async def _wait_until_ready(process: Process, output: AsyncIterator[str]) -> str:
+    last_words: deque[str] = deque(maxlen=_LAST_WORDS_LINES)
     try:
         async with asyncio.timeout(_READY_TIMEOUT_S):
             async for line in output:
-                lines.append(line.decode(errors="replace").rstrip())
-                if found := _READY.search(lines[-1]):
+                last_words.append(line)
+                if found := _READY.search(line):
                     return found[1]
             exit_code = await process.wait()
     except TimeoutError as error:
         raise StackFailed(f"the embedded stack is not ready after {_READY_TIMEOUT_S:g} s", EXIT_FAILED) from error
-    raise StackFailed("the embedded stack did not start:\n" + "\n".join(lines), exit_code or EXIT_FAILED)
+    raise StackFailed("the embedded stack did not start:\n" + "\n".join(last_words), exit_code or EXIT_FAILED)
 
 
-async def _drain(output: asyncio.StreamReader, lines: deque[str]) -> None:
-    async for line in output:
-        lines.append(line.decode(errors="replace").rstrip())
+async def _lines(output: asyncio.StreamReader, on_line: Callable[[str], None]) -> AsyncIterator[str]:
+    async for raw in output:
+        line = raw.decode(errors="replace").rstrip()
+        on_line(line)
+        yield line
+
+
+async def _drain(output: AsyncIterator[str]) -> None:
+    async for _ in output:
+        pass
 
 
 async def _stop(process: Process) -> None:

@@ -42,7 +42,7 @@ _Audible = Say | BargeIn | Backchannel | Noise
 
 
 class _Stuck(Exception):
-    """The next steps would make no sense."""
+    """Something was waited for in vain. What comes next would make no sense, or would be waited for in vain, too."""
 
 
 async def perform(file: Path, scenario: Scenario, signaling_url: str, speaker: Speaker) -> Outcome:
@@ -109,11 +109,11 @@ class Performance:
                 self._where = f"step {index + 1} ({step.verb()})"
                 await self._do(index, step)
                 await self._expect(step.expect)
+            self._where = "at the end"
+            self._moment = self._moment._replace(since_s=self._record.began_s)
+            await self._expect(self._scenario.expect)
         except _Stuck:
             return
-        self._where = "at the end"
-        self._moment = self._moment._replace(since_s=self._record.began_s)
-        await self._expect(self._scenario.expect)
 
     async def _do(self, index: int, step: Step) -> None:
         match step:
@@ -163,22 +163,18 @@ class Performance:
         self._moment = Moment(self._record, now, since_s=now, onset_s=now, end_s=now, known=self._known)
 
     async def _need(self, expectation: Expectation) -> None:
-        if not await self._holds(expectation):
+        verdict = await self._wait_for(expectation)
+        if verdict.seconds is not None and expectation.limit_s is not None:
+            self._outcome.figures.append(Figure(self._where, expectation.verb(), verdict.seconds, expectation.limit_s))
+        if not verdict.holds:
+            self._outcome.failures.append(Failure(self._where, expectation.describe(), verdict.found))
+        if verdict.holds is None:
             raise _Stuck
 
     async def _expect(self, expectations: tuple[Expectation, ...]) -> None:
         """What must not happen is looked at last: it has had time to happen."""
         for expectation in sorted(expectations, key=lambda one: isinstance(one, NoEvent | NoTranscript)):
-            await self._holds(expectation)
-
-    async def _holds(self, expectation: Expectation) -> bool:
-        verdict = await self._wait_for(expectation)
-        wanted = expectation.describe()
-        if verdict.seconds is not None and expectation.limit_s is not None:
-            self._outcome.figures.append(Figure(self._where, expectation.verb(), verdict.seconds, expectation.limit_s))
-        if not verdict.holds:
-            self._outcome.failures.append(Failure(self._where, wanted, verdict.found))
-        return bool(verdict.holds)
+            await self._need(expectation)
 
     async def _wait_for(self, expectation: Expectation) -> Verdict:
         patience_s = self._scenario.patience if expectation.within is None else expectation.within

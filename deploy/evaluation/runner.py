@@ -23,12 +23,17 @@ async def run_at(url: str, scenarios: Scenarios, at_once: int, on_outcome: OnOut
         return await _run(signaling_url(url), scenarios, at_once, on_outcome, speaker)
 
 
-async def run_embedded(scenarios: Scenarios, at_once: int, on_outcome: OnOutcome) -> list[Outcome]:
-    """As `run_at`, with a stack for those that follow one another and want the same one. Raises `StackFailed`."""
+async def run_embedded(
+    scenarios: Scenarios, at_once: int, on_outcome: OnOutcome, on_line: Callable[[str], None] = lambda _: None
+) -> list[Outcome]:
+    """As `run_at`, with a stack for those that follow one another and want the same one. Raises `StackFailed`.
+
+    `on_line` takes each line of the stacks' logs.
+    """
     outcomes: list[Outcome] = []
     async with speaking() as speaker:
         for (agents_dir, environment), group in groupby(scenarios, lambda one: (one[1].agents_dir, one[1].environment)):
-            async with embedded_stack(agents_dir, environment) as url:
+            async with embedded_stack(agents_dir, environment, on_line) as url:
                 outcomes += await _run(signaling_url(url), list(group), at_once, on_outcome, speaker)
     return outcomes
 

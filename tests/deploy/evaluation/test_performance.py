@@ -87,6 +87,13 @@ async def test_what_is_expected_of_a_step_counts_from_that_step_and_at_the_end_f
     ]
 
 
+async def test_what_came_but_otherwise_is_a_failure_after_which_the_call_goes_on() -> None:
+    caller_ends = {"hang_up": True, "expect": [{"ended": "agent_hangup"}]}
+    outcome, caller = await performed(caller_ends, {"type": "more"})
+    assert [failure.found for failure in outcome.failures] == ["it ended: hangup"]
+    assert len(caller.sent) == 1
+
+
 async def test_after_a_wait_in_vain_the_rest_is_not_done() -> None:
     outcome, caller = await performed({"wait_for": "reply"}, {"type": "hello"}, expect=[{"ended": "hangup"}])
     assert [failure.where for failure in outcome.failures] == ["step 1 (wait_for)"]
