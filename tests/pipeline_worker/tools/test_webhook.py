@@ -198,7 +198,8 @@ async def test_any_answer_is_some_text(
     assert await run(client, definition(server.url)) == result
 
 
-async def test_connections_are_kept(server: WebhookServer, client: httpx.AsyncClient) -> None:
-    """The fake closes each, which the client must cope with."""
+async def test_a_service_that_closes_each_connection_is_asked_again(
+    server: WebhookServer, client: httpx.AsyncClient
+) -> None:
     for _ in range(3):
         assert await run(client, definition(server.url)) == "ok"
