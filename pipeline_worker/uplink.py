@@ -53,7 +53,7 @@ class Uplink:
         self.by_button = agent.turn_taking.mode == "push_to_talk"
         self._timeline = Timeline()
         self._clock = FloorClock(agent)
-        self._talkspurts = Talkspurts(vad.chunk_samples, agent.turn_taking.barge_in_ms)
+        self._talkspurts = Talkspurts(vad.chunk_samples, agent.turn_taking.barge_in_ms, vad.tail_samples)
         self._endpointing = Endpointing(agent.turn_taking)
         self._hangover = samples_in(HANGOVER_MS, UPLINK_RATE) + vad.chunk_samples
         self._recent: deque[Pcm] = deque()
@@ -118,6 +118,9 @@ class Uplink:
             return
         for probability in await self._vad.push(samples):
             self._advance(self._talkspurts.push(probability))
+        if self._talkspurts.quiet:
+            # An endpoint need not wait until a chunk is full.
+            self._tell(self._endpointing.advance(self.position, self._turns.agent_speaks))
 
     async def _pass(self, samples: int) -> None:
         """Silence: the detector hears as much of it as it needs to notice, the rest is only counted."""

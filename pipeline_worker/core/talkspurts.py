@@ -50,10 +50,12 @@ SpeechEvent = TalkspurtStarted | SpeechSustained | SpeechProlonged | TalkspurtEn
 
 
 class Talkspurts:
-    """One caller's. `sustained_ms` is how much speech makes `SpeechSustained`."""
+    """One caller's. `sustained_ms` is how much speech makes `SpeechSustained`; for `tail_samples` after the last
+    sound the detector goes on hearing speech."""
 
-    def __init__(self, chunk_samples: int, sustained_ms: int) -> None:
+    def __init__(self, chunk_samples: int, sustained_ms: int, tail_samples: int = 0) -> None:
         self._chunk = chunk_samples
+        self._tail = tail_samples
         self._onset = samples_in(ONSET_MS, UPLINK_RATE)
         self._hangover = samples_in(HANGOVER_MS, UPLINK_RATE)
         self._sustained_after = samples_in(sustained_ms, UPLINK_RATE)
@@ -68,6 +70,11 @@ class Talkspurts:
     @property
     def speaking(self) -> bool:
         return self._started is not None
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing that was heard last may be speech."""
+        return self._started is None and self._candidate is None
 
     @property
     def decided_up_to(self) -> int:
@@ -116,5 +123,6 @@ class Talkspurts:
     def _hang_over(self) -> list[SpeechEvent]:
         if self.position - self._last_speech < self._hangover:
             return []
+        ended = max(self._started or 0, self._last_speech - self._tail)
         self._started = None
-        return [TalkspurtEnded(self._last_speech)]
+        return [TalkspurtEnded(ended)]

@@ -45,6 +45,9 @@ class VoiceActivityDetector(Protocol):
     chunk_samples: int
     """Samples of 16 kHz mono that one call takes for each session."""
 
+    tail_samples: int
+    """How long it goes on hearing speech after the last sound, in the middle of what was measured."""
+
     def open(self) -> "VoiceActivityStream": ...
 
 

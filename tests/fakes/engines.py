@@ -18,6 +18,7 @@ class FakeVad:
     """Loud is speech. `until_heard` lets a test go on when all it sent was taken."""
 
     chunk_samples = 512
+    tail_samples = 0
 
     def __init__(self) -> None:
         self.heard_samples = 0

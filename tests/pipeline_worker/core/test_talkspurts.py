@@ -96,3 +96,18 @@ def test_talkspurts_alternate_and_lie_in_order(steps: list[float | int]) -> None
             assert last.at_sample <= event.at_sample <= detector.position
             last = event
     assert detector.decided_up_to <= detector.position
+
+
+def test_what_a_detector_hears_after_the_last_sound_is_taken_off() -> None:
+    detector = Talkspurts(CHUNK, 200, tail_samples=CHUNK)
+    push(detector, 0.0, 0.9, 0.9, 0.9)
+    assert not detector.quiet
+    assert push(detector, *[0.0] * 6)[-1:] == [TalkspurtEnded(3 * CHUNK)]
+    assert detector.quiet
+    push(detector, 0.9)
+    assert not detector.quiet, "it may be an onset"
+
+
+def test_a_talkspurt_never_ends_before_it_began() -> None:
+    detector = Talkspurts(CHUNK, 200, tail_samples=10 * CHUNK)
+    assert push(detector, 0.0, 0.9, 0.9, *[0.0] * 6) == [TalkspurtStarted(CHUNK), TalkspurtEnded(CHUNK)]
