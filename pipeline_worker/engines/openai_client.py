@@ -20,7 +20,8 @@ from shared.errors import EngineError
 _CONNECT_TIMEOUT_S = 5.0
 _WARM_UP_TIMEOUT_S = 5.0
 _MOST_CONNECTIONS = 1000
-_MOST_IDLE_CONNECTIONS = 200
+_MOST_IDLE_CONNECTIONS = 24
+"""The pool looks at each of them, with a system call, for every request."""
 _IDLE_S = 120.0
 """Longer than callers talk, so that the next turn finds a connection; one that the server has closed is not used."""
 
