@@ -5,6 +5,7 @@ before ended, or later: a pause makes it later. Parts are compared as waveforms:
 same sound's correlation.
 """
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,40 +23,68 @@ _WINDOW_S = 0.01
 _Samples = np.ndarray[Any, np.dtype[np.float64]]
 
 
-class Likeness(NamedTuple):
-    """Times are seconds in the known sound."""
+class Gap(NamedTuple):
+    """A stretch of the known sound, from `at_s` on, that was not heard as it is, perhaps because a pause came into it.
 
-    lost_s: list[float]
-    """Where the parts were that were not found."""
-    cuts: list["Cut"]
-
-
-class Cut(NamedTuple):
-    """A pause that the known sound has not. Sound is missing around it, or there is too much: what was said twice."""
+    If sound is missing there, or there is too much of it, words were lost or said twice.
+    """
 
     at_s: float
     surplus_s: float
 
 
+class Likeness(NamedTuple):
+    found: float
+    """Share of the parts."""
+    gaps: list[Gap]
+
+
 def compare(known: Pcm, heard: Pcm, sample_rate: int) -> Likeness:
+    """`heard` may hold other things before and after."""
     known_line, heard_line = known.astype(np.float64), heard.astype(np.float64)
+    size = round(_PART_S * sample_rate)
+    starts = _speech_parts(known_line, size)
+    places = _places(known_line, heard_line, starts, sample_rate)
+    if not places:
+        return Likeness(0.0, [])
+    gaps: list[Gap] = []
+
+    def compare_stretch(known_from: int, known_to: int, heard_from: int, heard_to: int) -> None:
+        surplus_s = _sound_s(heard_line[max(0, heard_from) : heard_to], sample_rate)
+        surplus_s -= _sound_s(known_line[known_from:known_to], sample_rate)
+        gaps.append(Gap(known_from / sample_rate, surplus_s))
+
+    first, last = places[0], places[-1]
+    if first.start != starts[0]:
+        compare_stretch(0, first.start, first.place - first.start, first.place)
+    for before, after in pairwise(places):
+        if starts.index(after.start) - starts.index(before.start) > 1 or after.is_late:
+            compare_stretch(before.start, after.start + size, before.place, after.place + size)
+    if last.start != starts[-1]:
+        rest = len(known_line) - last.start
+        compare_stretch(last.start, len(known_line), last.place, last.place + rest)
+    return Likeness(len(places) / len(starts), gaps)
+
+
+class _Place(NamedTuple):
+    start: int
+    """Of the part in the known sound,"""
+    place: int
+    """and in what was heard."""
+    is_late: bool
+
+
+def _places(known: _Samples, heard: _Samples, starts: list[int], sample_rate: int) -> list[_Place]:
+    """Of the parts that were found, in order."""
     size, slack = round(_PART_S * sample_rate), round(_SLACK_S * sample_rate)
     reach = size + 2 * slack + round(_LONGEST_PAUSE_S * sample_rate)
-    likeness = Likeness([], [])
-    last: tuple[int, int] | None = None
-    for start in _speech_parts(known_line, size):
-        part = known_line[start : start + size]
-        due = 0 if last is None else max(0, last[1] + start - last[0] - slack)
-        place = _find(part, heard_line[due:] if last is None else heard_line[due : due + reach])
-        if place is None:
-            likeness.lost_s.append(start / sample_rate)
-            continue
-        if last is not None and place > 2 * slack:
-            sound_s = _sound_s(heard_line[last[1] : due + place + size], sample_rate)
-            surplus_s = sound_s - _sound_s(known_line[last[0] : start + size], sample_rate)
-            likeness.cuts.append(Cut(start / sample_rate, surplus_s))
-        last = start, due + place
-    return likeness
+    found: list[_Place] = []
+    for start in starts:
+        due = max(0, found[-1].place + start - found[-1].start - slack) if found else 0
+        place = _find(known[start : start + size], heard[due : due + reach] if found else heard)
+        if place is not None:
+            found.append(_Place(start, due + place, bool(found) and place > 2 * slack))
+    return found
 
 
 def _speech_parts(line: _Samples, size: int) -> list[int]:

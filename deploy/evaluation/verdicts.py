@@ -31,6 +31,7 @@ from shared.audio import Pcm
 
 _WORD_S = 0.1
 """Less than that is no word."""
+_MOST_OF_IT = 0.8
 _SILENT_FOR_S = 0.4
 """An agent that makes no sound for so long has stopped; between its sentences it pauses for less."""
 
@@ -180,18 +181,18 @@ def _resumed(moment: Moment, most_s: float) -> Verdict:
 
 
 def _no_words_lost(moment: Moment, known: Pcm) -> Verdict:
-    """A part that a pause was put into is not found, although nothing of it is lost."""
     heard, now_s = moment.record.heard, moment.now_s
     if not _reply(moment).holds or not heard.is_silent(now_s, _SILENT_FOR_S):
         return Verdict(None, "the agent has not said it to its end")
-    lost_s, cuts = compare(known, heard.samples(moment.since_s), HEARD_RATE)
-    lost = [f"what is said {at_s:.1f} s from its beginning was not heard" for at_s in lost_s]
-    for cut in cuts:
-        if abs(cut.surplus_s) > _WORD_S:
-            what = "repeats" if cut.surplus_s > 0 else "misses"
-            lost.append(f"the pause {cut.at_s:.1f} s from its beginning {what} {abs(cut.surplus_s):.2f} s")
-    harmless = len(lost_s) <= len(cuts) and len(lost) == len(lost_s)
-    return Verdict(not lost or harmless, "; ".join(lost))
+    found, gaps = compare(known, heard.samples(moment.since_s), HEARD_RATE)
+    if found < _MOST_OF_IT:
+        return Verdict(False, f"only {found:.0%} of its sound was heard")
+    wrong = [
+        f"{abs(gap.surplus_s):.2f} s {'too much' if gap.surplus_s > 0 else 'missing'} at {gap.at_s:.1f} s"
+        for gap in gaps
+        if abs(gap.surplus_s) > _WORD_S
+    ]
+    return Verdict(not wrong, "; ".join(wrong))
 
 
 def _within(seconds: float, most_s: float) -> Verdict:
