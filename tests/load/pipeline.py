@@ -23,7 +23,7 @@ from tests.load.bench_report import BenchReport
 from tests.load.stand_in_media import StandInMedia
 from tests.load.swarm import process_cpu_s
 
-_SESSIONS = 120
+_SESSIONS = 100
 _SETTLE_S = 12.0
 _WINDOW_S = 20.0
 _SESSIONS_PER_CORE = 150.0
