@@ -179,7 +179,8 @@ def check_port_free(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise ConfigError(f"port {port} on {host} is in use: choose another with --port") from error
+            cure = "choose another with --port (make up PORT=...)"
+            raise ConfigError(f"port {port} on {host} is in use: {cure}") from error
         raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
 
 
