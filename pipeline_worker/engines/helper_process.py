@@ -137,7 +137,9 @@ class HelperProcess:
             await self._end()
 
     def _running(self) -> bool:
-        return self._reading is not None and not self._reading.done()
+        """A helper that died shows by the end of its output or by the end of its input, whichever is noticed first."""
+        reads = self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing()
+        return reads and self._reading is not None and not self._reading.done()
 
     async def _start(self) -> None:
         if self._closed:

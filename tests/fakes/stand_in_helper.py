@@ -1,7 +1,11 @@
-"""A helper process that does as it is told: `echo` answers with the body, `die` ends it, `garble` breaks the frames."""
+"""A helper process that does as it is told.
+
+`echo` answers with the body, `die` ends it, `garble` breaks the frames, `deafen` closes its input before it ends.
+"""
 
 import os
 import sys
+import time
 
 from pipeline_worker.engines.pipe_frames import pack, read
 
@@ -17,6 +21,10 @@ def main() -> None:
                 out.write(pack({**channel, "error": "as you like", "code": "told_to"}))
             case "die":
                 os._exit(3)
+            case "deafen":
+                os.close(0)
+                time.sleep(1)
+                os._exit(0)
             case "garble":
                 out.write(b"\xff" * 8)
         out.flush()

@@ -60,6 +60,20 @@ async def test_a_helper_that_dies_fails_what_is_open_and_the_next_has_another(he
     assert helper.pid != first_pid
 
 
+async def test_a_dying_helper_that_takes_nothing_any_more_serves_nobody(helper: HelperProcess) -> None:
+    """Its input ends before its output: a session that came in between got an engine that was gone."""
+    channel = await helper.open()
+    first_pid = helper.pid
+    await channel.send({"op": "deafen"})
+    with pytest.raises(EngineError):
+        async with asyncio.timeout(TIMEOUT_S):
+            while True:
+                await channel.send({"op": "echo"})
+                await asyncio.sleep(0.01)
+    assert await echo(await helper.open(), b"again") == b"again"
+    assert helper.pid != first_pid
+
+
 async def test_a_new_process_is_prepared_before_it_is_used() -> None:
     prepared: list[bytes] = []
 
