@@ -19,7 +19,7 @@ class Part(BaseModel):
 class Voice(Part):
     """How the caller speaks, with eSpeak NG. Without a level: as loud as it comes."""
 
-    voice: VoiceName = "en-gb-x-rp"
+    voice: VoiceName = "en-us"
     rate: Rate = 150
     pitch: Pitch = 50
     level_db: Level | None = None

@@ -1,4 +1,4 @@
-"""The scenarios of this folder, on one embedded stack, with the embedded engines and a loopback server of tools."""
+"""The scenarios of this folder, on one embedded stack, with the embedded engines and a loopback server with tools."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,8 +10,11 @@ from deploy.evaluation.outcome import Outcome
 from deploy.evaluation.report import lines
 from deploy.evaluation.runner import run_embedded
 from deploy.evaluation.scenario_files import load_scenarios
+from tests.fakes.openai_server import OpenAiServer
+from tests.scenarios import bookings
 
 FOLDER = Path(__file__).parent
+AGENTS = FOLDER / "agents"
 FILES = sorted(FOLDER.glob("*.yaml"))
 AT_ONCE = 6
 
@@ -21,10 +24,26 @@ Outcomes = dict[Path, Outcome]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def outcomes() -> AsyncIterator[Outcomes]:
+async def agents(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+    """The agents, with the loopback server on a free port instead of the one in the file."""
+    server = OpenAiServer(bookings.MANNER)
+    await server.start()
+    folder = tmp_path_factory.mktemp("agents")
+    for file in AGENTS.glob("*.yaml"):
+        text = file.read_text(encoding="utf-8").replace(f"http://127.0.0.1:{bookings.PORT}/v1", server.base_url)
+        (folder / file.name).write_text(text, encoding="utf-8")
+    yield folder
+    await server.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def outcomes(agents: Path) -> Outcomes:
     """All are run before the first is looked at, several at once."""
-    run = await run_embedded(load_scenarios(FILES), AT_ONCE, lambda _: None)
-    yield {outcome.file: outcome for outcome in run}
+    scenarios = [(file, one.model_copy(update={"agents_dir": agents})) for file, one in load_scenarios(FILES)]
+    log: list[str] = []
+    run = await run_embedded(scenarios, AT_ONCE, lambda _: None, log.append)
+    print("\n".join(log))
+    return {outcome.file: outcome for outcome in run}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
