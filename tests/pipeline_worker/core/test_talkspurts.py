@@ -80,9 +80,9 @@ def test_known_silence_ends_a_talkspurt_and_passes_time() -> None:
 def test_known_silence_breaks_an_onset() -> None:
     detector = talkspurts()
     push(detector, 0.9)
-    assert detector.decided_up_to == 0
+    assert detector.undecided == CHUNK
     assert detector.skip(320) == []
-    assert detector.decided_up_to == detector.position
+    assert detector.undecided == 0
     assert push(detector, 0.9, 0.0) == []
 
 
@@ -95,17 +95,21 @@ def test_talkspurts_alternate_and_lie_in_order(steps: list[float | int]) -> None
             assert isinstance(event, TalkspurtStarted) is isinstance(last, TalkspurtEnded)
             assert last.at_sample <= event.at_sample <= detector.position
             last = event
-    assert detector.decided_up_to <= detector.position
+    assert 0 <= detector.undecided <= detector.position
 
 
 def test_what_a_detector_hears_after_the_last_sound_is_taken_off() -> None:
     detector = Talkspurts(CHUNK, 200, tail_samples=CHUNK)
-    push(detector, 0.0, 0.9, 0.9, 0.9)
-    assert not detector.quiet
-    assert push(detector, *[0.0] * 6)[-1:] == [TalkspurtEnded(3 * CHUNK)]
-    assert detector.quiet
-    push(detector, 0.9)
-    assert not detector.quiet, "it may be an onset"
+    assert push(detector, 0.0, 0.9, 0.9, 0.9, *[0.0] * 6)[-1:] == [TalkspurtEnded(3 * CHUNK)]
+
+
+def test_it_is_quiet_when_nothing_may_be_speech() -> None:
+    detector = talkspurts()
+    was_quiet = []
+    for probability in (0.0, 0.9, 0.9, *[0.0] * 6):
+        detector.push(probability)
+        was_quiet.append(detector.quiet)
+    assert was_quiet == [True, *[False] * 7, True], "neither at what may be an onset, nor in the hangover"
 
 
 def test_a_talkspurt_never_ends_before_it_began() -> None:
