@@ -1,7 +1,7 @@
 """One conversation: wires the caller's audio, the turn taking, the engines and the agent's audio together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import Any, assert_never
 
 from pipeline_worker.agent_voice import AgentVoice, Patience
@@ -50,6 +50,14 @@ from shared.errors import EngineError
 from shared.frames import AudioFrame, SilenceRun
 from shared.io.logs import get_logger
 from shared.wire import Item
+
+
+_LOGGED: Mapping[type[Action], str] = {
+    CancelReply: "agent_interrupted",
+    StopSpeaking: "agent_interrupted",
+    PauseSpeaking: "agent_paused",
+    ResumeSpeaking: "agent_resumed",
+}
 
 
 class ConversationSession:
@@ -173,8 +181,8 @@ class ConversationSession:
             self._log.warning("turn_input_illegal", error=error.message)
             return self._turns.state
         for action in actions:
-            if isinstance(action, CancelReply | StopSpeaking | PauseSpeaking):
-                self._log.info("agent_interrupted", how=type(action).__name__, by=type(event).__name__)
+            if (logged := _LOGGED.get(type(action))) is not None:
+                self._log.info(logged, by=type(event).__name__)
             self._act(action)
         return self._turns.state
 

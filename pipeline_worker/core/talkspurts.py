@@ -77,9 +77,9 @@ class Talkspurts:
         return self._started is None and self._candidate is None
 
     @property
-    def decided_up_to(self) -> int:
-        """Before this position it is known what is speech; the rest may yet prove to be an onset."""
-        return self.position if self._candidate is None else self._candidate
+    def undecided(self) -> int:
+        """Samples before `position` that may yet prove to be an onset."""
+        return 0 if self._candidate is None else self.position - self._candidate
 
     def push(self, probability: float) -> list[SpeechEvent]:
         """The next chunk's probability of speech (0..1)."""
