@@ -51,7 +51,6 @@ from shared.frames import AudioFrame, SilenceRun
 from shared.io.logs import get_logger
 from shared.wire import Item
 
-
 _LOGGED: Mapping[type[Action], str] = {
     CancelReply: "agent_interrupted",
     StopSpeaking: "agent_interrupted",
