@@ -66,6 +66,7 @@ class Endpointing:
         self._pause_began: int | None = None
         """The same, and after the endpoint too, as long as going on would show that it came too early."""
         self._text = ""
+        self._kind = Completeness.OPEN
         self._likely: str | None = None
 
     @property
@@ -84,7 +85,7 @@ class Endpointing:
                 self._learn(at_sample)
                 self._last_sound = None
                 if self._started is None:
-                    self._started, self._text = at_sample, ""
+                    self._started, self._text, self._kind = at_sample, "", Completeness.OPEN
                     self._utterance += 1
                     return [UtteranceStarted(self._utterance, at_sample)]
                 if self._likely is not None:
@@ -99,7 +100,7 @@ class Endpointing:
     def understood(self, utterance: int, text: str) -> None:
         """The words of an utterance so far; those of an earlier one come too late."""
         if utterance == self._utterance and self.open:
-            self._text = text
+            self._text, self._kind = text, completeness(text)
 
     def answered(self) -> None:
         """The agent speaks: a silence before the caller's next words is no pause of theirs."""
@@ -113,13 +114,13 @@ class Endpointing:
             return [self.end(position)]
         if self._last_sound is None:
             return []
-        kind = completeness(self._text)
-        deadline = self._last_sound + (0 if agent_speaks else self._silence(kind))
+        silence = self._silence()
+        deadline = self._last_sound + (0 if agent_speaks else silence)
         if position >= deadline:
             return [self.end(deadline)]
-        if kind not in _LIKELY_AFTER or not self._text or self._text == self._likely:
+        if self._kind not in _LIKELY_AFTER or not self._text or self._text == self._likely:
             return []
-        if position < self._last_sound + _LIKELY_AFTER[kind] * self._silence(kind):
+        if position < self._last_sound + _LIKELY_AFTER[self._kind] * silence:
             return []
         self._likely = self._text
         return [EndLikely(self._utterance, self._text)]
@@ -129,8 +130,8 @@ class Endpointing:
         self._started = self._last_sound = self._likely = None
         return UtteranceEnded(self._utterance, at_sample)
 
-    def _silence(self, kind: Completeness) -> int:
-        match kind:
+    def _silence(self) -> int:
+        match self._kind:
             case Completeness.UNFINISHED:
                 return self._most
             case Completeness.OPEN if self._pauses is not None:

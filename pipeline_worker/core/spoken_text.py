@@ -160,14 +160,6 @@ class SpokenText:
         self._sentences.append(sentence)
         return sentence
 
-    def begun(self, played_up_to: int) -> int:
-        """How many sentences the caller has heard the beginning of."""
-        return sum(sentence.first_sample < played_up_to for sentence in self._sentences)
-
-    def text(self, sentences: int) -> str:
-        """The first `sentences` sentences in full."""
-        return " ".join(sentence.text for sentence in self._sentences[:sentences])
-
     def heard(self, played_up_to: int) -> Heard:
         parts = [sentence.heard(played_up_to) for sentence in self._sentences]
         return Heard(" ".join(part.text for part in parts if part.text), all(part.complete for part in parts))

@@ -60,7 +60,7 @@ class Speaking:
 
     def _answer(self, conversation: Sequence[Entry], confirmed: asyncio.Event) -> AsyncIterator[Reply]:
         self.confirmed.append(confirmed)
-        return self.lm.reply(conversation)  # type: ignore[arg-type]
+        return self.lm.reply(conversation)
 
     def _tell(self, event: Input) -> State:
         self.told.append(event)
@@ -114,7 +114,8 @@ async def test_a_prepared_reply_is_synthesised_and_heard_only_when_it_is_release
     speaking.voice.reply((), prepared=True)
     await settle()
     assert speaking.tts.spoken == ["We open."]
-    assert speaking.told == speaking.peer.sent == []
+    assert speaking.told == []
+    assert speaking.peer.sent == []
     assert not speaking.confirmed[0].is_set(), "no tool may run yet"
     speaking.voice.release()
     assert speaking.confirmed[0].is_set()

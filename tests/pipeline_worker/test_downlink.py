@@ -196,12 +196,10 @@ async def test_time_in_which_the_turn_is_paused_is_not_time_in_which_it_must_be_
 
 async def test_it_is_known_whether_a_turn_was_begun_and_heard() -> None:
     downlink, _ = opened()
-    assert not downlink.begun
+    assert (downlink.begun, downlink.heard) == (False, False)
     await downlink.send(sound(20))
-    assert downlink.begun
-    assert not downlink.heard
+    assert (downlink.begun, downlink.heard) == (True, False)
     downlink.on_report(report(10 * MS))
-    assert downlink.heard
+    assert (downlink.begun, downlink.heard) == (True, True)
     downlink.begin_turn()
-    assert not downlink.begun
-    assert not downlink.heard
+    assert (downlink.begun, downlink.heard) == (False, False)
