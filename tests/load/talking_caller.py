@@ -6,6 +6,7 @@ packet's sound could begin to play if the receiver had no buffer.
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -79,12 +80,20 @@ class TalkingCaller:
 
     async def agent_falls_silent(self, since_s: float, within_s: float) -> float:
         """The end of the last sound after `since_s`; known when nothing followed for a while."""
+        last_s, looks_without = since_s, 0
         async with asyncio.timeout(within_s):
-            while True:
+            # Counted in looks and not by the clock: if we stand still ourselves, the packets wait in the socket.
+            while looks_without * _FRAME_S < _SILENT_AFTER_S:
                 await asyncio.sleep(_FRAME_S)
-                last = max((p.arrived_s for p in self._sounds(since_s)), default=since_s)
-                if time.monotonic() - last > _SILENT_AFTER_S:
-                    return last + _FRAME_S
+                newer = self._sounds(last_s + 1e-6)
+                looks_without = 0 if newer else looks_without + 1
+                last_s = newer[-1].arrived_s if newer else last_s
+        return last_s + _FRAME_S
+
+    def longest_silence(self, since_s: float, until_s: float) -> tuple[float, float]:
+        """Of the agent, between two sounds of that time: when it began and when it ended."""
+        times = [packet.arrived_s for packet in self._sounds(since_s) if packet.arrived_s <= until_s]
+        return max(itertools.pairwise(times), key=lambda pair: pair[1] - pair[0], default=(since_s, since_s))
 
     def heard(self, since_s: float, until_s: float) -> Pcm:
         """The agent's sound between two moments, without the silence in it."""

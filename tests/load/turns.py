@@ -29,6 +29,10 @@ from tests.load.tone_words import words_in
 
 _CALLERS = 8
 _ENDPOINTING_MS, _STT_MS, _LM_MS, _TTS_MS = 500, 150, 250, 100
+_BARGE_IN_MS = 300
+_COUGH_S = 0.18
+_PAUSE_S = 0.1
+"""A silence in the middle of the agent's words that is no gap between them."""
 _QUESTIONS = 6
 _BARGE_INS = 200
 _FALSE_ALARMS = 5
@@ -79,9 +83,9 @@ class Conversation:
     def agent_transcripts(self) -> list[str]:
         return [e["data"]["text"] for _, e in self.events if e["type"] == "transcript" and e["data"]["role"] == "agent"]
 
-    async def transcript_after(self, count: int) -> str:
+    async def transcript_after(self, count: int, within_s: float = 5.0) -> str:
         """The agent's transcript number `count` (from 0)."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(within_s):
             while len(self.agent_transcripts()) <= count:  # noqa: ASYNC110 (another process has no event)
                 await asyncio.sleep(0.02)
         return self.agent_transcripts()[count]
@@ -217,16 +221,15 @@ async def _false_alarms(report: BenchReport, sounds: Sounds) -> None:
             nonlocal paused, wrong
             caller = conversation.caller
             for turn in range(_FALSE_ALARMS):
-                ended_s, first_s = await conversation.ask(sounds.question)
+                ended_s, _ = await conversation.ask(sounds.question)
                 await asyncio.sleep(1.0 + 2 * conversation.rng.random())
                 cough = await caller.say(sounds.cough)
-                quiet_s = await caller.agent_falls_silent(cough.began_s, _REPLY_TIMEOUT_S)
-                if quiet_s < first_s + 7:  # before its natural end: it paused for the cough
+                recorded = (await conversation.transcript_after(turn, _REPLY_TIMEOUT_S)).replace(".", "").split()
+                quiet_s = await caller.agent_falls_silent(cough.ended_s, _REPLY_TIMEOUT_S)
+                paused_s, again_s = caller.longest_silence(cough.began_s, cough.ended_s + 2 * _RESUMED_MS / 1000)
+                if again_s - paused_s > _PAUSE_S:
                     paused += 1
-                    again_s = await caller.agent_begins(quiet_s, _REPLY_TIMEOUT_S)
                     resumed.add(again_s, again_s - cough.ended_s)
-                    quiet_s = await caller.agent_falls_silent(again_s, _REPLY_TIMEOUT_S)
-                recorded = (await conversation.transcript_after(turn)).replace(".", "").split()
                 heard = _words(caller.heard(ended_s, quiet_s))
                 wrong += heard != recorded or len(heard) != _LONG_REPLY_WORDS
                 await asyncio.sleep(_NEXT_TURN_S)
@@ -288,7 +291,7 @@ def _agents() -> Sequence[dict[str, Any]]:
                 "max_endpointing_ms": _ENDPOINTING_MS,
                 "adaptive": False,
                 "speculative": speculative,
-                "barge_in_ms": 250,
+                "barge_in_ms": _BARGE_IN_MS,
             },
         }
 
@@ -301,7 +304,7 @@ async def _sounds() -> Sounds:
         for pcm in await spoken("What do you have today?", "No wait, I meant something else.", "ah")
     ]
     pause = np.zeros(RATE * 2 // 5, np.int16)
-    return Sounds(question, np.concatenate([question, pause, question]), interruption, cough[: RATE // 8])
+    return Sounds(question, np.concatenate([question, pause, question]), interruption, cough[: int(_COUGH_S * RATE)])
 
 
 def _trimmed(pcm: Pcm) -> Pcm:
