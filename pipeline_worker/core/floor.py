@@ -121,22 +121,17 @@ class Floor:
             return []
         return self._pause() if self._words_decide else self.interrupt(_)
 
-    def weigh_speech(self, _: Input) -> list[Action]:
+    def weigh_speech(self, event: Input) -> list[Action]:
         self._sustained = True
-        return [] if self._words_decide and not self._words.claim(self._interim) else self.interrupt(_)
+        return [] if self._words_decide and not self._words.claim(self._interim) else self._take_floor(event)
 
-    def weigh_long_speech(self, _: Input) -> list[Action]:
+    def weigh_long_speech(self, event: Input) -> list[Action]:
         """Nobody says "uh-huh" for so long."""
-        return [] if self._agent.turn_taking.barge_in_words else self.interrupt(_)
-
-    def note_words(self, event: InterimText) -> list[Action]:
-        self._interim = event.text
-        return []
+        return [] if self._agent.turn_taking.barge_in_words else self._take_floor(event)
 
     def weigh_words(self, event: InterimText) -> list[Action]:
         self._interim = event.text
-        claimed = self._interruptible and self._sustained and self._words.claim(event.text)
-        return self.interrupt(event) if claimed else []
+        return self._take_floor(event) if self._sustained and self._words.claim(event.text) else []
 
     def end_utterance(self, event: UtteranceEnded) -> list[Action]:
         """It did not take the floor."""
@@ -144,10 +139,10 @@ class Floor:
         return [DropUtterance(event.utterance)]
 
     def weigh_utterance(self, event: UtteranceEnded) -> list[Action]:
-        """The agent has fallen silent for it: a cough is nothing, anything longer is what its words are."""
+        """A cough is nothing, anything longer is what its words are."""
         self._open = False
-        if not self._sustained:
-            return [DropUtterance(event.utterance), *self._resume()]
+        if not self._sustained or not self._interruptible:
+            return [DropUtterance(event.utterance), *(self._resume() if self.state is State.PAUSED else [])]
         self._weighed |= {event.utterance}
         return [FinishUtterance(event.utterance)]
 
@@ -156,7 +151,7 @@ class Floor:
             return self.record(event)
         self._weighed -= {event.utterance}
         if self._interruptible and self._words.claim(event.text):
-            return self._interrupt_with(event)
+            return self._answer_instead(event) if self.state is State.THINKING else self._interrupt_with(event)
         decided = not self._open and not self._weighed
         return self._resume() if self.state is State.PAUSED and decided else []
 
@@ -217,7 +212,7 @@ class Floor:
         return self.record(event) if self._open else [*self.record(event), *self._reply()]
 
     def answer_text_instead(self, event: TextTyped) -> list[Action]:
-        return [CancelReply(), *self.record(event), *self._reply()]
+        return self._answer_instead(event)
 
     def go_on_listening(self, _: Input) -> list[Action]:
         """The caller had only paused: the text that is awaited is a part of what is being said."""
@@ -229,11 +224,8 @@ class Floor:
         return self.go_on_listening(event) if self._interruptible else []
 
     def forget_reply(self, _: Input) -> list[Action]:
+        self._weighed = frozenset()
         return [CancelReply(), *self._enter(State.LISTENING)]
-
-    def forget_reply_if_allowed(self, event: Input) -> list[Action]:
-        self._sustained = True
-        return self.forget_reply(event) if self._interruptible else []
 
     # The agent speaks
 
@@ -246,7 +238,7 @@ class Floor:
     def speak(self, _: Input) -> list[Action]:
         """A caller who has begun to speak meanwhile is not talked over."""
         self._playout_began = None
-        if self._open and self._interruptible:
+        if (self._open or self._weighed) and self._interruptible:
             return [*self._enter(State.PAUSED), PauseSpeaking()]
         return self._enter(State.SPEAKING)
 
@@ -262,7 +254,7 @@ class Floor:
 
     def complete_silently(self, event: ReplyFinished) -> list[Action]:
         """A reply without sound."""
-        return self._end("agent_hangup") if event.end_call else self._enter(State.LISTENING)
+        return self._end("agent_hangup") if event.end_call else self._listen()
 
     def finish_turn(self, event: Input) -> list[Action]:
         if not self._speech_complete:
@@ -272,10 +264,7 @@ class Floor:
         done = [*paused, RecordAgent()]
         if self._end_reason is not None:
             return [*done, *self._close(self._end_reason)]
-        if self._weighed:  # said over the agent's last words: now it is an answer
-            self._awaited, self._weighed = max(self._weighed), frozenset()
-            return [*done, *self._enter(State.TRANSCRIBING)]
-        return [*done, *self._enter(State.LISTENING)]
+        return [*done, *self._listen()]
 
     def resume(self, _: Input) -> list[Action]:
         return self._resume()
@@ -337,6 +326,22 @@ class Floor:
     def _may_be_echo(self, at_sample: int) -> bool:
         """The first moments of a turn, before an echo canceller has found its echo."""
         return self._playout_began is not None and 0 <= at_sample - self._playout_began < self._echo_guard
+
+    def _take_floor(self, event: Input) -> list[Action]:
+        """Speech does, if it may."""
+        if not self._interruptible:
+            return []
+        return self.forget_reply(event) if self.state is State.THINKING else self.interrupt(event)
+
+    def _answer_instead(self, event: FinalText | TextTyped) -> list[Action]:
+        return [CancelReply(), *self.record(event), *self._reply()]
+
+    def _listen(self) -> list[Action]:
+        """The agent has finished. What was said over its last words is an answer now."""
+        if not self._weighed:
+            return self._enter(State.LISTENING)
+        self._awaited, self._weighed = max(self._weighed), frozenset()
+        return self._enter(State.TRANSCRIBING)
 
     def _pause(self) -> list[Action]:
         return [*self._enter(State.PAUSED), PauseSpeaking()]

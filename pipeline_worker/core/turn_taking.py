@@ -14,7 +14,7 @@ that is too long to be a backchannel; after a cough, a noise or an "uh-huh", or 
 where it stopped. In the first moments of its turn, when the sound may be its own echo, it takes more than an onset to
 make it pause. An agent that has lost the floor is `interrupted` until the playout has told what was heard of it; words
 that come meanwhile are held, so that the conversation keeps its order. One that thinks has not been heard, and forgets
-its reply for sustained speech. Typed text and the stop button take the floor at once.
+its reply for the same words. Typed text and the stop button take the floor at once.
 
 `TABLE` says what each input does in each state, and where that may lead if it is not the same state. An input that
 it does not name raises `IllegalInput` and changes nothing. After the end every input is late, and does nothing. No
@@ -113,14 +113,15 @@ TABLE: dict[tuple[State, type[Input]], Entry] = {
     (_S.TRANSCRIBING, StopPressed): _to(_F.go_on_listening, _S.LISTENING),
     (_S.TRANSCRIBING, TimeExceeded): _to(_F.end_listening, _S.SPEAKING, _S.ENDED),
     (_S.THINKING, UtteranceStarted): _to(_F.begin_utterance),
-    (_S.THINKING, SpeechSustained): _to(_F.forget_reply_if_allowed, _S.LISTENING),
-    (_S.THINKING, InterimText): _to(_F.note_words),
-    (_S.THINKING, UtteranceEnded): _to(_F.end_utterance),
-    (_S.THINKING, FinalText): _to(_F.record),
+    (_S.THINKING, SpeechSustained): _to(_F.weigh_speech, _S.LISTENING),
+    (_S.THINKING, SpeechProlonged): _to(_F.weigh_long_speech, _S.LISTENING),
+    (_S.THINKING, InterimText): _to(_F.weigh_words, _S.LISTENING),
+    (_S.THINKING, UtteranceEnded): _to(_F.weigh_utterance),
+    (_S.THINKING, FinalText): _to(_F.weigh_final),
     (_S.THINKING, TextTyped): _to(_F.answer_text_instead),
     (_S.THINKING, StopPressed): _to(_F.forget_reply, _S.LISTENING),
     (_S.THINKING, SpeechBegan): _to(_F.speak, _S.SPEAKING, _S.PAUSED),
-    (_S.THINKING, ReplyFinished): _to(_F.complete_silently, _S.LISTENING, _S.ENDED),
+    (_S.THINKING, ReplyFinished): _to(_F.complete_silently, _S.LISTENING, _S.TRANSCRIBING, _S.ENDED),
     (_S.THINKING, TimeExceeded): _to(_F.end_without_reply, _S.SPEAKING, _S.ENDED),
     (_S.SPEAKING, UtteranceStarted): _to(_F.pause_at_onset, _S.PAUSED),
     (_S.SPEAKING, SpeechSustained): _to(_F.pause_for_speech, _S.PAUSED, _S.INTERRUPTED),
@@ -164,7 +165,7 @@ TABLE: dict[tuple[State, type[Input]], Entry] = {
             *((_S.SPEAKING, heard) for heard in (SpeechBegan,)),  # what is said without thought began with `Say`
             *((_S.PAUSED, heard) for heard in (SpeechBegan,)),
             *((_S.INTERRUPTED, heard) for heard in (InterimText, StopPressed, PlayoutBegan)),
-            *((state, SpeechProlonged) for state in _S if state not in (_S.PAUSED, _S.ENDED)),
+            *((state, SpeechProlonged) for state in _S if state not in (_S.THINKING, _S.PAUSED, _S.ENDED)),
             *((state, EndLikely) for state in _S if state not in (_S.LISTENING, _S.ENDED)),
             *((state, UtteranceResumed) for state in _S if state not in (_S.LISTENING, _S.ENDED)),
             *((state, PlayoutBegan) for state in (_S.LISTENING, _S.TRANSCRIBING, _S.THINKING)),

@@ -107,7 +107,7 @@ OUTCOMES: dict[tuple[State, Input], tuple[State, list[Action]]] = {
     (State.TRANSCRIBING, TYPED): (State.TRANSCRIBING, [TYPED_WORDS]),
     (State.TRANSCRIBING, StopPressed()): (State.LISTENING, [LISTENING]),
     (State.TRANSCRIBING, TimeExceeded()): (State.ENDED, [OVER]),
-    (State.THINKING, SUSTAINED): (State.LISTENING, [CancelReply(), LISTENING]),
+    (State.THINKING, PROLONGED): (State.LISTENING, [CancelReply(), LISTENING]),
     (State.THINKING, ENDED): (State.THINKING, [DropUtterance(1)]),
     (State.THINKING, FINAL): (State.THINKING, [SAID]),
     (State.THINKING, TYPED): (State.THINKING, [CancelReply(), TYPED_WORDS, StartReply()]),
@@ -324,6 +324,35 @@ def test_a_caller_who_speaks_before_anything_is_heard_is_no_echo() -> None:
     assert turns.handle(BEGAN) == [PauseSpeaking()]
     turns = turns_in(State.SPEAKING)
     assert play(turns, PlayoutBegan(3500), BEGAN) == [PauseSpeaking()]
+
+
+def test_a_noise_while_the_agent_thinks_changes_nothing() -> None:
+    turns = turns_in(State.THINKING)
+    assert play(turns, BEGAN, SUSTAINED, ENDED) == [FinishUtterance(1)]
+    assert turns.handle(FinalText(1, "uh-huh")) == []
+    assert turns.handle(SpeechBegan()) == [SPEAKING]
+
+
+def test_words_while_the_agent_thinks_make_it_think_again() -> None:
+    turns = turns_in(State.THINKING)
+    assert play(turns, BEGAN, SUSTAINED, INTERIM) == [CancelReply(), LISTENING]
+    turns = turns_in(State.THINKING)
+    assert play(turns, BEGAN, INTERIM, SUSTAINED) == [CancelReply(), LISTENING]
+    turns = turns_in(State.THINKING)
+    play(turns, BEGAN, SUSTAINED, ENDED)
+    assert turns.handle(FinalText(1, "in Rome")) == [CancelReply(), RecordCaller("in Rome"), StartReply()]
+
+
+def test_an_agent_does_not_begin_before_it_is_known_what_the_caller_said() -> None:
+    turns = turns_in(State.THINKING)
+    assert play(turns, BEGAN, SUSTAINED, ENDED, SpeechBegan()) == [FinishUtterance(1), SPEAKING, PauseSpeaking()]
+    assert turns.handle(FinalText(1, "okay")) == [ResumeSpeaking()]
+
+
+def test_what_is_said_while_the_agent_thinks_of_nothing_is_answered() -> None:
+    turns = turns_in(State.THINKING)
+    assert play(turns, BEGAN, SUSTAINED, ENDED, ReplyFinished()) == [FinishUtterance(1)]
+    assert turns.handle(FinalText(1, "yes")) == [RecordCaller("yes"), StartReply()]
 
 
 def test_an_agent_does_not_begin_while_the_caller_makes_a_sound() -> None:
