@@ -21,6 +21,7 @@ from pipeline_worker.engines.vendor_account import (
     VendorAccount,
     VendorOptions,
     read_account,
+    side_by_side,
     try_account,
 )
 from pipeline_worker.engines.vendor_errors import broken, lost, refusal
@@ -135,9 +136,11 @@ class Provider:
 
     async def start(self) -> None:
         """Opens the first connections."""
-        for agent_id, (options, account, _) in self._voices.items():
-            attempt = self._pools[account].try_out()
-            await try_account(agent_id, "text_to_speech", options, attempt, decisive=True)
+        users = {account: (agent_id, options) for agent_id, (options, account, _) in self._voices.items()}
+        await side_by_side(
+            try_account(agent_id, "text_to_speech", options, self._pools[account].try_out(), decisive=True)
+            for account, (agent_id, options) in users.items()
+        )
 
     def open(self, agent_id: str) -> CartesiaTextToSpeech:
         options, account, language = self._voices[agent_id]

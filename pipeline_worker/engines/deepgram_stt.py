@@ -19,6 +19,7 @@ from pipeline_worker.engines.vendor_account import (
     VendorAccount,
     VendorOptions,
     read_account,
+    side_by_side,
     try_account,
 )
 from pipeline_worker.engines.vendor_errors import ConnectionLostError, broken, late, lost
@@ -176,6 +177,9 @@ class DeepgramStream:
 
     async def _finalized(self) -> None:
         while not self._transcript.is_finalized:
+            if self._failure is not None:
+                await self._deliver()
+                continue
             self._news.clear()
             try:
                 async with asyncio.timeout(_QUIET_S if self._transcript.has_results else _ANSWER_TIMEOUT_S):
@@ -184,8 +188,6 @@ class DeepgramStream:
                 if self._transcript.has_results:
                     return
                 raise late(_VENDOR) from error
-            if self._failure is not None:
-                await self._deliver()
 
     async def _connected(self) -> ClientConnection:
         if self._connection is None:
@@ -258,8 +260,11 @@ class Provider:
 
     async def start(self) -> None:
         """Opens the first connections: Deepgram looks at the key, the model and the language before it accepts one."""
-        for agent_id, (options, pool) in self._agents.items():
-            await try_account(agent_id, "speech_to_text", options, pool.try_out(), decisive=True)
+        users = {pool: (agent_id, options) for agent_id, (options, pool) in self._agents.items()}
+        await side_by_side(
+            try_account(agent_id, "speech_to_text", options, pool.try_out(), decisive=True)
+            for pool, (agent_id, options) in users.items()
+        )
 
     def open(self, agent_id: str) -> DeepgramSpeechToText:
         _, pool = self._agents[agent_id]

@@ -13,6 +13,7 @@ from pipeline_worker.engines.vendor_account import (
     VendorAccount,
     VendorOptions,
     read_account,
+    side_by_side,
     try_account,
 )
 from pipeline_worker.engines.vendor_errors import broken
@@ -77,9 +78,11 @@ class Provider:
 
     async def start(self) -> None:
         """Tries the keys, which costs nothing; a server of one's own may lack this request."""
-        for agent_id, (options, account) in self._voices.items():
-            attempt = self._https[account].get("/v1/auth/token")
-            await try_account(agent_id, "text_to_speech", options, attempt, decisive=False)
+        users = {account: (agent_id, options) for agent_id, (options, account) in self._voices.items()}
+        await side_by_side(
+            try_account(agent_id, "text_to_speech", options, self._https[account].get("/v1/auth/token"), decisive=False)
+            for account, (agent_id, options) in users.items()
+        )
 
     def open(self, agent_id: str) -> DeepgramTextToSpeech:
         options, account = self._voices[agent_id]

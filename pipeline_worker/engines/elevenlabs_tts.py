@@ -18,6 +18,7 @@ from pipeline_worker.engines.vendor_account import (
     VendorAccount,
     VendorOptions,
     read_account,
+    side_by_side,
     try_account,
 )
 from pipeline_worker.engines.vendor_errors import broken
@@ -123,9 +124,15 @@ class Provider:
 
     async def start(self) -> None:
         """Asks for each voice, which costs nothing. A key may be good for speech and not for this."""
-        for agent_id, (options, account, _) in self._voices.items():
-            attempt = self._https[account].get(f"/v1/voices/{options.voice}")
-            await try_account(agent_id, "text_to_speech", options, attempt, decisive=False)
+        users = {
+            (account, options.voice): (agent_id, options) for agent_id, (options, account, _) in self._voices.items()
+        }
+        await side_by_side(
+            try_account(
+                agent_id, "text_to_speech", options, self._https[account].get(f"/v1/voices/{voice}"), decisive=False
+            )
+            for (account, voice), (agent_id, options) in users.items()
+        )
 
     def open(self, agent_id: str) -> ElevenLabsTextToSpeech:
         options, account, language = self._voices[agent_id]

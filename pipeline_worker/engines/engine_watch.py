@@ -110,8 +110,8 @@ class EngineWatch:
         try:
             async with asyncio.timeout(CLOSE_S):
                 await closing
-        except (EngineError, TimeoutError) as error:
-            log.info("engine_not_closed", kind=self.kind, engine=self.engine, error=str(error))
+        except Exception as error:  # noqa: BLE001 - also a fault of its own
+            log.info("engine_not_closed", kind=self.kind, engine=self.engine, error=repr(error))
 
     def succeeded(self) -> None:
         if self._breaker.is_open:

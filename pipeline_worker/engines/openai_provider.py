@@ -1,6 +1,5 @@
 """What the three engines of OpenAI's protocol have in common: their options, their key, their shared connections."""
 
-import os
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -8,6 +7,7 @@ from pydantic import Field
 
 from pipeline_worker.engines.openai_client import Account, OpenAiClient, give_back, share
 from pipeline_worker.engines.options import Options, read_options
+from pipeline_worker.engines.vendor_account import read_key
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from shared.io.logs import get_logger
@@ -108,13 +108,4 @@ class OpenAiProvider(Generic[_Options, _Engine]):
             await give_back(client)
 
     def _key(self, agent_id: str, variable: str | None) -> str:
-        if variable is None:
-            return ""
-        key = os.environ.get(variable, "").strip()
-        if not key or not key.isascii() or not key.isprintable():
-            state = "holds no key" if key else "is not set"
-            raise ConfigError(
-                f"agent '{agent_id}': {self._section}.options.api_key_env: {variable} {state}: put the key into this "
-                "environment variable, or name the one that has it"
-            )
-        return key
+        return "" if variable is None else read_key(agent_id, self._section, variable)

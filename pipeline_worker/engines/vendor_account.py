@@ -1,7 +1,8 @@
 """Where a vendor is and the key that it is used with; the key comes from the environment and is shown nowhere."""
 
+import asyncio
 import os
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import urlencode
@@ -12,6 +13,9 @@ from pipeline_worker.engines.options import Options
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from shared.io.logs import get_logger
+
+_TRIAL_S = 6.0
+"""For one at the start: a vendor that is silent must not keep the process from serving with the others."""
 
 log = get_logger()
 
@@ -39,13 +43,19 @@ class VendorAccount:
 
 def read_account(agent: AgentDefinition, section: str, vendor: str, options: VendorOptions) -> VendorAccount:
     """Raises `ConfigError` when the environment has no key."""
-    key = os.environ.get(options.api_key_env, "").strip()
-    if not key:
+    return VendorAccount(vendor, options.base_url.rstrip("/"), read_key(agent.id, section, options.api_key_env))
+
+
+def read_key(agent_id: str, section: str, variable: str) -> str:
+    """Raises `ConfigError` for what can be no key: HTTP libraries would show it in their error."""
+    key = os.environ.get(variable, "").strip()
+    if not key or not key.isascii() or not key.isprintable():
+        state = "holds no key" if key else "is not set"
         raise ConfigError(
-            f"agent '{agent.id}': {section}.options.api_key_env: {options.api_key_env} is not set: put the key for "
-            f"{vendor} into this environment variable, or name the one that has it"
+            f"agent '{agent_id}': {section}.options.api_key_env: {variable} {state}: put the key into this "
+            "environment variable, or name the one that has it"
         )
-    return VendorAccount(vendor, options.base_url.rstrip("/"), key)
+    return key
 
 
 async def try_account(
@@ -57,7 +67,11 @@ async def try_account(
     """
     where = f"agent '{agent_id}': {section}.options"
     try:
-        await attempt
+        async with asyncio.timeout(_TRIAL_S):
+            await attempt
+    except TimeoutError:
+        reason = f"no answer in {_TRIAL_S:g} s"
+        log.warning("engine_not_tried", agent_id=agent_id, section=section, code="engine_timeout", reason=reason)
     except EngineError as error:
         if error.code == "engine_key_refused":
             raise ConfigError(
@@ -66,3 +80,10 @@ async def try_account(
         if error.code == "engine_refused" and decisive:
             raise ConfigError(f"{where}: {error.message}: correct the options") from error
         log.warning("engine_not_tried", agent_id=agent_id, section=section, code=error.code, reason=error.message)
+
+
+async def side_by_side(trials: Iterable[Coroutine[None, None, None]]) -> None:
+    """Raises what the first of them raised, when all are over."""
+    for error in await asyncio.gather(*trials, return_exceptions=True):
+        if error is not None:
+            raise error

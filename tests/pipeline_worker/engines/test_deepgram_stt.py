@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from shared.errors import ConfigError, EngineError
 from tests.fakes.deepgram_server import DeepgramListenServer, ListenFault, running_listen_server
 from tests.fakes.ports import free_port
 from tests.fakes.vendor_server import KEY
+from tests.fakes.virtual_time import in_virtual_time
 
 HALF_SECOND = np.arange(8_000, dtype=np.int16)
 
@@ -215,6 +217,42 @@ async def test_without_an_answer_to_finalize_what_was_heard_counts(
         assert await stream.finish() == Recognised("a", final=True)
         # A late result must not reach the next utterance.
         await server.until(lambda: server.closed_streams == 1)
+
+
+class RefusingConnection:
+    """Refuses the utterance while its end is being sent."""
+
+    def __init__(self) -> None:
+        self._ending = asyncio.Event()
+
+    async def send(self, message: bytes | str) -> None:
+        if isinstance(message, str):
+            self._ending.set()
+            await asyncio.sleep(0.01)
+
+    async def recv(self) -> str:
+        await self._ending.wait()
+        return '{"type": "Error", "description": "no more credit"}'
+
+
+class OneConnection(websocket_pool.WebSocketPool):
+    def __init__(self, connection: Any) -> None:
+        super().__init__("Deepgram", "ws://127.0.0.1", {})
+        self._connection = connection
+
+    async def take(self) -> Any:
+        return self._connection
+
+    def discard(self, connection: Any, farewell: str | None = None) -> None:
+        pass
+
+
+@in_virtual_time
+async def test_what_went_wrong_while_the_end_was_sent_is_told_at_once() -> None:
+    stream = DeepgramStream(OneConnection(RefusingConnection()))
+    with pytest.raises(EngineError, match="no more credit"):
+        await heard(stream, HALF_SECOND)
+    assert asyncio.get_running_loop().time() < 1
 
 
 async def test_giving_up_the_end_leaves_the_engine_usable(server: DeepgramListenServer) -> None:

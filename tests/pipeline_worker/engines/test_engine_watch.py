@@ -118,6 +118,20 @@ async def test_an_engine_that_does_not_let_go_holds_nobody_up() -> None:
 
 
 @in_virtual_time
+async def test_a_fault_while_an_engine_lets_go_is_nobodys_concern() -> None:
+    async def clumsy() -> AsyncIterator[Reply]:
+        try:
+            yield Reply("a")
+            yield Reply("b")
+        finally:
+            raise KeyError("connection")
+
+    outputs = watch().outputs(clumsy(), has_text)
+    await anext(outputs)
+    await outputs.aclose()
+
+
+@in_virtual_time
 async def test_a_fault_inside_an_engine_is_the_engines_failure() -> None:
     with pytest.raises(EngineError, match="fault of its own") as raised:
         await texts(watch(), UnreliableLm([KeyError("delta")]))

@@ -1,3 +1,4 @@
+import asyncio
 import re
 from importlib import import_module
 from pathlib import Path
@@ -12,10 +13,12 @@ from pipeline_worker.engines.vendor_account import (
     VendorAccount,
     VendorOptions,
     read_account,
+    side_by_side,
     try_account,
 )
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
+from tests.fakes.virtual_time import in_virtual_time
 
 AGENT = AgentDefinition(id="desk", name="Desk")
 
@@ -30,6 +33,14 @@ def test_the_key_comes_from_the_environment_and_is_not_shown(monkeypatch: pytest
     account = read_account(AGENT, "text_to_speech", "Acme", AcmeOptions())
     assert account == VendorAccount("Acme", "https://acme.example", "secret")
     assert "secret" not in repr(account)
+
+
+@pytest.mark.parametrize("value", ["two\nlines", "schlüssel"])
+def test_what_can_be_no_key_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("ACME_KEY", value)
+    with pytest.raises(ConfigError, match="ACME_KEY holds no key") as raised:
+        read_account(AGENT, "text_to_speech", "Acme", AcmeOptions())
+    assert value not in str(raised.value)
 
 
 @pytest.mark.parametrize("value", [None, "  "])
@@ -71,6 +82,26 @@ async def test_another_failure_is_one_only_if_calls_will_fail_too(code: str, dec
     with structlog.testing.capture_logs() as logs:
         await attempt
     assert [line["event"] for line in logs] == ["engine_not_tried"]
+
+
+@in_virtual_time
+async def test_a_silent_vendor_does_not_keep_the_others_from_starting() -> None:
+    with structlog.testing.capture_logs() as logs:
+        await side_by_side(
+            try_account(agent_id, "text_to_speech", AcmeOptions(), asyncio.sleep(3600), decisive=True)
+            for agent_id in ("desk", "night")
+        )
+    assert [(line["event"], line["agent_id"], line["code"]) for line in logs] == [
+        ("engine_not_tried", "desk", "engine_timeout"),
+        ("engine_not_tried", "night", "engine_timeout"),
+    ]
+    assert asyncio.get_running_loop().time() < 10
+
+
+async def test_of_trials_side_by_side_the_first_error_is_told_when_all_are_over() -> None:
+    with pytest.raises(EngineError) as raised:
+        await side_by_side(fails(code) for code in ("first", "second"))
+    assert raised.value.code == "first"
 
 
 def test_the_examples_in_the_documents_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
