@@ -1,44 +1,25 @@
-"""The floor of one session: who has it, what is still to be decided, and the steps that change it.
+"""The floor of one session: who has it, what is still to be decided, and how it passes from one to the other.
 
-`turn_taking` says which step an input leads to; here is what each of them does. A step returns what is to be done, in
-order.
+`turn_steps` says what each input does to it.
 """
 
 from enum import StrEnum
 
 from pipeline_worker.core.backchannels import BargeInWords, usual
-from pipeline_worker.core.endpointing import EndLikely, UtteranceEnded, UtteranceStarted
 from pipeline_worker.core.turn_events import (
     Action,
-    CancelReply,
     DiscardReply,
-    DropUtterance,
     EndSession,
-    FinalText,
-    FinishUtterance,
-    Input,
-    InterimText,
     PauseSpeaking,
-    PlayoutBegan,
-    PrepareReply,
     PublishStatus,
-    RecordAgent,
-    RecordCaller,
-    ReleaseReply,
-    ReplyFinished,
     ResumeSpeaking,
     Say,
     StartReply,
-    StopSpeaking,
-    TextTyped,
 )
-from pipeline_worker.core.utterance_text import same_words
 from shared.agent import AgentDefinition
 from shared.audio import UPLINK_RATE, samples_in
 from shared.errors import AntiphonError
 from shared.events import StatusWord
-
-MAX_HELD_TEXTS = 20
 
 
 class State(StrEnum):
@@ -101,240 +82,9 @@ class Floor:
         self._end_reason: str | None = None
         """Why the session ends after the agent's turn."""
 
-    # The caller speaks
-
-    def begin_utterance(self, event: UtteranceStarted) -> list[Action]:
-        self._open, self._sustained, self._interim = True, False, ""
-        return []
-
-    def pause_at_onset(self, event: UtteranceStarted) -> list[Action]:
-        self.begin_utterance(event)
-        return self._pause() if self._interruptible and not self._may_be_echo(event.at_sample) else []
-
-    def sustain(self, _: Input) -> list[Action]:
-        self._sustained = True
-        return []
-
-    def pause_for_speech(self, _: Input) -> list[Action]:
-        self._sustained = True
-        if not self._interruptible:
-            return []
-        return self._pause() if self._words_decide else self.interrupt(_)
-
-    def weigh_speech(self, event: Input) -> list[Action]:
-        self._sustained = True
-        return [] if self._words_decide and not self._words.claim(self._interim) else self._take_floor(event)
-
-    def weigh_long_speech(self, event: Input) -> list[Action]:
-        """Nobody says "uh-huh" for so long."""
-        return [] if self._agent.turn_taking.barge_in_words else self._take_floor(event)
-
-    def weigh_words(self, event: InterimText) -> list[Action]:
-        self._interim = event.text
-        return self._take_floor(event) if self._sustained and self._words.claim(event.text) else []
-
-    def end_utterance(self, event: UtteranceEnded) -> list[Action]:
-        """It did not take the floor."""
-        self._open = False
-        return [DropUtterance(event.utterance)]
-
-    def weigh_utterance(self, event: UtteranceEnded) -> list[Action]:
-        """A cough is nothing, anything longer is what its words are."""
-        self._open = False
-        if not self._sustained or not self._interruptible:
-            return [DropUtterance(event.utterance), *(self._resume() if self.state is State.PAUSED else [])]
-        self._weighed |= {event.utterance}
-        return [FinishUtterance(event.utterance)]
-
-    def weigh_final(self, event: FinalText) -> list[Action]:
-        if event.utterance not in self._weighed:
-            return self.record(event)
-        self._weighed -= {event.utterance}
-        if self._interruptible and self._words.claim(event.text):
-            return self._answer_instead(event) if self.state is State.THINKING else self._interrupt_with(event)
-        decided = not self._open and not self._weighed
-        return self._resume() if self.state is State.PAUSED and decided else []
-
-    def transcribe(self, event: UtteranceEnded) -> list[Action]:
-        self._prompts_said = 0
-        return [*self.transcribe_held(event), *self._enter(State.TRANSCRIBING)]
-
-    def transcribe_held(self, event: UtteranceEnded) -> list[Action]:
-        self._open = False
-        self._awaited = event.utterance
-        return [FinishUtterance(event.utterance)]
-
-    def record(self, event: FinalText | TextTyped) -> list[Action]:
-        """Words that are not answered by themselves."""
-        if not event.text:
-            return []
-        self._prompts_said = 0
-        return [*self._discard(), RecordCaller(event.text)]
-
-    def hold(self, event: FinalText | TextTyped) -> list[Action]:
-        if isinstance(event, FinalText) and event.utterance == self._awaited:
-            self._awaited = None
-        elif not event.text:
-            return []
-        self._held = [*self._held, event.text][-MAX_HELD_TEXTS:]
-        return []
-
-    # Replies
-
-    def prepare_reply(self, event: EndLikely) -> list[Action]:
-        if not self._agent.turn_taking.speculative:
-            return []
-        if self._prepared is not None and same_words(self._prepared, event.text):
-            return []
-        discarded = self._discard()
-        self._prepared = event.text
-        return [*discarded, PrepareReply(event.text)]
-
-    def discard_reply(self, _: Input) -> list[Action]:
-        return self._discard()
-
-    def answer_speech(self, event: FinalText) -> list[Action]:
-        if event.utterance != self._awaited:
-            return self.record(event)
-        self._awaited = None
-        if event.failed:
-            apology = self._agent.apology
-            return [*self._discard(), *(self._say(apology) if apology else self._enter(State.LISTENING))]
-        if self._prepared is not None and same_words(self._prepared, event.text):
-            self._prepared = None
-            self._speech_complete = False
-            return [RecordCaller(event.text), *self._enter(State.THINKING), ReleaseReply()]
-        discarded = self._discard()
-        return [*discarded, *self.record(event), *self._reply()]
-
-    def answer_text(self, event: TextTyped) -> list[Action]:
-        """Together with what the caller is saying, if they are."""
-        return self.record(event) if self._open else [*self.record(event), *self._reply()]
-
-    def answer_text_instead(self, event: TextTyped) -> list[Action]:
-        return self._answer_instead(event)
-
-    def go_on_listening(self, _: Input) -> list[Action]:
-        """The caller had only paused: the text that is awaited is a part of what is being said."""
-        self._awaited = None
-        return [*self._discard(), *self._enter(State.LISTENING)]
-
-    def go_on_listening_if_allowed(self, event: Input) -> list[Action]:
-        self._sustained = True
-        return self.go_on_listening(event) if self._interruptible else []
-
-    def forget_reply(self, _: Input) -> list[Action]:
-        self._weighed = frozenset()
-        return [CancelReply(), *self._enter(State.LISTENING)]
-
-    # The agent speaks
-
-    def greet(self, _: Input) -> list[Action]:
-        greeting = self._agent.greeting
-        if greeting is None:
-            return self._enter(State.LISTENING)
-        return self._say(greeting.text, greeting.interruptible)
-
-    def speak(self, _: Input) -> list[Action]:
-        """A caller who has begun to speak meanwhile is not talked over."""
-        self._playout_began = None
-        if (self._open or self._weighed) and self._interruptible:
-            return [*self._enter(State.PAUSED), PauseSpeaking()]
-        return self._enter(State.SPEAKING)
-
-    def guard_against_echo(self, event: PlayoutBegan) -> list[Action]:
-        self._playout_began = event.at_sample
-        return []
-
-    def complete(self, event: ReplyFinished) -> list[Action]:
-        self._speech_complete = True
-        if event.end_call:
-            self._end_reason = self._end_reason or "agent_hangup"
-        return []
-
-    def complete_silently(self, event: ReplyFinished) -> list[Action]:
-        """A reply without sound."""
-        return self._end("agent_hangup") if event.end_call else self._listen()
-
-    def finish_turn(self, event: Input) -> list[Action]:
-        if not self._speech_complete:
-            raise IllegalInput(f"{type(event).__name__} before the end of the reply")
-        self._interruptible = self._agent.turn_taking.barge_in
-        paused: list[Action] = [ResumeSpeaking()] if self.state is State.PAUSED else []
-        done = [*paused, RecordAgent()]
-        if self._end_reason is not None:
-            return [*done, *self._close(self._end_reason)]
-        return [*done, *self._listen()]
-
-    def resume(self, _: Input) -> list[Action]:
-        return self._resume()
-
-    # Interruptions
-
-    def interrupt(self, _: Input) -> list[Action]:
-        self._interruptible = self._agent.turn_taking.barge_in
-        self._held = []
-        self._awaited, self._weighed = None, frozenset()
-        if self._end_reason != "max_duration":
-            self._end_reason = None  # whoever interrupts a farewell has more to say
-            self._farewell_said = False
-        return [StopSpeaking(), *self._enter(State.INTERRUPTED)]
-
-    def interrupt_by_text(self, event: TextTyped) -> list[Action]:
-        return self._interrupt_with(event)
-
-    def yield_floor(self, _: Input) -> list[Action]:
-        held, self._held = self._held, []
-        recorded: list[Action] = [RecordAgent(), *(RecordCaller(text) for text in held if text)]
-        if self._end_reason is not None:
-            return [*recorded, *self._close(self._end_reason)]
-        if self._awaited is not None:
-            return [*recorded, *self._enter(State.TRANSCRIBING)]
-        if held and not (self._open and self._sustained):
-            return [*recorded, *self._reply()]
-        return [*recorded, *self._enter(State.LISTENING)]
-
-    # Ends
-
-    def prompt(self, _: Input) -> list[Action]:
-        """The caller says nothing."""
-        prompts = self._agent.idle.prompts
-        if self._prompts_said == len(prompts):
-            return self._close("user_idle")
-        self._prompts_said += 1
-        return self._say(prompts[self._prompts_said - 1])
-
-    def end_after_turn(self, _: Input) -> list[Action]:
-        self._end_reason = "max_duration"
-        return []
-
-    def end_at_once(self, _: Input) -> list[Action]:
-        return self._end("max_duration")
-
-    def end_listening(self, _: Input) -> list[Action]:
-        self._awaited = None
-        return [*self._discard(), *self._close("max_duration")]
-
-    def end_without_reply(self, _: Input) -> list[Action]:
-        return [CancelReply(), *self._close("max_duration")]
-
-    def ignore(self, _: Input) -> list[Action]:
-        return []
-
-    # Parts of steps
-
     def _may_be_echo(self, at_sample: int) -> bool:
         """The first moments of a turn, before an echo canceller has found its echo."""
         return self._playout_began is not None and 0 <= at_sample - self._playout_began < self._echo_guard
-
-    def _take_floor(self, event: Input) -> list[Action]:
-        """Speech does, if it may."""
-        if not self._interruptible:
-            return []
-        return self.forget_reply(event) if self.state is State.THINKING else self.interrupt(event)
-
-    def _answer_instead(self, event: FinalText | TextTyped) -> list[Action]:
-        return [CancelReply(), *self.record(event), *self._reply()]
 
     def _listen(self) -> list[Action]:
         """The agent has finished. What was said over its last words is an answer now."""
@@ -348,11 +98,6 @@ class Floor:
 
     def _resume(self) -> list[Action]:
         return [*self._enter(State.SPEAKING), ResumeSpeaking()]
-
-    def _interrupt_with(self, event: FinalText | TextTyped) -> list[Action]:
-        actions = self.interrupt(event)
-        self._held.append(event.text)
-        return actions
 
     def _discard(self) -> list[Action]:
         prepared, self._prepared = self._prepared, None

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pipeline_worker.core.endpointing import EndLikely, UtteranceEnded, UtteranceResumed, UtteranceStarted
-from pipeline_worker.core.floor import Floor, IllegalInput, State
+from pipeline_worker.core.floor import IllegalInput, State
 from pipeline_worker.core.talkspurts import SpeechProlonged, SpeechSustained
 from pipeline_worker.core.turn_events import (
     Action,
@@ -45,6 +45,7 @@ from pipeline_worker.core.turn_events import (
     TextTyped,
     TimeExceeded,
 )
+from pipeline_worker.core.turn_steps import TurnSteps
 from shared.agent import AgentDefinition
 
 
@@ -52,7 +53,7 @@ class TurnTaking:
     """One session's floor. `handle` takes an input and returns what is to be done, in order."""
 
     def __init__(self, agent: AgentDefinition) -> None:
-        self._floor = Floor(agent)
+        self._floor = TurnSteps(agent)
 
     @property
     def state(self) -> State:
@@ -88,7 +89,7 @@ def _to(step: Callable[..., list[Action]], *leads_to: State) -> Entry:
     return Entry(step, leads_to)
 
 
-_S, _F = State, Floor
+_S, _F = State, TurnSteps
 _NOTHING = _to(_F.ignore)
 
 TABLE: dict[tuple[State, type[Input]], Entry] = {

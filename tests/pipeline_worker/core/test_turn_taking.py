@@ -388,6 +388,12 @@ def test_a_likely_end_that_is_told_again_prepares_again_only_for_other_words() -
     assert turns.handle(EndLikely(1, "what time is it now")) == [DiscardReply(), PrepareReply("what time is it now")]
 
 
+def test_a_reply_that_was_prepared_for_mere_marks_does_not_answer_what_was_not_understood() -> None:
+    turns = turns_in(State.LISTENING)
+    play(turns, BEGAN, EndLikely(1, "..."), ENDED)
+    assert turns.handle(FinalText(1, "")) == [DiscardReply(), StartReply()]
+
+
 @pytest.mark.parametrize("goes_on", [[RESUMED], [ENDED, SUSTAINED], [ENDED, StopPressed()], [ENDED, TYPED]])
 def test_whatever_changes_the_conversation_discards_the_prepared_reply(goes_on: list[Input]) -> None:
     turns = turns_in(State.LISTENING)
@@ -578,9 +584,9 @@ any_input = st.one_of(
     st.sampled_from([event for event in INPUTS if not isinstance(event, TimeExceeded)]),
     st.builds(UtteranceStarted, st.integers(1, 5), st.integers(0, 9000)),
     st.builds(UtteranceEnded, st.integers(1, 5), st.just(0)),
-    st.builds(FinalText, st.integers(1, 5), st.sampled_from(["", "yes", "no"]), st.booleans()),
+    st.builds(FinalText, st.integers(1, 5), st.sampled_from(["", "...", "yes", "no"]), st.booleans()),
     st.builds(InterimText, st.integers(1, 5), st.sampled_from(["yes", "no", "no I do not"])),
-    st.builds(EndLikely, st.integers(1, 5), st.sampled_from(["yes", "no"])),
+    st.builds(EndLikely, st.integers(1, 5), st.sampled_from(["...", "yes", "no"])),
     st.builds(ReplyFinished, st.booleans()),
 )
 agents = st.builds(
@@ -642,8 +648,8 @@ class Auditor:
             case RecordAgent():
                 assert self.unrecorded and not (self.replying or self.paused)
                 self.unrecorded = False
-            case RecordCaller():
-                assert not self.prepared
+            case RecordCaller(text):
+                assert text
             case PublishStatus(word):
                 assert word != self.status
                 self.status = word
