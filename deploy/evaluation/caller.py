@@ -106,7 +106,7 @@ class Caller:
                 if event["type"] == "answer" and not self._answer.done():
                     self._answer.set_result(event["sdp"])
                 elif event["type"] == "error" and not self._answer.done():
-                    self._answer.set_exception(NotConnected(f"refused: {event['message']}", code=event["code"]))
+                    self._answer.set_exception(_refusal(event))
                 elif event["type"] not in ("session", "answer"):
                     self._take(event)
         if not self._answer.done():
@@ -126,3 +126,8 @@ class Caller:
 
     async def _on_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
         self._ear.take(packet.sequence_number, packet.timestamp, packet.payload, self._loop.time())
+
+
+def _refusal(event: dict[str, Any]) -> NotConnected:
+    retry_after_ms = event.get("retryAfterMs")
+    return NotConnected(f"refused: {event.get('message')}", code=event.get("code"), retry_after_ms=retry_after_ms)

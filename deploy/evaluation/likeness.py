@@ -77,11 +77,15 @@ class _Place(NamedTuple):
 def _places(known: _Samples, heard: _Samples, starts: list[int], sample_rate: int) -> list[_Place]:
     """Of the parts that were found, in order."""
     size, slack = round(_PART_S * sample_rate), round(_SLACK_S * sample_rate)
-    reach = size + 2 * slack + round(_LONGEST_PAUSE_S * sample_rate)
+    near = size + 2 * slack
+    far = near + round(_LONGEST_PAUSE_S * sample_rate)
     found: list[_Place] = []
     for start in starts:
+        part = known[start : start + size]
         due = max(0, found[-1].place + start - found[-1].start - slack) if found else 0
-        place = _find(known[start : start + size], heard[due : due + reach] if found else heard)
+        place = _find(part, heard[due : due + near]) if found else _find(part, heard)
+        if place is None and found:
+            place = _find(part, heard[due : due + far])
         if place is not None:
             found.append(_Place(start, due + place, bool(found) and place > 2 * slack))
     return found

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from deploy.evaluation.call_record import HEARD_RATE
 from deploy.evaluation.caller import Caller
@@ -35,6 +35,8 @@ from shared.errors import AntiphonError
 _LOOK_EVERY_S = 0.02
 _AFTER_END_S = 1.0
 """Events may still come when the call is over, and audio."""
+_ROOM_TIMEOUT_S = 60.0
+"""How long to come back while the server says when to."""
 _SOUND_TIMEOUT_S = 10.0
 """Beyond its length."""
 
@@ -45,41 +47,48 @@ class _Stuck(Exception):
     """Something was waited for in vain. What comes next would make no sense, or would be waited for in vain, too."""
 
 
-async def perform(file: Path, scenario: Scenario, signaling_url: str, speaker: Speaker) -> Outcome:
-    """Call, do all steps, look at what is expected, hang up."""
-    outcome = Outcome(file, scenario.name)
-    clock = asyncio.get_running_loop().time
-    began_s = clock()
-    try:
-        sounds = await _sounds(scenario, speaker)  # before the call, so that nobody waits for them in it
-        known = await _known(scenario, speaker)
-        async with Caller(signaling_url, scenario.agent) as caller:
-            try:
-                await Performance(scenario, caller, sounds, known, outcome).run()
-            finally:
-                outcome.timeline = timeline(caller.record)
-    except AntiphonError as error:
-        outcome.failures.append(Failure("the call", "to be possible", error.message))
-    outcome.seconds = clock() - began_s
-    return outcome
+class Props(NamedTuple):
+    """What takes a while to make, so it is there before anybody calls: a call must not be held up by it."""
+
+    sounds: Mapping[int, Pcm]
+    """What the caller lets hear in each step, at 48 kHz."""
+    known: Mapping[SpokenText, Pcm]
+    """What the agent is expected to let hear, at `HEARD_RATE`."""
 
 
-async def _sounds(scenario: Scenario, speaker: Speaker) -> dict[int, Pcm]:
-    """What the caller lets hear in each step."""
+async def props_of(scenario: Scenario, speaker: Speaker) -> Props:
+    """Raises `EngineError`."""
     sounds = {}
     for index, step in enumerate(scenario.steps):
         if isinstance(step, Noise):
             sounds[index] = await speaker.noise(step.noise)
         elif isinstance(step, _Audible):
             sounds[index] = await speaker.speech(step.text, step.voice_after(scenario.voice))
-    return sounds
-
-
-async def _known(scenario: Scenario, speaker: Speaker) -> dict[SpokenText, Pcm]:
-    """What the agent is expected to let hear."""
     expectations = [*scenario.expect, *(one for step in scenario.steps for one in step.expect)]
     texts = [one.no_words_lost for one in expectations if isinstance(one, NoWordsLost)]
-    return {text: resampled(await speaker.speech(text.text, text.spoken_by), RATE, HEARD_RATE) for text in texts}
+    known = {text: resampled(await speaker.speech(text.text, text.spoken_by), RATE, HEARD_RATE) for text in texts}
+    return Props(sounds, known)
+
+
+async def perform(file: Path, scenario: Scenario, signaling_url: str, props: Props) -> Outcome:
+    """Call, do all steps, look at what is expected, hang up. Comes back when there is no room yet."""
+    outcome = Outcome(file, scenario.name)
+    clock = asyncio.get_running_loop().time
+    began_s = clock()
+    while True:
+        try:
+            async with Caller(signaling_url, scenario.agent) as caller:
+                try:
+                    await Performance(scenario, caller, props, outcome).run()
+                finally:
+                    outcome.timeline = timeline(caller.record)
+        except AntiphonError as error:
+            if error.retry_after_ms is not None and clock() - began_s < _ROOM_TIMEOUT_S:
+                await asyncio.sleep(error.retry_after_ms / 1000)
+                continue
+            outcome.failures.append(Failure("the call", "to be possible", error.message))
+        outcome.seconds = clock() - began_s
+        return outcome
 
 
 class Performance:
@@ -89,18 +98,16 @@ class Performance:
         self,
         scenario: Scenario,
         caller: Caller,
-        sounds: Mapping[int, Pcm],
-        known: Mapping[SpokenText, Pcm],
+        props: Props,
         outcome: Outcome,
     ) -> None:
         self._scenario = scenario
         self._caller = caller
         self._record = caller.record
-        self._sounds = sounds
+        self._props = props
         self._outcome = outcome
         self._clock = asyncio.get_running_loop().time
-        self._known = known
-        self._moment = Moment(self._record, self._clock(), self._record.began_s, known=known)
+        self._moment = Moment(self._record, self._clock(), self._record.began_s, known=props.known)
         self._where = ""
 
     async def run(self) -> None:
@@ -118,7 +125,7 @@ class Performance:
     async def _do(self, index: int, step: Step) -> None:
         match step:
             case Say() | BargeIn() | Backchannel() | Noise():
-                await self._make_sound(step, self._sounds[index])
+                await self._make_sound(step, self._props.sounds[index])
             case Type(type=text):
                 self._send(f'types "{text}"', type="text", text=text)
             case Interrupt():
@@ -160,7 +167,7 @@ class Performance:
         """The caller does something: what is expected then is looked for from now on."""
         now = self._clock()
         self._record.note(now, deed)
-        self._moment = Moment(self._record, now, since_s=now, onset_s=now, end_s=now, known=self._known)
+        self._moment = Moment(self._record, now, since_s=now, onset_s=now, end_s=now, known=self._props.known)
 
     async def _need(self, expectation: Expectation) -> None:
         verdict = await self._wait_for(expectation)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from deploy.evaluation.embedded_stack import embedded_stack
 from deploy.evaluation.outcome import Outcome
-from deploy.evaluation.performance import perform
+from deploy.evaluation.performance import Props, perform, props_of
 from deploy.evaluation.scenario import Scenario
 from deploy.evaluation.speaker import Speaker, speaking
 from shared.errors import ConfigError
@@ -40,14 +40,17 @@ async def run_embedded(
 
 async def _run(url: str, scenarios: Scenarios, at_once: int, on_outcome: OnOutcome, speaker: Speaker) -> list[Outcome]:
     room = asyncio.Semaphore(at_once)
+    props = [await props_of(scenario, speaker) for _, scenario in scenarios]
 
-    async def one(file: Path, scenario: Scenario) -> Outcome:
+    async def one(file: Path, scenario: Scenario, own: Props) -> Outcome:
         async with room:
-            outcome = await perform(file, scenario, url, speaker)
+            outcome = await perform(file, scenario, url, own)
         on_outcome(outcome)
         return outcome
 
-    return await asyncio.gather(*(one(file, scenario) for file, scenario in scenarios))
+    return await asyncio.gather(
+        *(one(file, scenario, own) for (file, scenario), own in zip(scenarios, props, strict=True))
+    )
 
 
 def signaling_url(url: str) -> str:

@@ -10,7 +10,7 @@ from deploy.evaluation.call_record import CallRecord
 from deploy.evaluation.caller import Caller
 from deploy.evaluation.microphone import Microphone, Sound
 from deploy.evaluation.outcome import Outcome
-from deploy.evaluation.performance import Performance
+from deploy.evaluation.performance import Performance, Props
 from deploy.evaluation.scenario import Scenario
 from shared.audio import Pcm
 
@@ -56,7 +56,7 @@ class ToldCaller:
 async def performed(*steps: Any, **fields: Any) -> tuple[Outcome, ToldCaller]:
     scenario = Scenario.model_validate({"name": "A call", "agent": "desk", "patience": "40ms", "steps": steps} | fields)
     outcome, caller = Outcome(Path("call.yaml"), "A call"), ToldCaller()
-    await Performance(scenario, cast(Caller, caller), dict.fromkeys(range(len(steps)), SOUND), {}, outcome).run()
+    await Performance(scenario, cast(Caller, caller), Props(dict.fromkeys(range(len(steps)), SOUND), {}), outcome).run()
     return outcome, caller
 
 
