@@ -453,6 +453,12 @@ def test_final_text_before_the_flush_is_told_keeps_the_order_of_the_conversation
     assert turns.handle(PlayoutFlushed()) == [RecordAgent(), RecordCaller("stop"), THINKING, StartReply()]
 
 
+def test_late_text_without_words_is_not_held() -> None:
+    turns = turns_in(State.INTERRUPTED)
+    play(turns, UtteranceEnded(2, 9000), FinalText(1, ""))
+    assert turns.handle(PlayoutFlushed()) == [RecordAgent(), THINKING]
+
+
 def test_long_speech_over_the_agent_that_is_not_understood_is_answered_too() -> None:
     turns = turns_in(State.INTERRUPTED)
     play(turns, UtteranceEnded(2, 9000), FinalText(2, ""))
