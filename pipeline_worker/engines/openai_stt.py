@@ -116,7 +116,6 @@ class OpenAiSttStream:
         if self._interim is not None:
             self._interim.cancel()
             await asyncio.wait({self._interim})
-            _ = self._interim.cancelled() or self._interim.exception()  # of no interest any more
             self._interim = None
 
     def _newest_interim(self) -> Recognised | None:
