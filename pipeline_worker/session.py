@@ -90,6 +90,7 @@ class ConversationSession:
         self._transcription = Transcription(
             engines.stt, patience.engine_s, self._on_interim, self._on_final, self._on_engine_failure
         )
+        self._interim_shown: InterimText | None = None
         self._uplink = Uplink(agent, engines.vad, self._transcription, self._turns, self._handle)
         self._downlink = Downlink(link, engines.tts.sample_rate)
         self._voice = AgentVoice(
@@ -253,7 +254,8 @@ class ConversationSession:
     def _on_interim(self, interim: InterimText) -> None:
         self._uplink.understood(interim)
         self._handle(interim)
-        if self._turns.hears_caller:
+        if self._turns.hears_caller and interim != self._interim_shown:
+            self._interim_shown = interim
             self._link.publish("transcript-partial", role="user", text=interim.text)
 
     def _on_final(self, final: FinalText) -> None:

@@ -136,6 +136,18 @@ async def test_a_question_is_transcribed_and_answered(broker: Redis) -> None:
     assert all(partials[-1][1].startswith(text) for role, text in partials if role == "agent")
 
 
+async def test_what_is_understood_so_far_is_shown_once(broker: Redis) -> None:
+    """The fake understands "hello" twice, as recognisers do with every piece of sound that changes nothing."""
+    async with connected(
+        engines_with(FakeStt("hello", "hello"), FakeLm([Reply("Hi.")], [Reply("Yes?")])), broker
+    ) as peer:
+        for turn in (1, 2):
+            await peer.ask()
+            await peer.play_turn()
+            await peer.until_status(*["listening", "thinking", "speaking"] * turn, "listening")
+    assert [f["text"] for f in peer.published("transcript-partial") if f["role"] == "user"] == ["hello", "hello"]
+
+
 async def test_the_recogniser_hears_the_onset_and_what_came_before_it(broker: Redis) -> None:
     engines = engines_with(FakeStt("yes"))
     async with connected(engines, broker) as peer:
