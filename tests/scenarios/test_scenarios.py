@@ -38,10 +38,22 @@ async def agents(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def outcomes(agents: Path) -> Outcomes:
-    """All are run before the first is looked at, several at once."""
-    scenarios = [(file, one.model_copy(update={"agents_dir": agents})) for file, one in load_scenarios(FILES)]
+    """All are run before the first is looked at, several at once.
+
+    What failed is tried once more, with less company: on a machine that is shared, others can take the processor away
+    in the middle of a word, and a recogniser that did not hear a word is no mistake of ours.
+    """
+    outcomes = await _run(FILES, agents, AT_ONCE)
+    failed = [file for file, outcome in outcomes.items() if not outcome.passed]
+    for file in failed:
+        print("\n".join(lines(outcomes[file])))
+    return outcomes | (await _run(failed, agents, 2) if failed else {})
+
+
+async def _run(files: list[Path], agents: Path, at_once: int) -> Outcomes:
+    scenarios = [(file, one.model_copy(update={"agents_dir": agents})) for file, one in load_scenarios(files)]
     log: list[str] = []
-    run = await run_embedded(scenarios, AT_ONCE, lambda _: None, log.append)
+    run = await run_embedded(scenarios, at_once, lambda _: None, log.append)
     print("\n".join(log))
     return {outcome.file: outcome for outcome in run}
 
