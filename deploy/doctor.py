@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from deploy.embedded_broker import REDIS_URL, running_broker
-from shared.errors import AntiphonError
+from shared.errors import AntiphonError, ConfigError
 from shared.io.agent_files import load_agents
 from shared.io.broker import BROKER_FAILURES, check_broker, connect
 from shared.io.presence import wall_ms
@@ -72,9 +72,11 @@ async def check_python(_: Mapping[str, str]) -> Finding:
 async def check_settings(_: Mapping[str, str]) -> Finding:
     from gateway.settings import GatewaySettings
     from media_worker.settings import MediaSettings
+    from pipeline_worker.settings import PipelineSettings
 
     GatewaySettings.load()
     MediaSettings.load()
+    PipelineSettings.load()
     return Finding("all names are known, all values fit")
 
 
@@ -140,12 +142,31 @@ async def check_agents(_: Mapping[str, str]) -> Finding:
 async def check_engines(_: Mapping[str, str]) -> Finding:
     from pipeline_worker.engines.catalog import Catalog
 
-    catalog = Catalog(load_agents(Settings.load().agents_dir))
+    try:
+        agents = load_agents(Settings.load().agents_dir)
+    except ConfigError:
+        return Finding("not looked at, the agent files cannot be used", "mend the agent files first")
+    catalog = Catalog(agents)
     try:
         await catalog.start()
     finally:
         await catalog.close()
     return Finding("those that the agents need load")
+
+
+async def check_tools(environment: Mapping[str, str]) -> Finding:
+    from pipeline_worker.toolbox import Toolboxes
+
+    try:
+        agents = load_agents(Settings.load().agents_dir)
+    except ConfigError:
+        return Finding("not looked at, the agent files cannot be used", "mend the agent files first")
+    toolboxes = Toolboxes(agents, environment)
+    try:
+        await toolboxes.start()
+    finally:
+        await toolboxes.close()
+    return Finding("those that the agents have load")
 
 
 CHECKS: list[Check] = [
@@ -157,5 +178,10 @@ CHECKS: list[Check] = [
     Check("UDP port", check_udp, "correct ANTIPHON_PUBLIC_IPS and ANTIPHON_MEDIA_PORT, or end what holds the port"),
     Check("libopus", check_libopus, "reinstall the Python package av, or install the system's libopus0"),
     Check("agents", check_agents, "correct the file that is named"),
-    Check("engines", check_engines, "reinstall the Python packages that are named, or choose other engines"),
+    Check(
+        "engines",
+        check_engines,
+        "correct the agent's file as the message says, or reinstall the Python packages that are named",
+    ),
+    Check("tools", check_tools, "do as the message says"),
 ]

@@ -1,5 +1,6 @@
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +76,18 @@ async def test_few_open_files_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> 
 async def test_udp_and_libopus_work_here() -> None:
     assert not (await doctor.check_udp({})).cure
     assert "libopus" in (await doctor.check_libopus({})).text
+
+
+async def test_a_tool_whose_secret_is_not_set_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tool = "{name: a, description: b, webhook: {url: 'https://example.com/', secret_env: TABLE_KEY}}"
+    (tmp_path / "desk.yaml").write_text(f"id: desk\nname: Desk\ntools: [{tool}]\n")
+    monkeypatch.setenv("ANTIPHON_AGENTS_DIR", str(tmp_path))
+    with pytest.raises(ConfigError, match="TABLE_KEY is not set"):
+        await doctor.check_tools({})
+    assert not (await doctor.check_tools({"TABLE_KEY": "sesame"})).cure
+
+
+async def test_unreadable_agents_are_reported_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ANTIPHON_AGENTS_DIR", str(tmp_path))
+    for check in (doctor.check_engines, doctor.check_tools):
+        assert (await check({})).cure == "mend the agent files first"
