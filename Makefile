@@ -69,6 +69,8 @@ clean: ## Remove all that was made here
 .venv/installed: requirements.lock | .venv/bin/python
 	@echo "Installing the Python packages of requirements.lock ..."
 	@.venv/bin/python $(PIP_INSTALL) requirements.lock
+	@printf '#!/bin/sh\nexec "%s/.venv/bin/python" "%s/deploy/launch.py" "$$@"\n' '$(CURDIR)' '$(CURDIR)' >.venv/bin/antiphon
+	@chmod +x .venv/bin/antiphon
 	@touch $@
 
 .venv/installed-dev: requirements-dev.lock | .venv/installed

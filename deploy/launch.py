@@ -18,7 +18,7 @@ def main() -> None:
     sys.path.insert(0, str(app_folder(Path(__file__).resolve())))
     from deploy.cli import app
 
-    app()
+    app(prog_name="antiphon")
 
 
 if __name__ == "__main__":

@@ -124,7 +124,9 @@ def _http_server(
 
 
 def _listed(settings: GatewaySettings, agents: Mapping[str, AgentDefinition]) -> list[AgentDefinition]:
-    return [agent for agent in agents.values() if agent.listed] if settings.gateway_list_agents else []
+    """Those to talk with first: whoever just presses start should not hear their own voice."""
+    listed = [agent for agent in agents.values() if agent.listed] if settings.gateway_list_agents else []
+    return sorted(listed, key=lambda agent: (agent.mode == "echo", agent.id))
 
 
 def _report(settings: GatewaySettings, gateway_id: str, signaling: SignalingEndpoint) -> WorkerReport:

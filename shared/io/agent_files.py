@@ -45,6 +45,14 @@ def _explain(file: Path, problem: Mapping[str, object]) -> str:
             cure = "no such field: remove it or correct its spelling"
         case "missing":
             cure = "missing: add it"
+        case "string_pattern_mismatch":
+            context = problem.get("ctx")
+            pattern = context.get("pattern") if isinstance(context, dict) else None
+            cure = f"{problem.get('input')!r} cannot stand here: write it so that it matches {pattern}"
+        case "model_type" | "dict_type":
+            cure = f"a mapping is wanted here, not {problem.get('input')!r}: indent its fields below it"
+        case "int_parsing" | "int_type" | "float_parsing" | "float_type":
+            cure = f"a number is wanted here, not {problem.get('input')!r}: write it without quotes or units"
         case "value_error":
             cure = str(problem["msg"]).removeprefix("Value error, ")
         case _:
