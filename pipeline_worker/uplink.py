@@ -118,9 +118,6 @@ class Uplink:
             return
         for probability in await self._vad.push(samples):
             self._advance(self._talkspurts.push(probability))
-        if self._talkspurts.undecided == 0:
-            # The detector has not judged the last part of a chunk yet. An endpoint does not wait for it.
-            self._tell(self._endpointing.advance(self.position, self._turns.agent_speaks))
         if self._talkspurts.quiet:
             # An endpoint need not wait until a chunk is full.
             self._tell(self._endpointing.advance(self.position, self._turns.agent_speaks))
@@ -148,8 +145,7 @@ class Uplink:
             self._tell(self._endpointing.handle(event))
             if isinstance(event, SpeechSustained | SpeechProlonged):
                 self._on_input(event)
-        decided = self._talkspurts.position - self._talkspurts.undecided
-        self._tell(self._endpointing.advance(decided, self._turns.agent_speaks))
+        self._tell(self._endpointing.advance(self._talkspurts.decided_up_to, self._turns.agent_speaks))
 
     def _advance_by_button(self) -> None:
         if self._release_at is not None and self.position >= self._release_at:

@@ -77,9 +77,9 @@ class Talkspurts:
         return self._started is None and self._candidate is None
 
     @property
-    def undecided(self) -> int:
-        """Samples before `position` that may yet prove to be an onset."""
-        return 0 if self._candidate is None else self.position - self._candidate
+    def decided_up_to(self) -> int:
+        """Before this position it is known what is speech; the rest may yet prove to be an onset."""
+        return self.position if self._candidate is None else self._candidate
 
     def push(self, probability: float) -> list[SpeechEvent]:
         """The next chunk's probability of speech (0..1)."""
@@ -87,7 +87,8 @@ class Talkspurts:
         if self._started is None:
             return self._listen(probability, began)
         if probability >= OFFSET_PROBABILITY:
-            self._last_speech = self.position
+            # A detector's probability takes a chunk to fall: a weak one is the end of what was before it.
+            self._last_speech = self.position if probability >= ONSET_PROBABILITY else began
             return self._lengthen(self._started)
         return self._hang_over()
 

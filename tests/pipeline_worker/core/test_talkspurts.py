@@ -32,6 +32,10 @@ def test_speech_begins_where_its_first_chunk_does_and_ends_where_its_last_one_di
     assert not detector.speaking
 
 
+def test_a_probability_that_falls_slowly_does_not_lengthen_speech() -> None:
+    assert push(talkspurts(), 0.9, 0.9, 0.4, *[0.0] * 6) == [TalkspurtStarted(0), TalkspurtEnded(2 * CHUNK)]
+
+
 def test_one_loud_chunk_is_a_click() -> None:
     assert push(talkspurts(), 0.0, 0.99, 0.0, 0.99, 0.0) == []
 
@@ -80,9 +84,9 @@ def test_known_silence_ends_a_talkspurt_and_passes_time() -> None:
 def test_known_silence_breaks_an_onset() -> None:
     detector = talkspurts()
     push(detector, 0.9)
-    assert detector.undecided == CHUNK
+    assert detector.decided_up_to == 0
     assert detector.skip(320) == []
-    assert detector.undecided == 0
+    assert detector.decided_up_to == detector.position
     assert push(detector, 0.9, 0.0) == []
 
 
@@ -95,7 +99,7 @@ def test_talkspurts_alternate_and_lie_in_order(steps: list[float | int]) -> None
             assert isinstance(event, TalkspurtStarted) is isinstance(last, TalkspurtEnded)
             assert last.at_sample <= event.at_sample <= detector.position
             last = event
-    assert 0 <= detector.undecided <= detector.position
+    assert detector.decided_up_to <= detector.position
 
 
 def test_what_a_detector_hears_after_the_last_sound_is_taken_off() -> None:
