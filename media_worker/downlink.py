@@ -128,12 +128,13 @@ class Downlink:
         sending = self._pacing.tick(frame is not None)
         if sending == "nothing":
             return
-        if frame is not None and self._encoder is not None:
-            size = self._encoder.encode_into(frame.pcm, _payload_area, _MAX_PAYLOAD)
+        if sending != "closing" and self._encoder is not None:
+            pcm = frame.pcm if frame is not None else self._encoder.silence
+            size = self._encoder.encode_into(pcm, _payload_area, _MAX_PAYLOAD)
             if size <= 0:
                 return
             self._toc = srtp.tx_buffer[HEADER_SIZE][0]
-            marker = frame.starts_talkspurt
+            marker = frame is not None and frame.starts_talkspurt
         else:
             size, marker = 1, False
             _set_payload(srtp.tx_buffer, HEADER_SIZE, self._toc & 0xFC)

@@ -147,6 +147,7 @@ class Encoder:
         self._state = _ffi.gc(state, self._lib.opus_encoder_destroy)
         self._encode = self._lib.opus_encode
         self._frame_samples = sample_rate // 50
+        self.silence = bytes(self._frame_samples * channels * BYTES_PER_SAMPLE)
         self._control(_SET_BITRATE, bitrate * channels)
         self.set_complexity(complexity)
 

@@ -155,7 +155,7 @@ def test_the_first_packet_after_running_dry_is_marked(caller: Caller) -> None:
 
 def test_a_talkspurt_is_closed_by_a_packet_that_is_only_a_toc_byte(caller: Caller) -> None:
     say(caller, 0.2)
-    talk = caller.ticks(10)
+    talk = caller.ticks(12)  # and its tail
     (closing,) = caller.ticks(1)
     assert closing.payload == bytes([talk[-1].payload[0] & 0xFC])
     assert opus.packet_ticks(closing.payload) == 960
@@ -164,10 +164,25 @@ def test_a_talkspurt_is_closed_by_a_packet_that_is_only_a_toc_byte(caller: Calle
 
 def test_in_silence_one_such_packet_goes_out_every_400_ms_and_nothing_else(caller: Caller) -> None:
     say(caller, 0.2)
-    caller.ticks(10)
+    caller.ticks(12)
     silence = caller.ticks(101)
     assert all(sent.is_closing for sent in silence)
     assert [b.slot - a.slot for a, b in itertools.pairwise(silence)] == [20 * SLOTS] * 5
+
+
+def test_what_ends_abruptly_does_not_drone_on_in_a_decoder_that_conceals(caller: Caller) -> None:
+    """A user heard a hum after a voice without a fade: a TOC byte alone makes libopus continue what it had last."""
+    decoder = Decoder()
+    caller.push(tone(440, 0.2, 24_000))
+    caller.downlink.end_at(4_800)
+    sent = caller.ticks(200)
+    heard = [np.abs(as_samples(decoder.decode(each.payload))).max() for each in sent]
+    loud = heard[5]
+    assert loud > 1_000
+    assert heard[10] > loud / 10, "the last sound comes out of the encoder's look-ahead"
+    closing = [level for level, each in zip(heard, sent, strict=True) if each.is_closing]
+    assert len(closing) > 5
+    assert max(closing) < loud / 50
 
 
 def test_before_the_agent_speaks_the_path_is_kept_open(caller: Caller) -> None:
@@ -210,14 +225,14 @@ def test_a_flush_is_answered_by_what_was_heard(caller: Caller) -> None:
     caller.ticks(2)
     assert caller.reports[-1] == (5 * 480 + 120, "flushed")
     assert caller.downlink.is_idle
-    assert caller.ticks(1)[0:] == [] or caller.sent[-1].is_closing
+    assert [sent.is_closing for sent in caller.ticks(20)] == [False, True], "its tail, and its end"
 
 
 def test_after_a_flush_nothing_of_the_old_talkspurt_is_heard(caller: Caller) -> None:
     say(caller, 2.0)
     caller.ticks(5)
     caller.downlink.flush()
-    caller.ticks(1)
+    caller.ticks(3)
     decoder = Decoder()
     for sent in caller.sent:
         decoder.decode(sent.payload)

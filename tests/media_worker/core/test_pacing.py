@@ -11,8 +11,9 @@ def test_sound_is_sent_in_every_tick() -> None:
     assert ticks(Pacing(), 50, 0) == ["audio"] * 50
 
 
-def test_a_talkspurt_is_closed_at_once_and_again_every_400_ms() -> None:
-    sent = ticks(Pacing(), 3, 3 * PERIOD + 1)[3:]
+def test_a_talkspurt_is_closed_after_its_tail_and_again_every_400_ms() -> None:
+    first, sent = (both := ticks(Pacing(), 3, 3 * PERIOD + 3))[:5], both[5:]
+    assert first == ["audio"] * 3 + ["tail"] * 2
     assert [n for n, sending in enumerate(sent) if sending == "closing"] == [0, PERIOD, 2 * PERIOD, 3 * PERIOD]
     assert set(sent) == {"closing", "nothing"}
 
@@ -25,4 +26,4 @@ def test_a_caller_who_hears_nothing_yet_gets_a_packet_every_400_ms() -> None:
 def test_each_talkspurt_is_closed() -> None:
     pacing = Pacing()
     for _ in range(5):
-        assert ticks(pacing, 2, 3) == ["audio", "audio", "closing", "nothing", "nothing"]
+        assert ticks(pacing, 2, 4) == ["audio", "audio", "tail", "tail", "closing", "nothing"]
