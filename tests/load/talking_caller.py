@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from media_worker.core.rtp import signed_difference
 from media_worker.opus import Decoder, Encoder
 from shared.audio import Pcm, as_samples
-from tests.load.rtp_caller import Received, RtpCaller
+from tests.load.heard import Piece
+from tests.load.rtp_caller import RtpCaller
 
 RATE = 16_000
 _FRAME = RATE // 50
@@ -26,6 +26,7 @@ _TICKS_PER_FRAME = 960
 _DTX_PAYLOAD = 2
 _ROOM_NOISE_RMS = 26.0
 _LOUD = 300.0
+_AUDIBLE_RMS = 100.0
 _SILENT_AFTER_S = 0.3
 _BITRATE = 32_000
 
@@ -41,6 +42,9 @@ class TalkingCaller:
     def __init__(self, seed: int) -> None:
         self._rtp = RtpCaller()
         self._encoder = Encoder(RATE, 1, _BITRATE, 0)
+        self._decoder = Decoder()
+        self._pieces: list[Piece] = []
+        self._packets_heard = 0
         self._frames: deque[tuple[Pcm, asyncio.Future[float] | None]] = deque()
         rng = np.random.default_rng(seed)
         self._noise = (rng.standard_normal(RATE) * _ROOM_NOISE_RMS).astype(np.int16)
@@ -92,24 +96,32 @@ class TalkingCaller:
 
     def longest_silence(self, since_s: float, until_s: float) -> tuple[float, float]:
         """Of the agent, between two sounds of that time: when it began and when it ended."""
-        times = [packet.arrived_s for packet in self._sounds(since_s) if packet.arrived_s <= until_s]
+        times = [piece.arrived_s for piece in self._sounds(since_s) if piece.arrived_s <= until_s]
         return max(itertools.pairwise(times), key=lambda pair: pair[1] - pair[0], default=(since_s, since_s))
 
     def heard(self, since_s: float, until_s: float) -> Pcm:
-        """The agent's sound between two moments, without the silence in it."""
-        packets = [packet for packet in self._sounds(since_s) if packet.arrived_s <= until_s]
-        decoder = Decoder()
-        in_order = sorted(packets, key=lambda packet: signed_difference(packet.seq, packets[0].seq, 16))
-        return as_samples(b"".join(decoder.decode(packet.payload) for packet in in_order))
+        """All that came of the agent between two moments, without the time in which nothing was sent."""
+        self._listen()
+        pieces = [piece.pcm for piece in self._pieces if since_s <= piece.arrived_s <= until_s]
+        return np.concatenate([np.zeros(0, np.int16), *pieces])
 
-    def _sounds(self, since_s: float) -> list[Received]:
-        found: list[Received] = []
-        for packet in reversed(self._rtp.received):
-            if packet.arrived_s < since_s:
+    def _sounds(self, since_s: float) -> list[Piece]:
+        self._listen()
+        found: list[Piece] = []
+        for piece in reversed(self._pieces):
+            if piece.arrived_s < since_s:
                 break
-            if len(packet.payload) > _DTX_PAYLOAD:
-                found.append(packet)
+            if float(np.sqrt(np.mean(piece.pcm.astype(np.float64) ** 2))) > _AUDIBLE_RMS:
+                found.append(piece)
         return found[::-1]
+
+    def _listen(self) -> None:
+        """Decode what has come."""
+        for packet in self._rtp.received[self._packets_heard :]:
+            self._packets_heard += 1
+            pcm = as_samples(self._decoder.decode(packet.payload))
+            if len(packet.payload) > _DTX_PAYLOAD:
+                self._pieces.append(Piece(packet.arrived_s, pcm))
 
     async def _send(self) -> None:
         began_s, index = time.monotonic(), 0
