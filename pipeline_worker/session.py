@@ -88,7 +88,7 @@ class ConversationSession:
             ToolUsingModel(engines.lm, toolbox, link.session, self._publish, self._record) if toolbox else None
         )
         self._transcription = Transcription(
-            engines.stt, patience.engine_s, self._on_interim, self._on_final, self._on_engine_failure
+            engines.stt, self._on_interim, self._on_final, self._on_engine_failure
         )
         self._interim_shown: InterimText | None = None
         self._uplink = Uplink(agent, engines.vad, self._transcription, self._turns, self._handle)

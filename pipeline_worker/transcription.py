@@ -42,18 +42,19 @@ class _Drop:
 
 
 class Transcription:
-    """`begin`, `push`, `finish` and `drop` return at once; `run` does the work and calls back in the same order."""
+    """`begin`, `push`, `finish` and `drop` return at once; `run` does the work and calls back in the same order.
+
+    Deadlines are the engine's own (see `engines.reliable_stt`): one here would cut its fallback short.
+    """
 
     def __init__(
         self,
         stt: SpeechToText,
-        engine_timeout_s: float,
         on_interim: Callable[[InterimText], None],
         on_final: Callable[[FinalText], None],
         on_failure: Callable[[EngineError], None],
     ) -> None:
         self._stt = stt
-        self._engine_timeout_s = engine_timeout_s
         self._on_interim = on_interim
         self._on_final = on_final
         self._on_failure = on_failure
@@ -95,14 +96,9 @@ class Transcription:
             while True:
                 step = await self._steps.get()
                 try:
-                    async with asyncio.timeout(self._engine_timeout_s):
-                        stream = await self._do(step, stream)
-                except (EngineError, TimeoutError) as error:
-                    self._on_failure(
-                        error
-                        if isinstance(error, EngineError)
-                        else EngineError("the recogniser did not answer in time", code="engine_timeout")
-                    )
+                    stream = await self._do(step, stream)
+                except EngineError as error:
+                    self._on_failure(error)
                     if stream is not None:
                         await self._give_up(stream)
                     # The rest of this utterance goes nowhere.
@@ -134,9 +130,8 @@ class Transcription:
         return None
 
     async def _give_up(self, stream: SpeechToTextStream) -> None:
-        with contextlib.suppress(EngineError, TimeoutError):  # it has failed already, and that was told
-            async with asyncio.timeout(self._engine_timeout_s):
-                await stream.cancel()
+        with contextlib.suppress(EngineError):  # it has failed already, and that was told
+            await stream.cancel()
 
     def _push_collected(self) -> None:
         if not self._collected:

@@ -131,6 +131,7 @@ async def _measure(
         broker_ms=broker_used_s / elapsed / sessions * 1000,
         received_per_s=load["received_per_s"],
         callers_core=load["swarm_core_share"],
+        starved_callers=sum(caller.received < _SERVED_PER_S * talk_share * elapsed for caller in swarm.callers),
     )
     if talk_share == 1.0:
         report.bar(f"{row['server']}: packets per second to a caller", load["received_per_s"], _SERVED_PER_S, "higher")

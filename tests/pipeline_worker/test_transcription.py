@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator, Callable
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.protocols import Recognised
 from pipeline_worker.transcription import Transcription
 from shared.audio import Pcm
 from shared.errors import EngineError
-from tests.fakes.engines import FakeStt, FakeSttStream
+from tests.fakes.engines import FakeStt
 
 
 def sound(samples: int) -> Pcm:
@@ -16,12 +15,11 @@ def sound(samples: int) -> Pcm:
 
 
 class Listener:
-    def __init__(self, stt: FakeStt, engine_timeout_s: float = 5) -> None:
+    def __init__(self, stt: FakeStt) -> None:
         self.told: list[object] = []
         self._changed = asyncio.Event()
         self.transcription = Transcription(
             stt,
-            engine_timeout_s,
             lambda interim: self._tell(interim.text),
             lambda final: self._tell((final.utterance, "<failed>" if final.failed else final.text)),
             self._tell_failure,
@@ -53,8 +51,8 @@ class Listener:
 async def listen() -> AsyncIterator[Callable[..., Listener]]:
     listeners: list[Listener] = []
 
-    def start(stt: FakeStt, engine_timeout_s: float = 5) -> Listener:
-        listeners.append(Listener(stt, engine_timeout_s))
+    def start(stt: FakeStt) -> Listener:
+        listeners.append(Listener(stt))
         return listeners[-1]
 
     yield start
@@ -105,28 +103,6 @@ async def test_a_recogniser_that_fails_understands_nothing(listen: Callable[...,
         listener.transcription.finish(utterance)
     await listener.until_told(4)
     assert listener.told == ["engine_failed", (1, "<failed>"), "two", (2, "two")]
-
-
-class HangingStream(FakeSttStream):
-    async def push(self, samples: Pcm) -> Recognised | None:
-        await asyncio.Event().wait()
-        return None
-
-
-class HangingStt(FakeStt):
-    def open(self) -> FakeSttStream:
-        super().open()
-        return HangingStream(self, self.heard[-1])
-
-
-async def test_a_recogniser_that_hangs_is_given_up_within_its_time(listen: Callable[..., Listener]) -> None:
-    stt = HangingStt()
-    listener = listen(stt, engine_timeout_s=0.02)
-    listener.transcription.begin(1, sound(1600))
-    listener.transcription.finish(1)
-    await listener.until_told(2)
-    assert listener.told == ["engine_timeout", (1, "<failed>")]
-    assert stt.open_streams == 0
 
 
 async def test_speech_that_the_recogniser_is_too_slow_for_is_bounded() -> None:
