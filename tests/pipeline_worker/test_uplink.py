@@ -27,7 +27,7 @@ class Line:
         self.inputs: list[Input] = []
         self._final = asyncio.Event()
         self.transcription = Transcription(
-            self.stt, 5, lambda interim: None, lambda final: self._final.set(), lambda error: None
+            self.stt, lambda interim: None, lambda final: self._final.set(), lambda error: None
         )
         self.turns = TurnTaking(agent)
         self.turns.handle(CallerConnected())
