@@ -66,15 +66,16 @@ class SlotClock:
             group.pop(member, None)
 
     def hurry(self, member: Ticking) -> None:
-        """Move to the next slot, if it is not crowded: a talkspurt need not wait for the caller's old turn."""
-        group = self._groups[self._slot % SLOTS]
-        if member in group:
-            return
-        crowd = sum(map(len, self._groups)) / SLOTS
-        if len(group) > 1.25 * crowd + 2:
-            return
-        self.leave(member)
-        group[member] = None
+        """Move to the next slot that is not crowded: a talkspurt need not wait for the caller's old turn."""
+        most = 1.25 * sum(map(len, self._groups)) / SLOTS + 2
+        for ahead in range(SLOTS):
+            group = self._groups[(self._slot + ahead) % SLOTS]
+            if member in group:
+                return
+            if len(group) <= most:
+                self.leave(member)
+                group[member] = None
+                return
 
     def _run(self) -> None:
         loop = asyncio.get_running_loop()

@@ -73,7 +73,7 @@ class Outbox:
         if destination is None:
             destination = self._destinations[inbox_key] = _Destination()
         destination.items.append(item)
-        if not isinstance(item, Message):
+        if isinstance(item, tuple):  # a frame; to ask whether it is a `Message` costs pydantic a call in Python
             destination.frames += 1
             if destination.frames > self._max_frames:
                 destination.drop_oldest(message=False)
@@ -81,7 +81,8 @@ class Outbox:
         elif destination.messages > self._max_messages:
             destination.drop_oldest(message=True)
             _messages_dropped.inc()
-        self._pending.set()
+        if not self._pending.is_set():
+            self._pending.set()
 
     def forget(self, inbox_key: str) -> None:
         """The process behind it is gone."""

@@ -94,8 +94,11 @@ def run(report: BenchReport) -> None:
 
 
 async def _each_way(report: BenchReport) -> None:
-    """Uplink: the n-th packet of a caller is the n-th frame of its session. Downlink: by talkspurts."""
-    packets = await asyncio.to_thread(browser_packets, False)
+    """Uplink: the n-th packet of a caller is the n-th frame of its session. Downlink: by talkspurts.
+
+    Callers send what Chromium sends after our answer: wideband, with FEC.
+    """
+    packets = await asyncio.to_thread(browser_packets, True)
     with tempfile.TemporaryDirectory() as folder, stack.running_broker() as (url, _):
         log = Path(folder) / "talker.json"
         talker_settings = {

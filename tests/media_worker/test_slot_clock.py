@@ -161,6 +161,17 @@ def test_a_crowded_slot_admits_nobody_else_in_a_hurry(clock: SlotClock, loop: Ma
     assert all(len(member.slots) >= 1 for member in members)
 
 
+def test_whom_the_next_slot_cannot_take_goes_into_the_one_after_it(clock: SlotClock, loop: ManualLoop) -> None:
+    members = joined(clock, 40)
+    late = [member for n, member in enumerate(members) if n % SLOTS == SLOTS - 1]
+    loop.advance(0.5 * SLOT_S)
+    for member in late:
+        clock.hurry(member)
+    loop.advance(2 * SLOT_S)
+    assert {member.slots[0] for member in late} == {0, 1}, "and not in their own, the last"
+    assert all(len(member.slots) == 1 for member in late)
+
+
 def test_who_is_in_a_hurry_without_having_joined_is_not_let_in_twice(clock: SlotClock, loop: ManualLoop) -> None:
     (member,) = joined(clock, 1)
     for _ in range(5):
