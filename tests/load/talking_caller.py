@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from media_worker.core.pacing import TAIL_FRAMES
 from media_worker.opus import Decoder, Encoder
 from shared.audio import Pcm, as_samples
 from tests.load.heard import Piece
@@ -111,7 +112,7 @@ class TalkingCaller:
         for piece in reversed(self._pieces):
             if piece.arrived_s < since_s:
                 break
-            if float(np.sqrt(np.mean(piece.pcm.astype(np.float64) ** 2))) > _AUDIBLE_RMS:
+            if _is_audible(piece.pcm):
                 found.append(piece)
         return found[::-1]
 
@@ -122,6 +123,11 @@ class TalkingCaller:
             pcm = as_samples(self._decoder.decode(packet.payload))
             if len(packet.payload) > _DTX_PAYLOAD:
                 self._pieces.append(Piece(packet.arrived_s, pcm))
+                continue
+            # What ends a talkspurt, or begins a pause, is the encoder's tail and no pause of the agent's own.
+            for _ in range(TAIL_FRAMES):
+                if self._pieces and not _is_audible(self._pieces[-1].pcm):
+                    self._pieces.pop()
 
     async def _send(self) -> None:
         began_s, index = time.monotonic(), 0
@@ -133,6 +139,10 @@ class TalkingCaller:
             self._rtp.send(self._encoder.encode((frame + noise).astype(np.int16).tobytes()), index * _TICKS_PER_FRAME)
             if sent is not None and not sent.done():
                 sent.set_result(time.monotonic())
+
+
+def _is_audible(pcm: Pcm) -> bool:
+    return float(np.sqrt(np.mean(pcm.astype(np.float64) ** 2))) > _AUDIBLE_RMS
 
 
 def _spoken_s(sent_s: list[float], sample: int) -> float:
