@@ -87,9 +87,7 @@ class ConversationSession:
         self._tools = (
             ToolUsingModel(engines.lm, toolbox, link.session, self._publish, self._record) if toolbox else None
         )
-        self._transcription = Transcription(
-            engines.stt, self._on_interim, self._on_final, self._on_engine_failure
-        )
+        self._transcription = Transcription(engines.stt, self._on_interim, self._on_final, self._on_engine_failure)
         self._interim_shown: InterimText | None = None
         self._uplink = Uplink(agent, engines.vad, self._transcription, self._turns, self._handle)
         self._downlink = Downlink(link, engines.tts.sample_rate)
