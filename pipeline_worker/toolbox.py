@@ -69,6 +69,7 @@ class Toolbox:
             doubt = "; it is not known whether it was done" if loaded.definition.side_effects else ""
             return Outcome(f"Failed: no answer in time{doubt}.", ok=False)
         except Exception:
+            # Whatever an operator's function raises: the model is told, and the conversation goes on.
             log.exception("tool_failed", session_id=session_id, agent_id=self._agent_id, tool=call.name)
             return Outcome("Failed: the tool is out of order.", ok=False)
         return outcome._replace(result=_cut(outcome.result))

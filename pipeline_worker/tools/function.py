@@ -56,7 +56,8 @@ def _load(place: str) -> Callable[..., Any]:
     function = getattr(module, name, None)
     if not callable(function):
         raise ConfigError(f"python: '{module_name}' has no function '{name}': correct the name")
-    return function  # type: ignore[no-any-return]
+    found: Callable[..., Any] = function
+    return found
 
 
 def _check_signature(tool: Tool, function: Callable[..., Any]) -> bool:

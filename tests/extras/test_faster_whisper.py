@@ -54,7 +54,7 @@ async def test_interim_texts_come_while_one_speaks(provider: Provider) -> None:
     async with asyncio.timeout(60):
         while interim is None:
             interim = await stream.push(NOISE[:1_600])
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # the helper works at its own pace and reports with a later push
     assert not interim.final
     assert interim.text.startswith("word")
     await stream.cancel()
