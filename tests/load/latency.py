@@ -25,6 +25,7 @@ from media_worker.core.rtp import parse_header
 from shared.audio import Pcm
 from tests.load import stack
 from tests.load.bench_report import BenchReport
+from tests.load.delays import Delays
 from tests.load.speech import browser_packets
 from tests.load.steal import StealWatch, watching
 from tests.load.swarm import Caller, Swarm, line_exchange
@@ -47,39 +48,6 @@ _MOUTH_TO_EAR_P50_MS = 80.0
 _MOUTH_TO_EAR_P99_MS = 110.0
 
 Times = NDArray[np.float64]
-
-
-class Delays:
-    """Samples in milliseconds, those of quiet moments apart."""
-
-    def __init__(self, watch: StealWatch) -> None:
-        self._watch = watch
-        self._quiet: list[float] = []
-        self._disturbed: list[float] = []
-
-    def add(self, at_s: float, delay_s: float) -> None:
-        (self._quiet if self._watch.quiet(at_s) else self._disturbed).append(delay_s * 1000)
-
-    @property
-    def counted(self) -> list[float]:
-        """All of them on a machine that was hardly ever quiet."""
-        few = len(self._quiet) < len(self._disturbed) / 10
-        return self._quiet + self._disturbed if few else self._quiet
-
-    def percentile(self, percent: float) -> float:
-        return float(np.percentile(self.counted, percent)) if self.counted else float("inf")
-
-    def row(self, report: BenchReport, what: str) -> None:
-        total = len(self._quiet) + len(self._disturbed)
-        report.add(
-            what=what,
-            n=len(self.counted),
-            p50_ms=self.percentile(50),
-            p95_ms=self.percentile(95),
-            p99_ms=self.percentile(99),
-            disturbed_share=len(self._disturbed) / max(1, total),
-            stolen_share=self._watch.share(),
-        )
 
 
 def run(report: BenchReport) -> None:

@@ -23,6 +23,7 @@ from shared.audio import Pcm
 from tests.integration.speech import CALLER_RATE, resampled, spoken
 from tests.load import stack
 from tests.load.bench_report import BenchReport
+from tests.load.delays import Delays
 from tests.load.steal import StealWatch, watching
 from tests.load.talking_caller import RATE, TalkingCaller
 from tests.load.tone_words import words_in
@@ -96,36 +97,6 @@ class Conversation:
         return said.ended_s, await self.caller.agent_begins(said.ended_s, _REPLY_TIMEOUT_S)
 
 
-class Delays:
-    """Milliseconds, with those during which the host took the processors apart."""
-
-    def __init__(self, watch: StealWatch) -> None:
-        self._watch = watch
-        self._all: list[tuple[float, float]] = []
-
-    def add(self, at_s: float, delay_s: float) -> None:
-        self._all.append((at_s, delay_s * 1000))
-
-    @property
-    def counted(self) -> list[float]:
-        quiet = [delay for at, delay in self._all if self._watch.quiet(at)]
-        return quiet if len(quiet) > len(self._all) / 10 else [delay for _, delay in self._all]
-
-    def percentile(self, percent: float) -> float:
-        return float(np.percentile(self.counted, percent)) if self.counted else float("inf")
-
-    def row(self, report: BenchReport, what: str, **more: object) -> None:
-        report.add(
-            what=what,
-            n=len(self._all),
-            disturbed=len(self._all) - len(self.counted),
-            p50_ms=self.percentile(50),
-            p95_ms=self.percentile(95),
-            worst_ms=self.percentile(100),
-            **more,
-        )
-
-
 def run(report: BenchReport) -> None:
     asyncio.run(_run(report))
 
@@ -155,7 +126,7 @@ async def _first_audio(report: BenchReport, sounds: Sounds, agent: str) -> Delay
                 await asyncio.sleep(_NEXT_TURN_S * (1 + conversation.rng.random()))
 
         await _everybody(bench, call)
-    delays.row(report, f"first audio beyond endpointing and engines, {agent} replies", stolen=bench.watch.share())
+    delays.row(report, f"first audio beyond endpointing and engines, {agent} replies")
     return delays
 
 
@@ -205,7 +176,7 @@ async def _barge_ins(report: BenchReport, sounds: Sounds) -> None:
                 first_s = await caller.agent_begins(interruption.ended_s, _REPLY_TIMEOUT_S)
 
         await _everybody(bench, call, callers=2 * _CALLERS)
-    silence.row(report, "barge-in: onset in the mouth -> agent silent in the ear", stolen=bench.watch.share())
+    silence.row(report, "barge-in: onset in the mouth -> agent silent in the ear")
     report.add(what="interrupted turns: words of the history that differ from the words heard", n=len(off))
     report.bar("barge-in p50 ms", silence.percentile(50), _BARGE_IN_P50_MS, "lower")
     report.bar("barge-in p95 ms", silence.percentile(95), _BARGE_IN_P95_MS, "lower")
@@ -236,7 +207,7 @@ async def _false_alarms(report: BenchReport, sounds: Sounds) -> None:
 
         await _everybody(bench, call)
     total = _CALLERS * _FALSE_ALARMS
-    resumed.row(report, "false alarm: its end -> the agent goes on", stolen=bench.watch.share(), paused=paused)
+    resumed.row(report, "false alarm: its end -> the agent goes on", paused=paused)
     report.bar("false alarm: agent goes on within ms, p95", resumed.percentile(95), _RESUMED_MS, "lower")
     report.bar("false alarms that made the agent pause, share", paused / total, 0.5, "higher")
     report.bar("replies that lost or repeated a word over a false alarm", wrong, 0, "lower")
