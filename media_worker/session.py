@@ -231,7 +231,7 @@ class Session:
             self._context.port.disown(answered.forgotten, self)
         if answered.selected is not None:
             self._send_to_caller = reply
-            self._downlink.send_by(reply)
+            self._downlink.send_by(self._context.port.queue(path))
             self._log.info("path_selected", address=f"{path.source[0]}:{path.source[1]}")
 
     def on_dtls(self, datagram: bytes) -> None:

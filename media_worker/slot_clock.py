@@ -35,10 +35,11 @@ class Ticking(Protocol):
 class SlotClock:
     """Calls each member once a period. `slot` counts slots since the clock began."""
 
-    def __init__(self, on_slot: Callable[[float], None]) -> None:
-        """`on_slot` gets each slot's lateness in milliseconds."""
+    def __init__(self, on_slot: Callable[[float], None], after_slot: Callable[[], None]) -> None:
+        """`on_slot` gets each slot's lateness in milliseconds; `after_slot` is called when its members have ticked."""
         self._groups: list[dict[Ticking, None]] = [{} for _ in range(SLOTS)]
         self._on_slot = on_slot
+        self._after_slot = after_slot
         self._began_s = 0.0
         self._slot = 0
         self._handle: asyncio.TimerHandle | None = None
@@ -99,3 +100,4 @@ class SlotClock:
                 log.exception("tick_failed")
                 self.leave(member)
                 member.close("internal")
+        self._after_slot()

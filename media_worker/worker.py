@@ -89,7 +89,7 @@ class MediaWorker:
         await peer.self_test()
         addresses = tuple(filter(None, (a.strip() for a in settings.public_ips.split(",")))) or detect_addresses()
         port = UdpPort(addresses, settings.udp_port)
-        clock = SlotClock(self._admission.on_slot)
+        clock = SlotClock(self._admission.on_slot, port.send_queued)
         outbox = Outbox(self._redis, self.id)
         context = MediaContext(settings, port, clock, outbox, Certificate.generate())
         port.start()

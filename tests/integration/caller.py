@@ -87,6 +87,17 @@ class Caller:
         self.socket: websockets.ClientConnection | None = None
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._connect()
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    async def _connect(self) -> None:
         connected = asyncio.Event()
 
         def on_state() -> None:
@@ -104,9 +115,8 @@ class Caller:
         await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         async with asyncio.timeout(15):
             await connected.wait()
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def _close(self) -> None:
         await self.pc.close()
         if self.socket is not None:
             await self.socket.close()

@@ -51,7 +51,7 @@ def lateness() -> list[float]:
 
 @pytest.fixture
 def clock(loop: ManualLoop, lateness: list[float]) -> SlotClock:
-    clock = SlotClock(lateness.append)
+    clock = SlotClock(lateness.append, lambda: None)
     clock.start()
     return clock
 
@@ -187,8 +187,17 @@ def test_after_stop_nothing_ticks(clock: SlotClock, loop: ManualLoop) -> None:
     assert member.slots == []
 
 
+def test_after_a_slot_its_members_have_all_ticked(loop: ManualLoop) -> None:
+    ticked: list[int] = []
+    clock = SlotClock(lambda _: None, lambda: ticked.append(sum(len(member.slots) for member in members)))
+    members = joined(clock, 8)
+    clock.start()
+    loop.advance(PERIOD_S)
+    assert ticked == [2, 4, 6, 8]
+
+
 async def test_runs_on_a_real_loop() -> None:
-    clock = SlotClock(lambda _: None)
+    clock = SlotClock(lambda _: None, lambda: None)
     enough = asyncio.Event()
 
     class Counting(Member):

@@ -37,6 +37,9 @@ class RecordingOwner:
     def on_dtls(self, datagram: bytes) -> None:
         self.seen.put_nowait(("dtls", datagram))
 
+    def close(self, reason: str) -> None:
+        self.seen.put_nowait(("closed", reason.encode()))
+
     async def next(self) -> tuple[str, bytes]:
         async with asyncio.timeout(DEADLINE_S):
             return await self.seen.get()
@@ -169,11 +172,9 @@ async def test_a_flood_from_strangers_does_not_hide_a_caller(
     flood.socket.close()
 
 
-async def test_an_owner_that_fails_does_not_deafen_the_others(
+async def test_an_owner_that_fails_is_closed_and_costs_nobody_a_packet(
     port: UdpPort, owner: RecordingOwner, sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reported: list[object] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
     sender.send(check("ours"))
     await owner.next()
 
@@ -182,8 +183,32 @@ async def test_an_owner_that_fails_does_not_deafen_the_others(
 
     monkeypatch.setattr(owner, "on_dtls", fail)
     sender.send(DTLS, RTP)
-    assert await owner.next() == ("media", RTP)
-    assert len(reported) == 1
+    assert [await owner.next(), await owner.next()] == [("closed", b"internal"), ("media", RTP)]
+
+
+async def test_queued_packets_leave_together_in_their_order(port: UdpPort, sender: Sender) -> None:
+    first, second = (port.queue(Path(0, sender.socket.getsockname())) for _ in range(2))
+    first(b"one")
+    second(b"two")
+    port.sender(Path(0, sender.socket.getsockname()))(b"not queued")
+    assert await sender.hear() == b"not queued"
+    port.send_queued()
+    assert [await sender.hear(), await sender.hear()] == [b"one", b"two"]
+    port.send_queued()
+    with pytest.raises(BlockingIOError):
+        sender.socket.recv(2_048)
+
+
+async def test_queued_packets_that_cannot_be_sent_are_counted_and_cost_the_others_nothing(
+    port: UdpPort, sender: Sender
+) -> None:
+    failed = Gained("antiphon_media_datagrams_dropped_total", why="send_failed")
+    queue = port.queue(Path(0, sender.socket.getsockname()))
+    queue(b"x" * 70_000)
+    queue(b"small")
+    port.send_queued()
+    assert await sender.hear() == b"small"
+    assert failed() == 1
 
 
 async def test_sending_to_an_impossible_address_is_counted(port: UdpPort) -> None:
