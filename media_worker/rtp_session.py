@@ -15,6 +15,14 @@ from media_worker.srtp import SrtpCodec
 from media_worker.uplink import Uplink
 
 _received = Counter("antiphon_media_packets_received_total", "RTP packets received and decrypted")
+_MOST_PER_COUNT = 400
+"""Datagrams between two counts, i.e. in a second: eight times what a browser sends, for bursts after a stall of the
+network. More would be one caller's share of everybody's core."""
+_MOST_SOURCES = 16
+"""A browser has one, and another after some changes of its track; libsrtp remembers each for as long as the session
+lives, and looks through all of them for every packet."""
+
+_unheard = Counter("antiphon_media_packets_over_limit_total", "Packets of callers who sent too many in a second")
 _forged = Counter("antiphon_media_packets_rejected_total", "SRTP packets forged, repeated or too old")
 _round_trip = Histogram(
     "antiphon_media_round_trip_seconds",
@@ -43,19 +51,33 @@ class RtpSession:
         self._reception: Reception | None = None
         self._packets_reported = 0
         self._packets = 0
+        self._datagrams = 0
+        self._source: int | None = None
+        self._sources: set[bytes] = set()
         self.said_bye = False
 
     def on_media(self, datagram: bytes, now: float) -> bool:
         """True if the packet was genuine."""
+        self._datagrams += 1
+        if self._datagrams > _MOST_PER_COUNT:
+            return False
         if len(datagram) > 1 and is_rtcp(datagram[1]):
             return self._on_rtcp(datagram, now)
+        if len(self._sources) == _MOST_SOURCES and datagram[8:12] not in self._sources:
+            _forged.inc()
+            return False
         size = self._codec.unprotect(datagram)
         if size < 0:
             _forged.inc()
             return False
         packet = srtp.rx_buffer[0:size]
         header = parse_header(packet)
-        if header is None or header.payload_type != self._payload_type:
+        if header is None:
+            return True
+        if header.ssrc != self._source:
+            self._source = header.ssrc
+            self._sources.add(datagram[8:12])
+        if header.payload_type != self._payload_type:
             return True
         self._packets += 1
         reception = self._reception
@@ -82,6 +104,8 @@ class RtpSession:
         """Bring the process' counters up to date: once a second, because counting is dear beside a packet."""
         _received.inc(self._packets)
         self._packets = 0
+        _unheard.inc(max(0, self._datagrams - _MOST_PER_COUNT))
+        self._datagrams = 0
 
     def send_bye(self, send: Callable[[bytes], None]) -> None:
         send(self._codec.protect_rtcp(rtcp.bye(self._ssrc)))

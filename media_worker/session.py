@@ -4,13 +4,13 @@ import asyncio
 import json
 import secrets
 from collections import deque
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from prometheus_client import Counter
 
+from media_worker.caller_path import CallerPath, nowhere
 from media_worker.core.control_messages import Interrupt, Mute, Ping, Talk, Text, parse_control
-from media_worker.core.ice_lite import Credentials, IceLiteAgent, Path
+from media_worker.core.ice_lite import Credentials, Path
 from media_worker.core.sdp_answer import LocalMedia, write_answer
 from media_worker.core.sdp_offer import parse_offer
 from media_worker.core.stun import BindingRequest
@@ -54,9 +54,6 @@ _REPORT_TICKS = 125  # RTCP every 2.5 s
 _CHECK_TICKS = 50
 
 _stale = Counter("antiphon_media_stale_epoch_total", "Messages of a pipeline worker that was replaced")
-_checks_refused = Counter(
-    "antiphon_media_checks_refused_total", "STUN checks with a wrong signature, and copies of others"
-)
 _control_errors = Counter("antiphon_media_control_errors_total", "Bad messages on data channels", ["code"])
 _unknown_control = Counter("antiphon_media_control_unknown_total", "Messages of unknown type on data channels")
 
@@ -92,10 +89,9 @@ class Session:
         self._end_after_playout: str | None = None
         self._attached = asyncio.Event()
         self._ticks = secrets.randbelow(_REPORT_TICKS)
-        self._last_heard_s = 0.0
 
         self._ssrc = secrets.randbits(31) | 1
-        self._agent = IceLiteAgent(_new_credentials())
+        self._path = CallerPath(context.port, self, _new_credentials)
         self._answer_version = 1
         settings = context.settings
         self._uplink = Uplink(self.id, self._epoch, self._send_frame, settings.media_reorder_wait_ms / 1000)
@@ -108,13 +104,12 @@ class Session:
         self._peer = Peer(
             context.certificate,
             self._offer.fingerprints,
-            self._send_datagram,
+            self._path.send,
             self._send_waiting_events,
             self._on_control,
             lambda: self.close("hangup"),
         )
         self._rtp: RtpSession | None = None
-        self._send_to_caller: Callable[[bytes], None] = _nowhere
         self._log = log.bind(session_id=self.id)
 
     # -- its life ------------------------------------------------------------------------------------------------
@@ -122,7 +117,7 @@ class Session:
     def answer(self) -> str:
         """The SDP answer, as things stand."""
         local = LocalMedia(
-            self._agent.offered_credentials,
+            self._path.credentials,
             self._context.certificate.sha256_fingerprint,
             self._context.port.addresses,
             self._ssrc,
@@ -132,25 +127,24 @@ class Session:
         return write_answer(self._offer, local)
 
     def update(self, sdp: str) -> str:
-        """Answer a later offer: an ICE restart of the same peer. Raises `OfferError`; nothing changed then."""
+        """Answer a later offer of the same peer: it may restart ICE, or put the agent on hold. Raises `OfferError`;
+        nothing changed then."""
         offer = parse_offer(sdp)
         if offer.fixed_parts != self._offer.fixed_parts:
             raise OfferError("a later offer must be of the same peer and the same sections", code="offer_changed")
-        if (offer.audio.ufrag, offer.audio.password) == (self._offer.audio.ufrag, self._offer.audio.password):
-            raise OfferError("this session was already answered; a later offer restarts ICE", code="already_answered")
+        restarts = (offer.audio.ufrag, offer.audio.password) != (self._offer.audio.ufrag, self._offer.audio.password)
         self._offer = offer
         self._answer_version += 1
-        credentials = _new_credentials()
-        for outdated in self._agent.restart(credentials):
-            self._context.port.forget(outdated)
-        self._context.port.expect(credentials.ufrag, self)
-        self._log.info("ice_restarted")
+        if restarts:
+            self._path.restart()
+            self._log.info("ice_restarted")
+        self._route_agent_audio()
         return self.answer()
 
     async def run(self) -> str:
         """Connect, talk, end. Returns why it ended; everything it opened is closed by then."""
-        settings, port, clock = self._context.settings, self._context.port, self._context.clock
-        port.expect(self._agent.credentials.ufrag, self)
+        settings, clock = self._context.settings, self._context.clock
+        self._path.open()
         self.publish("status", {"status": "connecting"})
         reason = "internal"
         try:
@@ -165,9 +159,7 @@ class Session:
             clock.leave(self)
             self._log.info("uplink_ended", **self._uplink.quality())
             await self._say_goodbye(reason)
-            for ufrag in self._agent.ufrags:
-                port.forget(ufrag)
-            port.disown_all(self)
+            self._path.close()
         return reason
 
     def close(self, reason: str) -> None:
@@ -190,7 +182,7 @@ class Session:
         self._rtp = RtpSession(codec, self._ssrc, self.id, self._payload_type, self._uplink, self._downlink)
         self._downlink.connect(codec, secrets.randbits(15), secrets.randbits(32))
         self._uplink.begin(now)
-        self._last_heard_s = now
+        self._path.last_heard_s = now
         self._context.clock.join(self)
         self._log.info("caller_connected")
         if self._attached.is_set():
@@ -210,36 +202,30 @@ class Session:
         self._tell_gateway(SessionClosed(session=self.id, reason=reason))
         self._count()
         if self._rtp is not None:
-            self._rtp.send_bye(self._send_to_caller)
+            self._rtp.send_bye(self._path.send)
         await asyncio.sleep(0)  # lets the data channel send its last message
         await self._peer.close()
 
     # -- the caller's side ---------------------------------------------------------------------------------------
 
     def on_check(self, request: BindingRequest, path: Path) -> None:
-        now = asyncio.get_running_loop().time()
-        answered = self._agent.on_request(request, path, now)
-        if answered is None:
-            _checks_refused.inc()
-            return
-        reply = self._context.port.sender(path)
-        reply(answered.response)
-        self._last_heard_s = now
-        if self._agent.is_validated(path):
-            self._context.port.own(path, self)
-        if answered.forgotten is not None:
-            self._context.port.disown(answered.forgotten, self)
-        if answered.selected is not None:
-            self._send_to_caller = reply
-            self._downlink.send_by(self._context.port.queue(path))
+        selected = self._path.on_check(request, path, asyncio.get_running_loop().time())
+        if selected is not None:
+            self._route_agent_audio()
             self._log.info("path_selected", address=f"{path.source[0]}:{path.source[1]}")
+
+    def was_heard(self, now: float) -> bool:
+        return self._path.was_heard(now)
+
+    def _route_agent_audio(self) -> None:
+        self._downlink.send_by(self._path.queue() if self._offer.wants_agent else nowhere)
 
     def on_dtls(self, datagram: bytes) -> None:
         self._peer.on_datagram(datagram)
 
     def on_media(self, datagram: bytes, now: float) -> None:
         if self._rtp is not None and self._rtp.on_media(datagram, now):
-            self._last_heard_s = now
+            self._path.last_heard_s = now
 
     def tick(self, slot: int, now: float) -> None:
         """Every 20 ms once connected."""
@@ -247,13 +233,13 @@ class Session:
         self._downlink.tick(slot)
         self._ticks += 1
         if self._ticks % _CHECK_TICKS == 0:
-            if now - self._last_heard_s > self._context.settings.media_silent_timeout_s:
+            if now - self._path.last_heard_s > self._context.settings.media_silent_timeout_s:
                 self.close("silent_timeout")
             self._count()
             if self._rtp is not None and self._rtp.said_bye:
                 self.close("hangup")
         if self._ticks % _REPORT_TICKS == 0 and self._rtp is not None:
-            self._rtp.send_report(self._send_to_caller, now)
+            self._rtp.send_report(self._path.send, now)
 
     def _count(self) -> None:
         self._downlink.count()
@@ -300,9 +286,6 @@ class Session:
     def _send_waiting_events(self) -> None:
         while self._events_waiting:
             self._peer.send_text(self._events_waiting.popleft())
-
-    def _send_datagram(self, datagram: bytes) -> None:
-        self._send_to_caller(datagram)
 
     # -- the pipeline's side -------------------------------------------------------------------------------------
 
@@ -379,10 +362,6 @@ class Session:
 
 def _new_credentials() -> Credentials:
     return Credentials(secrets.token_hex(4), secrets.token_hex(16))
-
-
-def _nowhere(_: bytes) -> None:
-    """Before a path was validated there is nowhere to send to."""
 
 
 def _codes(group: BaseExceptionGroup[AntiphonError]) -> list[str]:

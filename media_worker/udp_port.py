@@ -41,6 +41,8 @@ class Owner(Protocol):
 
     def on_dtls(self, datagram: bytes) -> None: ...
 
+    def was_heard(self, now: float) -> bool: ...
+
     def close(self, reason: str) -> None: ...
 
 
@@ -121,6 +123,10 @@ class UdpPort:
 
     def forget(self, ufrag: str) -> None:
         self._by_ufrag.pop(ufrag, None)
+
+    def owner(self, path: Path) -> Owner | None:
+        """Whose the address is by now."""
+        return self._sockets[path.socket_index].owners.get(path.address)
 
     def own(self, path: Path, owner: Owner) -> None:
         """The address is validated: media and DTLS from there are this owner's."""

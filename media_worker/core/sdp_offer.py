@@ -78,6 +78,11 @@ class Offer:
         return self.audio.fingerprints
 
     @property
+    def wants_agent(self) -> bool:
+        """Whether the caller takes our audio: not on hold, and not a microphone only (RFC 3264 §6.1)."""
+        return self.audio.direction in ("sendrecv", "recvonly")
+
+    @property
     def fixed_parts(self) -> tuple[Any, ...]:
         """What a later offer of the same session must leave as it is."""
         opus = self.audio.opus
@@ -89,18 +94,22 @@ def parse_offer(sdp: str) -> Offer:
     """Read `sdp`. Raises `OfferError`: `bad_sdp` for broken text, `no_audio`, `no_opus` or others for what lacks."""
     session, sections = _split(sdp)
     defaults = MediaSection("", 0, "", [])
-    bundled: frozenset[str] = frozenset()
+    group: list[str] = []
     for name, value in _attributes(session):
         if name == "group" and value.split(" ")[0] == "BUNDLE":
-            bundled = frozenset(value.split(" ")[1:])
+            group = value.split(" ")[1:]
         else:
             _apply(defaults, name, value)
+    bundled = frozenset(group)
     parsed = [_parse_section(lines, defaults) for lines in sections]
-    audio = next((section for section in parsed if section.kind == "audio" and section.is_offered), None)
-    if audio is None:
+    audible = [section for section in parsed if section.kind == "audio" and section.is_offered]
+    if not audible:
         raise OfferError("the offer has no audio section: add a microphone track first", code="no_audio")
-    if audio.opus is None:
+    audio = next((section for section in audible if section.opus is not None), None)
+    if audio is None:
         raise OfferError("the offer's audio has no opus/48000/2", code="no_opus")
+    if audio.mid in bundled and not audio.ufrag:
+        _inherit_transport(audio, next((section for section in parsed if section.mid == group[0]), audio))
     _require_transport(audio)
     data = next(
         (
@@ -190,6 +199,13 @@ def _apply(section: MediaSection, name: str, value: str) -> None:
             section.max_message_size = _number(value, 2**53, name)
         case _ if name in _DIRECTIONS:
             section.direction = name
+
+
+def _inherit_transport(section: MediaSection, tagged: MediaSection) -> None:
+    """RFC 9143 §7.1.3: within a bundle only the first section has to name the transport that all of them share."""
+    section.ufrag, section.password, section.setup = tagged.ufrag, tagged.password, tagged.setup
+    section.fingerprints = tagged.fingerprints
+    section.rtcp_mux = section.rtcp_mux or tagged.rtcp_mux
 
 
 def _require_transport(audio: MediaSection) -> None:

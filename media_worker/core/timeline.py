@@ -117,14 +117,14 @@ class Timeline:
 
     def _fill(self, gap: int, ordered: Ordered, frame: int) -> list[Step]:
         """Steps for `gap` samples before a packet: lost ones are concealed, the rest was not sent."""
-        gap -= self._surplus_against(gap)
-        if gap <= 0:
-            return []
         if not ordered.missing:
-            return [Silence(gap)]
+            gap -= self._surplus_against(gap)
+            return [Silence(gap)] if gap else []
+        # What was told in advance is never taken from the frame that can be recovered: that is speech.
+        recoverable = min(frame, gap)
+        gap -= self._surplus_against(gap - recoverable)
         lost = min(gap, ordered.missing * frame, MAX_CONCEALED_MS * _UPLINK_RATE // 1000)
         steps: list[Step] = [Silence(gap - lost)] if gap > lost else []
-        recoverable = min(frame, lost)
         if lost > recoverable:
             steps.append(Conceal(lost - recoverable))
         steps.append(DecodeFec(ordered.packet.payload, recoverable))

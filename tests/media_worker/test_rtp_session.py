@@ -93,6 +93,23 @@ def test_a_caller_who_begins_anew_with_another_source_is_heard_on(line: Line) ->
     assert [(block.ssrc, block.packets_lost) for block in report.reports] == [(9, 0)]
 
 
+def test_a_caller_who_floods_is_heard_up_to_a_limit_each_second(line: Line) -> None:
+    over = Gained("antiphon_media_packets_over_limit_total")
+    taken = [line.session.on_media(line.packet(seq), 0.0) for seq in range(450)]
+    assert taken == [True] * 400 + [False] * 50
+    line.session.count()
+    assert over() == 50
+    assert line.session.on_media(line.packet(450), 1.0)
+
+
+def test_a_caller_who_goes_on_changing_its_source_is_not_followed_for_ever(line: Line) -> None:
+    rejected = Gained("antiphon_media_packets_rejected_total")
+    taken = [line.session.on_media(line.packet(0, ssrc=1_000 + n), 0.0) for n in range(20)]
+    assert taken == [True] * 16 + [False] * 4
+    assert rejected() == 4
+    assert line.session.on_media(line.packet(1, ssrc=1_015), 0.02), "those that are known go on"
+
+
 def test_reports_as_sender_only_if_something_was_sent_since(line: Line) -> None:
     line.downlink.push(AudioFrame("s1", 1, 0, 0, 24_000, 1, tone(440, 0.1, 24_000).tobytes()))
     for slot in range(0, 16, 4):

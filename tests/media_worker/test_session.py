@@ -428,13 +428,27 @@ async def later_offer(house: RunningMediaWorker, sdp: str) -> OfferAnswered | Of
     return await gateway.reply("s1")
 
 
-async def test_the_same_offer_again_changes_nothing(house: RunningMediaWorker) -> None:
+async def test_the_same_offer_again_gets_the_same_answer_and_disturbs_nothing(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
         reply = await later_offer(house, call.offer)
-        assert isinstance(reply, OfferRefused)
-        assert (reply.code, reply.final) == ("already_answered", False)
+        assert isinstance(reply, OfferAnswered)
+        first, again = (SessionDescription.parse(sdp).media[0] for sdp in (call.answer, reply.sdp))
+        assert first.ice == again.ice
         await house.pipeline.say("s1", tone(660, 0.2, 24_000).tobytes())
         await house.pipeline.message(PlayoutReported, state="finished")
+
+
+async def test_on_hold_the_caller_is_sent_nothing(house: RunningMediaWorker) -> None:
+    async with calling(house) as call:
+        held = await later_offer(house, call.offer.replace("a=sendrecv", "a=sendonly"))
+        assert isinstance(held, OfferAnswered)
+        assert SessionDescription.parse(held.sdp).media[0].direction == "recvonly"
+        await house.pipeline.say("s1", tone(660, 1, 24_000).tobytes())
+        await house.pipeline.message(PlayoutReported, played_up_to=24_000, state="finished")
+        assert isinstance(await later_offer(house, call.offer), OfferAnswered)
+        await house.pipeline.say("s1", tone(880, 1, 24_000).tobytes(), first_sample=24_000)
+        await call.caller.wait_for(lambda: hears(call.caller, 880))
+        assert strength(call.caller.heard_samples(), 660, RATE) < 0.1
 
 
 def of_another_peer(offer: str) -> str:
@@ -458,7 +472,7 @@ async def test_an_offer_of_something_else_changes_nothing(
         reply = await later_offer(house, change(with_new_credentials(call.offer)))
         assert isinstance(reply, OfferRefused)
         assert (reply.code, reply.final) == (code, False)
-        assert call.session._agent.ufrags == [call.session._agent.credentials.ufrag]
+        assert call.session._path._agent.ufrags == [call.session._path.credentials.ufrag]
 
 
 class MovedCaller:
@@ -517,7 +531,7 @@ async def test_many_ice_restarts_leave_two_fragments(house: RunningMediaWorker) 
         for n in range(5):
             offer = with_new_credentials(call.offer).replace("ufrag:restarted", f"ufrag:restarted{n}")
             assert isinstance(await later_offer(house, offer), OfferAnswered)
-        assert set(port._by_ufrag) == set(call.session._agent.ufrags)
+        assert set(port._by_ufrag) == set(call.session._path._agent.ufrags)
         assert len(port._by_ufrag) == 2
 
 

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,11 @@ async def aiortc_offer() -> str:
     return sdp
 
 
-def without(sdp: str, start: str) -> str:
-    return "".join(line for line in sdp.splitlines(keepends=True) if not line.startswith(start))
+CHROMIUM_SECTIONS = re.compile(r"(?:v=|m=).*?(?=m=|\Z)", re.DOTALL)
+
+
+def without(sdp: str, *starts: str) -> str:
+    return "".join(line for line in sdp.splitlines(keepends=True) if not line.startswith(starts))
 
 
 def refusal(sdp: str) -> str:
@@ -101,6 +105,31 @@ def test_a_rejected_audio_section_is_passed_over() -> None:
     rejected = f"m=audio 0{audio.removeprefix(' 9')}".replace("a=mid:0", "a=mid:7")
     offer = parse_offer(head + rejected + "m=audio" + audio)
     assert offer.audio.mid == "0"
+
+
+def test_audio_that_cannot_be_opus_is_passed_over() -> None:
+    head, audio, *_ = CHROMIUM.replace("m=application", "m=audio", 1).split("m=audio")
+    telephone = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:7\r\na=rtpmap:0 PCMU/8000\r\n"
+    assert parse_offer(head + telephone + "m=audio" + audio).audio.mid == "0"
+
+
+def test_audio_behind_video_in_a_bundle_shares_the_videos_transport() -> None:
+    head, audio, video, data = CHROMIUM_SECTIONS.findall(WITH_VIDEO)
+    bare = without(audio, "a=ice-", "a=fingerprint", "a=setup", "a=rtcp-mux")
+    bare = bare.replace("m=audio 9", "m=audio 0").replace("a=mid:0", "a=mid:0\r\na=bundle-only")
+    offer = parse_offer(head.replace("BUNDLE 0 1 2", "BUNDLE 1 0 2") + video + bare + data)
+    expected = parse_offer(WITH_VIDEO)
+    assert offer.audio.mid == "0"
+    assert (offer.audio.ufrag, offer.audio.password) == (expected.audio.ufrag, expected.audio.password)
+    assert offer.fingerprints == expected.fingerprints
+    assert offer.data is not None
+
+
+@pytest.mark.parametrize(
+    ("direction", "wanted"), [("sendrecv", True), ("recvonly", True), ("sendonly", False), ("inactive", False)]
+)
+def test_whether_the_caller_takes_our_audio(direction: str, wanted: bool) -> None:
+    assert parse_offer(CHROMIUM.replace("a=sendrecv", f"a={direction}")).wants_agent is wanted
 
 
 def test_a_data_section_outside_the_bundle_is_not_taken() -> None:

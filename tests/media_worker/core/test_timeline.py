@@ -130,6 +130,22 @@ def test_speech_that_the_network_held_up_is_not_dropped(timeline: Timeline, send
     assert samples(sender.send(1.5)[:-1]) == 50 * FRAME - told.samples
 
 
+def test_a_packet_lost_after_a_stall_of_the_network_is_recovered_all_the_same(
+    timeline: Timeline, sender: Sender
+) -> None:
+    sender.send(0.0)
+    told = timeline.on_time(0.5)
+    assert told is not None
+    sender.send(0.5)
+    sender.skip(1)
+    assert sender.send(0.5, missing=1) == [DecodeFec(VOICE, FRAME), Decode(VOICE)]
+    sender.skip(3)
+    assert sender.send(0.5, missing=3) == [DecodeFec(VOICE, FRAME), Decode(VOICE)]
+    # The two frames that were not concealed are given back, and the next pause gives back the rest.
+    sender.skip(50)
+    assert samples(sender.send(1.5)[:-1]) == 50 * FRAME - (told.samples - 2 * FRAME)
+
+
 def test_dtx_packets_give_back_what_was_told_too_much(timeline: Timeline, sender: Sender) -> None:
     sender.send(0.0)
     told = timeline.on_time(0.11)

@@ -1,0 +1,88 @@
+"""Where a caller is: the addresses that it has proved to be its own, and the one that is sent to."""
+
+from collections.abc import Callable
+
+from prometheus_client import Counter
+
+from media_worker.core.ice_lite import Credentials, IceLiteAgent, Path
+from media_worker.core.stun import BindingRequest
+from media_worker.udp_port import Owner, UdpPort
+
+_HEARD_LATELY_S = 15.0
+"""Callers' checks come every 5 s or less (RFC 7675 §5.1): one who missed three has gone."""
+
+_refused = Counter(
+    "antiphon_media_checks_refused_total",
+    "STUN checks with a wrong signature, copies of others, and those from another caller's address",
+)
+
+
+class CallerPath:
+    """Between one session's ICE agent and the port that all share. `owner` is the session."""
+
+    def __init__(self, port: UdpPort, owner: Owner, new_credentials: Callable[[], Credentials]) -> None:
+        self._port = port
+        self._owner = owner
+        self._new_credentials = new_credentials
+        self._agent = IceLiteAgent(new_credentials())
+        self._send: Callable[[bytes], None] = nowhere
+        self.last_heard_s = 0.0
+
+    def open(self) -> None:
+        """From now on checks are expected."""
+        self._port.expect(self._agent.credentials.ufrag, self._owner)
+
+    def close(self) -> None:
+        for ufrag in self._agent.ufrags:
+            self._port.forget(ufrag)
+        self._port.disown_all(self._owner)
+
+    @property
+    def credentials(self) -> Credentials:
+        """What an answer says now."""
+        return self._agent.offered_credentials
+
+    def restart(self) -> None:
+        """An ICE restart: new credentials, and the old path serves until the caller selects another."""
+        credentials = self._new_credentials()
+        for outdated in self._agent.restart(credentials):
+            self._port.forget(outdated)
+        self._port.expect(credentials.ufrag, self._owner)
+
+    def on_check(self, request: BindingRequest, path: Path, now: float) -> Path | None:
+        """Answer a check. The path, if the caller has selected another one by it."""
+        other = self._port.owner(path)
+        if other is not None and other is not self._owner and other.was_heard(now):
+            _refused.inc()  # whoever forges another caller's address would deafen them
+            return None
+        answered = self._agent.on_request(request, path, now)
+        if answered is None:
+            _refused.inc()
+            return None
+        reply = self._port.sender(path)
+        reply(answered.response)
+        self.last_heard_s = now
+        if self._agent.is_validated(path):
+            self._port.own(path, self._owner)
+        if answered.forgotten is not None:
+            self._port.disown(answered.forgotten, self._owner)
+        if answered.selected is not None:
+            self._send = reply
+        return answered.selected
+
+    def was_heard(self, now: float) -> bool:
+        """Whether anything genuine came of this caller lately."""
+        return now - self.last_heard_s < _HEARD_LATELY_S
+
+    def send(self, datagram: bytes) -> None:
+        """To the selected address; nowhere before there is one."""
+        self._send(datagram)
+
+    def queue(self) -> Callable[[bytes], None]:
+        """A function that sends with the slot's other packets to the address that is selected now."""
+        selected = self._agent.selected
+        return nowhere if selected is None else self._port.queue(selected)
+
+
+def nowhere(_: bytes) -> None:
+    """For what nobody shall hear."""
