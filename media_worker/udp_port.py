@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import ifaddr
 from prometheus_client import Counter
 
 from media_worker.core.ice_lite import Path
@@ -218,21 +219,39 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 def _hosts_for(addresses: tuple[str, ...]) -> list[str]:
-    hosts = dict.fromkeys(_host_for(address) for address in addresses)
-    return [host for host in hosts if host in _WILDCARDS.values() or _WILDCARDS[_family(host)] not in hosts]
+    """What to bind to. An address that this machine does not have is that of a 1:1 NAT in front of it.
+
+    Behind one such address a socket for every address of ours will do. Behind several, answers must leave by the
+    address that was asked, or they come from where the caller did not send to: then each of ours gets a socket.
+    """
+    hosts: dict[str, None] = {}
+    for family, wildcard in _WILDCARDS.items():
+        of_family = [address for address in addresses if _family(address) == family]
+        foreign = [address for address in of_family if not _is_ours(address)]
+        if len(foreign) == 1:
+            hosts[wildcard] = None
+            continue
+        hosts |= dict.fromkeys(address for address in of_family if address not in foreign)
+        hosts |= dict.fromkeys(_our_addresses(family) if foreign else ())
+    return list(hosts)
 
 
-def _host_for(address: str) -> str:
-    """What to bind to for a public address: itself, or every address if it is that of a 1:1 NAT in front of us."""
-    family = _family(address)
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+def _is_ours(address: str) -> bool:
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((address, 0))
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL:
-                return _WILDCARDS[family]
+                return False
             raise ConfigError(f"{address} cannot be used: {error.strerror}") from error
-    return address
+    return True
+
+
+def _our_addresses(family: socket.AddressFamily) -> list[str]:
+    """Without those of a single link, to which no packet from elsewhere comes."""
+    all_of_them = (ip for adapter in ifaddr.get_adapters() for ip in adapter.ips)
+    texts = (ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in all_of_them)
+    return [text for text in texts if _family(text) == family and not ipaddress.ip_address(text).is_link_local]
 
 
 def detect_addresses() -> tuple[str, ...]:

@@ -251,8 +251,12 @@ def test_what_is_no_address_is_a_matter_of_configuration(address: str) -> None:
         UdpPort((address,), 0)
 
 
-async def test_addresses_of_a_nat_in_front_of_us_are_announced_and_every_own_one_is_listened_on() -> None:
-    public = ("203.0.113.5", "203.0.113.6", "127.0.0.1")
+@pytest.mark.parametrize(
+    "public", [("203.0.113.5",), ("203.0.113.5", "127.0.0.1"), ("203.0.113.5", "203.0.113.6", "127.0.0.1")]
+)
+async def test_addresses_of_a_nat_in_front_of_us_are_announced_and_every_own_one_is_listened_on(
+    public: tuple[str, ...],
+) -> None:
     port = UdpPort(public, 0)
     port.start()
     owner = RecordingOwner(port)
@@ -264,6 +268,15 @@ async def test_addresses_of_a_nat_in_front_of_us_are_announced_and_every_own_one
     assert await sender.hear() == b"answer"
     sender.socket.close()
     port.close()
+
+
+def test_behind_several_addresses_of_a_nat_answers_leave_by_the_address_that_was_asked() -> None:
+    port = UdpPort(("203.0.113.5", "203.0.113.6", "2001:db8::5"), 0)
+    bound = {each.socket.getsockname()[:2] for each in port._sockets}
+    port._close_sockets()
+    assert ("127.0.0.1", port.port) in bound
+    assert ("0.0.0.0", port.port) not in bound
+    assert ("::", port.port) in bound, "behind one address any will do"
 
 
 def test_nothing_stays_open_when_one_of_several_addresses_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
