@@ -46,7 +46,7 @@ class Downlink:
         self._pacing = Pacing()
         self._codec: SrtpCodec | None = None
         self._send: Callable[[bytes], None] | None = None
-        self._complexity = 5
+        self.complexity = 5
         self._seq = 0
         self._ticks_until_report = _REPORT_TICKS
         self._first_timestamp = 0
@@ -70,7 +70,7 @@ class Downlink:
         """Queue agent audio. True if a talkspurt begins with it. Raises `ConfigError` for a rate Opus has not."""
         buffer = self._buffer
         if buffer is None or (buffer.sample_rate, buffer.channels) != (frame.sample_rate, frame.channels):
-            self._encoder = Encoder(frame.sample_rate, frame.channels, self._bitrate, self._complexity)
+            self._encoder = Encoder(frame.sample_rate, frame.channels, self._bitrate, self.complexity)
             buffer = self._buffer = PlayoutBuffer(frame.sample_rate, frame.channels, self._cushion_ms)
             self._toc = opus.silence_toc(frame.sample_rate)
         overflowed = buffer.overflowed
@@ -114,8 +114,8 @@ class Downlink:
         return slot - self._last_sent_slot >= _SLOTS_PER_FRAME
 
     def set_complexity(self, complexity: int) -> None:
-        if complexity != self._complexity:
-            self._complexity = complexity
+        if complexity != self.complexity:
+            self.complexity = complexity
             if self._encoder is not None:
                 self._encoder.set_complexity(complexity)
 

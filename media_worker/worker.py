@@ -66,6 +66,7 @@ class MediaWorker:
         self._blocking = broker.connect_blocking(settings.redis_url)
         self._sessions: dict[str, Session] = {}
         self._admission = Admission(settings.media_capacity)
+        self._complexity = settings.media_complexity
         self._state: WorkerState = "starting"
         self._presence = Presence(self._redis, self._report)
         self._tasks: asyncio.TaskGroup | None = None
@@ -184,6 +185,7 @@ class MediaWorker:
             context.outbox.send(gateway, OfferRefused(session=opening.session, code=error.code, message=error.message))
             return
         assert self._tasks is not None
+        session.set_complexity(self._complexity)
         self._sessions[session.id] = session
         self._empty.clear()
         _opened.inc()
@@ -229,9 +231,9 @@ class MediaWorker:
         while True:
             await asyncio.sleep(_EFFORT_INTERVAL_S)
             core_share, used_s = (time.process_time() - used_s) / _EFFORT_INTERVAL_S, time.process_time()
-            complexity = self._admission.complexity(self._settings.media_complexity, core_share)
+            self._complexity = self._admission.complexity(self._settings.media_complexity, core_share)
             for session in self._sessions.values():
-                session.set_complexity(complexity)
+                session.set_complexity(self._complexity)
 
     async def _drain(self) -> None:
         self._state = "draining"

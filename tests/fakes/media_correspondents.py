@@ -140,7 +140,7 @@ class RunningMediaWorker:
 @asynccontextmanager
 async def running_media_worker(broker_url: str, **settings: Any) -> AsyncIterator[RunningMediaWorker]:
     """Serving when it is entered; leaves nothing behind."""
-    worker = MediaWorker(MediaSettings(redis_url=broker_url, public_ips="127.0.0.1", **settings))
+    worker = MediaWorker(MediaSettings(redis_url=broker_url, **{"public_ips": "127.0.0.1", **settings}))
     stop = asyncio.Event()
     task = asyncio.create_task(worker.run(stop))
     client = connect(broker_url)

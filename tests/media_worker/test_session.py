@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aioice import ice as aioice_ice
 from aioice import stun as aioice_stun
 from aiortc.sdp import SessionDescription
 
@@ -145,6 +146,27 @@ async def test_each_side_hears_the_other(house: RunningMediaWorker) -> None:
         assert report.played_up_to == 24_000
         await call.caller.wait_for(lambda: hears(call.caller, 660))
         await house.pipeline.until(lambda: strength(call.heard_up()[-8_000:], 440, 16_000) > 0.5)
+
+
+async def test_each_side_hears_the_other_over_ipv6(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aioice_ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["::1"])
+    async with running_media_worker(broker_url, public_ips="::1") as house, calling(house) as call:
+        assert "candidate:1 1 udp" in call.answer and "127.0.0.1" not in call.answer
+        call.caller.microphone.say(tone(440, 2, RATE))
+        await house.pipeline.say("s1", tone(660, 1, 24_000).tobytes())
+        await call.caller.wait_for(lambda: hears(call.caller, 660))
+        await house.pipeline.until(lambda: strength(call.heard_up()[-8_000:], 440, 16_000) > 0.5)
+
+
+async def test_encoding_takes_the_effort_that_there_is_room_for(
+    broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_media_worker(broker_url, media_complexity=3) as house, calling(house) as call:
+        assert call.session._downlink.complexity == 3
+        monkeypatch.setattr(house.worker._admission, "complexity", lambda wanted, core_share: wanted - 2)
+        await eventually(lambda: call.session._downlink.complexity == 1)
+        async with calling(house, "s2") as later:
+            assert later.session._downlink.complexity == 1
 
 
 async def test_the_callers_time_line_has_no_gap(house: RunningMediaWorker) -> None:
