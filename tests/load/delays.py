@@ -14,9 +14,19 @@ class Delays:
     def __init__(self, watch: StealWatch) -> None:
         self._watch = watch
         self._all: list[tuple[float, float]] = []
+        self._missed = 0
 
     def add(self, at_s: float, delay_s: float) -> None:
         self._all.append((at_s, delay_s * 1000))
+
+    def miss(self, count: int = 1) -> None:
+        """So many were expected and never came: what fails must not look quick."""
+        self._missed += count
+
+    @property
+    def found_share(self) -> float:
+        """Of what was expected."""
+        return len(self._all) / max(1, len(self._all) + self._missed)
 
     @property
     def counted(self) -> list[float]:
@@ -35,6 +45,7 @@ class Delays:
             what=what,
             n=len(self._all),
             counted=len(counted),
+            missed=self._missed,
             p50_ms=float(p50),
             p95_ms=float(p95),
             p99_ms=float(p99),

@@ -30,6 +30,8 @@ _SESSIONS = 100
 _SETTLE_S = 3.0
 _WINDOW_S = 12.0
 _SERVED_PER_S = 48.0
+_CALLERS_CORE = 0.8
+"""Callers who use more of their core are late themselves, which flatters the server."""
 _WINDOWS = 3
 """How often a row is measured until everyone was served: the host may have taken the processors away."""
 _TIMES_PLAIN = 8.0
@@ -138,13 +140,17 @@ async def _measure(
         sessions_per_core=1000 / cost,
         core_used=used_s / elapsed,
         broker_ms=broker_used_s / elapsed / sessions * 1000,
+        sent_per_s=load["sent_per_s"],
         received_per_s=load["received_per_s"],
         callers_core=load["swarm_core_share"],
         starved_callers=sum(caller.received < _SERVED_PER_S * talk_share * elapsed for caller in swarm.callers),
         stolen_share=stolen_share,
     )
-    if talk_share == 1.0:
-        report.bar(f"{row['server']}: packets per second to a caller", load["received_per_s"], _SERVED_PER_S, "higher")
+    what = f"{row['server']}, {row['talk']}"
+    served = _SERVED_PER_S * talk_share
+    report.bar(f"{what}: packets per second to a caller", load["received_per_s"], served, "higher")
+    report.bar(f"{what}: packets per second of a caller", load["sent_per_s"], _SERVED_PER_S, "higher")
+    report.bar(f"{what}: core of the callers", load["swarm_core_share"], _CALLERS_CORE, "lower")
     return cost
 
 

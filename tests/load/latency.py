@@ -46,6 +46,7 @@ _UPLINK_P99_MS = 15.0
 _DOWNLINK_P99_MS = 30.0
 _MOUTH_TO_EAR_P50_MS = 80.0
 _MOUTH_TO_EAR_P99_MS = 110.0
+_FOUND_SHARE = 0.98
 
 Times = NDArray[np.float64]
 
@@ -57,6 +58,7 @@ def run(report: BenchReport) -> None:
     plain = asyncio.run(_echoed_by_plain_aiortc())
     ours.row(report, f"mouth to ear, echo agent, {_SESSIONS} callers")
     plain.row(report, f"mouth to ear, plain aiortc, {_PLAIN_SESSIONS} callers")
+    report.bar("sounds that came back, share", ours.found_share, _FOUND_SHARE, "higher")
     report.bar("mouth to ear p50 ms", ours.percentile(50), _MOUTH_TO_EAR_P50_MS, "lower")
     report.bar("mouth to ear p99 ms", ours.percentile(99), _MOUTH_TO_EAR_P99_MS, "lower")
 
@@ -92,10 +94,17 @@ async def _each_way(report: BenchReport) -> None:
         if len(frames) == len(caller.sent_s):  # else something was lost, and the n-th is not the n-th
             for sent_s, came_s in zip(caller.sent_s[skip:], frames[skip:], strict=True):
                 up.add(sent_s, came_s - sent_s)
-        for said_s, delay_s in _talkspurt_delays(caller, came["talkspurts"][session]):
+        else:
+            up.miss(len(caller.sent_s) - skip)
+        said = came["talkspurts"][session]
+        delays = _talkspurt_delays(caller, said)
+        down.miss(len(said) - len(delays))
+        for said_s, delay_s in delays:
             down.add(said_s, delay_s)
     up.row(report, f"packet in -> frame in the pipeline's inbox, {_SESSIONS} callers")
     down.row(report, "agent frame in the inbox -> packet out, beyond the cushion")
+    report.bar("packets whose frame was found, share", up.found_share, _FOUND_SHARE, "higher")
+    report.bar("talkspurts whose first packet was found, share", down.found_share, _FOUND_SHARE, "higher")
     report.bar("packet in -> pipeline inbox p99 ms", up.percentile(99), _UPLINK_P99_MS, "lower")
     report.bar("agent frame -> packet out p99 ms, beyond the cushion", down.percentile(99), _DOWNLINK_P99_MS, "lower")
     for caller in swarm.callers:
@@ -176,6 +185,8 @@ async def _mouth_to_ear(swarm: Swarm, sent: Pcm) -> Delays:
             after = heard[heard > onset]
             if len(after) and after[0] - onset < _BURST_EVERY_S:
                 delays.add(float(onset), float(after[0] - onset))
+            else:
+                delays.miss()
     await swarm.leave()
     return delays
 

@@ -38,6 +38,8 @@ _UNDERSTOOD = "5 % random loss"
 _PLAIN = (CLEAN, "one packet lost", _UNDERSTOOD, "30 ms jitter")
 _BEFORE, _SPOILED, _AFTER = 3, 8, 4
 """Sentences, of about 3.6 s."""
+_MISHEARD = 2
+"""Sentences that may be lost on the worse networks: a burst of five packets takes a short word with it."""
 _LAST_S = 6.0
 _MAX_LAG_MS = 20.0
 _MAX_SPREAD_MS = 20.0
@@ -72,8 +74,8 @@ def run(report: BenchReport) -> None:
         clean = quality[CLEAN, way]
         same = sum(mine == theirs for mine, theirs in zip(quality[key].words, clean.words, strict=True))
         report.add(server="antiphon", network=name, way=way, **_figures(recording, judged[key], quality[key], same))
-        if name == _UNDERSTOOD:
-            report.bar(f"sentences understood as in the clean run, {name}, {way}", same, _SPOILED, "higher")
+        least = _SPOILED if name == _UNDERSTOOD else _SPOILED - _MISHEARD
+        report.bar(f"sentences understood as in the clean run, {name}, {way}", same, least, "higher")
     for name, recording in plain.items():
         report.add(
             server="plain aiortc", network=name, way="up", **_figures(recording, _judge(recording, plain_script))

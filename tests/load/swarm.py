@@ -62,11 +62,12 @@ class Caller:
 class Swarm:
     """`join` callers, then `talk`."""
 
-    def __init__(self, exchange: Exchange, packets: list[bytes], recorded: int = 0) -> None:
-        """The first `recorded` callers are recorded."""
+    def __init__(self, exchange: Exchange, packets: list[bytes], recorded: int = 0, channels: bool = False) -> None:
+        """The first `recorded` callers are recorded. `channels`: each has a data channel, as a page has."""
         self._exchange = exchange
         self._packets = packets
         self._recorded = recorded
+        self._channels = channels
         self.callers: list[Caller] = []
 
     async def join(self, count: int) -> None:
@@ -78,23 +79,22 @@ class Swarm:
         gc.freeze()
 
     async def talk(self, duration_s: float) -> dict[str, float]:
-        """Everybody talks. Returns the share of its core that the swarm used, and received packets per second."""
+        """Everybody talks. Returns the share of its core that the swarm used, and each caller's packets per second."""
         loop = asyncio.get_running_loop()
         groups = [self.callers[slot::_SLOTS] for slot in range(_SLOTS)]
         for caller in self.callers:
             caller.received = 0
-        cpu, began, slot, worst_late = time.process_time(), loop.time(), 0, 0.0
+        cpu, began, slot, sent = time.process_time(), loop.time(), 0, 0
         while loop.time() < began + duration_s:
             for caller in groups[slot % _SLOTS]:
                 self._send(caller)
+                sent += 1
             slot += 1
-            wait = began + slot * _SLOT_S - loop.time()
-            worst_late = max(worst_late, -wait)
-            await asyncio.sleep(max(0.0, wait))
+            await asyncio.sleep(max(0.0, began + slot * _SLOT_S - loop.time()))
         elapsed = loop.time() - began
         return {
             "swarm_core_share": (time.process_time() - cpu) / elapsed,
-            "swarm_worst_late_ms": worst_late * 1000,
+            "sent_per_s": sent / elapsed / max(1, len(self.callers)),
             "received_per_s": sum(c.received for c in self.callers) / elapsed / max(1, len(self.callers)),
         }
 
@@ -118,11 +118,17 @@ class Swarm:
         connected = asyncio.Event()
         pc.on("connectionstatechange", lambda: connected.set() if pc.connectionState == "connected" else None)
         sender = pc.addTrack(_Idle())
+        channel_open = asyncio.Event()
+        if self._channels:
+            pc.createDataChannel("control").on("open", channel_open.set)
+        else:
+            channel_open.set()
         await pc.setLocalDescription(await pc.createOffer())
         answer = await self._exchange(index, pc.localDescription.sdp)
         await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         async with asyncio.timeout(30):
             await connected.wait()
+            await channel_open.wait()
         dtls = sender.transport
         connection = dtls.transport._connection
         pair = connection._nominated[1]

@@ -38,3 +38,11 @@ def test_on_a_machine_that_is_never_quiet_everything_counts() -> None:
 
 def test_no_delay_at_all_meets_no_bound() -> None:
     assert Delays(StealWatch()).percentile(50) == float("inf")
+
+
+def test_what_never_came_is_told() -> None:
+    found = delays(0.0)
+    assert found.found_share == 1.0
+    found.miss(110)
+    assert found.found_share == 0.5
+    assert Delays(StealWatch()).found_share == 0.0
