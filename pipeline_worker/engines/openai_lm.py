@@ -33,29 +33,27 @@ class OpenAiLanguageModel:
         self._client = client
         self._options = options
         self._instructions = agent.instructions if options.instructions is None else options.instructions
-        self._request: dict[str, Any] = {
-            "model": options.model,
-            "stream": True,
-            "extra_body": _parameters(options, agent),
-            **client.request_options(options.extra_headers, options.timeout_s),
-        }
+        self._request = {"model": options.model, "stream": True, **_parameters(options, agent)}
+        self._timeouts_and_headers = client.request_options(options.extra_headers, options.timeout_s)
 
     async def reply(self, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
         """Text as it comes, then the tool calls all at once."""
-        messages: Any = chat_messages(self._instructions, conversation[-self._options.max_history :])
+        messages = chat_messages(self._instructions, conversation[-self._options.max_history :])
         drafts = ToolCallDrafts()
         said, finish_reason = False, None
         with self._client.errors_explained():
-            stream: Any = await self._client.send(lambda: self._client.chat.create(messages=messages, **self._request))
+            request = {**self._request, "messages": messages}
+            stream = await self._client.send(lambda: self._client.stream_chat(request, **self._timeouts_and_headers))
             async with stream:
                 chunks = aiter(stream)
                 async for chunk in chunks:
-                    for choice in chunk.choices[:1]:
-                        drafts.add(choice.delta.tool_calls or ())
-                        finish_reason = choice.finish_reason
-                        if text := choice.delta.content or choice.delta.refusal:
+                    for choice in (chunk.get("choices") or ())[:1]:
+                        delta = choice.get("delta") or {}
+                        drafts.add(delta.get("tool_calls") or ())
+                        finish_reason = choice.get("finish_reason")
+                        if text := delta.get("content") or delta.get("refusal"):
                             said = True
-                            yield Reply(text)
+                            yield Reply(_checked(text))
                     if finish_reason:
                         break
                 await _read_rest(chunks)
@@ -94,6 +92,12 @@ def _parameters(options: LmOptions, agent: AgentDefinition) -> dict[str, Any]:
             for tool in agent.tools
         ]
     return {**parameters, **options.extra_body}
+
+
+def _checked(text: object) -> str:
+    if not isinstance(text, str):
+        raise ValueError("a piece of text that is none")
+    return text
 
 
 async def _read_rest(chunks: AsyncIterator[Any]) -> None:

@@ -1,7 +1,7 @@
 """A conversation in the words of chat completions, and tool calls that come in parts."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,13 +73,13 @@ class ToolCallDrafts:
     def __init__(self) -> None:
         self._drafts: list[_Draft] = []
 
-    def add(self, deltas: Iterable[Any]) -> None:
+    def add(self, deltas: Iterable[Mapping[str, Any]]) -> None:
         """`deltas` are those of one chunk. Raises ValueError when a call grows without end."""
         for delta in deltas:
-            draft = self._draft(delta.index, delta.id or "")
-            if delta.function is not None:
-                draft.name = draft.name or delta.function.name or ""
-                draft.arguments += delta.function.arguments or ""
+            draft = self._draft(delta.get("index"), delta.get("id") or "")
+            function = delta.get("function") or {}
+            draft.name = draft.name or function.get("name") or ""
+            draft.arguments += function.get("arguments") or ""
             if len(draft.arguments) > _MOST_ARGUMENT_CHARACTERS:
                 raise ValueError(f"the arguments of {draft.name} have no end")
 

@@ -1,5 +1,4 @@
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,7 +62,7 @@ def test_arguments_that_were_written_badly_do_not_spoil_the_rest_of_the_call(arg
 
 
 def delta(index: int | None, id_: str | None, name: str | None = None, arguments: str | None = None) -> Any:
-    return SimpleNamespace(index=index, id=id_, function=SimpleNamespace(name=name, arguments=arguments))
+    return {"index": index, "id": id_, "function": {"name": name, "arguments": arguments}}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def delta(index: int | None, id_: str | None, name: str | None = None, arguments
         ],
         [delta(0, "a", "one", "{}"), delta(0, "b", "two", '{"x":1}')],
         [delta(None, "a", "one", "{}"), delta(None, "b", "two", '{"x":'), delta(None, "b", "two", "1}")],
-        [delta(0, "a", "one"), delta(1, "b", "two", '{"x":1}'), SimpleNamespace(index=1, id=None, function=None)],
+        [delta(0, "a", "one"), delta(1, "b", "two", '{"x":1}'), {"index": 1}],
     ],
 )
 def test_calls_are_put_together_however_a_server_numbers_their_parts(deltas: list[Any]) -> None:
