@@ -112,12 +112,12 @@ class MediaWorker:
                 log.info("media_worker_ready", worker=self.id, udp_port=port.port, opus=opus_version, pid=os.getpid())
                 await stop.wait()
                 await self._drain()
-                await self._ignoring_broker(outbox.flush())
                 for task in background:
                     task.cancel()
         finally:
             clock.stop()
             port.close()
+            await outbox.close()
             await self._ignoring_broker(self._presence.withdraw())
 
     async def _read_inbox(self, context: MediaContext) -> None:

@@ -217,8 +217,8 @@ class PipelineWorker:
         return True
 
     async def _withdraw(self, queues: list[JobQueue]) -> None:
+        await self._outbox.close()
         try:
-            await self._outbox.flush()
             for queue in queues:
                 await queue.leave()
             await self._presence.withdraw()

@@ -6,6 +6,7 @@ messages are kept up to a bound of their own.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from prometheus_client import Counter
@@ -23,6 +24,7 @@ _MAX_MESSAGES = 10_000
 _MAX_FRAME_AGE_S = 2.0
 """A broker that fails over costs no word; what a caller said long ago would only hold up what is said now."""
 _RETRY_S = 0.1
+_CLOSE_TIMEOUT_S = 2.0
 
 _dropped = Counter("antiphon_outbox_dropped_total", "Items dropped because the broker was away", ["what"])
 _frames_dropped = _dropped.labels("frame")
@@ -130,6 +132,22 @@ class Outbox:
             self._pending.set()
         if failures:
             raise failures[0]
+
+    async def close(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
+        """Write all that is left, before the process ends; call it when `run` has ended, or both would write.
+
+        One `flush` is not enough: what came while a batch was not acknowledged waits for the next.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._queues or self._in_flight:
+                    try:
+                        await self.flush()
+                    except BROKER_FAILURES:
+                        await asyncio.sleep(_RETRY_S)
+        lost = {*self._queues, *self._in_flight}
+        if lost:
+            log.warning("last_messages_lost", inboxes=sorted(lost))
 
     def _encode(self, queue: SendQueue, now: float) -> _Batch:
         # One count for all destinations: it keeps growing for a reader that was forgotten and comes back.

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from shared.events import Message, SessionClosed
 from shared.frames import AudioFrame, SilenceRun
@@ -234,6 +235,38 @@ async def test_what_an_agent_says_is_not_too_old_after_any_time() -> None:
     await outbox.flush()
     (batch,) = streams.batches
     assert batch.items == [frame(seq) for seq in range(20)]
+
+
+async def test_the_last_goodbye_is_said_though_the_broker_was_slow_when_the_process_stopped(
+    broker: Redis, flaky: FlakyBroker, through_flaky: Redis
+) -> None:
+    """The batch in flight was written again, and what had come since was not."""
+    outbox = Outbox(through_flaky, "me", slot_ms=1)
+    flaky.becomes("is away")
+    async with writing(outbox), asyncio.timeout(DEADLINE_S):
+        outbox.send(INBOX, message("first"))
+        await flaky.refused.wait()
+        outbox.send(INBOX, message("last"))
+    flaky.becomes("works")
+    await outbox.close()
+    assert await written(broker) == [message("first"), message("last")]
+
+
+async def test_closing_with_nothing_left_to_say_asks_the_broker_nothing(broker: Redis) -> None:
+    await Outbox(broker, "me").close()
+    assert await broker.dbsize() == 0
+
+
+@in_virtual_time
+async def test_closing_tries_until_its_time_is_up_and_says_who_was_not_told() -> None:
+    streams = StreamsInMemory()
+    outbox = Outbox(cast(Redis, streams), "me")
+    outbox.send(INBOX, message("last"))
+    streams.mood = "is away"
+    with capture_logs() as logs:
+        await outbox.close(timeout_s=3)
+    assert asyncio.get_running_loop().time() == pytest.approx(3)
+    assert [(line["event"], line["inboxes"]) for line in logs] == [("last_messages_lost", [INBOX])]
 
 
 async def test_what_was_for_a_process_that_is_gone_is_forgotten(broker: Redis) -> None:
