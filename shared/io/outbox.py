@@ -7,18 +7,20 @@ messages are kept up to a bound of their own.
 
 import asyncio
 import contextlib
+import math
 from dataclasses import dataclass
 
 from prometheus_client import Counter
 
 from shared.events import Message
 from shared.io.broker import BROKER_FAILURES, Redis
-from shared.io.inbox import PAYLOAD
+from shared.io.inbox import INBOX_EXPIRY_S, PAYLOAD
 from shared.io.logs import get_logger
 from shared.io.send_queue import SendQueue
 from shared.wire import Item, encode_batch
 
 _INBOX_ENTRIES = 2_000
+_RENEW_S = 1.0
 _MAX_FRAMES = 10_000
 _MAX_MESSAGES = 10_000
 _MAX_FRAME_AGE_S = 2.0
@@ -66,6 +68,9 @@ class Outbox:
         self._queues: dict[str, SendQueue] = {}
         self._pending = asyncio.Event()
         self._in_flight: dict[str, _Batch] = {}
+        self._renewed: set[str] = set()
+        """Inboxes that were given their expiry in the second that began at `_renewed_s`."""
+        self._renewed_s = -math.inf
 
     def send(self, inbox_key: str, item: Item) -> None:
         """Queue `item` for the process that owns `inbox_key`."""
@@ -113,16 +118,25 @@ class Outbox:
         if not self._in_flight:
             return
         written = list(self._in_flight)
+        if now - self._renewed_s >= _RENEW_S:
+            self._renewed.clear()
+            self._renewed_s = now
+        renewing = [key for key in written if key not in self._renewed]
         try:
             pipeline = self._redis.pipeline(transaction=False)
             for key in written:
                 pipeline.xadd(key, {PAYLOAD: self._in_flight[key].payload}, maxlen=_INBOX_ENTRIES, approximate=True)
+            # The owner may have gone for ever: what is written then makes a new stream, which nobody else would end.
+            for key in renewing:
+                pipeline.expire(key, INBOX_EXPIRY_S)
             replies = await pipeline.execute(raise_on_error=False)
         except BaseException:
+            self._renewed.clear()  # the broker that comes back may be an empty one
             self._pending.set()
             raise
+        self._renewed.update(renewing)
         failures = []
-        for key, reply in zip(written, replies, strict=True):
+        for key, reply in zip(written, replies[: len(written)], strict=True):
             # A destination on a cluster node that is down must not hold up the others.
             if isinstance(reply, Exception):
                 failures.append(reply)
@@ -131,6 +145,7 @@ class Outbox:
         if failures or self._queues:
             self._pending.set()
         if failures:
+            self._renewed.clear()
             raise failures[0]
 
     async def close(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:

@@ -26,6 +26,9 @@ class _Pipeline:
     def xadd(self, _: str, fields: dict[bytes, bytes], maxlen: int, approximate: bool) -> None:
         self._written.append(decode_batch(fields[PAYLOAD]))
 
+    def expire(self, key: str, expiry_s: int) -> None:
+        """Nothing lives long enough here."""
+
     async def execute(self, raise_on_error: bool) -> list[bytes]:
         if self._streams.mood != "is away":
             self._streams.batches += self._written

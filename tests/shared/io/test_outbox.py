@@ -292,6 +292,56 @@ async def test_one_destination_that_cannot_be_written_does_not_hold_up_the_other
     assert await written(broker) == [frame(0), frame(0)]
 
 
+async def test_a_broker_does_not_fill_with_mail_for_processes_that_died(broker: Redis) -> None:
+    """Sixty seconds after its owner's death an inbox expired, and the next write made one that never would."""
+    outbox = Outbox(broker, "me")
+    outbox.send(INBOX, frame(0))
+    await outbox.flush()
+    assert 0 < await broker.ttl(INBOX) <= 60
+    outbox.send("antiphon:m:elsewhere:in", frame(0))
+    await outbox.flush()
+    assert 0 < await broker.ttl("antiphon:m:elsewhere:in") <= 60
+
+
+async def test_an_inbox_is_given_its_expiry_again_while_somebody_writes(
+    broker: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.io.outbox._RENEW_S", 0.0)
+    outbox = Outbox(broker, "me")
+    for _ in range(2):
+        outbox.send(INBOX, frame(0))
+        await outbox.flush()
+        assert await broker.ttl(INBOX) > 10
+        await broker.expire(INBOX, 10)
+
+
+async def test_the_expiry_is_not_written_with_each_batch(broker: Redis) -> None:
+    outbox = Outbox(broker, "me")
+    await broker.config_resetstat()
+    for seq in range(20):
+        outbox.send(INBOX, frame(seq))
+        await outbox.flush()
+    calls = await broker.info("commandstats")
+    assert calls["cmdstat_xadd"]["calls"] == 20
+    assert calls["cmdstat_expire"]["calls"] <= 5
+
+
+async def test_a_broker_that_comes_back_empty_does_not_keep_mail_for_ever(
+    broker: Redis, flaky: FlakyBroker, through_flaky: Redis
+) -> None:
+    outbox = Outbox(through_flaky, "me")
+    outbox.send(INBOX, frame(0))
+    await outbox.flush()
+    flaky.becomes("is away")
+    outbox.send(INBOX, frame(1))
+    with pytest.raises(BROKER_FAILURES):
+        await outbox.flush()
+    await broker.flushall()
+    flaky.becomes("works")
+    await outbox.flush()
+    assert 0 < await broker.ttl(INBOX) <= 60
+
+
 async def test_an_inbox_that_nobody_reads_stays_bounded(broker: Redis) -> None:
     outbox = Outbox(broker, "me")
     for seq in range(2_300):
