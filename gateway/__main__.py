@@ -64,7 +64,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
             await http
             for task in running:
                 task.cancel()
-        await link.flush()
+        await link.close()
         try:
             await presence.withdraw()
         except BROKER_FAILURES as error:

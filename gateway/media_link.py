@@ -68,12 +68,9 @@ class MediaLink:
             tasks.create_task(self._outbox.run())
             tasks.create_task(self._route())
 
-    async def flush(self) -> None:
+    async def close(self) -> None:
         """Write what is left to say, before the process ends; call it when `run` has ended."""
-        try:
-            await self._outbox.flush()
-        except BROKER_FAILURES as error:
-            log.warning("last_messages_lost", error=str(error))
+        await self._outbox.close()
 
     def attach(self, session: str, mailbox: Mailbox) -> None:
         """What comes for this session goes there, until `detach`."""

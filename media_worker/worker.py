@@ -113,12 +113,12 @@ class MediaWorker:
                 log.info("media_worker_ready", worker=self.id, udp_port=port.port, opus=opus_version, pid=os.getpid())
                 await stop.wait()
                 await self._drain()
-                await self._ignoring_broker(outbox.flush())
                 for task in background:
                     task.cancel()
         finally:
             clock.stop()
             port.close()
+            await outbox.close()
             await self._ignoring_broker(self._presence.withdraw())
 
     async def _read_inbox(self, context: MediaContext) -> None:
@@ -217,13 +217,16 @@ class MediaWorker:
 
     def _update(self, session: Session, message: UpdateOffer, context: MediaContext) -> None:
         gateway = keys.inbox("gateway", message.gateway)
+        number = message.offer_number
+        reply: OfferAnswered | OfferRefused
         try:
-            context.outbox.send(gateway, OfferAnswered(session=session.id, sdp=session.update(message.sdp)))
+            reply = OfferAnswered(session=session.id, sdp=session.update(message.sdp), offer_number=number)
         except OfferError as error:
             _refused.labels(error.code).inc()
-            context.outbox.send(
-                gateway, OfferRefused(session=session.id, code=error.code, message=error.message, final=False)
+            reply = OfferRefused(
+                session=session.id, code=error.code, message=error.message, final=False, offer_number=number
             )
+        context.outbox.send(gateway, reply)
 
     async def _adapt_effort(self) -> None:
         """Under load callers get a cheaper encoding rather than late packets."""

@@ -1,6 +1,7 @@
 """A pipeline worker process: claims sessions while it has room, and stops without cutting one short."""
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 
@@ -52,7 +53,8 @@ class PipelineWorker:
         """Per pool, the job entries whose sessions run here."""
         self._has_room = asyncio.Event()
         self._is_idle = asyncio.Event()
-        self._outbox = Outbox(broker, worker_id)
+        # What the agent says waits for its turn anyway, and there is never more of it than runs ahead of playout.
+        self._outbox = Outbox(broker, worker_id, max_frame_age_s=math.inf)
         self._presence = Presence(broker, self._report)
         self._host = SessionHost(worker_id, settings, agents, engines, tools, broker, self._outbox.send)
 
@@ -215,8 +217,8 @@ class PipelineWorker:
         return True
 
     async def _withdraw(self, queues: list[JobQueue]) -> None:
+        await self._outbox.close()
         try:
-            await self._outbox.flush()
             for queue in queues:
                 await queue.leave()
             await self._presence.withdraw()

@@ -33,11 +33,12 @@ class OpenSession(Message):
 
 
 class UpdateOffer(Message):
-    """A later offer of a running session (an ICE restart)."""
+    """A later offer of a running session (an ICE restart); its answer or refusal carries its number."""
 
     kind: Literal["update-offer"] = "update-offer"
     gateway: str
     sdp: str
+    offer_number: int = 0
 
 
 class CloseSession(Message):
@@ -53,6 +54,7 @@ class CloseSession(Message):
 class OfferAnswered(Message):
     kind: Literal["offer-answered"] = "offer-answered"
     sdp: str
+    offer_number: int = 0
 
 
 class OfferRefused(Message):
@@ -63,6 +65,7 @@ class OfferRefused(Message):
     message: str
     retry_after_ms: int | None = None
     final: bool = True
+    offer_number: int = 0
 
 
 class ClientEventSent(Message):

@@ -5,8 +5,9 @@ media worker that has one is sent the offer. It answers or refuses; from the ans
 and only then a pipeline worker is asked for, so that an offer nobody can answer occupies none. A refusal for want
 of room is placed elsewhere, a few times; any other refusal lets the client try another offer. A later offer
 renegotiates (an ICE restart) and cannot hurt the session: whatever becomes of it, the old description stays in
-force. Every way out ends in `closed`, which does nothing any more; a client that leaves while its offer is being
-placed leaves us `abandoning` until we know which slots to give back.
+force. It has a number, by which an answer that comes after its time is not taken for the next one's. Every way out
+ends in `closed`, which does nothing any more; a client that leaves while its offer is being placed leaves us
+`abandoning` until we know which slots to give back.
 
 The table holds every input that means something in a state. A message of the client or of a worker that means
 nothing there came late, and is ignored; an input of our own that means nothing there is a mistake of ours and
@@ -99,6 +100,7 @@ class SignalingMachine:
         self.session = ""
         self._rules = rules
         self._offer: Offer | None = None
+        self._later_offers = 0
         self._placements: list[str] = []
         self._candidates = 0
         self._errors = 0
@@ -107,6 +109,8 @@ class SignalingMachine:
         """What to do now, in this order. Raises `IllegalInput` if our own side is out of step."""
         if isinstance(event, Message) and event.session != self.session:
             return []  # of a session that a media worker had no room for; the offer has been placed elsewhere since
+        if isinstance(event, OfferAnswered | OfferRefused) and event.offer_number not in (0, self._later_offers):
+            return []  # of a later offer that was given up; 0 is a first offer's, and any offer's of an older worker
         step = _TABLE[self.state].get(type(event))
         if step is None:
             if isinstance(event, Placed | PlacementRefused):
@@ -150,9 +154,11 @@ class SignalingMachine:
 
     def _renegotiate(self, offer: Offer) -> Step:
         self._candidates = 0
-        return State.RENEGOTIATING, [
-            self._to_worker(UpdateOffer(session=self.session, gateway=self._rules.gateway, sdp=offer.sdp))
-        ]
+        self._later_offers += 1
+        update = UpdateOffer(
+            session=self.session, gateway=self._rules.gateway, sdp=offer.sdp, offer_number=self._later_offers
+        )
+        return State.RENEGOTIATING, [self._to_worker(update)]
 
     def _offer_pending(self, _: Offer) -> Step:
         return self._object("offer_pending", "the offer before this one has not been answered yet")

@@ -12,6 +12,8 @@ from shared.io.logs import get_logger
 from shared.wire import Item, decode_batch
 
 PAYLOAD = b"b"
+INBOX_EXPIRY_S = 60
+"""Renewed by its owner while that lives, and by whoever writes: the owner may be gone and the stream a new one."""
 _ENTRIES_PER_READ = 200
 _TRIM_INTERVAL_S = 1.0
 _SENDERS_REMEMBERED = 4096

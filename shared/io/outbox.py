@@ -1,26 +1,32 @@
 """Collects what a process has to say and writes it in batches: one entry per destination and slot.
 
 A frame per command costs ten times as much as a batch (see docs/architecture.md, Broker). A broker that is away
-never blocks a caller of `send`: the newest second of audio is kept, older audio is dropped and counted, and
+never blocks a caller of `send`: the newest two seconds of audio are kept, older audio is dropped and counted, and
 messages are kept up to a bound of their own.
 """
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass, field
+import contextlib
+import math
+from dataclasses import dataclass
 
 from prometheus_client import Counter
 
 from shared.events import Message
 from shared.io.broker import BROKER_FAILURES, Redis
-from shared.io.inbox import PAYLOAD
+from shared.io.inbox import INBOX_EXPIRY_S, PAYLOAD
 from shared.io.logs import get_logger
+from shared.io.send_queue import SendQueue
 from shared.wire import Item, encode_batch
 
 _INBOX_ENTRIES = 2_000
+_RENEW_S = 1.0
 _MAX_FRAMES = 10_000
 _MAX_MESSAGES = 10_000
+_MAX_FRAME_AGE_S = 2.0
+"""A broker that fails over costs no word; what a caller said long ago would only hold up what is said now."""
 _RETRY_S = 0.1
+_CLOSE_TIMEOUT_S = 2.0
 
 _dropped = Counter("antiphon_outbox_dropped_total", "Items dropped because the broker was away", ["what"])
 _frames_dropped = _dropped.labels("frame")
@@ -30,20 +36,14 @@ log = get_logger()
 
 
 @dataclass
-class _Destination:
-    items: deque[Item] = field(default_factory=deque)
-    frames: int = 0
+class _Batch:
+    """Written, and not acknowledged yet."""
 
-    @property
-    def messages(self) -> int:
-        return len(self.items) - self.frames
-
-    def drop_oldest(self, *, message: bool) -> None:
-        for index, item in enumerate(self.items):
-            if isinstance(item, Message) is message:
-                del self.items[index]
-                self.frames -= not message
-                return
+    number: int
+    encoded_s: float
+    messages: list[Message]
+    frames: int
+    payload: bytes
 
 
 class Outbox:
@@ -56,37 +56,38 @@ class Outbox:
         slot_ms: float = 5.0,
         max_frames: int = _MAX_FRAMES,
         max_messages: int = _MAX_MESSAGES,
+        max_frame_age_s: float = _MAX_FRAME_AGE_S,
     ) -> None:
         self._redis = client
         self._sender = sender
         self._slot_s = slot_ms / 1000
         self._max_frames = max_frames
         self._max_messages = max_messages
+        self._max_frame_age_s = max_frame_age_s
         self._number = 0
-        self._destinations: dict[str, _Destination] = {}
+        self._queues: dict[str, SendQueue] = {}
         self._pending = asyncio.Event()
-        self._in_flight: dict[str, bytes] = {}
+        self._in_flight: dict[str, _Batch] = {}
+        self._renewed: set[str] = set()
+        """Inboxes that were given their expiry in the second that began at `_renewed_s`."""
+        self._renewed_s = -math.inf
 
     def send(self, inbox_key: str, item: Item) -> None:
         """Queue `item` for the process that owns `inbox_key`."""
-        destination = self._destinations.get(inbox_key)
-        if destination is None:
-            destination = self._destinations[inbox_key] = _Destination()
-        destination.items.append(item)
+        queue = self._queues.get(inbox_key)
+        if queue is None:
+            queue = self._queues[inbox_key] = SendQueue(asyncio.get_running_loop().time)
         if isinstance(item, tuple):  # a frame; to ask whether it is a `Message` costs pydantic a call in Python
-            destination.frames += 1
-            if destination.frames > self._max_frames:
-                destination.drop_oldest(message=False)
+            if not queue.add_frame(item, self._max_frames):
                 _frames_dropped.inc()
-        elif destination.messages > self._max_messages:
-            destination.drop_oldest(message=True)
+        elif not queue.add_message(item, self._max_messages):
             _messages_dropped.inc()
         if not self._pending.is_set():
             self._pending.set()
 
     def forget(self, inbox_key: str) -> None:
         """The process behind it is gone."""
-        self._destinations.pop(inbox_key, None)
+        self._queues.pop(inbox_key, None)
         self._in_flight.pop(inbox_key, None)
 
     async def run(self) -> None:
@@ -110,29 +111,72 @@ class Outbox:
     async def flush(self) -> None:
         """Write all that is queued. What was not acknowledged stays, under its number, for the next try."""
         self._pending.clear()
-        for key in [key for key in self._destinations if key not in self._in_flight]:
-            # One count for all destinations: it keeps growing for a reader that was forgotten and comes back.
-            self._number += 1
-            self._in_flight[key] = encode_batch(self._sender, self._number, self._destinations.pop(key).items)
+        now = asyncio.get_running_loop().time()
+        self._drop_old_audio(now - self._max_frame_age_s)
+        for key in [key for key in self._queues if key not in self._in_flight]:
+            self._in_flight[key] = self._encode(self._queues.pop(key), now)
         if not self._in_flight:
             return
         written = list(self._in_flight)
+        if now - self._renewed_s >= _RENEW_S:
+            self._renewed.clear()
+            self._renewed_s = now
+        renewing = [key for key in written if key not in self._renewed]
         try:
             pipeline = self._redis.pipeline(transaction=False)
             for key in written:
-                pipeline.xadd(key, {PAYLOAD: self._in_flight[key]}, maxlen=_INBOX_ENTRIES, approximate=True)
+                pipeline.xadd(key, {PAYLOAD: self._in_flight[key].payload}, maxlen=_INBOX_ENTRIES, approximate=True)
+            # The owner may have gone for ever: what is written then makes a new stream, which nobody else would end.
+            for key in renewing:
+                pipeline.expire(key, INBOX_EXPIRY_S)
             replies = await pipeline.execute(raise_on_error=False)
         except BaseException:
+            self._renewed.clear()  # the broker that comes back may be an empty one
             self._pending.set()
             raise
+        self._renewed.update(renewing)
         failures = []
-        for key, reply in zip(written, replies, strict=True):
+        for key, reply in zip(written, replies[: len(written)], strict=True):
             # A destination on a cluster node that is down must not hold up the others.
             if isinstance(reply, Exception):
                 failures.append(reply)
             else:
                 self._in_flight.pop(key, None)
-        if failures or self._destinations:
+        if failures or self._queues:
             self._pending.set()
         if failures:
+            self._renewed.clear()
             raise failures[0]
+
+    async def close(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
+        """Write all that is left, before the process ends; call it when `run` has ended, or both would write.
+
+        One `flush` is not enough: what came while a batch was not acknowledged waits for the next.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._queues or self._in_flight:
+                    try:
+                        await self.flush()
+                    except BROKER_FAILURES:
+                        await asyncio.sleep(_RETRY_S)
+        lost = {*self._queues, *self._in_flight}
+        if lost:
+            log.warning("last_messages_lost", inboxes=sorted(lost))
+
+    def _encode(self, queue: SendQueue, now: float) -> _Batch:
+        # One count for all destinations: it keeps growing for a reader that was forgotten and comes back.
+        self._number += 1
+        items, messages = queue.items(), queue.messages()
+        payload = encode_batch(self._sender, self._number, items)
+        return _Batch(self._number, now, messages, len(items) - len(messages), payload)
+
+    def _drop_old_audio(self, until_s: float) -> None:
+        for queue in self._queues.values():
+            _frames_dropped.inc(queue.drop_frames_until(until_s))
+        for batch in self._in_flight.values():
+            if batch.frames and batch.encoded_s <= until_s:
+                # The number stays: a reader that has the batch already drops this one, any other gets the messages.
+                _frames_dropped.inc(batch.frames)
+                batch.frames = 0
+                batch.payload = encode_batch(self._sender, batch.number, batch.messages)

@@ -9,14 +9,13 @@ from pydantic import ValidationError
 
 from shared import keys
 from shared.io.broker import BROKER_FAILURES, Redis
-from shared.io.inbox import PAYLOAD
+from shared.io.inbox import INBOX_EXPIRY_S, PAYLOAD
 from shared.io.logs import get_logger
 from shared.keys import WorkerKind
 from shared.worker_report import LEASE_MS, REPORT_INTERVAL_S, WorkerReport
 
 log = get_logger()
 
-_INBOX_EXPIRY_S = 60
 _LATE_MAIL_S = 10
 
 
@@ -49,8 +48,8 @@ class Presence:
         await pipeline.execute()
         # On a cluster the inbox lives on another node, so it cannot be part of the transaction.
         inbox = keys.inbox(report.kind, report.worker_id)
-        if not await self._redis.expire(inbox, _INBOX_EXPIRY_S):
-            await self._keep_empty(inbox, _INBOX_EXPIRY_S)
+        if not await self._redis.expire(inbox, INBOX_EXPIRY_S):
+            await self._keep_empty(inbox, INBOX_EXPIRY_S)
 
     async def withdraw(self) -> None:
         """The worker stops: nobody should be placed on it, and nothing of it stays for long."""

@@ -21,8 +21,10 @@ MessageT = TypeVar("MessageT", bound=Message)
 
 def answer_every_offer(message: Message) -> Sequence[Message]:
     match message:
-        case OpenSession(session=session, sdp=sdp) | UpdateOffer(session=session, sdp=sdp):
+        case OpenSession(session=session, sdp=sdp):
             return [OfferAnswered(session=session, sdp=f"answer to {sdp}")]
+        case UpdateOffer(session=session, sdp=sdp, offer_number=number):
+            return [OfferAnswered(session=session, sdp=f"answer to {sdp}", offer_number=number)]
     return []
 
 

@@ -10,6 +10,7 @@ from shared.agent import AgentDefinition
 from shared.errors import BrokerError
 from shared.events import CloseSession, Message, OfferAnswered, OpenSession, SessionClosed, StartPipeline
 from shared.io.broker import Redis, connect, connect_blocking
+from tests.fakes.flaky_broker import FlakyBroker
 from tests.fakes.media_worker import FakeMediaWorker, jobs_of
 
 AGENT = AgentDefinition(id="echo", name="Echo", mode="echo", pool="gpu")
@@ -54,7 +55,28 @@ async def test_last_words_are_written(broker: Redis, broker_url: str) -> None:
         client, blocking = connect(broker_url), connect_blocking(broker_url)
         link = MediaLink("gateway-1", client, blocking)
         link.send("media-1", CloseSession(session="s1"))
-        await link.flush()
+        await link.close()
+        assert await worker.wait_for(CloseSession) == CloseSession(session="s1")
+        await client.aclose()
+        await blocking.aclose()
+
+
+async def test_a_caller_who_left_as_the_gateway_stopped_is_not_kept_though_the_broker_was_slow(
+    broker: Redis, broker_url: str
+) -> None:
+    async with FakeMediaWorker(broker_url).running() as worker, FlakyBroker(broker_url).running() as flaky:
+        client, blocking = connect(flaky.url), connect_blocking(flaky.url)
+        link = MediaLink("gateway-1", client, blocking)
+        running = asyncio.create_task(link.run())
+        flaky.becomes("is away")
+        link.send("media-1", OpenSession(session="s1", gateway="gateway-1", agent_id="echo", sdp="v=0"))
+        async with asyncio.timeout(5):
+            await flaky.refused.wait()
+        link.send("media-1", CloseSession(session="s1"))
+        running.cancel()
+        await asyncio.wait({running})
+        flaky.becomes("works")
+        await link.close()
         assert await worker.wait_for(CloseSession) == CloseSession(session="s1")
         await client.aclose()
         await blocking.aclose()
@@ -84,7 +106,7 @@ async def test_the_broker_is_away() -> None:
     with pytest.raises(BrokerError):
         await link.request_pipeline("s1", AGENT, "media-1")
     link.send("media-1", CloseSession(session="s1"))
-    await link.flush()
+    await link.close()
     await link.forget("s1")
     await away.aclose()
 

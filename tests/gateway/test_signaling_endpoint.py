@@ -23,7 +23,7 @@ from shared.events import (
 )
 from shared.io.broker import Redis
 from shared.worker_report import WorkerReport
-from tests.fakes.media_worker import FakeMediaWorker, jobs_of, present_worker
+from tests.fakes.media_worker import FakeMediaWorker, answer_every_offer, jobs_of, present_worker
 from tests.fakes.running_gateway import RunningGateway, SignalingClient, running_gateway
 
 
@@ -132,6 +132,21 @@ async def test_an_ice_restart(settings: GatewaySettings) -> None:
         assert await client.hear() == {"type": "answer", "sdp": "answer to v=0 restart"}
         update = await worker.wait_for(UpdateOffer)
         assert (update.session, update.sdp) == (session, "v=0 restart")
+
+
+async def test_a_late_answer_to_one_ice_restart_is_not_given_for_the_next(settings: GatewaySettings) -> None:
+    hasty = settings.model_copy(update={"gateway_answer_timeout_s": 1.0})
+    async with deployment(hasty) as (gateway, worker), gateway.client() as client:
+        await client.offer()
+        session, _ = await client.answer()
+        worker.respond = nothing
+        await client.offer("v=0 first restart")
+        assert await refused(client) == "answer_timeout"
+        number = (await worker.wait_for(UpdateOffer)).offer_number
+        late = OfferAnswered(session=session, sdp="late", offer_number=number)
+        worker.respond = lambda message: [late, *answer_every_offer(message)]
+        await client.offer("v=0 second restart")
+        assert await client.hear() == {"type": "answer", "sdp": "answer to v=0 second restart"}
 
 
 async def test_two_clients_hear_only_their_own_events(settings: GatewaySettings) -> None:

@@ -443,11 +443,21 @@ def with_new_credentials(offer: str) -> str:
     return re.sub(r"a=ice-pwd:\S+", "a=ice-pwd:" + "y" * 24, offer)
 
 
-async def later_offer(house: RunningMediaWorker, sdp: str) -> OfferAnswered | OfferRefused:
+async def later_offer(house: RunningMediaWorker, sdp: str, number: int = 0) -> OfferAnswered | OfferRefused:
     gateway = house.gateway
     gateway.received.clear()
-    await gateway.send(UpdateOffer(session="s1", gateway=gateway.id, sdp=sdp))
+    await gateway.send(UpdateOffer(session="s1", gateway=gateway.id, sdp=sdp, offer_number=number))
     return await gateway.reply("s1")
+
+
+async def test_a_reply_says_to_which_offer(house: RunningMediaWorker) -> None:
+    async with calling(house) as call:
+        answered = await later_offer(house, with_new_credentials(call.offer), number=1)
+        assert isinstance(answered, OfferAnswered)
+        assert answered.offer_number == 1
+        refused = await later_offer(house, "nonsense", number=2)
+        assert isinstance(refused, OfferRefused)
+        assert refused.offer_number == 2
 
 
 async def test_the_same_offer_again_gets_the_same_answer_and_disturbs_nothing(house: RunningMediaWorker) -> None:

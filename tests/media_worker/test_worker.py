@@ -17,6 +17,7 @@ from shared import keys
 from shared.errors import BrokerError, ConfigError
 from shared.events import (
     CallerConnected,
+    ClientEventSent,
     CloseSession,
     FlushPlayout,
     OfferAnswered,
@@ -123,6 +124,19 @@ async def test_stopping_ends_the_sessions_and_tells_everybody(broker_url: str) -
         assert (await house.gateway.message(SessionClosed)).reason == "worker_stopped"
         assert (await house.pipeline.message(SessionClosed)).reason == "worker_stopped"
         await caller.wait_for(lambda: any(e.get("status") == "ended" for e in caller.channel_events))
+
+
+async def test_a_caller_is_told_of_the_end_though_the_broker_was_slow_when_the_worker_stopped(
+    broker_url: str, broker: Redis
+) -> None:
+    async with running_media_worker(broker_url) as house:
+        await house.gateway.offer("s1", CHROMIUM)
+        await eventually(lambda: any(item.session == "s1" for item in house.gateway.messages(ClientEventSent)))
+        with capture_logs():
+            await broker.client_pause(1_400)
+            house.worker._sessions["s1"].publish("status", {"status": "listening"})  # is in flight at the stop
+            house.stop.set()
+            assert (await house.gateway.message(SessionClosed)).reason == "worker_stopped"
 
 
 async def test_calls_one_after_another_leave_nothing_behind(broker_url: str, broker: Redis) -> None:

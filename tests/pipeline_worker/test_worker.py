@@ -222,6 +222,17 @@ async def test_a_stopped_worker_cuts_what_has_had_its_time_and_leaves_nothing(
     assert await broker.ttl(keys.inbox("pipeline", "pipeline-1")) > 0
 
 
+async def test_a_call_ends_with_its_worker_though_the_broker_was_slow_when_that_stopped(
+    broker: Redis, broker_url: str, media: MediaSide
+) -> None:
+    async with running(broker, broker_url):
+        await media.ask_for_pipeline("s1", "echo")
+        await media.until_attached("s1")
+        await broker.client_pause(1_700)
+    await media.until(lambda: bool(media.of("s1", EndSession)))
+    assert await live_workers(broker, "pipeline") == []
+
+
 async def test_a_session_may_finish_while_the_worker_drains(broker: Redis, broker_url: str, media: MediaSide) -> None:
     async with running(broker, broker_url, drain_timeout_s=60) as stop:
         await media.ask_for_pipeline("s1", "echo")

@@ -250,9 +250,9 @@ def test_the_job_cannot_be_written() -> None:
 def test_a_later_offer_renegotiates() -> None:
     machine = machine_in(State.ESTABLISHED)
     assert machine.handle(LATER_OFFER, 0.0) == [
-        SendToWorker("m1", UpdateOffer(session="s1", gateway="g1", sdp="v=1")),
+        SendToWorker("m1", UpdateOffer(session="s1", gateway="g1", sdp="v=1", offer_number=1)),
     ]
-    assert machine.handle(OfferAnswered(session="s1", sdp="a=1"), 0.0) == [
+    assert machine.handle(OfferAnswered(session="s1", sdp="a=1", offer_number=1), 0.0) == [
         SendToClient({"type": "answer", "sdp": "a=1"})
     ]
     assert machine.state is State.ESTABLISHED
@@ -277,6 +277,30 @@ def test_a_later_offer_that_is_not_answered_changes_nothing() -> None:
     assert error_codes(machine.handle(DeadlinePassed(), 10.0)) == ["answer_timeout"]
     assert machine.state is State.ESTABLISHED
     assert machine.handle(OfferAnswered(session="s1", sdp="late"), 11.0) == []
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        OfferAnswered(session="s1", sdp="a=late", offer_number=1),
+        OfferRefused(session="s1", code="bad_sdp", message="no", final=False, offer_number=1),
+    ],
+)
+def test_a_call_survives_a_second_restart_after_the_first_ones_answer_came_too_late(late: Input) -> None:
+    machine = machine_in(State.RENEGOTIATING)
+    machine.handle(DeadlinePassed(), 10.0)
+    [sent] = machine.handle(LATER_OFFER, 11.0)
+    assert sent == SendToWorker("m1", UpdateOffer(session="s1", gateway="g1", sdp="v=1", offer_number=2))
+    assert machine.handle(late, 12.0) == []
+    assert machine.state is State.RENEGOTIATING
+    answer = OfferAnswered(session="s1", sdp="a=2", offer_number=2)
+    assert machine.handle(answer, 12.1) == [SendToClient({"type": "answer", "sdp": "a=2"})]
+
+
+def test_a_media_worker_from_before_offers_had_numbers_is_understood() -> None:
+    machine = machine_in(State.RENEGOTIATING)
+    answer = {"type": "answer", "sdp": "a=1"}
+    assert machine.handle(OfferAnswered(session="s1", sdp="a=1"), 0.0) == [SendToClient(answer)]
 
 
 @pytest.mark.parametrize("state", WITH_SESSION)
@@ -395,13 +419,21 @@ def test_every_code_is_in_the_protocols_document() -> None:
 
 
 refusal_codes = st.sampled_from(["bad_sdp", "no_capacity", "draining", "internal"])
+numbers = st.integers(0, 3)
 sessions = st.sampled_from(["s0", "s1", "s2", "s3"])
 inputs: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from([OFFER, LATER_OFFER, CANDIDATE, LAST_CANDIDATE, BYE, SocketClosed(), ClientTooSlow()]),
     st.sampled_from([DeadlinePassed(), DrainStarted(1000), DrainEnded(), PipelineNotRequested("away")]),
     st.sampled_from([BadMessage("bad_json", "no"), UnknownMessage("x"), PlacementRefused("no_capacity", "full")]),
-    st.builds(OfferAnswered, session=sessions, sdp=st.just("a")),
-    st.builds(OfferRefused, session=sessions, code=refusal_codes, message=st.just("no"), final=st.booleans()),
+    st.builds(OfferAnswered, session=sessions, sdp=st.just("a"), offer_number=numbers),
+    st.builds(
+        OfferRefused,
+        session=sessions,
+        code=refusal_codes,
+        message=st.just("no"),
+        final=st.booleans(),
+        offer_number=numbers,
+    ),
     st.builds(ClientEventSent, session=sessions, event=st.just({"type": "status", "status": "listening"})),
     st.builds(SessionClosed, session=sessions, reason=st.sampled_from(["hangup", "worker_stopped"])),
     st.builds(Placed, sessions, st.sampled_from(["m1", "m2"])),
