@@ -8,20 +8,25 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, cast
 
-import structlog
 from aiortc import RTCCertificate, RTCDataChannel, RTCDataChannelParameters, RTCIceTransport, RTCSctpTransport
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 from aiortc.rtcsctptransport import RTCSctpCapabilities
+from prometheus_client import Counter
 
 from media_worker.core.sdp_offer import SUPPORTED_HASHES
 from media_worker.srtp import SrtpPair
 from shared.errors import AntiphonError, ConfigError
-
-log = structlog.get_logger()
+from shared.io.logs import get_logger
 
 _DTLS_QUEUE = 64
 _MAX_BUFFERED_BYTES = 256 * 1024
 _CHANNEL_LABEL = "control"
+
+_messages_dropped = Counter(
+    "antiphon_media_messages_dropped_total", "Messages that could not be sent on a data channel", ["why"]
+)
+
+log = get_logger()
 
 
 class PeerFailed(AntiphonError):
@@ -93,6 +98,7 @@ class Peer:
         on_text: Callable[[str], None],
         on_closed: Callable[[], None],
         is_dtls_server: bool = True,
+        session_id: str = "",
     ) -> None:
         self._link = _DatagramLink(send)
         self._dtls = RTCDtlsTransport(cast(RTCIceTransport, self._link), [certificate])
@@ -108,7 +114,8 @@ class Peer:
         self._closing = False
         self.opened = asyncio.Event()
         """Set when the data channel is open."""
-        self.dropped_messages = 0
+        self._refuses_length = False
+        self._log = log.bind(session_id=session_id)
 
     def on_datagram(self, datagram: bytes) -> None:
         """A DTLS record from a validated address."""
@@ -131,13 +138,22 @@ class Peer:
             self._adopt(RTCDataChannel(self._sctp, RTCDataChannelParameters(label=channel_label)))
 
     def send_text(self, text: str) -> bool:
-        """Queue a message on the data channel. False: there is no open one, or the caller does not read it."""
+        """Queue a message on the data channel. False: there is no open one, or the caller does not read it or takes
+        none of its length."""
         if self._channel is None or self._channel.readyState != "open":
             return False
         if self._channel.bufferedAmount > _MAX_BUFFERED_BYTES:
-            self.dropped_messages += 1
+            _messages_dropped.labels("not_read").inc()
             return False
-        self._channel.send(text)
+        try:
+            self._channel.send(text)
+        except ValueError as error:
+            # Longer than the a=max-message-size of the caller's offer, which may be 1 (RFC 8841 §6.1).
+            _messages_dropped.labels("too_long").inc()
+            if not self._refuses_length:
+                self._refuses_length = True
+                self._log.warning("message_too_long_for_caller", error=str(error))
+            return False
         return True
 
     async def close(self) -> None:

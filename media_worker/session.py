@@ -112,6 +112,7 @@ class Session:
             self._send_waiting_events,
             self._on_control,
             lambda: self.close("hangup"),
+            session_id=self.id,
         )
         self._rtp: RtpSession | None = None
         self._send_to_caller: Callable[[bytes], None] = _nowhere
@@ -162,12 +163,12 @@ class Session:
             reason = next(code for code in _codes(group))
             self._log.warning("session_failed", code=reason)
         finally:
-            clock.leave(self)
-            self._log.info("uplink_ended", **self._uplink.quality())
-            await self._say_goodbye(reason)
-            for ufrag in self._agent.ufrags:
-                port.forget(ufrag)
-            port.disown_all(self)
+            try:
+                clock.leave(self)
+                self._log.info("uplink_ended", **self._uplink.quality())
+                await self._say_goodbye(reason)
+            finally:
+                await self._release(reason)
         return reason
 
     def close(self, reason: str) -> None:
@@ -206,12 +207,18 @@ class Session:
 
     async def _say_goodbye(self, reason: str) -> None:
         self.publish("status", {"status": "ended", "reason": reason})
-        self._tell_pipeline(SessionClosed(session=self.id, reason=reason))
-        self._tell_gateway(SessionClosed(session=self.id, reason=reason))
         self._count()
         if self._rtp is not None:
             self._rtp.send_bye(self._send_to_caller)
         await asyncio.sleep(0)  # lets the data channel send its last message
+
+    async def _release(self, reason: str) -> None:
+        """Whatever the farewell came to: whom nobody ends would be fed and decoded until the process stops."""
+        for ufrag in self._agent.ufrags:
+            self._context.port.forget(ufrag)
+        self._context.port.disown_all(self)
+        self._tell_pipeline(SessionClosed(session=self.id, reason=reason))
+        self._tell_gateway(SessionClosed(session=self.id, reason=reason))
         await self._peer.close()
 
     # -- the caller's side ---------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from media_worker import peer as peer_module
 from media_worker import srtp
 from media_worker.peer import Certificate, Peer, PeerFailed, self_test
 from shared.errors import ConfigError
+from tests.fakes.counters import Gained
 
 DEADLINE_S = 10
 
@@ -22,6 +23,7 @@ class Link:
         certificate = Certificate.generate()
         right = [(f.algorithm, f.value) for f in certificate.getFingerprints()]
         self.messages: asyncio.Queue[str] = asyncio.Queue()
+        self.heard_by_client: asyncio.Queue[str] = asyncio.Queue()
         self.closed = asyncio.Event()
         self.opened = asyncio.Event()
         self.lost = 0
@@ -41,16 +43,22 @@ class Link:
             self.closed.set,
         )
         self.client = Peer(
-            certificate, right, to_server, lambda: None, lambda _: None, lambda: None, is_dtls_server=False
+            certificate,
+            right,
+            to_server,
+            lambda: None,
+            self.heard_by_client.put_nowait,
+            lambda: None,
+            is_dtls_server=False,
         )
 
     @asynccontextmanager
-    async def connected(self, data: bool = True) -> AsyncIterator["Link"]:
+    async def connected(self, data: bool = True, longest: int = 65_536) -> AsyncIterator["Link"]:
         async with asyncio.timeout(DEADLINE_S):
             await asyncio.gather(self.client.connect(), self.server.connect())
             if data:
                 await asyncio.gather(
-                    self.client.open_data(5000, 65_536, "control"), self.server.open_data(5000, 65_536)
+                    self.client.open_data(5000, 65_536, "control"), self.server.open_data(5000, longest)
                 )
                 await asyncio.gather(self.client.opened.wait(), self.server.opened.wait())
         try:
@@ -157,13 +165,25 @@ async def test_nothing_is_sent_before_the_channel_is_open_and_none_after_it_clos
 
 
 async def test_a_caller_who_does_not_read_costs_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped = Gained("antiphon_media_messages_dropped_total", why="not_read")
     async with Link().connected() as link:
         monkeypatch.setattr(link.client._link, "put", lambda _: None)
         accepted = 0
         while link.server.send_text("x" * 10_000):
             accepted += 1
         assert accepted * 10_000 <= peer_module._MAX_BUFFERED_BYTES + 20_000
-        assert link.server.dropped_messages == 1
+        assert dropped() == 1
+
+
+@pytest.mark.parametrize("longest", [1, 11])
+async def test_a_caller_who_takes_only_short_messages_gets_those(longest: int) -> None:
+    dropped = Gained("antiphon_media_messages_dropped_total", why="too_long")
+    async with Link().connected(longest=longest) as link:
+        for _ in range(3):
+            assert not link.server.send_text("twelve bytes")
+        assert link.server.send_text("x" * longest)
+        assert await asyncio.wait_for(link.heard_by_client.get(), DEADLINE_S) == "x" * longest
+    assert dropped() == 3
 
 
 async def test_junk_during_the_handshake_does_not_stop_it() -> None:

@@ -17,6 +17,7 @@ from aioice import stun as aioice_stun
 from aiortc.sdp import SessionDescription
 
 from media_worker.peer import Peer
+from media_worker.rtp_session import RtpSession
 from media_worker.session import Session
 from shared.audio import Pcm, as_samples
 from shared.events import (
@@ -410,6 +411,44 @@ async def test_a_fault_while_connecting_ends_the_session_as_our_own(
     call = await connect(house)
     assert await call.closed() == "internal"
     await eventually(lambda: not house.worker._sessions)
+    await call.caller.__aexit__()
+
+
+async def test_a_caller_who_takes_no_messages_does_not_live_on_as_a_ghost(house: RunningMediaWorker) -> None:
+    def taking_no_messages(offer: str) -> str:
+        return re.sub(r"a=max-message-size:\d+", "a=max-message-size:1", offer)
+
+    call = await connect(house, change=taking_no_messages)
+    await house.pipeline.message(CallerConnected)
+    await eventually(call.session._peer.opened.is_set)
+    port = call.session._context.port
+    await house.pipeline.say("s1", tone(660, 0.2, 24_000).tobytes())
+    await house.pipeline.message(PlayoutReported, state="finished")
+    await house.gateway.send(CloseSession(session="s1", reason="operator"))
+    assert await call.closed() == "operator"
+    assert (await house.pipeline.message(SessionClosed)).reason == "operator"
+    await eventually(lambda: not house.worker._sessions)
+    assert (port._by_ufrag, [each.owners for each in port._sockets]) == ({}, [{}])
+    await call.caller.wait_for(lambda: call.caller.pc.connectionState == "closed")
+    await call.caller.__aexit__()
+
+
+async def test_a_farewell_that_breaks_still_ends_the_call_for_everybody(
+    house: RunningMediaWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    call = await connect(house)
+    await house.pipeline.message(CallerConnected)
+    port, peer = call.session._context.port, call.session._peer
+    monkeypatch.setattr(RtpSession, "send_bye", fail)
+    await house.gateway.send(CloseSession(session="s1", reason="operator"))
+    assert await call.closed() == "operator"
+    assert (await house.pipeline.message(SessionClosed)).reason == "operator"
+    await eventually(lambda: not house.worker._sessions)
+    assert (port._by_ufrag, [each.owners for each in port._sockets]) == ({}, [{}])
+    assert peer._closing
     await call.caller.__aexit__()
 
 
