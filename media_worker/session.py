@@ -111,7 +111,7 @@ class Session:
             self._send_datagram,
             self._send_waiting_events,
             self._on_control,
-            lambda: self.close("hangup"),
+            self.close,
             session_id=self.id,
         )
         self._rtp: RtpSession | None = None
