@@ -14,6 +14,7 @@ from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDt
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 from prometheus_client import Counter
 
+from media_worker.core.control_rate import ControlRate
 from media_worker.core.sdp_offer import SUPPORTED_HASHES
 from media_worker.sctp import BoundedSctp, send_what_is_dropped
 from media_worker.srtp import SrtpPair
@@ -29,6 +30,10 @@ _CHANNEL_LABEL = "control"
 
 _messages_dropped = Counter(
     "antiphon_media_messages_dropped_total", "Messages that could not be sent on a data channel", ["why"]
+)
+
+_over_rate = Counter(
+    "antiphon_media_control_over_rate_total", "Messages on data channels that came too fast to be read"
 )
 
 log = get_logger()
@@ -110,7 +115,8 @@ def _records(datagram: bytes) -> Iterator[bytes]:
 class Peer:
     """One caller's secure transport and data channel. `connect`, then use, then `close` (idempotent).
 
-    `on_closed` is told why, if the caller ended it: `hangup`, or what he did to the data channel.
+    `on_too_fast` is called when messages of the caller are dropped, at most once a second. `on_closed` is told why, if
+    the caller ended it: `hangup`, or what he did to the data channel.
     """
 
     def __init__(
@@ -120,6 +126,7 @@ class Peer:
         send: Callable[[bytes], None],
         on_open: Callable[[], None],
         on_text: Callable[[str], None],
+        on_too_fast: Callable[[], None],
         on_closed: Callable[[str], None],
         is_dtls_server: bool = True,
         session_id: str = "",
@@ -132,12 +139,14 @@ class Peer:
         )
         self._on_open = on_open
         self._on_text = on_text
+        self._on_too_fast = on_too_fast
         self._on_closed = on_closed
         self._sctp: BoundedSctp | None = None
         self._channel: RTCDataChannel | None = None
         self._closing = False
         self.opened = asyncio.Event()
         """Set when the data channel is open."""
+        self._control_rate = ControlRate()
         self._refuses_length = False
         self._log = log.bind(session_id=session_id)
 
@@ -208,6 +217,14 @@ class Peer:
         self._on_open()
 
     def _on_message(self, message: str | bytes) -> None:
+        verdict = self._control_rate.judge(asyncio.get_running_loop().time())
+        if verdict != "admitted":
+            _over_rate.inc()
+            if verdict == "refused":
+                self._on_too_fast()
+            elif verdict == "flood" and self._sctp is not None:
+                self._sctp.end("too_many_messages", "a flood on the data channel")
+            return
         if isinstance(message, bytes):
             message = message.decode("utf-8", errors="replace")
         self._on_text(message)
@@ -248,6 +265,7 @@ async def _exchange() -> None:
         lambda data: client.on_datagram(data),
         nothing,
         heard.put_nowait,
+        nothing,
         heard.put_nowait,
     )
     client = Peer(
@@ -256,6 +274,7 @@ async def _exchange() -> None:
         lambda data: server.on_datagram(data),
         nothing,
         heard.put_nowait,
+        nothing,
         heard.put_nowait,
         is_dtls_server=False,
     )

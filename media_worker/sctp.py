@@ -31,8 +31,9 @@ TSN_WINDOW = 128
 _MAX_HELD_CHUNKS = 2 * TSN_WINDOW
 _WINDOW_BYTES = 96 * 1024
 _MAX_HELD_BYTES = 128 * 1024  # above the window: a sender in need may send a chunk more than it (RFC 9260 §6.1 A)
-_CHUNKS_PER_S = 300
-_CHUNK_BURST = 600
+_CHUNKS_PER_S = _CHUNK_BURST = 1_000
+"""At the worst a twentieth of a core; so much more than the control messages that are borne that a flood of those is
+known for what it is."""
 _TSN_MODULO = 1 << 32
 _RELIED_ON = (
     "_advertised_rwnd",
@@ -64,6 +65,12 @@ class BoundedSctp(RTCSctpTransport):
         # such chunk names hundreds of streams to look through. Without it a sender gives up none (§3.3).
         self._local_partial_reliability = False
 
+    def end(self, reason: str, details: str) -> None:
+        """The caller has gone too far: nothing of his is read any more."""
+        if not self._misused:
+            self._misused = True
+            self._on_misuse(reason, details)
+
     async def _handle_data(self, data: bytes) -> None:
         if self._misused:
             return
@@ -75,9 +82,11 @@ class BoundedSctp(RTCSctpTransport):
             self._check_held()
         except (AssertionError, AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
             # aiortc asserts what callers ought to do, and decodes what they wrote.
-            self._misuse("data_channel_failed", repr(error))
+            self.end("data_channel_failed", repr(error))
 
     async def _receive_chunk(self, chunk: Chunk) -> None:
+        if self._misused:
+            return  # the rest of a packet
         if not self._chunks.admits(asyncio.get_running_loop().time()):
             self._drop("too_fast")
         elif isinstance(chunk, ForwardTsnChunk):
@@ -123,7 +132,7 @@ class BoundedSctp(RTCSctpTransport):
     def _check_held(self) -> None:
         """Once per packet: what is there that nothing finishes?"""
         if max(len(self._inbound_streams), len(self._data_channels)) > MAX_STREAMS:
-            self._misuse("too_many_channels", f"more than {MAX_STREAMS} streams")
+            self.end("too_many_channels", f"more than {MAX_STREAMS} streams")
             return
         held_bytes = 0
         for stream in self._inbound_streams.values():
@@ -133,7 +142,7 @@ class BoundedSctp(RTCSctpTransport):
                 held_bytes += size
                 message_bytes = size + (message_bytes if chunk.tsn == next_tsn else 0)
                 if message_bytes > MAX_MESSAGE_SIZE:
-                    self._misuse("message_too_large", f"a message of more than {MAX_MESSAGE_SIZE} bytes")
+                    self.end("message_too_large", f"a message of more than {MAX_MESSAGE_SIZE} bytes")
                     return
                 next_tsn = None if chunk.flags & SCTP_DATA_LAST_FRAG else (chunk.tsn + 1) % _TSN_MODULO
         # Told anew, because aiortc does not give back what a stream held that was reset.
@@ -142,10 +151,6 @@ class BoundedSctp(RTCSctpTransport):
     def _drop(self, why: str) -> None:
         self.dropped += 1
         _dropped.labels(why).inc()
-
-    def _misuse(self, reason: str, details: str) -> None:
-        self._misused = True
-        self._on_misuse(reason, details)
 
 
 async def send_what_is_dropped(sender: BoundedSctp) -> int:

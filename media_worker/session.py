@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from prometheus_client import Counter
 
 from media_worker.core.control_messages import Interrupt, Mute, Ping, Talk, Text, parse_control
+from media_worker.core.control_rate import TOO_MANY_MESSAGES
 from media_worker.core.ice_lite import Credentials, IceLiteAgent, Path
 from media_worker.core.sdp_answer import LocalMedia, write_answer
 from media_worker.core.sdp_offer import parse_offer
@@ -111,6 +112,7 @@ class Session:
             self._send_datagram,
             self._send_waiting_events,
             self._on_control,
+            lambda: self.publish("error", TOO_MANY_MESSAGES),
             self.close,
             session_id=self.id,
         )

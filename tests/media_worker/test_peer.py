@@ -10,6 +10,7 @@ from OpenSSL import SSL
 
 from media_worker import peer as peer_module
 from media_worker import srtp
+from media_worker.core.control_rate import BURST
 from media_worker.peer import Certificate, Peer, PeerFailed, self_test
 from shared.errors import ConfigError
 from tests.fakes.counters import Gained
@@ -28,6 +29,7 @@ class Link:
         self.heard_by_client: asyncio.Queue[str] = asyncio.Queue()
         self.closed: asyncio.Queue[str] = asyncio.Queue()
         self.opened = asyncio.Event()
+        self.told_too_fast = 0
         self.lost = 0
 
         def to_client(data: bytes) -> None:
@@ -42,6 +44,7 @@ class Link:
             to_client,
             self.opened.set,
             self.messages.put_nowait,
+            self.on_too_fast,
             self.closed.put_nowait,
         )
         self.client = Peer(
@@ -50,9 +53,13 @@ class Link:
             to_server,
             lambda: None,
             self.heard_by_client.put_nowait,
+            lambda: None,
             lambda _: None,
             is_dtls_server=False,
         )
+
+    def on_too_fast(self) -> None:
+        self.told_too_fast += 1
 
     @asynccontextmanager
     async def connected(self, data: bool = True, longest: int = 65_536) -> AsyncIterator["Link"]:
@@ -68,6 +75,10 @@ class Link:
         finally:
             await self.client.close()
             await self.server.close()
+
+
+def all_acknowledged(channel: RTCDataChannel) -> bool:
+    return channel.bufferedAmount == 0 and not channel.transport._sent_queue
 
 
 async def test_self_test_passes_with_what_is_installed() -> None:
@@ -186,6 +197,31 @@ async def test_a_caller_who_takes_only_short_messages_gets_those(longest: int) -
         assert link.server.send_text("x" * longest)
         assert await asyncio.wait_for(link.heard_by_client.get(), DEADLINE_S) == "x" * longest
     assert dropped() == 3
+
+
+async def test_messages_over_the_rate_are_told_of_once_and_dropped() -> None:
+    over_rate = Gained("antiphon_media_control_over_rate_total")
+    async with Link().connected() as link:
+        for n in range(BURST + 20):
+            link.client.send_text(str(n))
+        await eventually(lambda: over_rate() > 0 and over_rate() + link.messages.qsize() == BURST + 20)
+        assert [await link.messages.get() for _ in range(BURST)] == [str(n) for n in range(BURST)]
+        assert 1 <= link.told_too_fast <= 2
+        assert link.closed.empty()
+
+
+async def test_a_flood_of_messages_ends_the_session() -> None:
+    async with Link().connected() as link:
+        channel = link.client._channel
+        assert channel is not None
+        while link.closed.empty():
+            for n in range(BURST):
+                channel.send(str(n))
+            # All at once they would be lost on the way.
+            await eventually(lambda: all_acknowledged(channel) or not link.closed.empty())
+        assert await asyncio.wait_for(link.closed.get(), DEADLINE_S) == "too_many_messages"
+        assert link.messages.qsize() < 2 * BURST
+        assert link.closed.empty()
 
 
 async def test_junk_during_the_handshake_does_not_stop_it() -> None:

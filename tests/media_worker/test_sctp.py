@@ -96,7 +96,7 @@ async def test_chunks_behind_one_that_never_comes_are_kept_up_to_a_bound(flags: 
     beyond = dropped("beyond_window")
     async with Link().connected() as link:
         first = transport(link.client)._local_tsn
-        await send(link, (chunk(first + n, flags) for n in range(1, 501)))
+        await send(link, (chunk(first + n, flags, stream=2) for n in range(1, 501)))
         assert len(transport(link.server)._sack_misordered) < TSN_WINDOW
         assert len(held(link)) < TSN_WINDOW
         assert beyond() == 500 - (TSN_WINDOW - 1)
@@ -243,7 +243,7 @@ async def test_chunks_come_no_faster_than_a_lawful_caller_sends_them() -> None:
         link.server._link._sender = count
         await send(link, [HeartbeatChunk()] * 4_000)
         assert too_fast() + answers == pytest.approx(4_000, abs=20)
-        assert answers < 2_000
+        assert answers < 3_000
 
 
 async def test_messages_given_up_by_the_caller_are_none_of_ours() -> None:
