@@ -1,27 +1,42 @@
-"""The door to aiortc: DTLS and SCTP over our own transport. Every private name of aiortc that we rely on is here.
+"""The door to aiortc: DTLS and SCTP over our own transport. Every private name of aiortc that we rely on is here, or in
+`sctp`, which keeps its SCTP within bounds.
 
 aiortc keeps the handshake, key extraction and the data channel. Audio does not pass through it: see `session`.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any, cast
 
-import structlog
-from aiortc import RTCCertificate, RTCDataChannel, RTCDataChannelParameters, RTCIceTransport, RTCSctpTransport
+from aiortc import RTCCertificate, RTCDataChannel, RTCDataChannelParameters, RTCIceTransport
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 from aiortc.rtcsctptransport import RTCSctpCapabilities
+from prometheus_client import Counter
 
+from media_worker.core.control_rate import ControlRate
 from media_worker.core.sdp_offer import SUPPORTED_HASHES
+from media_worker.sctp import BoundedSctp, send_what_is_dropped
 from media_worker.srtp import SrtpPair
 from shared.errors import AntiphonError, ConfigError
-
-log = structlog.get_logger()
+from shared.io.logs import get_logger
 
 _DTLS_QUEUE = 64
+_RECORD_HEADER = 13  # RFC 6347 §4.1
+_RECORD_TYPES = range(20, 26)
+_LONGEST_RECORD = 1_500  # what aiortc reads of one
 _MAX_BUFFERED_BYTES = 256 * 1024
 _CHANNEL_LABEL = "control"
+
+_messages_dropped = Counter(
+    "antiphon_media_messages_dropped_total", "Messages that could not be sent on a data channel", ["why"]
+)
+
+_over_rate = Counter(
+    "antiphon_media_control_over_rate_total", "Messages on data channels that came too fast to be read"
+)
+
+log = get_logger()
 
 
 class PeerFailed(AntiphonError):
@@ -62,8 +77,10 @@ class _DatagramLink:
         self._sender = send
 
     def put(self, datagram: bytes) -> None:
-        if not self._incoming.full():
-            self._incoming.put_nowait(datagram)  # DTLS repeats what is lost, so a full queue may drop
+        for record in _records(datagram):
+            if self._incoming.full():
+                return  # DTLS and SCTP repeat what is lost
+            self._incoming.put_nowait(record)
 
     def close(self) -> None:
         while self._incoming.full():
@@ -75,14 +92,32 @@ class _DatagramLink:
         if datagram is None:
             self._incoming.put_nowait(None)
             raise ConnectionError("closed")
+        await asyncio.sleep(0)  # between two records the other callers have their turn, however many are waiting
         return datagram
 
     async def _send(self, data: bytes) -> None:
         self._sender(data)
 
 
+def _records(datagram: bytes) -> Iterator[bytes]:
+    """The DTLS records one by one: of a datagram with several, aiortc reads only the first 1,500 bytes of the first
+    that holds data, and OpenSSL keeps the rest for ever."""
+    at = 0
+    while at + _RECORD_HEADER <= len(datagram) and datagram[at] in _RECORD_TYPES:
+        length = int.from_bytes(datagram[at + _RECORD_HEADER - 2 : at + _RECORD_HEADER])
+        end = at + _RECORD_HEADER + length
+        if length > _LONGEST_RECORD or end > len(datagram):
+            return
+        yield datagram[at:end]
+        at = end
+
+
 class Peer:
-    """One caller's secure transport and data channel. `connect`, then use, then `close` (idempotent)."""
+    """One caller's secure transport and data channel. `connect`, then use, then `close` (idempotent).
+
+    `on_too_fast` is called when messages of the caller are dropped, at most once a second. `on_closed` is told why, if
+    the caller ended it: `hangup`, or what he did to the data channel.
+    """
 
     def __init__(
         self,
@@ -91,8 +126,10 @@ class Peer:
         send: Callable[[bytes], None],
         on_open: Callable[[], None],
         on_text: Callable[[str], None],
-        on_closed: Callable[[], None],
+        on_too_fast: Callable[[], None],
+        on_closed: Callable[[str], None],
         is_dtls_server: bool = True,
+        session_id: str = "",
     ) -> None:
         self._link = _DatagramLink(send)
         self._dtls = RTCDtlsTransport(cast(RTCIceTransport, self._link), [certificate])
@@ -102,13 +139,16 @@ class Peer:
         )
         self._on_open = on_open
         self._on_text = on_text
+        self._on_too_fast = on_too_fast
         self._on_closed = on_closed
-        self._sctp: RTCSctpTransport | None = None
+        self._sctp: BoundedSctp | None = None
         self._channel: RTCDataChannel | None = None
         self._closing = False
         self.opened = asyncio.Event()
         """Set when the data channel is open."""
-        self.dropped_messages = 0
+        self._control_rate = ControlRate()
+        self._refuses_length = False
+        self._log = log.bind(session_id=session_id)
 
     def on_datagram(self, datagram: bytes) -> None:
         """A DTLS record from a validated address."""
@@ -124,20 +164,29 @@ class Peer:
 
     async def open_data(self, remote_port: int, max_message_size: int, channel_label: str | None = None) -> None:
         """Start SCTP; with `channel_label` open a channel too, else wait for the caller's `control`."""
-        self._sctp = RTCSctpTransport(self._dtls)
+        self._sctp = BoundedSctp(self._dtls, self._on_misuse)
         self._sctp.on("datachannel", self._adopt)
         await self._sctp.start(RTCSctpCapabilities(maxMessageSize=max_message_size), remote_port)
         if channel_label is not None:
             self._adopt(RTCDataChannel(self._sctp, RTCDataChannelParameters(label=channel_label)))
 
     def send_text(self, text: str) -> bool:
-        """Queue a message on the data channel. False: there is no open one, or the caller does not read it."""
+        """Queue a message on the data channel. False: there is no open one, or the caller does not read it or takes
+        none of its length."""
         if self._channel is None or self._channel.readyState != "open":
             return False
         if self._channel.bufferedAmount > _MAX_BUFFERED_BYTES:
-            self.dropped_messages += 1
+            _messages_dropped.labels("not_read").inc()
             return False
-        self._channel.send(text)
+        try:
+            self._channel.send(text)
+        except ValueError as error:
+            # Longer than the a=max-message-size of the caller's offer, which may be 1 (RFC 8841 §6.1).
+            _messages_dropped.labels("too_long").inc()
+            if not self._refuses_length:
+                self._refuses_length = True
+                self._log.warning("message_too_long_for_caller", error=str(error))
+            return False
         return True
 
     async def close(self) -> None:
@@ -145,11 +194,13 @@ class Peer:
         if self._closing:
             return
         self._closing = True
-        if self._sctp is not None:
-            await self._sctp.stop()
-        await self._dtls.stop()
-        self._link.close()
-        self._dtls.remove_all_listeners()
+        try:
+            if self._sctp is not None:
+                await self._sctp.stop()
+        finally:
+            await self._dtls.stop()
+            self._link.close()
+            self._dtls.remove_all_listeners()
 
     def _adopt(self, channel: RTCDataChannel) -> None:
         if channel.label != _CHANNEL_LABEL or self._channel is not None:
@@ -166,13 +217,26 @@ class Peer:
         self._on_open()
 
     def _on_message(self, message: str | bytes) -> None:
+        verdict = self._control_rate.judge(asyncio.get_running_loop().time())
+        if verdict != "admitted":
+            _over_rate.inc()
+            if verdict == "refused":
+                self._on_too_fast()
+            elif verdict == "flood" and self._sctp is not None:
+                self._sctp.end("too_many_messages", "a flood on the data channel")
+            return
         if isinstance(message, bytes):
             message = message.decode("utf-8", errors="replace")
         self._on_text(message)
 
     def _on_dtls_state(self) -> None:
         if self._dtls.state in ("closed", "failed") and not self._closing:
-            self._on_closed()
+            self._on_closed("hangup")
+
+    def _on_misuse(self, reason: str, details: str) -> None:
+        self._log.warning("data_channel_misused", reason=reason, details=details)
+        if not self._closing:
+            self._on_closed(reason)
 
 
 async def self_test() -> None:
@@ -195,7 +259,15 @@ async def _exchange() -> None:
 
     def nothing() -> None: ...
 
-    server = Peer(certificate, fingerprints, lambda data: client.on_datagram(data), nothing, heard.put_nowait, nothing)
+    server = Peer(
+        certificate,
+        fingerprints,
+        lambda data: client.on_datagram(data),
+        nothing,
+        heard.put_nowait,
+        nothing,
+        heard.put_nowait,
+    )
     client = Peer(
         certificate,
         fingerprints,
@@ -203,6 +275,7 @@ async def _exchange() -> None:
         nothing,
         heard.put_nowait,
         nothing,
+        heard.put_nowait,
         is_dtls_server=False,
     )
     try:
@@ -212,9 +285,13 @@ async def _exchange() -> None:
             raise RuntimeError("SRTP keys differ")
         await asyncio.gather(client.open_data(5000, 65_536, _CHANNEL_LABEL), server.open_data(5000, 65_536))
         await client.opened.wait()
+        assert client._sctp is not None and server._sctp is not None
+        beyond_bounds = await send_what_is_dropped(client._sctp)
         client.send_text("ready")
-        if await heard.get() != "ready":
-            raise RuntimeError("the data channel garbled a message")
+        if (said := await heard.get()) != "ready":
+            raise RuntimeError(f"the data channel said {said!r}")
+        if server._sctp.dropped != beyond_bounds:
+            raise RuntimeError("the data channel has no bounds")
     finally:
         await client.close()
         await server.close()

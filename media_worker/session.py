@@ -10,6 +10,7 @@ from prometheus_client import Counter
 
 from media_worker.caller_path import CallerPath, nowhere
 from media_worker.core.control_messages import Interrupt, Mute, Ping, Talk, Text, parse_control
+from media_worker.core.control_rate import TOO_MANY_MESSAGES
 from media_worker.core.ice_lite import Credentials, Path
 from media_worker.core.sdp_answer import LocalMedia, write_answer
 from media_worker.core.sdp_offer import parse_offer
@@ -107,7 +108,9 @@ class Session:
             self._path.send,
             self._send_waiting_events,
             self._on_control,
-            lambda: self.close("hangup"),
+            lambda: self.publish("error", TOO_MANY_MESSAGES),
+            self.close,
+            session_id=self.id,
         )
         self._rtp: RtpSession | None = None
         self._log = log.bind(session_id=self.id)
@@ -156,10 +159,12 @@ class Session:
             reason = next(code for code in _codes(group))
             self._log.warning("session_failed", code=reason)
         finally:
-            clock.leave(self)
-            self._log.info("uplink_ended", **self._uplink.quality())
-            await self._say_goodbye(reason)
-            self._path.close()
+            try:
+                clock.leave(self)
+                self._log.info("uplink_ended", **self._uplink.quality())
+                await self._say_goodbye(reason)
+            finally:
+                await self._release(reason)
         return reason
 
     def close(self, reason: str) -> None:
@@ -198,12 +203,16 @@ class Session:
 
     async def _say_goodbye(self, reason: str) -> None:
         self.publish("status", {"status": "ended", "reason": reason})
-        self._tell_pipeline(SessionClosed(session=self.id, reason=reason))
-        self._tell_gateway(SessionClosed(session=self.id, reason=reason))
         self._count()
         if self._rtp is not None:
             self._rtp.send_bye(self._path.send)
         await asyncio.sleep(0)  # lets the data channel send its last message
+
+    async def _release(self, reason: str) -> None:
+        """Whatever the farewell came to: whom nobody ends would be fed and decoded until the process stops."""
+        self._path.close()
+        self._tell_pipeline(SessionClosed(session=self.id, reason=reason))
+        self._tell_gateway(SessionClosed(session=self.id, reason=reason))
         await self._peer.close()
 
     # -- the caller's side ---------------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from struct import pack
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import websockets
 from aioice import ice as aioice_ice
 from aioice import stun as aioice_stun
 from aiortc import RTCConfiguration, RTCPeerConnection
+from aiortc.rtcsctptransport import Chunk, DataChunk, RTCSctpTransport, SackChunk, serialize_packet
 from aiortc.sdp import SessionDescription
 
 from shared.audio import Pcm, level_dbfs
@@ -31,6 +34,8 @@ _LISTEN_S = 3.0
 _ATTEMPTS = 40
 _RETRY_S = 0.5
 _QUIET_DBFS = -50.0
+_SCTP_PACKETS = 1_000
+_SCTP_CHUNKS = 50
 _DROPPED = "antiphon_media_datagrams_dropped_total"
 _CHECKS_REFUSED = "antiphon_media_checks_refused_total"
 _OFFERS_REFUSED = "antiphon_media_offers_refused_total"
@@ -152,6 +157,35 @@ async def test_more_offers_than_there_is_room_for(deployment: Deployment) -> Non
     assert 1 <= len(replies) - len(refused) <= _CAPACITY - 1
     assert all(reply["code"] == "no_capacity" and reply["retryAfterMs"] > 0 for reply in refused)
     await _one_call(deployment)
+
+
+async def test_a_caller_who_takes_no_messages_leaves_room_for_others(deployment: Deployment) -> None:
+    def take_none(sdp: str) -> str:
+        return re.sub(r"a=max-message-size:\d+", "a=max-message-size:1", sdp)
+
+    async with _beside_a_call(deployment):
+        for _ in range(2 * _CAPACITY):
+            await _one_call(deployment, change=take_none)
+
+
+@pytest.mark.parametrize("attack", ["a hole", "no length", "a million acknowledged", "many channels", "a flood"])
+async def test_a_connected_caller_who_misuses_his_data_channel(deployment: Deployment, attack: str) -> None:
+    async with _beside_a_call(deployment):
+        async with _calling(deployment) as hostile:
+            sctp = hostile.pc.sctp
+            assert sctp is not None and hostile.channel is not None
+            for number in range(_SCTP_PACKETS):
+                if hostile.channel.readyState != "open":
+                    break  # his session was ended
+                if attack == "many channels":
+                    hostile.pc.createDataChannel("another")
+                elif attack == "a flood":
+                    for _ in range(_SCTP_CHUNKS):
+                        hostile.channel.send('{"type": "interrupt"}')
+                else:
+                    await sctp.transport._send_data(_misuse(attack, sctp, number))
+                await asyncio.sleep(0.002)
+        await _one_call(deployment)
 
 
 # -- callers ----------------------------------------------------------------------------------------------------------
@@ -319,6 +353,30 @@ def _check(ufrag: str, password: str) -> bytes:
     message.attributes["USE-CANDIDATE"] = None
     message.add_message_integrity(password.encode())
     return bytes(message)
+
+
+class _Written(Chunk):
+    """Chunks as they go out, whatever is wrong with them."""
+
+    def __bytes__(self) -> bytes:
+        return self.body
+
+
+def _misuse(attack: str, sctp: RTCSctpTransport, number: int) -> bytes:
+    """An SCTP packet with a right checksum."""
+    chunks: list[Chunk]
+    match attack:
+        case "a hole":
+            first = sctp._local_tsn + 1 + number * _SCTP_CHUNKS
+            tsns = [(first + n) % 2**32 for n in range(_SCTP_CHUNKS)]
+            chunks = [DataChunk(body=pack("!LHHL", tsn, 2, 0, 51) + b"x") for tsn in tsns]
+        case "no length":
+            chunks = [_Written(body=bytes([4, 0, 0, 12, 0, 1, 0, 0, 0, 0, 0, 0]))]  # a heartbeat
+        case _:
+            every = pack("!HH", 1, 0xFFFF) * 250
+            chunks = [SackChunk(body=pack("!LLHH", sctp._last_received_tsn, 1_000_000, 250, 0) + every)]
+    body = b"".join(map(bytes, chunks))
+    return serialize_packet(5_000, 5_000, sctp._remote_verification_tag, _Written(body=body))
 
 
 @asynccontextmanager

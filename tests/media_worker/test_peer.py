@@ -6,11 +6,15 @@ from functools import partial
 import pytest
 from aiortc import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcdtlstransport import RTCDtlsTransport
+from OpenSSL import SSL
 
 from media_worker import peer as peer_module
 from media_worker import srtp
+from media_worker.core.control_rate import BURST
 from media_worker.peer import Certificate, Peer, PeerFailed, self_test
 from shared.errors import ConfigError
+from tests.fakes.counters import Gained
+from tests.fakes.patience import eventually
 
 DEADLINE_S = 10
 
@@ -22,8 +26,10 @@ class Link:
         certificate = Certificate.generate()
         right = [(f.algorithm, f.value) for f in certificate.getFingerprints()]
         self.messages: asyncio.Queue[str] = asyncio.Queue()
-        self.closed = asyncio.Event()
+        self.heard_by_client: asyncio.Queue[str] = asyncio.Queue()
+        self.closed: asyncio.Queue[str] = asyncio.Queue()
         self.opened = asyncio.Event()
+        self.told_too_fast = 0
         self.lost = 0
 
         def to_client(data: bytes) -> None:
@@ -38,19 +44,30 @@ class Link:
             to_client,
             self.opened.set,
             self.messages.put_nowait,
-            self.closed.set,
+            self.on_too_fast,
+            self.closed.put_nowait,
         )
         self.client = Peer(
-            certificate, right, to_server, lambda: None, lambda _: None, lambda: None, is_dtls_server=False
+            certificate,
+            right,
+            to_server,
+            lambda: None,
+            self.heard_by_client.put_nowait,
+            lambda: None,
+            lambda _: None,
+            is_dtls_server=False,
         )
 
+    def on_too_fast(self) -> None:
+        self.told_too_fast += 1
+
     @asynccontextmanager
-    async def connected(self, data: bool = True) -> AsyncIterator["Link"]:
+    async def connected(self, data: bool = True, longest: int = 65_536) -> AsyncIterator["Link"]:
         async with asyncio.timeout(DEADLINE_S):
             await asyncio.gather(self.client.connect(), self.server.connect())
             if data:
                 await asyncio.gather(
-                    self.client.open_data(5000, 65_536, "control"), self.server.open_data(5000, 65_536)
+                    self.client.open_data(5000, 65_536, "control"), self.server.open_data(5000, longest)
                 )
                 await asyncio.gather(self.client.opened.wait(), self.server.opened.wait())
         try:
@@ -58,6 +75,10 @@ class Link:
         finally:
             await self.client.close()
             await self.server.close()
+
+
+def all_acknowledged(channel: RTCDataChannel) -> bool:
+    return channel.bufferedAmount == 0 and not channel.transport._sent_queue
 
 
 async def test_self_test_passes_with_what_is_installed() -> None:
@@ -109,7 +130,7 @@ async def test_a_wrong_fingerprint_fails_the_handshake_and_is_no_hang_up() -> No
             await link.server.connect()
         await client
     assert raised.value.code == "dtls_failed"
-    assert not link.closed.is_set()
+    assert link.closed.empty()
     await link.server.close()
     await link.client.close()
 
@@ -118,7 +139,7 @@ async def test_a_caller_who_hangs_up_is_noticed() -> None:
     async with Link().connected() as link:
         await link.client.close()
         async with asyncio.timeout(DEADLINE_S):
-            await link.closed.wait()
+            assert await link.closed.get() == "hangup"
 
 
 async def test_our_own_close_is_no_hang_up_and_may_be_repeated() -> None:
@@ -126,7 +147,7 @@ async def test_our_own_close_is_no_hang_up_and_may_be_repeated() -> None:
     async with link.connected():
         await link.server.close()
         await link.server.close()
-    assert not link.closed.is_set()
+    assert link.closed.empty()
 
 
 async def test_only_the_channel_named_control_is_ours() -> None:
@@ -157,13 +178,50 @@ async def test_nothing_is_sent_before_the_channel_is_open_and_none_after_it_clos
 
 
 async def test_a_caller_who_does_not_read_costs_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped = Gained("antiphon_media_messages_dropped_total", why="not_read")
     async with Link().connected() as link:
         monkeypatch.setattr(link.client._link, "put", lambda _: None)
         accepted = 0
         while link.server.send_text("x" * 10_000):
             accepted += 1
         assert accepted * 10_000 <= peer_module._MAX_BUFFERED_BYTES + 20_000
-        assert link.server.dropped_messages == 1
+        assert dropped() == 1
+
+
+@pytest.mark.parametrize("longest", [1, 11])
+async def test_a_caller_who_takes_only_short_messages_gets_those(longest: int) -> None:
+    dropped = Gained("antiphon_media_messages_dropped_total", why="too_long")
+    async with Link().connected(longest=longest) as link:
+        for _ in range(3):
+            assert not link.server.send_text("twelve bytes")
+        assert link.server.send_text("x" * longest)
+        assert await asyncio.wait_for(link.heard_by_client.get(), DEADLINE_S) == "x" * longest
+    assert dropped() == 3
+
+
+async def test_messages_over_the_rate_are_told_of_once_and_dropped() -> None:
+    over_rate = Gained("antiphon_media_control_over_rate_total")
+    async with Link().connected() as link:
+        for n in range(BURST + 20):
+            link.client.send_text(str(n))
+        await eventually(lambda: over_rate() > 0 and over_rate() + link.messages.qsize() == BURST + 20)
+        assert [await link.messages.get() for _ in range(BURST)] == [str(n) for n in range(BURST)]
+        assert 1 <= link.told_too_fast <= 2
+        assert link.closed.empty()
+
+
+async def test_a_flood_of_messages_ends_the_session() -> None:
+    async with Link().connected() as link:
+        channel = link.client._channel
+        assert channel is not None
+        while link.closed.empty():
+            for n in range(BURST):
+                channel.send(str(n))
+            # All at once they would be lost on the way.
+            await eventually(lambda: all_acknowledged(channel) or not link.closed.empty())
+        assert await asyncio.wait_for(link.closed.get(), DEADLINE_S) == "too_many_messages"
+        assert link.messages.qsize() < 2 * BURST
+        assert link.closed.empty()
 
 
 async def test_junk_during_the_handshake_does_not_stop_it() -> None:
@@ -176,11 +234,70 @@ async def test_junk_during_the_handshake_does_not_stop_it() -> None:
         assert await asyncio.wait_for(link.messages.get(), DEADLINE_S) == "through"
 
 
+def record(content: bytes = bytes(100)) -> bytes:
+    return bytes.fromhex("17fefd") + bytes(8) + len(content).to_bytes(2) + content
+
+
 async def test_a_flood_is_dropped_rather_than_queued() -> None:
     link = Link()
     for _ in range(4_000):
-        link.server.on_datagram(b"\x16" * 1_200)
-    assert link.server._link._incoming.qsize() <= peer_module._DTLS_QUEUE
+        link.server.on_datagram(record())
+    assert link.server._link._incoming.qsize() == peer_module._DTLS_QUEUE
+    await link.server.close()
+    await link.client.close()
+
+
+async def test_the_others_have_their_turns_while_a_flood_is_read() -> None:
+    async with Link().connected() as link:
+        for _ in range(peer_module._DTLS_QUEUE):
+            link.server.on_datagram(record())
+        turns = 0
+        while not link.server._link._incoming.empty():
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns >= peer_module._DTLS_QUEUE
+
+
+async def test_a_datagram_of_many_records_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was left in it stayed in memory for ever, and made each later datagram dearer."""
+    async with Link().connected() as link:
+        records: list[bytes] = []
+        monkeypatch.setattr(link.client._link, "_sender", records.append)
+        for words in ("one", "two", "three"):
+            link.client.send_text(words)
+            await eventually(lambda: link.client._channel is not None and link.client._channel.bufferedAmount == 0)
+        link.server.on_datagram(b"".join(records))
+        async with asyncio.timeout(DEADLINE_S):
+            assert [await link.messages.get() for _ in records] == ["one", "two", "three"]
+        assert link.server._dtls._ssl is not None
+        with pytest.raises(SSL.WantReadError):
+            link.server._dtls._ssl.recv(1_500)
+
+
+async def test_a_peer_whose_dtls_sends_nothing_any_more_is_closed_all_the_same() -> None:
+    async with Link().connected() as link:
+        connection, reader = link.client._dtls._ssl, link.client._dtls._task
+        assert connection is not None and reader is not None
+        connection.renegotiate()
+        with pytest.raises(SSL.Error):
+            connection.do_handshake()
+        await link.client.close()
+        await eventually(reader.done)
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        pytest.param(record()[:-1], id="shorter than it says"),
+        pytest.param(record(bytes(1_501)), id="longer than is read"),
+        pytest.param(b"\x20" + record()[1:], id="of no type of DTLS 1.2"),
+        pytest.param(record()[:12], id="half a header"),
+    ],
+)
+async def test_what_is_no_record_is_not_read(datagram: bytes) -> None:
+    link = Link()
+    link.server.on_datagram(record(b"a whole one") + datagram)
+    assert link.server._link._incoming.qsize() == 1
     await link.server.close()
     await link.client.close()
 

@@ -17,7 +17,9 @@ from aioice import ice as aioice_ice
 from aioice import stun as aioice_stun
 from aiortc.sdp import SessionDescription
 
+from media_worker.core.control_rate import BURST
 from media_worker.peer import Peer
+from media_worker.rtp_session import RtpSession
 from media_worker.session import Session
 from shared.audio import Pcm, as_samples
 from shared.events import (
@@ -47,6 +49,7 @@ from tests.fakes.patience import eventually
 from tests.fakes.sounds import strength, tone
 from tests.integration.caller import RATE, Caller
 from tests.media_worker.core.test_sdp_offer import CHROMIUM
+from tests.media_worker.test_peer import all_acknowledged
 
 CLIENT_HELLO = bytes.fromhex(
     "16feff000000000000000000360100002a000000000000002afefd"
@@ -283,6 +286,32 @@ async def test_bad_messages_are_answered_with_an_error_and_harm_nothing(house: R
         assert unknown() == 1
 
 
+async def test_a_caller_who_types_too_fast_is_told_and_goes_on(house: RunningMediaWorker) -> None:
+    async with calling(house) as call:
+        for n in range(2 * BURST):
+            call.tell_on_channel({"type": "text", "text": str(n)})
+        error = await call.event_on_both_channels("error")
+        assert error["code"] == "too_many_messages"
+        said = [message.text for message in house.pipeline.messages(TextReceived)]
+        assert said == [str(n) for n in range(len(said))]
+        assert BURST <= len(said) < 2 * BURST
+        await house.pipeline.say("s1", tone(660, 0.5, 24_000).tobytes())
+        await house.pipeline.message(PlayoutReported, state="finished")
+
+
+async def test_a_caller_who_floods_the_channel_is_ended_with_that_reason(house: RunningMediaWorker) -> None:
+    async with calling(house, "s1") as flooding, calling(house, "s2"):
+        channel = flooding.caller.channel
+        assert channel is not None
+        while channel.readyState == "open":
+            for _ in range(BURST):
+                flooding.tell_on_channel({"type": "ping", "id": 1})
+            await eventually(lambda: all_acknowledged(channel) or channel.readyState != "open")
+        assert await flooding.closed() == "too_many_messages"
+        await house.pipeline.say("s2", tone(660, 0.2, 24_000).tobytes())
+        await house.pipeline.message(PlayoutReported, session="s2", state="finished")
+
+
 async def test_a_caller_without_a_data_channel_talks_too(house: RunningMediaWorker) -> None:
     async with calling(house, data=False):
         await house.pipeline.say("s1", tone(660, 0.2, 24_000).tobytes())
@@ -432,6 +461,44 @@ async def test_a_fault_while_connecting_ends_the_session_as_our_own(
     call = await connect(house)
     assert await call.closed() == "internal"
     await eventually(lambda: not house.worker._sessions)
+    await call.caller.__aexit__()
+
+
+async def test_a_caller_who_takes_no_messages_does_not_live_on_as_a_ghost(house: RunningMediaWorker) -> None:
+    def taking_no_messages(offer: str) -> str:
+        return re.sub(r"a=max-message-size:\d+", "a=max-message-size:1", offer)
+
+    call = await connect(house, change=taking_no_messages)
+    await house.pipeline.message(CallerConnected)
+    await eventually(call.session._peer.opened.is_set)
+    port = call.session._context.port
+    await house.pipeline.say("s1", tone(660, 0.2, 24_000).tobytes())
+    await house.pipeline.message(PlayoutReported, state="finished")
+    await house.gateway.send(CloseSession(session="s1", reason="operator"))
+    assert await call.closed() == "operator"
+    assert (await house.pipeline.message(SessionClosed)).reason == "operator"
+    await eventually(lambda: not house.worker._sessions)
+    assert (port._by_ufrag, [each.owners for each in port._sockets]) == ({}, [{}])
+    await call.caller.wait_for(lambda: call.caller.pc.connectionState == "closed")
+    await call.caller.__aexit__()
+
+
+async def test_a_farewell_that_breaks_still_ends_the_call_for_everybody(
+    house: RunningMediaWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    call = await connect(house)
+    await house.pipeline.message(CallerConnected)
+    port, peer = call.session._context.port, call.session._peer
+    monkeypatch.setattr(RtpSession, "send_bye", fail)
+    await house.gateway.send(CloseSession(session="s1", reason="operator"))
+    assert await call.closed() == "operator"
+    assert (await house.pipeline.message(SessionClosed)).reason == "operator"
+    await eventually(lambda: not house.worker._sessions)
+    assert (port._by_ufrag, [each.owners for each in port._sockets]) == ({}, [{}])
+    assert peer._closing
     await call.caller.__aexit__()
 
 
