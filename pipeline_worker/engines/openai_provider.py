@@ -97,9 +97,11 @@ class OpenAiProvider(Generic[_Options, _Engine]):
     def open(self, agent_id: str) -> _Engine:
         agent, options, account = self._plans[agent_id]
         try:
-            return self._engine(self._clients[account], options, agent)
+            client = self._clients[account]
         except KeyError:
             raise EngineError(f"the connections to {account.server} are not open") from None
+        client.warm(options.extra_headers)
+        return self._engine(client, options, agent)
 
     async def close(self) -> None:
         """Idempotent."""

@@ -8,6 +8,7 @@ import httpx
 
 from pipeline_worker.engines.vendor_account import VendorAccount
 from pipeline_worker.engines.vendor_errors import late, lost, refusal, unreachable
+from pipeline_worker.engines.warm_up import WarmUp
 from shared.errors import EngineError
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -29,6 +30,7 @@ class VendorHttp:
     ) -> None:
         self.vendor = account.vendor
         self._status_of = status_of
+        self._warm_up = WarmUp(account.vendor)
         self._client = httpx.AsyncClient(
             base_url=account.base_url,
             headers=dict(headers),
@@ -49,15 +51,22 @@ class VendorHttp:
                     await response.aread()
                     raise self._refusal(response)
                 yield response
+                self._warm_up.answered()
 
     async def get(self, path: str) -> None:
         """Raises `EngineError` unless the vendor answers with success."""
         with self._errors_explained():
             response = await self._client.get(path)
+        self._warm_up.answered()
         if not response.is_success:
             raise self._refusal(response)
 
+    def warm(self, path: str) -> None:
+        """Sees to it, by a request that costs nothing, that a connection waits for its user."""
+        self._warm_up.begin(lambda: self.get(path))
+
     async def close(self) -> None:
+        await self._warm_up.close()
         await self._client.aclose()
 
     def _refusal(self, response: httpx.Response) -> EngineError:

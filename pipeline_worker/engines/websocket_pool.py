@@ -54,14 +54,11 @@ class WebSocketPool:
 
     async def take(self) -> ClientConnection:
         """A warm connection, or else a new one. Raises `EngineError`."""
-        if not self._idle and self._warming is not None:
+        connection = self._warm_one()
+        if connection is None and self._warming is not None:
             await asyncio.wait([self._warming])
-        while self._idle:
-            _, connection = self._idle.pop()
-            if connection.state is State.OPEN:
-                return connection
-            self._open.discard(connection)
-        return await self._connect()
+            connection = self._warm_one()
+        return connection or await self._connect()
 
     def give_back(self, connection: ClientConnection) -> None:
         if self._closed or connection.state is not State.OPEN:
@@ -78,8 +75,10 @@ class WebSocketPool:
 
     def warm(self) -> None:
         """Sees to it that a connection waits for its user."""
-        if not self._idle and self._warming is None and not self._closed:
+        waits = any(connection.state is State.OPEN for _, connection in self._idle)
+        if not waits and self._warming is None and not self._closed:
             self._warming = self._run(self._warm())
+            self._warming.set_name(f"warm-up {self.vendor}")
 
     async def try_out(self) -> None:
         """Opens a connection, if none waits, and keeps it. Raises `EngineError`."""
@@ -96,6 +95,14 @@ class WebSocketPool:
                 task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _warm_one(self) -> ClientConnection | None:
+        while self._idle:
+            _, connection = self._idle.pop()
+            if connection.state is State.OPEN:
+                return connection
+            self._open.discard(connection)
+        return None
 
     async def _connect(self) -> ClientConnection:
         if self._closed:
