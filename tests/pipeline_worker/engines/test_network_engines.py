@@ -79,7 +79,8 @@ class Vendor(NamedTuple):
 
     engine: str
     base_url: str
-    misbehave: Callable[[str], None]
+    misbehave: Callable[[str, int], None]
+    """How, and how many times."""
     behave: Callable[[], None]
     has_stopped: Callable[[], Awaitable[None]]
     drop_connections: Callable[[], Awaitable[None]]
@@ -87,14 +88,14 @@ class Vendor(NamedTuple):
 
 
 def _vendor(engine: str, server: CartesiaServer | DeepgramSpeakServer | ElevenLabsServer) -> Vendor:
-    def misbehave(how: str) -> None:
-        server.status, server.fault = _status(how), _VENDOR_FAULTS.get(how)
+    def misbehave(how: str, times: int) -> None:
+        server.status, server.fault, server.faults_left = _status(how), _VENDOR_FAULTS.get(how), times
 
     async def has_stopped() -> None:
         await server.until(lambda: bool(server.cancelled if isinstance(server, CartesiaServer) else server.stopped))
 
     def behave() -> None:
-        misbehave("well")
+        misbehave("well", 0)
 
     return Vendor(
         engine, server.base_url, misbehave, behave, has_stopped, server.drop_connections, lambda: server.connections
@@ -105,14 +106,15 @@ def _vendor(engine: str, server: CartesiaServer | DeepgramSpeakServer | ElevenLa
 async def deepgram_stt() -> AsyncIterator[Vendor]:
     async with running_listen_server(*["hello there"] * 3) as server:
 
-        def misbehave(how: str) -> None:
+        def misbehave(how: str, times: int) -> None:
             server.status, server.listen_fault = _status(how), _LISTEN_FAULTS.get(how)
+            server.faulty_connections = times
 
         async def has_stopped() -> None:
             await server.until(lambda: server.closed_streams > 0)
 
         def behave() -> None:
-            misbehave("well")
+            misbehave("well", 0)
 
         yield Vendor(
             *("deepgram", server.base_url, misbehave, behave),
@@ -142,12 +144,12 @@ async def cartesia() -> AsyncIterator[Vendor]:
 async def openai() -> AsyncIterator[Vendor]:
     async with running_openai_server(reply="At ten o'clock.", transcripts=["hello there"]) as server:
 
-        def misbehave(how: str) -> None:
+        def misbehave(how: str, times: int) -> None:
             if how == "sends nonsense":
                 server.manner.speech_begins = b"RIFF....WAVE"
             status = _status(how)
             fault = _OPENAI_FAULTS[how] if status is None else Fault("status", status=status)
-            server.faults.extend([fault] * 2)  # a connection that was closed is tried once more
+            server.faults.extend([fault] * times)
 
         def behave() -> None:
             server.faults.clear()
@@ -250,13 +252,14 @@ async def test_whatever_a_vendor_does_the_caller_waits_no_longer_than_the_deadli
     async with running(name) as (desk, vendor):
         if _status(how) is not None:
             await vendor.drop_connections()  # one that is open was admitted
-        vendor.misbehave(how)
+        vendor.misbehave(how, 100)
         given: list[object] = []
         began = asyncio.get_running_loop().time()
         with pytest.raises(EngineError) as raised:
             await desk.ask(given)
         took_s = asyncio.get_running_loop().time() - began
         assert raised.value.code == CODES[how]
+        assert KEY not in raised.value.message
         if how == "stalls":
             assert took_s >= FIRST_OUTPUT_S
         if how == "stalls midway":
@@ -268,6 +271,15 @@ async def test_whatever_a_vendor_does_the_caller_waits_no_longer_than_the_deadli
             await vendor.has_stopped()
         vendor.behave()
         given.clear()
+        await desk.ask(given)
+        assert given
+
+
+@pytest.mark.parametrize("name", ENGINES)
+async def test_a_request_that_is_hung_up_on_is_made_once_more(name: str) -> None:
+    async with running(name) as (desk, vendor):
+        vendor.misbehave("hangs up", 1)
+        given: list[object] = []
         await desk.ask(given)
         assert given
 
