@@ -14,7 +14,10 @@ from shared.errors import EngineError
 _CONNECT_TIMEOUT_S = 5.0
 _SILENCE_TIMEOUT_S = 30.0
 """The last resort; whoever waits for the answer has shorter deadlines."""
-_MOST_CONNECTIONS = 128
+_MOST_CONNECTIONS = 1000
+"""More than a worker has sessions."""
+_MOST_IDLE_CONNECTIONS = 24
+"""The pool looks at each of them, with a system call, for every request."""
 _WAIT_FOR_CONNECTION_S = 1.0
 _IDLE_S = 120.0
 
@@ -37,7 +40,7 @@ class VendorHttp:
             timeout=httpx.Timeout(_CONNECT_TIMEOUT_S, read=_SILENCE_TIMEOUT_S, pool=_WAIT_FOR_CONNECTION_S),
             limits=httpx.Limits(
                 max_connections=_MOST_CONNECTIONS,
-                max_keepalive_connections=_MOST_CONNECTIONS,
+                max_keepalive_connections=_MOST_IDLE_CONNECTIONS,
                 keepalive_expiry=_IDLE_S,
             ),
         )

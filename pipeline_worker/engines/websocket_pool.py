@@ -5,7 +5,6 @@ is closed, which stops the vendor for certain, and a fresh one is opened beside 
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Coroutine, Mapping
 
@@ -20,11 +19,13 @@ _CONNECT_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 1.0
 _PONG_TIMEOUT_S = 60.0
 """Long, because reading pauses while the listener is behind, and pongs wait behind the audio."""
-_MOST_OPEN = 128
+_MOST_OPEN = 1000
+"""More than a worker has sessions."""
 _ALWAYS_IDLE = 4
 _IDLE_S = 60.0
 """So long those above `_ALWAYS_IDLE` wait for the next rush."""
 _KEEP_ALIVE_S = 4.0
+_KEEP_ALIVE_TIMEOUT_S = 2.0
 
 # The library writes all headers, so the key, into its log of level DEBUG.
 _quiet = logging.getLogger("antiphon.websocket_pool")
@@ -157,9 +158,7 @@ class WebSocketPool:
 
     async def _keep_idle(self) -> None:
         if self._keep_alive is not None:
-            for _, connection in list(self._idle):
-                with contextlib.suppress(ConnectionClosed):  # forgotten below
-                    await connection.send(self._keep_alive)
+            await asyncio.gather(*(_keep_open(connection, self._keep_alive) for _, connection in self._idle))
         long_ago = asyncio.get_running_loop().time() - _IDLE_S
         surplus = len(self._idle) - _ALWAYS_IDLE
         kept = []
@@ -175,3 +174,13 @@ class WebSocketPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def _keep_open(connection: ClientConnection, message: str) -> None:
+    try:
+        async with asyncio.timeout(_KEEP_ALIVE_TIMEOUT_S):
+            await connection.send(message)
+    except ConnectionClosed:
+        pass  # who looks for an idle one sees it
+    except TimeoutError:
+        connection.transport.abort()  # its peer takes nothing any more
