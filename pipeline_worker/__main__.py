@@ -5,6 +5,7 @@ import socket
 import sys
 
 from pipeline_worker.engines.catalog import Catalog
+from pipeline_worker.helper_load import HelperLoad
 from pipeline_worker.settings import PipelineSettings
 from pipeline_worker.toolbox import Toolboxes
 from pipeline_worker.tracing import open_tracer, tracing
@@ -31,7 +32,9 @@ async def serve(settings: PipelineSettings, stop: asyncio.Event) -> None:
         settle_memory()
         worker_id = new_worker_id("pipeline", socket.gethostname())
         async with tracing(open_tracer(settings, worker_id, agents)):
-            await PipelineWorker(worker_id, settings, agents, catalog, tools, broker).serve(stop)
+            helpers = HelperLoad(catalog.helper_pids)
+            worker = PipelineWorker(worker_id, settings, agents, catalog, tools, broker, helpers.share)
+            await worker.serve(stop)
     finally:
         await tools.close()
         await catalog.close()

@@ -76,6 +76,13 @@ class AgentTurn:
         self._complete = True
         return end_call
 
+    async def add(self, text: str) -> None:
+        """After `speak` has failed, speak this. Raises `EngineError`."""
+        await self._downlink.send_rest()
+        cutter = SentenceCutter()
+        for sentence in (*cutter.push(text), *cutter.finish()):
+            await self._speak_sentence(sentence)
+
     def heard(self) -> Heard:
         """What the caller has heard so far."""
         heard = self._spoken.heard(self._downlink.played_up_to)

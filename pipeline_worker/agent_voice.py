@@ -1,6 +1,7 @@
 """The agent's side of a session: its turns, begun, prepared, paused and stopped as turn taking asks."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import NamedTuple, Protocol
 
@@ -128,6 +129,8 @@ class AgentVoice:
         except EngineError as error:
             await turn.released.wait()  # what fails unheard is nobody's business
             self._on_failure(error)
+            with contextlib.suppress(EngineError):  # the voice may still have an apology in it
+                await turn.add(self._agent.apology)
         if self._on_input(ReplyFinished(end_call)) in (State.SPEAKING, State.PAUSED):
             await self._downlink.finish()
             self._on_input(PlayoutFinished())

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from prometheus_client import Gauge
 
@@ -27,13 +27,23 @@ _CLOSE_S = 5.0
 _TICKS_PER_LOAD = round(1 / TICK_S)
 
 _capacity = Gauge("antiphon_pipeline_capacity_sessions", "Sessions that this process finds it can serve")
-_core_share = Gauge("antiphon_pipeline_core_share", "What the event loop used of a core in the last second")
+_core_share = Gauge("antiphon_pipeline_core_share", "What this process used of a core in the last second")
+_helper_core_share = Gauge(
+    "antiphon_pipeline_helper_core_share", "What the busiest helper process used of a core in the last second"
+)
 
 log = get_logger()
 
 
+def _no_helpers() -> float:
+    return 0.0
+
+
 class PipelineWorker:
-    """`serve` is the life of the process."""
+    """`serve` is the life of the process.
+
+    `helper_share` tells what the busiest helper process used of a core since it was last asked.
+    """
 
     def __init__(
         self,
@@ -43,10 +53,12 @@ class PipelineWorker:
         engines: EngineSource,
         tools: ToolSource,
         broker: Redis,
+        helper_share: Callable[[], float] = _no_helpers,
     ) -> None:
         self._id = worker_id
         self._settings = settings
         self._broker = broker
+        self._helper_share = helper_share
         self._state: WorkerState = "starting"
         self._admission = Admission(settings.pipeline_capacity)
         self._served: dict[str, set[str]] = {pool: set() for pool in settings.pools}
@@ -148,17 +160,24 @@ class PipelineWorker:
                     log.warning("jobs_not_kept", pool=queue.pool, error=str(error))
 
     async def _watch_load(self) -> None:
-        """The loop's thread is what all sessions share: its use of a core and its lateness say what room there is."""
+        """The loop, the detector's thread beside it and each helper are what all sessions share.
+
+        Their use of a core and the loop's lateness say what room there is.
+        """
         loop = asyncio.get_running_loop()
+        self._helper_share()
         while True:
-            began, used_s = loop.time(), time.thread_time()
+            began, used_s = loop.time(), time.process_time()
             for _ in range(_TICKS_PER_LOAD):
                 due = loop.time() + TICK_S
                 await asyncio.sleep(TICK_S)
                 self._admission.on_tick(max(0.0, (loop.time() - due) * 1000))
-            core_share = (time.thread_time() - used_s) / (loop.time() - began)
+            core_share = (time.process_time() - used_s) / (loop.time() - began)
+            helper_share = self._helper_share()
             self._admission.on_load(core_share)
+            self._admission.on_helper_load(helper_share)
             _core_share.set(core_share)
+            _helper_core_share.set(helper_share)
             self._count_room()
 
     def _sessions(self) -> int:

@@ -1,4 +1,7 @@
-"""How many sessions this process can serve, measured on those that it has: by its share of a core, and by lateness."""
+"""How many sessions this process can serve, measured on those that it has: by what they use of a core, and by lateness.
+
+Its loop and what works for it in helper processes are stages of one line: the fullest says what room there is.
+"""
 
 from collections import deque
 
@@ -9,19 +12,23 @@ LATE_MS = 50.0
 LATE_SHARE = 0.1
 
 _BUSY = 0.7
-"""Share of a core that the event loop may use; beyond it the waiting times grow without bound."""
+"""Share of a core that a stage may use; beyond it the waiting times grow without bound."""
 _TELLING = 0.3
 """Share of a core from which on it tells what a session costs; below it is mostly what the process costs by itself."""
 _FEW_SHARE = 0.1
 
 
 class Admission:
-    """Call `on_tick` every `TICK_S` and `on_load` every second. Running sessions stay, whatever `capacity` says."""
+    """Call `on_tick` every `TICK_S`, `on_load` and `on_helper_load` every second.
+
+    Running sessions stay, whatever `capacity` says.
+    """
 
     def __init__(self, ceiling: int) -> None:
         self._ceiling = ceiling
         self._late: deque[bool] = deque(maxlen=WINDOW)
         self._core_share = 0.0
+        self._helper_share = 0.0
         self.recent_lateness_ms = 0.0
         """Smoothed over about a second."""
 
@@ -30,8 +37,15 @@ class Admission:
         self._late.append(lateness_ms > LATE_MS)
 
     def on_load(self, core_share: float) -> None:
-        """What the event loop used of a core in the last second. More counts at once, less is believed slowly."""
+        """What this process used of a core in the last second. More counts at once, less is believed slowly."""
         self._core_share = max(core_share, self._core_share + (core_share - self._core_share) / 5)
+
+    def on_helper_load(self, core_share: float) -> None:
+        """What the busiest helper used of a core in the last second.
+
+        Believed slowly both ways: a recogniser that takes whole utterances is busy for a second, and then not at all.
+        """
+        self._helper_share += (core_share - self._helper_share) / 10
 
     def capacity(self, sessions: int) -> int:
         """With `sessions` running, how many there may be: never fewer than those, never more than the ceiling."""
@@ -39,8 +53,9 @@ class Admission:
         if sessions < max(1.0, _FEW_SHARE * self._ceiling):
             return self._ceiling
         affordable = self._ceiling
-        if self._core_share >= _TELLING:
-            affordable = min(affordable, int(sessions * _BUSY / self._core_share))
+        for core_share in (self._core_share, self._helper_share):
+            if core_share >= _TELLING:
+                affordable = min(affordable, int(sessions * _BUSY / core_share))
         if sum(self._late) > LATE_SHARE * WINDOW:
             affordable = sessions
         return max(sessions, affordable)

@@ -30,9 +30,9 @@ _ABBREVIATED = re.compile(r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|vs|approx|e\.g|i\
 _ABBREVIATED_BEFORE_DIGIT = re.compile(r"\b(?:[Nn]o|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.$")
 _ABBREVIATED_WITHIN = re.compile(r"\b(?:[ap]\.m|etc|Inc|Ltd|Co|Jr|Sr)\.$")
 _FENCE = "```"
-_CHARACTERS_PER_SECOND = 15
-"""A quick speaker: what a sentence is taken to last at least, while its synthesis goes on without word times."""
-_PAUSE = re.compile(r"[,;:]\s+|[，、]|\s[-–—]\s")
+CHARACTERS_PER_SECOND = 10
+"""A slow speaker, whom hardly a voice undercuts: what can only be estimated was not heard rather than heard."""
+CLAUSE_END = re.compile(r"[,;:]\s+|[，、]|\s[-–—]\s")
 
 
 class SentenceCutter:
@@ -68,7 +68,7 @@ class SentenceCutter:
                 return found.end()
         if len(self._rest) < _MAX_SENTENCE:
             return None
-        pauses = [pause.end() for pause in _PAUSE.finditer(self._rest, 0, _MAX_SENTENCE)]
+        pauses = [pause.end() for pause in CLAUSE_END.finditer(self._rest, 0, _MAX_SENTENCE)]
         if pauses or (space := self._rest.rfind(" ", 1, _MAX_SENTENCE) + 1):
             return pauses[-1] if pauses else space
         if "://" in self._rest[:_MAX_SENTENCE]:
@@ -108,7 +108,8 @@ class SpokenSentence:
         self._tokens = text.split()
         self._said = spoken.text.split()
         self._said_with = spoken.said_with
-        self._least_samples = len(spoken.text) * sample_rate // _CHARACTERS_PER_SECOND
+        # What it is taken to last at least, while its synthesis goes on without word times.
+        self._least_samples = len(spoken.text) * sample_rate // CHARACTERS_PER_SECOND
         self._samples = 0
         self._words: list[Word] = []
         self._whole = False

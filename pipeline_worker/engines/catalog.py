@@ -63,7 +63,10 @@ class Engines(NamedTuple):
 
 
 class Provider(Protocol[_Engine]):
-    """All that the process shares of one kind of engine: models, helper processes, connections."""
+    """All that the process shares of one kind of engine: models, helper processes, connections.
+
+    One that has helper processes tells them as `helper_pids`.
+    """
 
     def add(self, agent: AgentDefinition) -> None:
         """Reads the agent's options. Raises `ConfigError` naming agent, field and cure."""
@@ -132,6 +135,10 @@ class Catalog:
             ReliableLanguageModel(*self._open(agent_id, "language_model")),
             ReliableTextToSpeech(*self._open(agent_id, "text_to_speech")),
         )
+
+    def helper_pids(self) -> list[int]:
+        """The helper processes that run now."""
+        return [pid for provider in self._providers.values() for pid in getattr(provider, "helper_pids", ())]
 
     async def close(self) -> None:
         """Ends helpers and threads. Idempotent; streams still open fail with `EngineError`."""

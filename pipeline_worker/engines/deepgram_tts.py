@@ -23,6 +23,7 @@ from shared.agent import AgentDefinition
 from shared.audio import BYTES_PER_SAMPLE, as_samples
 
 _VENDOR = "Deepgram"
+_TRIAL_PATH = "/v1/auth/token"
 
 
 class DeepgramSpeechOptions(VendorOptions):
@@ -80,12 +81,13 @@ class Provider:
         """Tries the keys, which costs nothing; a server of one's own may lack this request."""
         users = {account: (agent_id, options) for agent_id, (options, account) in self._voices.items()}
         await side_by_side(
-            try_account(agent_id, "text_to_speech", options, self._https[account].get("/v1/auth/token"), decisive=False)
+            try_account(agent_id, "text_to_speech", options, self._https[account].get(_TRIAL_PATH), decisive=False)
             for account, (agent_id, options) in users.items()
         )
 
     def open(self, agent_id: str) -> DeepgramTextToSpeech:
         options, account = self._voices[agent_id]
+        self._https[account].warm(_TRIAL_PATH)
         return DeepgramTextToSpeech(self._https[account], options)
 
     async def close(self) -> None:

@@ -129,18 +129,23 @@ class Provider:
         }
         await side_by_side(
             try_account(
-                agent_id, "text_to_speech", options, self._https[account].get(f"/v1/voices/{voice}"), decisive=False
+                agent_id, "text_to_speech", options, self._https[account].get(_trial_path(voice)), decisive=False
             )
             for (account, voice), (agent_id, options) in users.items()
         )
 
     def open(self, agent_id: str) -> ElevenLabsTextToSpeech:
         options, account, language = self._voices[agent_id]
+        self._https[account].warm(_trial_path(options.voice))
         return ElevenLabsTextToSpeech(self._https[account], options, language)
 
     async def close(self) -> None:
         for http in self._https.values():
             await http.close()
+
+
+def _trial_path(voice: str) -> str:
+    return f"/v1/voices/{voice}"
 
 
 def _taken(line: str, speech: TimedSpeech, times: CharacterTimes) -> SpeechPiece | None:

@@ -167,8 +167,8 @@ class Provider:
         self._voices: dict[str, EspeakOptions] = {}
 
     @property
-    def helper_pid(self) -> int | None:
-        return self._helper.pid
+    def helper_pids(self) -> list[int]:
+        return [] if self._helper.pid is None else [self._helper.pid]
 
     def add(self, agent: AgentDefinition) -> None:
         self._voices[agent.id] = read_options(agent, "text_to_speech", EspeakOptions)

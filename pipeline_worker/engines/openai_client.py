@@ -15,6 +15,7 @@ import httpx
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, AsyncStream, OpenAIError, omit
 
 from pipeline_worker.engines.vendor_errors import broken, late, lost, refusal, unreachable
+from pipeline_worker.engines.warm_up import WarmUp
 from shared.errors import EngineError
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -64,7 +65,8 @@ class OpenAiClient:
         # The SDK imports its parts at their first use: not while a caller waits.
         self.transcriptions = self.sdk.audio.transcriptions
         self.speech = self.sdk.audio.speech.with_streaming_response
-        self._warm = False
+        self._background = WarmUp(account.server)
+        self._tried = False
 
     def request_options(self, headers: Mapping[str, str], timeout_s: float) -> dict[str, Any]:
         """Arguments for a method of the SDK. `timeout_s` is the longest silence of the server."""
@@ -90,7 +92,9 @@ class OpenAiClient:
     async def send(self, request: Callable[[], Awaitable[T]]) -> T:
         """The answer to `request`; once more at once if a connection from the pool turns out to be dead."""
         try:
-            return await request()
+            answer = await request()
+            self._background.answered()
+            return answer
         except APIConnectionError as error:
             if not isinstance(error.__cause__, httpx.NetworkError | httpx.RemoteProtocolError) or isinstance(
                 error.__cause__, httpx.ConnectError
@@ -103,8 +107,19 @@ class OpenAiClient:
 
         A server without a list of models, or a key that may not read it, is no error: they may serve all the same.
         """
-        if self._warm:
-            return
+        if not self._tried:
+            await self._list_models(headers)
+            self._tried = True
+
+    def warm(self, headers: Mapping[str, str]) -> None:
+        """Sees to it, in the background, that a connection waits for its user."""
+        self._background.begin(lambda: self._list_models(headers))
+
+    async def close(self) -> None:
+        await self._background.close()
+        await self.sdk.close()
+
+    async def _list_models(self, headers: Mapping[str, str]) -> None:
         options = self.request_options(headers, _WARM_UP_TIMEOUT_S)
         request: Any = {"headers": options["extra_headers"], "timeout": options["timeout"]}
         raw: Any = httpx.Response
@@ -115,7 +130,7 @@ class OpenAiClient:
                 key_refused = error.status_code in (401, 403) and "scope" not in _detail(error).lower()
                 if key_refused or error.status_code >= 500:
                     raise
-        self._warm = True
+        self._background.answered()
 
     @contextlib.contextmanager
     def errors_explained(self) -> Iterator[None]:
@@ -165,7 +180,7 @@ async def give_back(client: OpenAiClient) -> None:
     client.users -= 1
     if client.users == 0:
         del _clients[client.account]
-        await client.sdk.close()
+        await client.close()
 
 
 @cache

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from pipeline_worker.engines.openai_client import Account, OpenAiClient, give_back, share
 from pipeline_worker.engines.options import Options, read_options
-from pipeline_worker.engines.vendor_account import read_key
+from pipeline_worker.engines.vendor_account import read_key, side_by_side
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from shared.io.logs import get_logger
@@ -73,39 +73,42 @@ class OpenAiProvider(Generic[_Options, _Engine]):
 
     async def start(self) -> None:
         """Raises `ConfigError` for a key that is refused; who cannot be reached may come back, and is logged."""
-        for agent, options, account in self._plans.values():
-            if account in self._clients:
-                continue
-            client = self._clients[account] = share(account)
-            try:
-                await client.warm_up(options.extra_headers)
-            except EngineError as error:
-                if error.code == "engine_key_refused":
-                    variable = options.key_variable
-                    cure = f": put a valid one into {variable}" if variable else ""
-                    raise ConfigError(
-                        f"agent '{agent.id}': {self._section}.options.api_key_env: {error.message}{cure}"
-                    ) from error
-                log.warning(
-                    "engine_not_tried",
-                    agent_id=agent.id,
-                    section=self._section,
-                    code=error.code,
-                    reason=error.message,
-                )
+        untried = []
+        for plan in self._plans.values():
+            if plan.account not in self._clients:
+                self._clients[plan.account] = share(plan.account)
+                untried.append(plan)
+        await side_by_side(self._try(plan) for plan in untried)
 
     def open(self, agent_id: str) -> _Engine:
         agent, options, account = self._plans[agent_id]
         try:
-            return self._engine(self._clients[account], options, agent)
+            client = self._clients[account]
         except KeyError:
             raise EngineError(f"the connections to {account.server} are not open") from None
+        client.warm(options.extra_headers)
+        return self._engine(client, options, agent)
 
     async def close(self) -> None:
         """Idempotent."""
         clients, self._clients = self._clients, {}
         for client in clients.values():
             await give_back(client)
+
+    async def _try(self, plan: _Plan[_Options]) -> None:
+        agent, options, account = plan
+        try:
+            await self._clients[account].warm_up(options.extra_headers)
+        except EngineError as error:
+            if error.code == "engine_key_refused":
+                variable = options.key_variable
+                cure = f": put a valid one into {variable}" if variable else ""
+                raise ConfigError(
+                    f"agent '{agent.id}': {self._section}.options.api_key_env: {error.message}{cure}"
+                ) from error
+            log.warning(
+                "engine_not_tried", agent_id=agent.id, section=self._section, code=error.code, reason=error.message
+            )
 
     def _key(self, agent_id: str, variable: str | None) -> str:
         return "" if variable is None else read_key(agent_id, self._section, variable)

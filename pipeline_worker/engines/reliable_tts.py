@@ -1,10 +1,11 @@
 """Text to speech that speaks in time, by its fallback if need be, which goes on where the first engine stopped."""
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from itertools import takewhile
 
+from pipeline_worker.core.spoken_text import CHARACTERS_PER_SECOND, CLAUSE_END
 from pipeline_worker.engines.engine_watch import Watched
 from pipeline_worker.engines.protocols import SpeechPiece, TextToSpeech, Word
 from pipeline_worker.engines.resampling import Resampler
@@ -19,7 +20,8 @@ class ReliableTextToSpeech:
     """Shared by the sessions of an agent. All its speech has the first engine's rate.
 
     When the first engine stops inside a text, its word times tell which words are left for the fallback; a word that
-    was cut is said again in full. Without word times nobody knows, and it fails.
+    was cut is said again in full. Without word times the fallback says the clause again that the first is sure to have
+    reached, and goes on from there: better a few words twice than one not at all.
     """
 
     def __init__(self, first: Watched[TextToSpeech], fallback: Watched[TextToSpeech] | None = None) -> None:
@@ -37,17 +39,14 @@ class ReliableTextToSpeech:
                         yield speech.add(piece.samples, piece.words)
                 return
             except EngineError:
-                rest = speech.rest_of(text)
-                if fallback is None or rest is None:
+                if fallback is None:
                     raise
-            text = rest
+            text = speech.break_off(text)
         if text:
             self._first.watch.stood_in_for()
             async with aclosing(_at_rate(self.sample_rate, fallback, text)) as pieces:
-                begins = speech.cut()
                 async for piece in pieces:
-                    words = tuple(Word(word.text, begins + word.end_sample) for word in piece.words)
-                    yield speech.add(piece.samples, words)
+                    yield speech.add_rest(piece.samples, piece.words)
 
     async def close(self) -> None:
         """Closed with its provider."""
@@ -57,10 +56,12 @@ class _Speech:
     """What was given of a text. Words are given with the sound that completes them."""
 
     def __init__(self, sample_rate: int) -> None:
-        self._longest_pause = samples_in(_LONGEST_PAUSE_MS, sample_rate)
+        self._rate = sample_rate
         self._samples = 0
         self._given: list[Word] = []
         self._ahead: tuple[Word, ...] = ()
+        self._broke_off_at = 0
+        self._is_estimated = False
 
     def add(self, samples: Pcm, words: tuple[Word, ...]) -> SpeechPiece:
         self._samples += len(samples)
@@ -70,26 +71,44 @@ class _Speech:
         self._given += complete
         return SpeechPiece(samples, complete)
 
-    def cut(self) -> int:
-        """No more comes of the words that are not complete. Returns where the speech stands."""
-        self._ahead = ()
-        return self._samples
+    def add_rest(self, samples: Pcm, words: tuple[Word, ...]) -> SpeechPiece:
+        """As `add`, of what the fallback says."""
+        if self._is_estimated:
+            return self.add(samples, ())
+        return self.add(samples, tuple(Word(word.text, self._broke_off_at + word.end_sample) for word in words))
 
-    def rest_of(self, text: str) -> str | None:
-        """The words of `text` that are not complete; None if nobody can tell."""
-        if not self._samples:
-            return text
-        known_up_to = [word.end_sample for word in (*self._given, *self._ahead)]
-        if not known_up_to or self._samples - known_up_to[-1] > self._longest_pause:
-            return None
+    def break_off(self, text: str) -> str:
+        """The first engine says no more of `text`. Returns what is left for the fallback.
+
+        Where word times do not tell, all words that have none, of both engines, are taken to be said slowly.
+        """
+        told = [word.end_sample for word in (*self._given, *self._ahead)]
+        at, told_up_to = self._end_of_given(text)
+        self._ahead, self._broke_off_at = (), self._samples
+        silent = samples_in(_LONGEST_PAUSE_MS, self._rate)
+        if self._samples and (not told or at is None or self._samples - told[-1] > silent):
+            at = at or 0
+            said = at + (self._samples - told_up_to) * CHARACTERS_PER_SECOND // self._rate
+            begins = max((end.end() for end in CLAUSE_END.finditer(text, at) if end.end() <= said), default=at)
+            self._ahead = (*self._slowly(text[at:begins], told_up_to), *self._slowly(text[begins:], self._samples))
+            self._is_estimated = True
+            at = begins
+        rest = text[at:]
+        return rest.strip() if re.search(r"\w", rest) else ""
+
+    def _end_of_given(self, text: str) -> tuple[int | None, int]:
+        """Where in `text`, and in the speech, the words end that were given; None if they are not the text's."""
         at = 0
         for word in self._given:
             found = text.find(word.text, at)
             if found < 0:
-                return None
+                return None, 0
             at = found + len(word.text)
-        rest = text[at:]
-        return rest.strip() if re.search(r"\w", rest) else ""
+        return at, self._given[-1].end_sample if self._given else 0
+
+    def _slowly(self, text: str, from_sample: int) -> Iterator[Word]:
+        for word in re.finditer(r"\S+", text):
+            yield Word(word[0], from_sample + word.end() * self._rate // CHARACTERS_PER_SECOND)
 
 
 async def _at_rate(sample_rate: int, tts: Watched[TextToSpeech], text: str) -> AsyncGenerator[SpeechPiece, None]:

@@ -8,12 +8,16 @@ import httpx
 
 from pipeline_worker.engines.vendor_account import VendorAccount
 from pipeline_worker.engines.vendor_errors import late, lost, refusal, unreachable
+from pipeline_worker.engines.warm_up import WarmUp
 from shared.errors import EngineError
 
 _CONNECT_TIMEOUT_S = 5.0
 _SILENCE_TIMEOUT_S = 30.0
 """The last resort; whoever waits for the answer has shorter deadlines."""
-_MOST_CONNECTIONS = 128
+_MOST_CONNECTIONS = 1000
+"""More than a worker has sessions."""
+_MOST_IDLE_CONNECTIONS = 24
+"""The pool looks at each of them, with a system call, for every request."""
 _WAIT_FOR_CONNECTION_S = 1.0
 _IDLE_S = 120.0
 
@@ -29,13 +33,14 @@ class VendorHttp:
     ) -> None:
         self.vendor = account.vendor
         self._status_of = status_of
+        self._warm_up = WarmUp(account.vendor)
         self._client = httpx.AsyncClient(
             base_url=account.base_url,
             headers=dict(headers),
             timeout=httpx.Timeout(_CONNECT_TIMEOUT_S, read=_SILENCE_TIMEOUT_S, pool=_WAIT_FOR_CONNECTION_S),
             limits=httpx.Limits(
                 max_connections=_MOST_CONNECTIONS,
-                max_keepalive_connections=_MOST_CONNECTIONS,
+                max_keepalive_connections=_MOST_IDLE_CONNECTIONS,
                 keepalive_expiry=_IDLE_S,
             ),
         )
@@ -49,15 +54,22 @@ class VendorHttp:
                     await response.aread()
                     raise self._refusal(response)
                 yield response
+                self._warm_up.answered()
 
     async def get(self, path: str) -> None:
         """Raises `EngineError` unless the vendor answers with success."""
         with self._errors_explained():
             response = await self._client.get(path)
+        self._warm_up.answered()
         if not response.is_success:
             raise self._refusal(response)
 
+    def warm(self, path: str) -> None:
+        """Sees to it, by a request that costs nothing, that a connection waits for its user."""
+        self._warm_up.begin(lambda: self.get(path))
+
     async def close(self) -> None:
+        await self._warm_up.close()
         await self._client.aclose()
 
     def _refusal(self, response: httpx.Response) -> EngineError:

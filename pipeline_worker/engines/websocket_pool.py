@@ -5,7 +5,6 @@ is closed, which stops the vendor for certain, and a fresh one is opened beside 
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Coroutine, Mapping
 
@@ -20,11 +19,13 @@ _CONNECT_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 1.0
 _PONG_TIMEOUT_S = 60.0
 """Long, because reading pauses while the listener is behind, and pongs wait behind the audio."""
-_MOST_OPEN = 128
+_MOST_OPEN = 1000
+"""More than a worker has sessions."""
 _ALWAYS_IDLE = 4
 _IDLE_S = 60.0
 """So long those above `_ALWAYS_IDLE` wait for the next rush."""
 _KEEP_ALIVE_S = 4.0
+_KEEP_ALIVE_TIMEOUT_S = 2.0
 
 # The library writes all headers, so the key, into its log of level DEBUG.
 _quiet = logging.getLogger("antiphon.websocket_pool")
@@ -54,14 +55,11 @@ class WebSocketPool:
 
     async def take(self) -> ClientConnection:
         """A warm connection, or else a new one. Raises `EngineError`."""
-        if not self._idle and self._warming is not None:
+        connection = self._warm_one()
+        if connection is None and self._warming is not None:
             await asyncio.wait([self._warming])
-        while self._idle:
-            _, connection = self._idle.pop()
-            if connection.state is State.OPEN:
-                return connection
-            self._open.discard(connection)
-        return await self._connect()
+            connection = self._warm_one()
+        return connection or await self._connect()
 
     def give_back(self, connection: ClientConnection) -> None:
         if self._closed or connection.state is not State.OPEN:
@@ -78,8 +76,10 @@ class WebSocketPool:
 
     def warm(self) -> None:
         """Sees to it that a connection waits for its user."""
-        if not self._idle and self._warming is None and not self._closed:
+        waits = any(connection.state is State.OPEN for _, connection in self._idle)
+        if not waits and self._warming is None and not self._closed:
             self._warming = self._run(self._warm())
+            self._warming.set_name(f"warm-up {self.vendor}")
 
     async def try_out(self) -> None:
         """Opens a connection, if none waits, and keeps it. Raises `EngineError`."""
@@ -96,6 +96,14 @@ class WebSocketPool:
                 task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _warm_one(self) -> ClientConnection | None:
+        while self._idle:
+            _, connection = self._idle.pop()
+            if connection.state is State.OPEN:
+                return connection
+            self._open.discard(connection)
+        return None
 
     async def _connect(self) -> ClientConnection:
         if self._closed:
@@ -150,9 +158,7 @@ class WebSocketPool:
 
     async def _keep_idle(self) -> None:
         if self._keep_alive is not None:
-            for _, connection in list(self._idle):
-                with contextlib.suppress(ConnectionClosed):  # forgotten below
-                    await connection.send(self._keep_alive)
+            await asyncio.gather(*(_keep_open(connection, self._keep_alive) for _, connection in self._idle))
         long_ago = asyncio.get_running_loop().time() - _IDLE_S
         surplus = len(self._idle) - _ALWAYS_IDLE
         kept = []
@@ -168,3 +174,13 @@ class WebSocketPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def _keep_open(connection: ClientConnection, message: str) -> None:
+    try:
+        async with asyncio.timeout(_KEEP_ALIVE_TIMEOUT_S):
+            await connection.send(message)
+    except ConnectionClosed:
+        pass  # who looks for an idle one sees it
+    except TimeoutError:
+        connection.transport.abort()  # its peer takes nothing any more

@@ -140,7 +140,7 @@ class FakeLm:
 
 
 class FakeTts:
-    """Every word takes a quarter of a second. `failure` is raised after the first word."""
+    """Every word takes a quarter of a second. `failure` is raised after the first word, `fails` times."""
 
     sample_rate = 16_000
     word_samples = 4_000
@@ -148,11 +148,13 @@ class FakeTts:
     def __init__(self) -> None:
         self.spoken: list[str] = []
         self.failure: Exception | None = None
+        self.fails = 1_000_000
 
     async def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
         self.spoken.append(text)
         for index, word in enumerate(text.split()):
-            if index and self.failure is not None:
+            if index and self.failure is not None and self.fails:
+                self.fails -= 1
                 raise self.failure
             samples = np.full(self.word_samples, LOUD, dtype=np.int16)
             yield SpeechPiece(samples, (Word(word, (index + 1) * self.word_samples),))

@@ -1,6 +1,7 @@
 """A helper process that does as it is told.
 
-`echo` answers with the body, `die` ends it, `garble` breaks the frames, `deafen` closes its input before it ends.
+`echo` answers with the body, `die` ends it, `garble` breaks the frames, `deafen` closes its input before it ends,
+`hang` keeps it from ever doing anything again.
 """
 
 import os
@@ -25,6 +26,8 @@ def main() -> None:
                 os.close(0)
                 time.sleep(1)
                 os._exit(0)
+            case "hang":
+                time.sleep(600)
             case "garble":
                 out.write(b"\xff" * 8)
         out.flush()

@@ -107,11 +107,21 @@ class Answer:
 class HttpVendorServer(VendorServer):
     """Connections stay open between requests."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def drop_connections(self) -> None:
+        """As a server does with connections that were idle for a while."""
+        for writer in self._writers:
+            writer.close()
+
     async def respond(self, request: Request, answer: Answer) -> None:
         raise NotImplementedError
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._writers.add(writer)
         try:
             while (request := await _read_request(reader)) and not writer.is_closing():
                 answering = asyncio.create_task(self.respond(request, Answer(writer)))
@@ -128,6 +138,7 @@ class HttpVendorServer(VendorServer):
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
+            self._writers.discard(writer)
             writer.close()
 
 

@@ -6,24 +6,29 @@ import pytest
 from pipeline_worker.agent_turn import AgentTurn, TurnNews
 from pipeline_worker.core.spoken_text import Heard
 from pipeline_worker.downlink import Downlink
-from pipeline_worker.engines.protocols import Reply
+from pipeline_worker.engines.engine_watch import EngineWatch, Watched
+from pipeline_worker.engines.protocols import Reply, SpeechPiece, TextToSpeech
+from pipeline_worker.engines.reliable_tts import ReliableTextToSpeech
 from pipeline_worker.media_link import MediaLink
 from shared.errors import EngineError
 from shared.events import PlayoutReported
 from tests.fakes.engines import FakeTts
 from tests.fakes.session_peer import EPOCH, SESSION, SessionPeer
+from tests.fakes.unreliable_engines import UnreliableTts, sound
+from tests.fakes.virtual_time import in_virtual_time
 
 WORD = FakeTts.word_samples
 
 
 class Turn:
-    def __init__(self, prepared: bool = False) -> None:
+    def __init__(self, prepared: bool = False, tts: TextToSpeech | None = None) -> None:
         self.peer = SessionPeer()
         self.tts = FakeTts()
+        voice = tts or self.tts
         self.told: list[str] = []
-        self.downlink = Downlink(MediaLink(self.peer.send, "media-1", SESSION, EPOCH), FakeTts.sample_rate)
+        self.downlink = Downlink(MediaLink(self.peer.send, "media-1", SESSION, EPOCH), voice.sample_rate)
         news = TurnNews(lambda: self.told.append("<first audio>"), self.told.append)
-        self.turn = AgentTurn(self.tts, self.downlink, "en", news, prepared)
+        self.turn = AgentTurn(voice, self.downlink, "en", news, prepared)
 
     async def speak(self, *replies: Reply) -> bool:
         return await self.turn.speak(_each(*replies))
@@ -110,3 +115,35 @@ async def test_a_failing_voice_leaves_an_incomplete_turn() -> None:
     await turn.downlink.send_rest()
     turn.play(WORD)
     assert turn.turn.heard() == Heard("We", False)
+
+
+async def test_a_failing_voice_may_say_something_else() -> None:
+    turn = Turn()
+    turn.tts.failure, turn.tts.fails = EngineError("hoarse"), 1
+    with pytest.raises(EngineError):
+        await turn.speak(Reply("We open at ten."))
+    await turn.turn.add("I am sorry. Again?")
+    assert turn.tts.spoken == ["We open at ten.", "I am sorry.", "Again?"]
+    turn.play(2 * WORD)
+    assert turn.turn.heard() == Heard("We I", False)
+    turn.play(5 * WORD)
+    assert turn.turn.heard() == Heard("We I am sorry. Again?", False)
+
+
+@in_virtual_time
+async def test_no_word_counts_as_heard_that_was_not_when_a_voice_without_word_times_broke_off() -> None:
+    """Both say 12 characters a second: the first stops within "every", the fallback begins with it again."""
+    text, rate = "We are open, every day, from five.", 24_000
+    first = UnreliableTts([SpeechPiece(sound(17 * rate // 12), ()), 60])
+    spare = UnreliableTts([SpeechPiece(sound(21 * rate // 12), ())])
+    watched = [Watched(tts, EngineWatch("text_to_speech", "v", 3)) for tts in (first, spare)]
+    turn = Turn(tts=ReliableTextToSpeech(*watched))
+    speaking = asyncio.create_task(turn.speak(Reply(text)))
+    for played in range(40):
+        turn.play(played * rate // 12)
+        await asyncio.sleep(1)
+        said = played if played <= 17 else max(17, 13 + played - 17)
+        assert len(turn.turn.heard().text) <= said, played
+    await speaking
+    assert spare.texts == ["every day, from five."]
+    assert turn.turn.heard() == Heard(text, True)

@@ -508,14 +508,27 @@ async def test_a_model_that_fails_in_mid_answer_is_heard_so_far_and_then_the_apo
     assert peer.published("transcript")[-1] == {"role": "agent", "text": "We open. At Oh dear."}
 
 
-async def test_a_voice_that_fails_in_mid_sentence_leaves_what_was_heard(broker: Redis) -> None:
+async def test_a_voice_that_breaks_off_is_followed_by_the_apology_and_not_by_silence(broker: Redis) -> None:
+    engines = engines_with(FakeStt("one"), FakeLm([Reply("We open at ten. Come in.")]))
+    engines.tts.failure, engines.tts.fails = EngineError("hoarse"), 1
+    async with connected(engines, broker, apology="Oh dear.") as peer:
+        await peer.ask()
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "listening")
+    assert engines.tts.spoken == ["We open at ten.", "Oh dear."]
+    assert peer.published("transcript")[1] == {"role": "agent", "text": "We Oh dear.", "interrupted": True}
+    assert len(peer.published("error")) == 1
+
+
+async def test_a_voice_that_is_gone_for_good_leaves_what_was_heard(broker: Redis) -> None:
     engines = engines_with(FakeStt("one"), FakeLm([Reply("We open at ten.")]))
     engines.tts.failure = EngineError("hoarse")
-    async with connected(engines, broker) as peer:
+    async with connected(engines, broker, apology="Oh dear.") as peer:
         await peer.ask()
         await peer.play_turn()
         await peer.until(lambda: len(peer.published("transcript")) == 2)
-    assert peer.published("transcript")[1] == {"role": "agent", "text": "We", "interrupted": True}
+    assert peer.published("transcript")[1] == {"role": "agent", "text": "We Oh", "interrupted": True}
+    assert len(peer.published("error")) == 1
 
 
 class FallingBackEngines(FakeEngines):

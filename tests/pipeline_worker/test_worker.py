@@ -30,11 +30,19 @@ JOBS = keys.jobs("default")
 
 
 @asynccontextmanager
-async def running(broker: Redis, broker_url: str, **settings: object) -> AsyncIterator[asyncio.Event]:
+async def running(
+    broker: Redis, broker_url: str, helper_share: float = 0.0, **settings: object
+) -> AsyncIterator[asyncio.Event]:
     """A worker with fake engines; yields the event that stops it."""
     values = {"redis_url": broker_url, "drain_timeout_s": 0, **settings}
     worker = PipelineWorker(
-        "pipeline-1", PipelineSettings.model_validate(values), AGENTS, FakeEngines(), Toolboxes(AGENTS), broker
+        "pipeline-1",
+        PipelineSettings.model_validate(values),
+        AGENTS,
+        FakeEngines(),
+        Toolboxes(AGENTS),
+        broker,
+        lambda: helper_share,
     )
     stop = asyncio.Event()
     task = asyncio.create_task(worker.serve(stop))
@@ -174,6 +182,21 @@ async def test_a_worker_that_is_late_says_that_it_is_full(broker: Redis, broker_
         for _ in range(15):
             time.sleep(TICK_S + 2 * LATE_MS / 1000)  # noqa: ASYNC251 (the worker's loop is ours)
             await asyncio.sleep(0.01)
+
+        async def full() -> bool:
+            report = await report_of(broker)
+            return report is not None and (report.sessions, report.capacity) == (1, 1)
+
+        await eventually(full)
+
+
+async def test_a_worker_whose_recogniser_is_busy_says_that_it_is_full(
+    broker: Redis, broker_url: str, media: MediaSide
+) -> None:
+    # A core at most in truth, but then it would take ten seconds to be believed.
+    async with running(broker, broker_url, helper_share=10.0, pipeline_capacity=5):
+        await media.ask_for_pipeline("s1", "echo")
+        await media.until_attached("s1")
 
         async def full() -> bool:
             report = await report_of(broker)

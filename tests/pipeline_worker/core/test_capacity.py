@@ -40,6 +40,27 @@ def test_load_is_seen_at_once_and_its_end_slowly() -> None:
     assert admission.capacity(100) == 1000
 
 
+def test_callers_are_not_taken_whom_the_recogniser_could_not_follow() -> None:
+    admission = Admission(1000)
+    for _ in range(60):
+        admission.on_load(0.1)
+        admission.on_helper_load(0.5)
+    assert admission.capacity(100) == 140
+    for _ in range(60):
+        admission.on_helper_load(1.0)
+    assert admission.capacity(100) == 100
+    admission.on_load(0.9)
+    for _ in range(60):
+        admission.on_helper_load(0.35)
+    assert admission.capacity(100) == 100, "the fullest of both tells"
+
+
+def test_one_utterance_that_keeps_the_recogniser_busy_for_a_second_is_no_full_house() -> None:
+    admission = Admission(20)
+    admission.on_helper_load(1.0)
+    assert admission.capacity(3) == 20
+
+
 def test_a_loop_that_is_late_takes_no_more_until_it_is_in_time_again() -> None:
     admission = ticked(Admission(100), late=WINDOW // 10 + 1)
     assert admission.capacity(50) == 50

@@ -116,8 +116,8 @@ def test_a_sentence_that_is_still_synthesised_is_not_complete_when_all_there_is_
 
 def test_what_is_synthesised_without_word_times_is_not_taken_for_the_whole_sentence() -> None:
     turn = SpokenText(RATE)
-    turn.begin("twelve letter words", 0).add(RATE // 2, ())
-    assert turn.heard(RATE // 2) == Heard("twelve", False)
+    turn.begin("twelve letter words", 0).add(RATE, ())
+    assert turn.heard(RATE) == Heard("twelve", False)
 
 
 @pytest.mark.parametrize("whole", [True, False])

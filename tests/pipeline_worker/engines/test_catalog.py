@@ -46,6 +46,7 @@ async def test_sessions_share_the_model_and_the_helpers() -> None:
     await catalog.start()
     try:
         assert catalog.open("desk").vad is catalog.open("other").vad
+        assert len(catalog.helper_pids()) == 2
     finally:
         await catalog.close()
         await catalog.close()

@@ -8,17 +8,8 @@ from pipeline_worker.engines.deepgram_tts import Provider
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from tests.fakes.deepgram_server import DeepgramSpeakServer, running_speak_server
-from tests.fakes.ports import free_port
-from tests.fakes.vendor_server import KEY, Fault, speech
-from tests.pipeline_worker.engines.vendor_spoken import (
-    FAULTS,
-    REFUSALS,
-    STALLS,
-    TEXT,
-    spoken,
-    stopped_midway,
-    until_given_up,
-)
+from tests.fakes.vendor_server import KEY, speech
+from tests.pipeline_worker.engines.vendor_spoken import TEXT, spoken, stopped_midway
 
 
 @pytest.fixture(autouse=True)
@@ -74,55 +65,6 @@ async def test_a_listener_who_leaves_stops_the_vendor(server: DeepgramSpeakServe
     assert len((await stopped_midway(provider.open("desk"))).samples)
     await server.until(lambda: server.stopped == 1)
     assert np.array_equal((await spoken(provider.open("desk")))[0], speech(TEXT)[0])
-
-
-@pytest.mark.parametrize(("fault", "code"), FAULTS)
-async def test_a_vendor_that_fails_ends_in_an_error(
-    server: DeepgramSpeakServer, provider: Provider, fault: Fault, code: str
-) -> None:
-    server.fault = fault
-    with pytest.raises(EngineError) as caught:
-        await spoken(provider.open("desk"))
-    assert caught.value.code == code
-    server.fault = None
-    assert len((await spoken(provider.open("desk")))[0])
-
-
-async def test_a_connection_closed_before_the_answer_is_tried_once_more(
-    server: DeepgramSpeakServer, provider: Provider
-) -> None:
-    server.fault, server.faults_left = "close", 1
-    assert len((await spoken(provider.open("desk")))[0])
-    assert server.spoken == [TEXT, TEXT]
-
-
-@pytest.mark.parametrize(("fault", "pieces"), STALLS)
-async def test_a_stall_can_be_given_up(
-    server: DeepgramSpeakServer, provider: Provider, fault: Fault, pieces: int
-) -> None:
-    server.fault = fault
-    await until_given_up(provider.open("desk"), server, pieces)
-    await server.until(lambda: server.stopped == 1)
-    server.fault = None
-    assert len((await spoken(provider.open("desk")))[0])
-
-
-@pytest.mark.parametrize(("status", "code"), REFUSALS)
-async def test_what_the_vendor_refuses_is_told_by_its_code(
-    server: DeepgramSpeakServer, provider: Provider, status: int, code: str
-) -> None:
-    server.status = status
-    with pytest.raises(EngineError) as caught:
-        await spoken(provider.open("desk"))
-    assert caught.value.code == code
-
-
-async def test_nobody_there_is_told_by_its_code_and_is_no_reason_not_to_start() -> None:
-    async with provided(f"http://127.0.0.1:{free_port()}") as provider:
-        await provider.start()
-        with pytest.raises(EngineError) as caught:
-            await spoken(provider.open("desk"))
-        assert caught.value.code == "engine_unavailable"
 
 
 async def test_a_server_of_ones_own_may_lack_the_request_that_tries_the_key(server: DeepgramSpeakServer) -> None:

@@ -9,17 +9,8 @@ from pipeline_worker.engines.protocols import Word
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from tests.fakes.elevenlabs_server import VOICE, ElevenLabsServer, running_elevenlabs_server
-from tests.fakes.ports import free_port
-from tests.fakes.vendor_server import KEY, Fault, speech
-from tests.pipeline_worker.engines.vendor_spoken import (
-    FAULTS,
-    REFUSALS,
-    STALLS,
-    TEXT,
-    spoken,
-    stopped_midway,
-    until_given_up,
-)
+from tests.fakes.vendor_server import KEY, speech
+from tests.pipeline_worker.engines.vendor_spoken import TEXT, spoken, stopped_midway
 
 
 @pytest.fixture(autouse=True)
@@ -97,18 +88,6 @@ async def test_a_listener_who_leaves_stops_the_vendor(server: ElevenLabsServer, 
     assert (await spoken(provider.open("desk")))[1] == speech(TEXT)[1]
 
 
-@pytest.mark.parametrize(("fault", "code"), FAULTS)
-async def test_a_vendor_that_fails_ends_in_an_error(
-    server: ElevenLabsServer, provider: Provider, fault: Fault, code: str
-) -> None:
-    server.fault = fault
-    with pytest.raises(EngineError) as caught:
-        await spoken(provider.open("desk"))
-    assert caught.value.code == code
-    server.fault = None
-    assert len((await spoken(provider.open("desk")))[0])
-
-
 @pytest.mark.parametrize(
     "nonsense",
     [
@@ -132,41 +111,6 @@ async def test_what_does_not_matter_is_passed_over(server: ElevenLabsServer, pro
     samples, words = await spoken(provider.open("desk"))
     assert np.array_equal(samples, speech(TEXT)[0])
     assert words == speech(TEXT)[1]
-
-
-async def test_a_connection_closed_before_the_answer_is_tried_once_more(
-    server: ElevenLabsServer, provider: Provider
-) -> None:
-    server.fault, server.faults_left = "close", 1
-    assert len((await spoken(provider.open("desk")))[0])
-    assert server.spoken == [TEXT, TEXT]
-
-
-@pytest.mark.parametrize(("fault", "pieces"), STALLS)
-async def test_a_stall_can_be_given_up(server: ElevenLabsServer, provider: Provider, fault: Fault, pieces: int) -> None:
-    server.fault = fault
-    await until_given_up(provider.open("desk"), server, pieces)
-    await server.until(lambda: server.stopped == 1)
-    server.fault = None
-    assert len((await spoken(provider.open("desk")))[0])
-
-
-@pytest.mark.parametrize(("status", "code"), REFUSALS)
-async def test_what_the_vendor_refuses_is_told_by_its_code(
-    server: ElevenLabsServer, provider: Provider, status: int, code: str
-) -> None:
-    server.status = status
-    with pytest.raises(EngineError) as caught:
-        await spoken(provider.open("desk"))
-    assert caught.value.code == code
-
-
-async def test_nobody_there_is_told_by_its_code_and_is_no_reason_not_to_start() -> None:
-    async with provided(f"http://127.0.0.1:{free_port()}") as provider:
-        await provider.start()
-        with pytest.raises(EngineError) as caught:
-            await spoken(provider.open("desk"))
-        assert caught.value.code == "engine_unavailable"
 
 
 async def test_a_key_for_speech_alone_is_good_enough(server: ElevenLabsServer, provider: Provider) -> None:

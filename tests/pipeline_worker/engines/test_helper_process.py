@@ -96,6 +96,126 @@ async def test_a_new_process_is_prepared_before_it_is_used() -> None:
         await helper.close()
 
 
+class SlowLoad:
+    """A model that is loaded when the test says so."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.begins = asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, helper: HelperProcess) -> None:
+        self.begun += 1
+        self.begins.set()
+        await self.may_end.wait()
+
+
+async def given_up(opening: asyncio.Task[Channel]) -> None:
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+
+
+async def test_a_recogniser_that_died_hears_again_although_its_model_loads_longer_than_callers_wait() -> None:
+    load = SlowLoad()
+    helper = HelperProcess(HELPER, name="stand-in", prepare=load)
+    try:
+        first = asyncio.create_task(helper.open())
+        await load.begins.wait()
+        pid = helper.pid
+        await given_up(first)
+        second, third = asyncio.create_task(helper.open()), asyncio.create_task(helper.open())
+        await asyncio.sleep(0)
+        await given_up(second)
+        load.may_end.set()
+        assert await echo(await third, b"hello") == b"hello"
+        assert await echo(await helper.open(), b"hello") == b"hello"
+        assert load.begun == 1
+        assert helper.pid == pid
+    finally:
+        await helper.close()
+
+
+async def test_closing_ends_a_helper_that_is_just_being_started() -> None:
+    load = SlowLoad()
+    helper = HelperProcess(HELPER, name="stand-in", prepare=load)
+    opening = asyncio.create_task(helper.open())
+    await load.begins.wait()
+    pid = helper.pid
+    assert pid is not None
+    await helper.close()
+    with pytest.raises(EngineError, match="was closed"):
+        await opening
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_load_that_fails_is_told_to_who_waits_and_tried_again_for_the_next() -> None:
+    failures = [EngineError("the model is not there")]
+
+    async def prepare(_: HelperProcess) -> None:
+        if failures:
+            raise failures.pop()
+
+    helper = HelperProcess(HELPER, name="stand-in", prepare=prepare)
+    try:
+        with pytest.raises(EngineError, match="the model is not there"):
+            await helper.open()
+        assert await echo(await helper.open(), b"hello") == b"hello"
+    finally:
+        await helper.close()
+
+
+async def test_a_recogniser_that_hangs_hears_again_after_a_few_callers_waited_in_vain() -> None:
+    helper = HelperProcess(HELPER, name="stand-in", hangs_s=0.1)
+    try:
+        channel = await helper.open()
+        pid = helper.pid
+        await channel.send({"op": "hang"})
+        async with asyncio.timeout(TIMEOUT_S):
+            told = "no answer"
+            while "no answer" in told:
+                with pytest.raises(EngineError) as raised:
+                    await channel.receive(0.03)
+                told = raised.value.message
+        assert "helper ended" in told
+        assert await echo(await helper.open(), b"again") == b"again"
+        assert helper.pid != pid
+    finally:
+        await helper.close()
+
+
+async def test_a_helper_that_answers_others_is_left_alone_by_who_waits_in_vain() -> None:
+    helper = HelperProcess(HELPER, name="stand-in", hangs_s=1.0)
+    try:
+        channel = await helper.open()
+        pid = helper.pid
+        for _ in range(2):
+            with pytest.raises(EngineError, match="no answer"):
+                await channel.receive(0.6)
+            assert await echo(await helper.open(), b"x") == b"x"
+        assert helper.pid == pid
+    finally:
+        await helper.close()
+
+
+async def test_a_helper_that_takes_nothing_any_more_is_ended_too() -> None:
+    helper = HelperProcess(HELPER, name="stand-in", hangs_s=0.05)
+    try:
+        channel = await helper.open()
+        pid = helper.pid
+        await channel.send({"op": "hang"})
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await channel.send({"op": "echo"}, bytes(1 << 20))  # more than the pipe holds
+        with pytest.raises(EngineError, match="helper ended"):
+            await channel.receive(TIMEOUT_S)
+        assert await echo(await helper.open(), b"again") == b"again"
+        assert helper.pid != pid
+    finally:
+        await helper.close()
+
+
 async def test_no_answer_in_time_is_an_error(helper: HelperProcess) -> None:
     channel = await helper.open()
     with pytest.raises(EngineError, match="no answer"):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from structlog.testing import capture_logs
 
-from pipeline_worker.engines import openai_lm, openai_stt, openai_tts
+from pipeline_worker.engines import openai_client, openai_lm, openai_stt, openai_tts
 from pipeline_worker.engines.catalog import Catalog
 from pipeline_worker.engines.openai_client import OpenAiClient
 from pipeline_worker.engines.openai_provider import OPENAI_URL, OpenAiOptions, OpenAiProvider
@@ -95,6 +95,20 @@ async def test_a_server_that_cannot_be_reached_is_a_warning() -> None:
     assert [(line["event"], line["code"]) for line in logs] == [("engine_not_tried", "engine_unavailable")]
     assert provider.open("desk")
     await provider.close()
+
+
+async def test_silent_servers_do_not_keep_each_other_waiting_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai_client, "_WARM_UP_TIMEOUT_S", 0.5)
+    async with running_openai_server() as one, running_openai_server() as other:
+        provider = new_provider()
+        for id_, server in (("one", one), ("other", other)):
+            server.models_fault = Fault("stall")
+            provider.add(agent(server.base_url, id_))
+        starting = asyncio.create_task(provider.start())
+        await one.until(lambda: one.active == 1)
+        await other.until(lambda: one.active == other.active == 1)
+        await starting
+        await provider.close()
 
 
 FAULTS = [

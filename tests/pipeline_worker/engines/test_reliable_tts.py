@@ -105,21 +105,40 @@ async def test_nothing_is_left_for_the_fallback_when_all_words_were_spoken() -> 
 
 
 @pytest.mark.parametrize(
-    "spoken",
-    [piece(SECOND), piece(SECOND, ("We", 5_000)), piece(SECOND, ("We", 9_000), ("R", 23_000))],
-    ids=["no words", "words are told later than their sound", "another word than in the text"],
+    ("spoken", "left"),
+    [
+        (piece(SECOND), TEXT),
+        (piece(2 * SECOND), "every day, from five."),
+        (piece(4 * SECOND), "from five."),
+        (piece(SECOND, ("We", 5_000)), "are open, every day, from five."),
+        (piece(2 * SECOND, ("We", 9_000), ("R", 23_000)), "every day, from five."),
+    ],
+    ids=["in the first clause", "in the second", "at the end", "words told later", "other words than in the text"],
 )
-def test_it_fails_when_nobody_can_tell_what_is_left(spoken: SpeechPiece) -> None:
+@pytest.mark.parametrize("failure", [DOWN, 60], ids=str)
+def test_nothing_of_a_sentence_is_lost_when_a_voice_without_word_times_breaks_off(
+    failure: object, spoken: SpeechPiece, left: str
+) -> None:
     @in_virtual_time
     async def play() -> None:
-        spare = UnreliableTts([piece(100)])
-        given: list[SpeechPiece] = []
-        with pytest.raises(EngineError):
-            await speak(reliable(UnreliableTts([spoken, DOWN]), spare), given)
-        assert len(given) == 1
-        assert spare.asked == 0
+        spare = UnreliableTts([piece(SECOND)])
+        samples, _ = await speak(reliable(UnreliableTts([spoken, failure]), spare))
+        assert spare.texts == [left]
+        assert samples == len(spoken.samples) + SECOND
 
     play()
+
+
+@in_virtual_time
+async def test_where_words_have_no_times_they_are_taken_to_be_said_slowly() -> None:
+    """Ten characters a second, in what was said before it broke off and in the rest, whatever the fallback tells."""
+    spare = UnreliableTts([piece(SECOND, ("every", 2_000)), piece(2 * SECOND, ("day,", 50_000))])
+    _, words = await speak(reliable(UnreliableTts([piece(2 * SECOND), DOWN]), spare))
+    tenth = SECOND // 10
+    assert words == [
+        *[("We", 2 * tenth), ("are", 6 * tenth), ("open,", 12 * tenth)],
+        *[("every", 25 * tenth), ("day,", 30 * tenth), ("from", 35 * tenth), ("five.", 41 * tenth)],
+    ]
 
 
 @in_virtual_time

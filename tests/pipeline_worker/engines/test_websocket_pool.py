@@ -1,9 +1,11 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from pipeline_worker.engines import websocket_pool
 from pipeline_worker.engines.websocket_pool import WebSocketPool
@@ -88,6 +90,38 @@ async def test_one_that_died_while_idle_is_forgotten(
     async with asyncio.timeout(10):
         while pool.idle:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
+
+
+class StuckConnection:
+    """Its peer takes nothing any more."""
+
+    state = State.OPEN
+
+    def __init__(self) -> None:
+        self.aborted = asyncio.Event()
+        self.transport = self
+
+    async def send(self, message: str) -> None:
+        await asyncio.Event().wait()
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+    async def close(self) -> None: ...
+
+
+async def test_a_peer_that_is_stuck_does_not_keep_others_from_being_kept_alive(
+    server: CartesiaServer, pool: WebSocketPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket_pool, "_KEEP_ALIVE_S", 0.01)
+    monkeypatch.setattr(pool, "_keep_alive", '{"context_id": "idle", "cancel": true}')
+    monkeypatch.setattr(websocket_pool, "_KEEP_ALIVE_TIMEOUT_S", 0.1)
+    stuck: Any = StuckConnection()
+    connection = await pool.take()
+    pool.give_back(stuck)
+    pool.give_back(connection)
+    await server.until(lambda: bool(server.cancelled))
+    await stuck.aborted.wait()
 
 
 async def test_close_ends_what_is_idle_and_what_is_in_use(server: CartesiaServer, pool: WebSocketPool) -> None:
