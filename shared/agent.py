@@ -59,6 +59,12 @@ class Idle(_Section):
     prompts: tuple[str, ...] = Field(("Are you still there?",), max_length=10)
     farewell: str | None = Field("I cannot hear you any more. Goodbye!", max_length=500)
 
+    @model_validator(mode="after")
+    def _is_ever_said(self) -> Self:
+        if self.model_fields_set and "prompt_after_s" not in self.model_fields_set:
+            raise ValueError("without prompt_after_s nothing of it is ever said: add it, such as prompt_after_s: 10")
+        return self
+
 
 class Limits(_Section):
     max_duration_s: int = Field(3600, ge=10, le=86_400)

@@ -40,6 +40,7 @@ def test_the_shipped_agents_are_valid() -> None:
         (DESK + "name: Bar\n", "line 3: 'name' is there already, in line 2: remove one of the two"),
         (DESK + "---\n" + DESK, "a file holds one agent: give what follows '---' a file of its own"),
         (DESK + "turn_taking: {backchannels: [yes, okay]}\n", "turn_taking.backchannels.0: YAML reads yes, no, on"),
+        (DESK + "idle: {prompts: [Hello]}\n", "idle: without prompt_after_s nothing of it is ever said: add it"),
         ("id: [unclosed\n", "not YAML"),
         ("- id: desk\n", "an agent file is a mapping"),
         ("", "an agent file is a mapping"),
