@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from shared.agent_tools import Tool, ToolRules
 
@@ -96,6 +96,16 @@ class AgentDefinition(_Section):
     tools: tuple[Tool, ...] = Field((), max_length=64)
     tool_use: ToolRules = ToolRules()
     limits: Limits = Limits()
+    _file: str = PrivateAttr("")
+
+    @property
+    def place(self) -> str:
+        """For messages: the agent, and its file if it comes from one."""
+        return f"{self._file}: agent '{self.id}'" if self._file else f"agent '{self.id}'"
+
+    def read_from(self, file: str) -> Self:
+        self._file = file
+        return self
 
     @field_validator("tools")
     @classmethod

@@ -1,13 +1,15 @@
 """From the words in an agent file to running engines, shared by all sessions of the process."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from pipeline_worker.engines.engine_watch import STALL_S, EngineWatch, Watched
+from pipeline_worker.engines.mistake_place import as_fallback, told_in_place
 from pipeline_worker.engines.protocols import LanguageModel, SpeechToText, TextToSpeech, VoiceActivityDetector
 from pipeline_worker.engines.reliable_lm import ReliableLanguageModel
 from pipeline_worker.engines.reliable_stt import ReliableSpeechToText
@@ -112,11 +114,13 @@ class Catalog:
                 for section in _MODULES:
                     parts = self._parts[agent.id, section] = list(self._parts_of(agent, section))
                     for part in parts:
-                        self._provider(part.agent, section).add(part.agent)
+                        with told_in_place(self._agents, section):
+                            self._provider(part.agent, section).add(part.agent)
             if self._agents:
                 self._vad = await _started_vad()
             for (section, engine), provider in self._providers.items():
-                await _try(section, engine, provider)
+                with told_in_place(self._agents, section):
+                    await _try(section, engine, provider)
         except BaseException:
             await self.close()
             raise
@@ -149,12 +153,10 @@ class Catalog:
             return
         if fallback.fallback is not None:
             raise ConfigError(
-                f"agent '{agent.id}': {section}.fallback.fallback: a fallback has no fallback of its own: remove it"
+                f"{agent.place}: {section}.fallback.fallback: a fallback has no fallback of its own: remove it"
             )
-        # Under an id of its own, because both may be the same engine with other options.
-        yield self._part(
-            agent.model_copy(update={"id": f"{agent.id} (fallback)", section: fallback}), section, fallback
-        )
+        spare = agent.model_copy(update={"id": as_fallback(agent.id), section: fallback})
+        yield self._part(spare, section, fallback)
 
     def _part(self, agent: AgentDefinition, section: str, choice: EngineChoice) -> _Part:
         first_output_s = choice.first_output_s or _FIRST_OUTPUT_S[section]
@@ -178,14 +180,34 @@ class Catalog:
                     f"{', '.join(sorted(_MODULES[section]))}, or name a Python module with a 'Provider'"
                 )
             try:
-                provider: Provider[Any] = import_module(module).Provider()
-            except (ImportError, AttributeError) as error:
+                provider: Provider[Any] = _provider_class(module)()
+            except Exception as error:
                 raise ConfigError(
-                    f"agent '{agent.id}': {section}.engine: '{choice.engine}' cannot be loaded: {error}: install what "
-                    "is missing, or choose another engine"
+                    f"agent '{agent.id}': {section}.engine: '{choice.engine}' cannot be loaded: {_reason(error)}, or "
+                    "choose another engine"
                 ) from error
             self._providers[key] = provider
         return self._providers[key]
+
+
+def _provider_class(module: str) -> Callable[[], Provider[Any]]:
+    made: Callable[[], Provider[Any]] | None = getattr(import_module(module), "Provider", None)
+    if made is None:
+        raise ConfigError("it has no class 'Provider': add it")
+    return made
+
+
+def _reason(error: Exception) -> str:
+    """With a cure: what a module is made of may be missing, or it is itself broken."""
+    if isinstance(error, ConfigError):
+        return error.message
+    if isinstance(error, ImportError):
+        return f"{error}: install what is missing"
+    what = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):  # It tells its place itself.
+        return f"{what}: mend it"
+    *_, place = traceback.extract_tb(error.__traceback__)
+    return f"{what} ({place.filename}, line {place.lineno}): mend it"
 
 
 async def _try(section: str, engine: str, provider: Provider[Any]) -> None:

@@ -130,9 +130,15 @@ class Provider:
     def add(self, agent: AgentDefinition) -> None:
         options = read_options(agent, "speech_to_text", PocketSphinxOptions)
         if agent.language_model.engine != "scripted":
+            # Who wrote no section has never heard of this engine.
+            told = (
+                "speech_to_text.engine: pocketsphinx"
+                if "speech_to_text" in agent.model_fields_set
+                else "speech_to_text: missing, and the default, pocketsphinx,"
+            )
             raise ConfigError(
-                f"agent '{agent.id}': speech_to_text.engine: pocketsphinx hears only phrases of a script: choose the "
-                "language model 'scripted', or another recogniser"
+                f"agent '{agent.id}': {told} hears only the phrases of a script: add speech_to_text with another "
+                "recogniser, or choose the language model 'scripted'"
             )
         grammar = read_options(agent, "language_model", Script).grammar()
         self._loads[agent.id] = _load(agent.id, grammar, options.pronunciations)

@@ -116,6 +116,11 @@ class Provider:
 
     def add(self, agent: AgentDefinition) -> None:
         script = read_options(agent, "language_model", Script)
+        if agent.tools:
+            raise ConfigError(
+                f"agent '{agent.id}': language_model.engine: the scripted dialogue cannot use tools: choose another "
+                "language model, or remove 'tools'"
+            )
         greeting = agent.greeting.text if agent.greeting else script.fallback[0]
         self._models[agent.id] = ScriptedLanguageModel(ScriptedDialogue(script), greeting)
 

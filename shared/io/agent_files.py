@@ -33,7 +33,7 @@ def _load(file: Path) -> AgentDefinition:
     if not isinstance(content, dict):
         raise ConfigError(f"{file}: an agent file is a mapping: begin with 'id:' and 'name:'")
     try:
-        return AgentDefinition.model_validate(content)
+        return AgentDefinition.model_validate(content).read_from(str(file))
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(file, problem) for problem in error.errors())) from error
 

@@ -119,6 +119,12 @@ async def test_what_cannot_work_is_told_at_the_start(tool: dict[str, Any], told:
             pass
 
 
+async def test_what_is_wrong_with_a_tool_is_told_with_the_agents_file() -> None:
+    agent = agent_with(function("missing")).read_from("agents/desk.yaml")
+    with pytest.raises(ConfigError, match=r"^agents/desk\.yaml: agent 'desk': tools\.missing\.python: "):
+        await Toolboxes({"desk": agent}, {}).start()
+
+
 async def test_an_agent_without_tools_has_an_empty_box() -> None:
     async with toolbox() as box:
         assert box.find("end_call") is None

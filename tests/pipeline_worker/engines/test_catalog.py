@@ -64,10 +64,20 @@ async def test_an_engine_may_be_a_module_of_ones_own() -> None:
         await catalog.close()
 
 
-@pytest.mark.parametrize("module", ["no.such.module", "tests.load.tone_words"])
-async def test_a_module_that_is_no_engine_stops_the_start(module: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        ("no.such.module", "No module named 'no': install what is missing"),
+        ("tests.load.tone_words", "it has no class 'Provider': add it"),
+        (
+            "tests.fakes.module_that_fails",
+            r"ZeroDivisionError: division by zero \(.*module_that_fails\.py, line 3\): mend it",
+        ),
+    ],
+)
+async def test_a_module_that_is_no_engine_stops_the_start_with_the_reason(module: str, told: str) -> None:
     agent = scripted_agent(text_to_speech={"engine": module})
-    with pytest.raises(ConfigError, match=f"'{module}' cannot be loaded: .*install what is missing"):
+    with pytest.raises(ConfigError, match=f"'{module}' cannot be loaded: {told}, or choose another engine"):
         await Catalog({agent.id: agent}).start()
 
 
@@ -179,14 +189,18 @@ async def test_an_engine_that_cannot_work_stops_the_start_also_as_a_fallback(
 @pytest.mark.parametrize(
     ("fallback", "told"),
     [
-        ({"engine": "parrot"}, r"agent 'desk \(fallback\)': text_to_speech.engine: no engine 'parrot'"),
+        ({"engine": "parrot"}, r"agent 'desk': text_to_speech.fallback.engine: no engine 'parrot'"),
         (
             {"engine": "espeak-ng", "fallback": {"engine": "espeak-ng"}},
             r"agent 'desk': text_to_speech.fallback.fallback: a fallback has no fallback of its own: remove it",
         ),
         (
             {"engine": "espeak-ng", "options": {"pace": 3}},
-            r"agent 'desk \(fallback\)': text_to_speech.options.pace: no such option",
+            r"agent 'desk': text_to_speech.fallback.options.pace: no such option",
+        ),
+        (
+            {"engine": "espeak-ng", "options": {"voice": "klingon-opera"}},
+            r"agent 'desk': text_to_speech.fallback.options.voice: ",
         ),
     ],
 )
@@ -194,6 +208,40 @@ async def test_a_fallback_that_cannot_be_used_is_told(fallback: dict[str, Any], 
     choice = {"engine": "espeak-ng", "fallback": fallback}
     with pytest.raises(ConfigError, match=told):
         await Catalog({"desk": scripted_agent(text_to_speech=choice)}).start()
+
+
+async def test_what_an_engine_finds_wrong_is_told_with_the_agents_file(tmp_path: Path) -> None:
+    file = tmp_path / "desk.yaml"
+    file.write_text("id: desk\nname: Desk\nlanguage_model: {engine: openai, options: {modle: m}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        await Catalog(load_agents(tmp_path)).start()
+    # The default recogniser is the first to find something, in a section that the file does not have.
+    assert raised.value.message.startswith(f"{file}: agent 'desk': speech_to_text: missing, and the default")
+
+
+@pytest.mark.parametrize(
+    ("language_model", "place"),
+    [
+        ({"engine": "scripted", "options": SCRIPT}, "language_model.engine"),
+        (
+            {
+                "engine": "openai",
+                "options": {"model": "m", "base_url": "http://127.0.0.1:1/v1"},
+                "fallback": {"engine": "scripted", "options": SCRIPT},
+            },
+            "language_model.fallback.engine",
+        ),
+    ],
+    ids=["first", "fallback"],
+)
+async def test_tools_that_a_script_would_never_use_are_refused(
+    monkeypatch: pytest.MonkeyPatch, language_model: dict[str, Any], place: str
+) -> None:
+    install(monkeypatch, RecordedProvider([]))
+    tools = [{"builtin": "end_call"}]
+    agent = scripted_agent(speech_to_text={"engine": "deepgram"}, language_model=language_model, tools=tools)
+    with pytest.raises(ConfigError, match=f"agent 'desk': {place}: the scripted dialogue cannot use tools: choose"):
+        await Catalog({"desk": agent}).start()
 
 
 async def test_the_agent_file_sets_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:

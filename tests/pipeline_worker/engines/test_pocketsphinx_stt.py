@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -214,7 +215,18 @@ async def test_words_without_a_pronunciation_are_named_at_the_start() -> None:
     await provider.close()
 
 
-def test_it_needs_phrases_to_hear() -> None:
-    agent = scripted_agent(language_model={"engine": "another"})
-    with pytest.raises(ConfigError, match=r"agent 'desk': speech_to_text\.engine: .*choose the language model"):
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            {"speech_to_text": {"engine": "pocketsphinx"}},
+            r"speech_to_text\.engine: pocketsphinx hears only the phrases",
+        ),
+        ({}, "speech_to_text: missing, and the default, pocketsphinx, hears only the phrases of a script: add speech"),
+    ],
+    ids=["chosen", "not chosen"],
+)
+def test_it_needs_phrases_to_hear(fields: dict[str, Any], told: str) -> None:
+    agent = scripted_agent(language_model={"engine": "another"}, **fields)
+    with pytest.raises(ConfigError, match=f"agent 'desk': {told}.*choose the language model"):
         Provider().add(agent)
