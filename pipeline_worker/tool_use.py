@@ -61,26 +61,33 @@ class ToolUsingModel:
     ) -> AsyncGenerator[Reply, None]:
         """The answer, from as many requests as it takes. No tool is run before `confirmed` is set.
 
-        Raises `EngineError` as the model does, and when it does nothing but call tools.
+        A model that says nothing, as some do after a tool, is asked once more. Raises `EngineError` as the model does,
+        and when it says nothing at all: a filler is no answer.
         """
         rules = self._toolbox.rules
         entries = self._late.complete(conversation)
-        said = False
+        said = filled = asked_again = False
         for round_ in range(rules.max_rounds + 2):
-            text, calls = "", list[ToolCall]()
+            text, calls, end_call = "", list[ToolCall](), False
             pieces = self._lm.reply(tuple(entries))
             try:
                 async for piece in pieces:
                     text += piece.text
                     calls += piece.tool_calls
+                    end_call = end_call or piece.end_call
                     if piece.text or piece.end_call:
                         yield piece._replace(tool_calls=())
             finally:
                 await _close(pieces)
+            said = said or bool(text.strip())
             if not calls:
-                return
+                if text.strip() or end_call:
+                    return
+                if asked_again:
+                    break
+                asked_again = True
+                continue
             if text.strip():
-                said = True
                 entries.append(Utterance("agent", text.strip()))
                 yield Reply("\n")  # The sentence is whole, and can be spoken while the tools run.
             if round_ >= rules.max_rounds:
@@ -90,8 +97,8 @@ class ToolUsingModel:
                 await confirmed.wait()
             batch = ToolBatch(self._toolbox, self._session_id, calls, self._publish, self._tell_late)
             try:
-                if not said and batch.filler and not await batch.finish(rules.filler_after_s):
-                    said = True
+                if not (said or filled) and batch.filler and not await batch.finish(rules.filler_after_s):
+                    filled = True
                     yield Reply(f"{batch.filler}\n")
                 await batch.finish()
             except BaseException:
@@ -107,7 +114,7 @@ class ToolUsingModel:
                 yield Reply(say, end_call)
                 return
         if not said:
-            raise EngineError("the language model calls tools and does not answer", code="engine_broken")
+            raise EngineError("the language model does not answer", code="engine_broken")
 
     async def close(self) -> None:
         """A tool with side effects may still end; that is then neither published nor recorded."""

@@ -132,6 +132,39 @@ async def test_a_model_that_never_answers_is_broken() -> None:
         assert len(desk.model.asked) == 4
 
 
+async def test_a_model_that_says_nothing_after_a_tool_is_asked_once_more() -> None:
+    async with session(calls('add {"a": 2}'), [], [Reply("Three.")], tools=[ADD]) as desk:
+        assert await desk.said() == "Three."
+        assert desk.model.asked[1] == desk.model.asked[2]
+        assert len(desk.recorded) == 1
+
+
+@pytest.mark.parametrize("filler", ["One moment, please.", None])
+@pytest.mark.parametrize("blank", [[], [Reply(" \n")]], ids=["nothing", "blank"])
+async def test_a_booking_is_not_followed_by_silence(blank: list[Reply], filler: str | None) -> None:
+    gate = tool_functions.fresh_gate()
+    tools = [function("held")]
+    async with session(calls("held"), blank, tools=tools, filler=filler, filler_after_s=0) as desk:
+        asyncio.get_running_loop().call_later(0.02, gate.may_end.set)
+        with pytest.raises(EngineError, match="does not answer"):  # which leads to the apology
+            await desk.replies()
+        assert len(desk.recorded) == 1
+
+
+async def test_a_filler_is_no_answer_of_a_model_that_only_calls() -> None:
+    gate = tool_functions.fresh_gate()
+    async with session(calls("held"), tools=[function("held")], max_rounds=1, **SOON) as desk:
+        asyncio.get_running_loop().call_later(0.05, gate.may_end.set)
+        with pytest.raises(EngineError, match="does not answer"):
+            await desk.replies()
+
+
+async def test_who_said_it_all_before_the_tool_needs_no_apology() -> None:
+    async with session(calls('add {"a": 2}', say="I add it."), [], tools=[ADD]) as desk:
+        assert await desk.said() == "I add it.\n"
+        assert len(desk.model.asked) == 3
+
+
 @pytest.mark.parametrize(
     ("say", "goodbye", "spoken"), [("", "Bye!", "Bye!"), ("See you.", "Bye!", "See you.\n"), ("", None, "")]
 )
