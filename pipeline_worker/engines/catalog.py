@@ -2,7 +2,7 @@
 
 import asyncio
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -46,6 +46,10 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
 
 _FIRST_OUTPUT_S: Mapping[str, float] = {"speech_to_text": 5.0, "language_model": 5.0, "text_to_speech": 3.0}
 """Deadlines for the first output, where the agent file sets none; for speech to text, for the final text."""
+
+_CLOSE_S = 10.0
+"""More than a helper process takes that has to be killed."""
+_CANCEL_S = 1.0
 
 _AWAY = frozenset({"engine_unavailable", "engine_timeout", "engine_busy"})
 """Codes of an engine that may come back by itself."""
@@ -138,13 +142,15 @@ class Catalog:
         )
 
     async def close(self) -> None:
-        """Ends helpers and threads. Idempotent; streams still open fail with `EngineError`."""
-        providers, self._providers = self._providers, {}
-        vad, self._vad = self._vad, None
-        for provider in providers.values():
-            await provider.close()
-        if vad is not None:
-            await vad.close()
+        """Ends helpers and threads, side by side and within `_CLOSE_S`. Idempotent; raises nothing.
+
+        Streams still open fail with `EngineError`.
+        """
+        closes = {f"{section} {engine}": provider.close() for (section, engine), provider in self._providers.items()}
+        if self._vad is not None:
+            closes["voice activity detector"] = self._vad.close()
+        self._providers, self._vad = {}, None
+        await _close_all([asyncio.create_task(close, name=name) for name, close in closes.items()])
 
     def _parts_of(self, agent: AgentDefinition, section: str) -> Iterator[_Part]:
         choice: EngineChoice = getattr(agent, section)
@@ -218,6 +224,25 @@ async def _try(section: str, engine: str, provider: Provider[Any]) -> None:
         if error.code not in _AWAY:
             raise
         log.warning("engine_away_at_start", kind=section, engine=engine, code=error.code, error=error.message)
+
+
+async def _close_all(closing: Collection[asyncio.Task[None]]) -> None:
+    """What cannot be closed must neither hold the worker nor hide why it ends, whatever a vendor's package does."""
+    if not closing:
+        return
+    ended, late = await asyncio.wait(closing, timeout=_CLOSE_S)
+    failed = [(task, f"not within {_CLOSE_S:g} s") for task in late]
+    for task in ended:
+        if task.cancelled():
+            failed.append((task, "cancelled"))
+        elif (error := task.exception()) is not None:
+            failed.append((task, f"{type(error).__name__}: {error}"))
+    for task, reason in failed:
+        log.warning("engine_not_closed", engine=task.get_name(), error=reason)
+    if late:
+        for task in late:
+            task.cancel()
+        await asyncio.wait(late, timeout=_CANCEL_S)
 
 
 async def _started_vad() -> SharedDetector:

@@ -158,8 +158,7 @@ class Provider:
         return PocketSphinx(self._helpers, self._loads[agent_id].grammar)
 
     async def close(self) -> None:
-        for helper in self._helpers:
-            await helper.close()
+        await asyncio.gather(*(helper.close() for helper in self._helpers))
 
     async def _prepare(self, helper: HelperProcess) -> None:
         for load in {load.grammar: load for load in self._loads.values()}.values():

@@ -1,3 +1,4 @@
+import asyncio
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ from shared.io.agent_files import load_agents
 from tests.fakes.openai_server import Fault, running_openai_server
 from tests.fakes.scripts import SCRIPT, scripted_agent
 from tests.fakes.unreliable_engines import UnreliableTts, sound
+from tests.fakes.virtual_time import in_virtual_time
 from tests.pipeline_worker.engines.spoken import caller
 
 SHIPPED = Path(__file__).parents[3] / "deploy" / "agents"
@@ -138,9 +140,11 @@ class RecordedProvider:
         self._log.append("close")
 
 
-def install(monkeypatch: pytest.MonkeyPatch, provider: RecordedProvider) -> None:
-    """As the engine `cartesia`, and one that does nothing as `deepgram`."""
-    for name, installed in [("cartesia_tts", provider), ("deepgram_stt", RecordedProvider([]))]:
+def install(
+    monkeypatch: pytest.MonkeyPatch, provider: RecordedProvider, hearing: RecordedProvider | None = None
+) -> None:
+    """As the engine `cartesia`, and `hearing`, or one that does nothing, as `deepgram`."""
+    for name, installed in [("cartesia_tts", provider), ("deepgram_stt", hearing or RecordedProvider([]))]:
         module = ModuleType(name)
         module.Provider = lambda installed=installed: installed  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, f"pipeline_worker.engines.{name}", module)
@@ -242,6 +246,50 @@ async def test_tools_that_a_script_would_never_use_are_refused(
     agent = scripted_agent(speech_to_text={"engine": "deepgram"}, language_model=language_model, tools=tools)
     with pytest.raises(ConfigError, match=f"agent 'desk': {place}: the scripted dialogue cannot use tools: choose"):
         await Catalog({"desk": agent}).start()
+
+
+class NeverClosed(RecordedProvider):
+    async def close(self) -> None:
+        await asyncio.Event().wait()
+
+
+class FailsToClose(RecordedProvider):
+    async def close(self) -> None:
+        raise ConnectionError("gone")
+
+
+class CancelledByItsPackage(RecordedProvider):
+    async def close(self) -> None:
+        raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("class_", [NeverClosed, FailsToClose, CancelledByItsPackage])
+def test_a_refused_key_is_told_although_an_engine_cannot_be_closed(
+    monkeypatch: pytest.MonkeyPatch, class_: type[RecordedProvider]
+) -> None:
+    log: list[str] = []
+    install(monkeypatch, RecordedProvider(log, ConfigError("the key is refused")), class_([]))
+
+    async def detector() -> SilentDetector:
+        return SilentDetector(log)
+
+    monkeypatch.setattr("pipeline_worker.engines.catalog._started_vad", detector)
+
+    @in_virtual_time
+    async def start() -> None:
+        with pytest.raises(ConfigError, match="the key is refused"):
+            await catalog_of({"engine": "cartesia"}).start()
+
+    start()
+    assert sorted(log) == ["close", "close", "start"], "the other engines are closed"
+
+
+class SilentDetector:
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+
+    async def close(self) -> None:
+        self._log.append("close")
 
 
 async def test_the_agent_file_sets_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
