@@ -18,17 +18,20 @@ _VISIBLE_CHARACTERS = 4_000
 _KEPT_CHARACTERS = 8_000
 """Of arguments in the conversation, where each is held as long as the session lasts."""
 _NAME_CHARACTERS = 64
+_STILL_RUNNING = Outcome("Still running; what comes of it is told later. Do not call it again.")
+_STOPPED = Outcome("Failed: the tool stopped itself.", ok=False)
 
 _uses = Counter("antiphon_pipeline_tool_uses_total", "Uses of tools, by how they ended", ["how"])
 
 log = get_logger()
 
 Publish = Callable[[str, dict[str, Any]], None]
-Record = Callable[[ToolUse], None]
+TellLate = Callable[[ToolUse, bool], None]
+"""A use of a tool whose turn was given up, and whether it has ended."""
 
 
 class _Run:
-    """One call. `outcome` is there when it has ended by itself."""
+    """One call. `outcome` is there when it has begun and ended."""
 
     def __init__(self, call: ToolCall, has_side_effects: bool) -> None:
         self.call = call
@@ -38,15 +41,19 @@ class _Run:
 
 
 class ToolBatch:
-    """Runs `calls` from its creation on. Whoever does not take `finish`ed uses from it calls `give_up`."""
+    """Runs `calls` from its creation on. Whoever does not take `finish`ed uses from it calls `give_up`.
+
+    Then `tell_late` is told of each use that has side effects: what came of it, and before that perhaps that it still
+    runs.
+    """
 
     def __init__(
-        self, toolbox: Toolbox, session_id: str, calls: Sequence[ToolCall], publish: Publish, record: Record
+        self, toolbox: Toolbox, session_id: str, calls: Sequence[ToolCall], publish: Publish, tell_late: TellLate
     ) -> None:
         self._toolbox = toolbox
         self._session_id = session_id
         self._publish = publish
-        self._record = record
+        self._tell_late = tell_late
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._given_up = False
         self._runs = [_Run(call, self._has_side_effects(call)) for call in calls]
@@ -68,16 +75,16 @@ class ToolBatch:
     @property
     def outcomes(self) -> list[tuple[ToolUse, Outcome]]:
         """When all have ended: what came of each, in the order of the calls."""
-        outcomes = [run.outcome or Outcome("Failed: the tool stopped itself.", ok=False) for run in self._runs]
+        outcomes = [run.outcome or _STOPPED for run in self._runs]
         return [(_use(run.call, outcome), outcome) for run, outcome in zip(self._runs, outcomes, strict=True)]
 
     def give_up(self) -> None:
-        """Nobody waits for it any more. What has side effects and has begun goes on and is recorded as it ends."""
+        """Nobody waits for it any more. What has side effects and has begun goes on."""
         self._given_up = True
         for run, task in zip(self._runs, self._tasks, strict=False):
-            if run.outcome is not None:
-                self._record_late(run, run.outcome)
-            elif not (run.begun and run.has_side_effects):
+            if run.has_side_effects and run.begun:
+                self._late(run)
+            else:
                 task.cancel()
 
     def _has_side_effects(self, call: ToolCall) -> bool:
@@ -91,22 +98,23 @@ class ToolBatch:
             self._publish("tool-call", {**names, **self._visible(run.call)})
             started = asyncio.get_running_loop().time()
             how = "cancelled"
+            outcome = _STOPPED
             try:
-                outcome = run.outcome = await self._toolbox.run(run.call, self._session_id)
+                outcome = await self._toolbox.run(run.call, self._session_id)
                 how = "ok" if outcome.ok else "failed"
             finally:
+                run.outcome = outcome
                 duration_ms = round((asyncio.get_running_loop().time() - started) * 1000)
                 _uses.labels(how).inc()
                 log.info("tool_used", session_id=self._session_id, tool=names["name"], how=how, duration_ms=duration_ms)
                 self._publish("tool-result", {**names, "ok": how == "ok", "durationMs": duration_ms})
+                if self._given_up and run.has_side_effects:
+                    self._late(run)
             if outcome.event is not None:
                 self._publish(*outcome.event)
-            if self._given_up:
-                self._record_late(run, outcome)
 
-    def _record_late(self, run: _Run, outcome: Outcome) -> None:
-        if run.has_side_effects:
-            self._record(_use(run.call, outcome))
+    def _late(self, run: _Run) -> None:
+        self._tell_late(_use(run.call, run.outcome or _STILL_RUNNING), run.outcome is not None)
 
     def _visible(self, call: ToolCall) -> dict[str, Any]:
         """The arguments, as far as clients may see them and they are what they should be."""

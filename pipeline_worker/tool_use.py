@@ -2,18 +2,42 @@
 
 The rule for a turn that is given up (its reply is closed) while tools run: a call that has not begun is not begun; a
 tool without side effects is stopped and leaves nothing; one with side effects goes on within its own time, and what
-came of it is recorded, so that in its next turn the model knows what was done.
+came of it is recorded, so that in its next turn the model knows what was done. Until then the model is told that it
+still runs: it would call it once more.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any
 
 from pipeline_worker.core.conversation import Entry, ToolCall, ToolUse, Utterance
 from pipeline_worker.engines.protocols import LanguageModel, Reply
-from pipeline_worker.tool_batch import Publish, Record, ToolBatch
+from pipeline_worker.tool_batch import Publish, ToolBatch
 from pipeline_worker.toolbox import Toolbox
 from shared.errors import EngineError
+
+Record = Callable[[ToolUse], None]
+
+
+class LateUses:
+    """Uses of tools that outlived their turn, until a conversation that is to be answered holds what came of them.
+
+    A conversation may have been taken down before the turn that it interrupts had ended. So it is completed here, for
+    each reply anew: there is one result for each call in it, as servers want it, and it is the newest.
+    """
+
+    def __init__(self) -> None:
+        self._uses: dict[ToolCall, ToolUse] = {}
+
+    def put(self, use: ToolUse) -> None:
+        self._uses[use.call] = use
+
+    def complete(self, conversation: Sequence[Entry]) -> list[Entry]:
+        """With the uses that are not in it, before the words that are to be answered."""
+        known = {id(entry) for entry in conversation}
+        self._uses = {call: use for call, use in self._uses.items() if id(use) not in known}
+        asked = len(conversation) - isinstance(conversation[-1], Utterance)
+        return [*conversation[:asked], *self._uses.values(), *conversation[asked:]]
 
 
 class ToolUsingModel:
@@ -29,6 +53,7 @@ class ToolUsingModel:
         self._session_id = session_id
         self._publish_to = publish
         self._record_to = record
+        self._late = LateUses()
         self._closed = False
 
     async def reply(
@@ -36,26 +61,33 @@ class ToolUsingModel:
     ) -> AsyncGenerator[Reply, None]:
         """The answer, from as many requests as it takes. No tool is run before `confirmed` is set.
 
-        Raises `EngineError` as the model does, and when it does nothing but call tools.
+        A model that says nothing, as some do after a tool, is asked once more. Raises `EngineError` as the model does,
+        and when it says nothing at all: a filler is no answer.
         """
         rules = self._toolbox.rules
-        entries = list(conversation)
-        said = False
+        entries = self._late.complete(conversation)
+        said = filled = asked_again = False
         for round_ in range(rules.max_rounds + 2):
-            text, calls = "", list[ToolCall]()
+            text, calls, end_call = "", list[ToolCall](), False
             pieces = self._lm.reply(tuple(entries))
             try:
                 async for piece in pieces:
                     text += piece.text
                     calls += piece.tool_calls
+                    end_call = end_call or piece.end_call
                     if piece.text or piece.end_call:
                         yield piece._replace(tool_calls=())
             finally:
                 await _close(pieces)
+            said = said or bool(text.strip())
             if not calls:
-                return
+                if text.strip() or end_call:
+                    return
+                if asked_again:
+                    break
+                asked_again = True
+                continue
             if text.strip():
-                said = True
                 entries.append(Utterance("agent", text.strip()))
                 yield Reply("\n")  # The sentence is whole, and can be spoken while the tools run.
             if round_ >= rules.max_rounds:
@@ -63,10 +95,10 @@ class ToolUsingModel:
                 continue
             if confirmed is not None:
                 await confirmed.wait()
-            batch = ToolBatch(self._toolbox, self._session_id, calls, self._publish, self._record)
+            batch = ToolBatch(self._toolbox, self._session_id, calls, self._publish, self._tell_late)
             try:
-                if not said and batch.filler and not await batch.finish(rules.filler_after_s):
-                    said = True
+                if not (said or filled) and batch.filler and not await batch.finish(rules.filler_after_s):
+                    filled = True
                     yield Reply(f"{batch.filler}\n")
                 await batch.finish()
             except BaseException:
@@ -82,7 +114,7 @@ class ToolUsingModel:
                 yield Reply(say, end_call)
                 return
         if not said:
-            raise EngineError("the language model calls tools and does not answer", code="engine_broken")
+            raise EngineError("the language model does not answer", code="engine_broken")
 
     async def close(self) -> None:
         """A tool with side effects may still end; that is then neither published nor recorded."""
@@ -96,6 +128,11 @@ class ToolUsingModel:
     def _record(self, use: ToolUse) -> None:
         if not self._closed:
             self._record_to(use)
+
+    def _tell_late(self, use: ToolUse, ended: bool) -> None:
+        self._late.put(use)
+        if ended:
+            self._record(use)
 
 
 async def _close(pieces: AsyncIterator[Reply]) -> None:

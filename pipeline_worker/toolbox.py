@@ -108,7 +108,7 @@ class Toolboxes:
             await self._client.aclose()
 
     def _load(self, agent: AgentDefinition, tool: Tool, threads: Threads) -> _Loaded:
-        where = f"agent '{agent.id}': tools.{tool.name}"
+        where = f"{agent.place}: tools.{tool.name}"
         try:
             schema = ArgumentsSchema(tool.parameters)
         except ConfigError as error:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from shared.agent_tools import Tool, ToolRules
 
@@ -59,6 +59,12 @@ class Idle(_Section):
     prompts: tuple[str, ...] = Field(("Are you still there?",), max_length=10)
     farewell: str | None = Field("I cannot hear you any more. Goodbye!", max_length=500)
 
+    @model_validator(mode="after")
+    def _is_ever_said(self) -> Self:
+        if self.model_fields_set and "prompt_after_s" not in self.model_fields_set:
+            raise ValueError("without prompt_after_s nothing of it is ever said: add it, such as prompt_after_s: 10")
+        return self
+
 
 class Limits(_Section):
     max_duration_s: int = Field(3600, ge=10, le=86_400)
@@ -90,6 +96,16 @@ class AgentDefinition(_Section):
     tools: tuple[Tool, ...] = Field((), max_length=64)
     tool_use: ToolRules = ToolRules()
     limits: Limits = Limits()
+    _file: str = PrivateAttr("")
+
+    @property
+    def place(self) -> str:
+        """For messages: the agent, and its file if it comes from one."""
+        return f"{self._file}: agent '{self.id}'" if self._file else f"agent '{self.id}'"
+
+    def read_from(self, file: str) -> Self:
+        self._file = file
+        return self
 
     @field_validator("tools")
     @classmethod

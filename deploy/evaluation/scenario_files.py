@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from deploy.evaluation.scenario import Scenario
 from shared.errors import ConfigError
+from shared.field_mistakes import cure_of
+from shared.io.yaml_file import read_yaml
 
 
 def load_scenarios(files: Iterable[Path]) -> list[tuple[Path, Scenario]]:
@@ -17,12 +18,7 @@ def load_scenarios(files: Iterable[Path]) -> list[tuple[Path, Scenario]]:
 
 def _load(file: Path) -> list[Scenario]:
     """A file may hold several, divided by `---`."""
-    try:
-        documents = [document for document in yaml.safe_load_all(file.read_text(encoding="utf-8")) if document]
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}: name a file that can be read") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not YAML: {error}: check indentation and quotes at the place named") from error
+    documents = [document for document in read_yaml(file) if document]
     if not documents:
         raise ConfigError(f"{file}: it is empty: begin with 'name:', 'agent:' and 'steps:'")
     return [_read(file, document) for document in documents]
@@ -45,14 +41,12 @@ def _read(file: Path, document: object) -> Scenario:
 
 def _explain(file: Path, problem: Mapping[str, object]) -> str:
     match problem["type"]:
-        case "extra_forbidden":
-            cure = "no such field: remove it or correct its spelling"
-        case "missing":
-            cure = "missing: add it"
         case "verb":
             cure = str(problem["msg"])
+        case "value_error":
+            cure = f"{cure_of(problem)} (found {problem.get('input')!r})"
         case _:
-            cure = f"{str(problem['msg']).removeprefix('Value error, ')} (found {problem.get('input')!r})"
+            cure = cure_of(problem)
     return f"{file}: {_place(problem['loc'])}: {cure}"
 
 

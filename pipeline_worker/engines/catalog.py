@@ -1,13 +1,15 @@
 """From the words in an agent file to running engines, shared by all sessions of the process."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from pipeline_worker.engines.engine_watch import STALL_S, EngineWatch, Watched
+from pipeline_worker.engines.mistake_place import as_fallback, told_in_place
 from pipeline_worker.engines.protocols import LanguageModel, SpeechToText, TextToSpeech, VoiceActivityDetector
 from pipeline_worker.engines.reliable_lm import ReliableLanguageModel
 from pipeline_worker.engines.reliable_stt import ReliableSpeechToText
@@ -44,6 +46,10 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
 
 _FIRST_OUTPUT_S: Mapping[str, float] = {"speech_to_text": 5.0, "language_model": 5.0, "text_to_speech": 3.0}
 """Deadlines for the first output, where the agent file sets none; for speech to text, for the final text."""
+
+_CLOSE_S = 10.0
+"""More than a helper process takes that has to be killed."""
+_CANCEL_S = 1.0
 
 _AWAY = frozenset({"engine_unavailable", "engine_timeout", "engine_busy"})
 """Codes of an engine that may come back by itself."""
@@ -115,11 +121,13 @@ class Catalog:
                 for section in _MODULES:
                     parts = self._parts[agent.id, section] = list(self._parts_of(agent, section))
                     for part in parts:
-                        self._provider(part.agent, section).add(part.agent)
+                        with told_in_place(self._agents, section):
+                            self._provider(part.agent, section).add(part.agent)
             if self._agents:
                 self._vad = await _started_vad()
             for (section, engine), provider in self._providers.items():
-                await _try(section, engine, provider)
+                with told_in_place(self._agents, section):
+                    await _try(section, engine, provider)
         except BaseException:
             await self.close()
             raise
@@ -141,13 +149,15 @@ class Catalog:
         return [pid for provider in self._providers.values() for pid in getattr(provider, "helper_pids", ())]
 
     async def close(self) -> None:
-        """Ends helpers and threads. Idempotent; streams still open fail with `EngineError`."""
-        providers, self._providers = self._providers, {}
-        vad, self._vad = self._vad, None
-        for provider in providers.values():
-            await provider.close()
-        if vad is not None:
-            await vad.close()
+        """Ends helpers and threads, side by side and within `_CLOSE_S`. Idempotent; raises nothing.
+
+        Streams still open fail with `EngineError`.
+        """
+        closes = {f"{section} {engine}": provider.close() for (section, engine), provider in self._providers.items()}
+        if self._vad is not None:
+            closes["voice activity detector"] = self._vad.close()
+        self._providers, self._vad = {}, None
+        await _close_all([asyncio.create_task(close, name=name) for name, close in closes.items()])
 
     def _parts_of(self, agent: AgentDefinition, section: str) -> Iterator[_Part]:
         choice: EngineChoice = getattr(agent, section)
@@ -156,12 +166,10 @@ class Catalog:
             return
         if fallback.fallback is not None:
             raise ConfigError(
-                f"agent '{agent.id}': {section}.fallback.fallback: a fallback has no fallback of its own: remove it"
+                f"{agent.place}: {section}.fallback.fallback: a fallback has no fallback of its own: remove it"
             )
-        # Under an id of its own, because both may be the same engine with other options.
-        yield self._part(
-            agent.model_copy(update={"id": f"{agent.id} (fallback)", section: fallback}), section, fallback
-        )
+        spare = agent.model_copy(update={"id": as_fallback(agent.id), section: fallback})
+        yield self._part(spare, section, fallback)
 
     def _part(self, agent: AgentDefinition, section: str, choice: EngineChoice) -> _Part:
         first_output_s = choice.first_output_s or _FIRST_OUTPUT_S[section]
@@ -185,14 +193,34 @@ class Catalog:
                     f"{', '.join(sorted(_MODULES[section]))}, or name a Python module with a 'Provider'"
                 )
             try:
-                provider: Provider[Any] = import_module(module).Provider()
-            except (ImportError, AttributeError) as error:
+                provider: Provider[Any] = _provider_class(module)()
+            except Exception as error:
                 raise ConfigError(
-                    f"agent '{agent.id}': {section}.engine: '{choice.engine}' cannot be loaded: {error}: install what "
-                    "is missing, or choose another engine"
+                    f"agent '{agent.id}': {section}.engine: '{choice.engine}' cannot be loaded: {_reason(error)}, or "
+                    "choose another engine"
                 ) from error
             self._providers[key] = provider
         return self._providers[key]
+
+
+def _provider_class(module: str) -> Callable[[], Provider[Any]]:
+    made: Callable[[], Provider[Any]] | None = getattr(import_module(module), "Provider", None)
+    if made is None:
+        raise ConfigError("it has no class 'Provider': add it")
+    return made
+
+
+def _reason(error: Exception) -> str:
+    """With a cure: what a module is made of may be missing, or it is itself broken."""
+    if isinstance(error, ConfigError):
+        return error.message
+    if isinstance(error, ImportError):
+        return f"{error}: install what is missing"
+    what = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):  # It tells its place itself.
+        return f"{what}: mend it"
+    *_, place = traceback.extract_tb(error.__traceback__)
+    return f"{what} ({place.filename}, line {place.lineno}): mend it"
 
 
 async def _try(section: str, engine: str, provider: Provider[Any]) -> None:
@@ -203,6 +231,25 @@ async def _try(section: str, engine: str, provider: Provider[Any]) -> None:
         if error.code not in _AWAY:
             raise
         log.warning("engine_away_at_start", kind=section, engine=engine, code=error.code, error=error.message)
+
+
+async def _close_all(closing: Collection[asyncio.Task[None]]) -> None:
+    """What cannot be closed must neither hold the worker nor hide why it ends, whatever a vendor's package does."""
+    if not closing:
+        return
+    ended, late = await asyncio.wait(closing, timeout=_CLOSE_S)
+    failed = [(task, f"not within {_CLOSE_S:g} s") for task in late]
+    for task in ended:
+        if task.cancelled():
+            failed.append((task, "cancelled"))
+        elif (error := task.exception()) is not None:
+            failed.append((task, f"{type(error).__name__}: {error}"))
+    for task, reason in failed:
+        log.warning("engine_not_closed", engine=task.get_name(), error=reason)
+    if late:
+        for task in late:
+            task.cancel()
+        await asyncio.wait(late, timeout=_CANCEL_S)
 
 
 async def _started_vad() -> SharedDetector:

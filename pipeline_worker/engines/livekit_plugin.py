@@ -5,6 +5,7 @@ or local models, which have a licence of their own. `livekit` is imported when a
 seconds and 130 MB.
 """
 
+import asyncio
 import contextlib
 import inspect
 import os
@@ -20,9 +21,12 @@ from pipeline_worker.engines.optional_package import require_package
 from pipeline_worker.engines.options import Options, read_options
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
+from shared.io.logs import get_logger
 
 _CONNECT_TIMEOUT_S = 10.0
 _SECRET = re.compile(r"(key|secret|token|password|credentials?)$")
+
+log = get_logger()
 
 
 class PluginOptions(Options):
@@ -91,11 +95,15 @@ class LiveKitPlugins:
     async def close(self) -> None:
         """Idempotent."""
         made, self._made = self._made, {}
-        for one in made.values():
-            await one.aclose()
         session, self._http_session = self._http_session, None
-        if session is not None:
-            await session.close()
+        try:
+            ends = await asyncio.gather(*(one.aclose() for one in made.values()), return_exceptions=True)
+        finally:
+            if session is not None:
+                await session.close()
+        for agent_id, end in zip(made, ends, strict=True):
+            if end is not None:
+                log.warning("plugin_not_closed", plugin=self.name(agent_id), error=repr(end))
 
     def _load(self, agent: AgentDefinition, options: PluginOptions) -> type[Any]:
         try:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.agent import AgentDefinition, EngineChoice
 from shared.errors import ConfigError
+from shared.field_mistakes import cure_of
 
 
 class Options(BaseModel):
@@ -31,12 +32,6 @@ def read_options(agent: AgentDefinition, section: str, model: type[_Options]) ->
 def _explain(where: str, problem: Mapping[str, object]) -> str:
     location = problem["loc"]
     field = ".".join([where, *map(str, location)]) if isinstance(location, tuple) else where
-    match problem["type"]:
-        case "extra_forbidden":
-            return f"{field}: no such option: remove it or correct its spelling"
-        case "missing":
-            return f"{field}: missing: add it"
-        case "value_error":
-            return f"{field}: {str(problem['msg']).removeprefix('Value error, ')}"
-        case _:
-            return f"{field}: {problem['msg']} (found {problem.get('input')!r})"
+    if problem["type"] == "extra_forbidden":
+        return f"{field}: no such option: remove it or correct its spelling"
+    return f"{field}: {cure_of(problem)}"

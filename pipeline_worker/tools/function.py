@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -16,8 +17,8 @@ from shared.errors import ConfigError
 class FunctionTool:
     """Arguments are keywords; a parameter `context` gets the `ToolContext`. A plain function runs in a thread.
 
-    What it returns goes to the model: text as it is, anything else as JSON. The text of a `ValueError` goes there too;
-    what else it raises is for the log only.
+    What it returns goes to the model: text as it is, anything else as JSON, in which dataclasses are objects and what
+    JSON does not know is its `str`. The text of a `ValueError` goes there too; what else it raises is for the log only.
     """
 
     def __init__(self, tool: Tool, threads: Threads) -> None:
@@ -41,7 +42,24 @@ class FunctionTool:
             raise RuntimeError("the tool tried to exit") from error
         if result is None:
             return Outcome("done")
-        return Outcome(result if isinstance(result, str) else json.dumps(result, ensure_ascii=False))
+        return Outcome(result if isinstance(result, str) else _as_json(result))
+
+
+def _as_json(result: object) -> str:
+    """What the tool did is done, whatever it returns: that never makes it fail."""
+    try:
+        return json.dumps(result, default=_plain, ensure_ascii=False)
+    except Exception:  # noqa: BLE001 (keys that JSON has not, circles, a `__str__` of the operator's that raises)
+        try:
+            return str(result)
+        except Exception:  # noqa: BLE001 (as above)
+            return "done"
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return str(value)
 
 
 def _load(place: str) -> Callable[..., Any]:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError
+from shared.field_mistakes import cure_of
+from shared.io.yaml_file import read_yaml
 
 
 def load_agents(folder: Path) -> Mapping[str, AgentDefinition]:
@@ -25,14 +26,14 @@ def load_agents(folder: Path) -> Mapping[str, AgentDefinition]:
 
 
 def _load(file: Path) -> AgentDefinition:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not YAML: {error}: check indentation and quotes at the place named") from error
+    documents = read_yaml(file)
+    if len(documents) > 1:
+        raise ConfigError(f"{file}: a file holds one agent: give what follows '---' a file of its own")
+    content = documents[0] if documents else None
     if not isinstance(content, dict):
         raise ConfigError(f"{file}: an agent file is a mapping: begin with 'id:' and 'name:'")
     try:
-        return AgentDefinition.model_validate(content)
+        return AgentDefinition.model_validate(content).read_from(str(file))
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(file, problem) for problem in error.errors())) from error
 
@@ -40,21 +41,4 @@ def _load(file: Path) -> AgentDefinition:
 def _explain(file: Path, problem: Mapping[str, object]) -> str:
     location = problem["loc"]
     field = ".".join(map(str, location)) if isinstance(location, tuple) else str(location)
-    match problem["type"]:
-        case "extra_forbidden":
-            cure = "no such field: remove it or correct its spelling"
-        case "missing":
-            cure = "missing: add it"
-        case "string_pattern_mismatch":
-            context = problem.get("ctx")
-            pattern = context.get("pattern") if isinstance(context, dict) else None
-            cure = f"{problem.get('input')!r} cannot stand here: write it so that it matches {pattern}"
-        case "model_type" | "dict_type":
-            cure = f"a mapping is wanted here, not {problem.get('input')!r}: indent its fields below it"
-        case "int_parsing" | "int_type" | "float_parsing" | "float_type":
-            cure = f"a number is wanted here, not {problem.get('input')!r}: write it without quotes or units"
-        case "value_error":
-            cure = str(problem["msg"]).removeprefix("Value error, ")
-        case _:
-            cure = f"{problem['msg']} (found {problem.get('input')!r})"
-    return f"{file}: {field}: {cure}"
+    return f"{file}: {field}: {cure_of(problem)}"

@@ -2,6 +2,9 @@
 
 import asyncio
 import sys
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from pipeline_worker.tools.outcome import ToolContext
@@ -68,8 +71,34 @@ async def give_up() -> None:
     raise asyncio.CancelledError
 
 
+@dataclass
+class Booking:
+    guest: str
+    on: date
+    price: Decimal
+    table: "Table"
+
+
+@dataclass
+class Table:
+    number: int
+
+
+def book() -> list[Booking]:
+    return [Booking("Ünal", date(2026, 5, 1), Decimal("12.50"), Table(7))]
+
+
+def bookings_by_day() -> dict[date, int]:
+    return {date(2026, 5, 1): 2}
+
+
+class _Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no words for it")
+
+
 def unprintable() -> object:
-    return object()
+    return [_Unprintable()]
 
 
 def endless() -> str:

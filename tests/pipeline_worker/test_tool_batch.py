@@ -7,15 +7,17 @@ from pipeline_worker.toolbox import Toolbox, Toolboxes
 from tests.fakes import tool_functions
 from tests.pipeline_worker.test_toolbox import agent_with, function, toolbox
 
+STILL_RUNNING = "Still running; what comes of it is told later. Do not call it again."
+
 
 class Watched:
     """A batch, and all that it tells."""
 
     def __init__(self, box: Toolbox, *calls: ToolCall) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.late: list[ToolUse] = []
+        self.late: list[tuple[ToolUse, bool]] = []
         self._told = asyncio.Event()
-        self.batch = ToolBatch(box, "s1", calls, self._tell, self.late.append)
+        self.batch = ToolBatch(box, "s1", calls, self._tell, lambda *late: self.late.append(late))
 
     def _tell(self, event_type: str, fields: dict[str, Any]) -> None:
         self.events.append((event_type, fields))
@@ -94,10 +96,21 @@ async def test_what_has_side_effects_ends_and_is_told_late() -> None:
         watched = Watched(box, call("held"))
         await gate.began.wait()
         watched.batch.give_up()
+        assert watched.late == [(ToolUse(call("held"), STILL_RUNNING), False)]
         gate.may_end.set()
         await watched.ended()
-    assert watched.late == [ToolUse(call("held"), "done")]
+    assert watched.late[1:] == [(ToolUse(call("held"), "done"), True)]
     assert gate.ended == 1
+
+
+async def test_what_stops_itself_after_it_was_given_up_does_not_run_for_ever_in_the_models_eyes() -> None:
+    async with toolbox(function("give_up")) as box:
+        watched = Watched(box, call("give_up"))
+        await asyncio.sleep(0)
+        assert watched.events
+        watched.batch.give_up()
+        await watched.ended()
+    assert watched.late[-1] == (ToolUse(call("give_up"), "Failed: the tool stopped itself."), True)
 
 
 async def test_what_only_looks_is_stopped_and_leaves_nothing() -> None:
@@ -122,7 +135,8 @@ async def test_what_has_not_begun_is_not_begun() -> None:
         gate.may_end.set()
         await watched.ended()
     assert gate.begun == 4
-    assert [use.call.id for use in watched.late] == ["0", "1", "2", "3"]
+    assert [use.call.id for use, ended in watched.late if not ended] == ["0", "1", "2", "3"]
+    assert [use.call.id for use, ended in watched.late if ended] == ["0", "1", "2", "3"]
 
 
 async def test_nothing_is_begun_when_it_is_given_up_at_once() -> None:
@@ -142,7 +156,7 @@ async def test_what_had_ended_with_side_effects_is_told_although_the_rest_is_giv
         await watched.until_ended("nothing")
         watched.batch.give_up()
         await watched.ended()
-    assert watched.late == [ToolUse(call("nothing", call_id="1"), "done")]
+    assert watched.late == [(ToolUse(call("nothing", call_id="1"), "done"), True)]
 
 
 async def test_endless_arguments_are_not_kept() -> None:

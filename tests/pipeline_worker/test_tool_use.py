@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_worker.core.conversation import ToolCall, ToolUse, Utterance
+from pipeline_worker.core.conversation import Entry, ToolCall, ToolUse, Utterance
 from pipeline_worker.engines.protocols import Reply
 from pipeline_worker.tool_use import ToolUsingModel
 from pipeline_worker.toolbox import Toolboxes
@@ -132,6 +132,39 @@ async def test_a_model_that_never_answers_is_broken() -> None:
         assert len(desk.model.asked) == 4
 
 
+async def test_a_model_that_says_nothing_after_a_tool_is_asked_once_more() -> None:
+    async with session(calls('add {"a": 2}'), [], [Reply("Three.")], tools=[ADD]) as desk:
+        assert await desk.said() == "Three."
+        assert desk.model.asked[1] == desk.model.asked[2]
+        assert len(desk.recorded) == 1
+
+
+@pytest.mark.parametrize("filler", ["One moment, please.", None])
+@pytest.mark.parametrize("blank", [[], [Reply(" \n")]], ids=["nothing", "blank"])
+async def test_a_booking_is_not_followed_by_silence(blank: list[Reply], filler: str | None) -> None:
+    gate = tool_functions.fresh_gate()
+    tools = [function("held")]
+    async with session(calls("held"), blank, tools=tools, filler=filler, filler_after_s=0) as desk:
+        asyncio.get_running_loop().call_later(0.02, gate.may_end.set)
+        with pytest.raises(EngineError, match="does not answer"):  # which leads to the apology
+            await desk.replies()
+        assert len(desk.recorded) == 1
+
+
+async def test_a_filler_is_no_answer_of_a_model_that_only_calls() -> None:
+    gate = tool_functions.fresh_gate()
+    async with session(calls("held"), tools=[function("held")], max_rounds=1, **SOON) as desk:
+        asyncio.get_running_loop().call_later(0.05, gate.may_end.set)
+        with pytest.raises(EngineError, match="does not answer"):
+            await desk.replies()
+
+
+async def test_who_said_it_all_before_the_tool_needs_no_apology() -> None:
+    async with session(calls('add {"a": 2}', say="I add it."), [], tools=[ADD]) as desk:
+        assert await desk.said() == "I add it.\n"
+        assert len(desk.model.asked) == 3
+
+
 @pytest.mark.parametrize(
     ("say", "goodbye", "spoken"), [("", "Bye!", "Bye!"), ("See you.", "Bye!", "See you.\n"), ("", None, "")]
 )
@@ -191,10 +224,50 @@ async def test_a_booking_of_an_interrupted_turn_is_known_in_the_next(at_filler: 
             await gate.began.wait()
             task.cancel()
             await asyncio.wait([task])
-        assert desk.recorded == []
+        assert desk.recorded == [], "not before it is known what came of it"
         gate.may_end.set()
         await desk.boxes.close()
         assert desk.recorded == [ToolUse(ToolCall("1", "held", ""), "done")]
+
+
+class Booking(CallingModel):
+    """Books what it has not booked."""
+
+    def __init__(self) -> None:
+        super().__init__(calls("held"))
+
+    async def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
+        if uses := [entry for entry in conversation if isinstance(entry, ToolUse)]:
+            self.asked.append(conversation)
+            yield Reply(uses[-1].result)
+            return
+        async for piece in super().reply(conversation):
+            yield piece
+
+
+async def test_a_table_is_booked_once_although_the_caller_adds_a_wish_while_it_is_booked() -> None:
+    gate = tool_functions.fresh_gate()
+    async with session([], tools=[function("held")], filler_after_s=0) as desk:
+        model = Booking()
+        using = ToolUsingModel(model, desk.boxes.open("desk"), "s1", lambda *_: None, desk.recorded.append)
+        replies = using.reply(ASKED)
+        await anext(replies)
+        await gate.began.wait()
+        wish = (*ASKED, Utterance("agent", "One mom", interrupted=True), Utterance("user", "by the window, please"))
+        await replies.aclose()
+        answer = [reply async for reply in using.reply(wish)]
+        assert "do not call it again" in answer[0].text.casefold()
+        assert [type(entry) for entry in model.asked[-1]] == [Utterance, Utterance, ToolUse, Utterance]
+
+        gate.may_end.set()
+        await desk.boxes.close()
+        done = ToolUse(ToolCall("1", "held", ""), "done")
+        assert desk.recorded == [done]
+        assert [reply async for reply in using.reply(wish)] == [Reply("done")], "taken down before the tool had ended"
+        thanks: Sequence[Entry] = (*wish, *desk.recorded, Utterance("user", "thanks"))
+        assert [reply async for reply in using.reply(thanks)] == [Reply("done")]
+        assert model.asked[-1] == thanks, "one result for one call"
+        assert gate.begun == 1
 
 
 async def test_a_look_up_of_an_interrupted_turn_leaves_nothing() -> None:

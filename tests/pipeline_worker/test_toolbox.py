@@ -40,7 +40,7 @@ async def used(box: Toolbox, name: str, arguments: str = "") -> Outcome:
 async def test_each_kind_of_tool_is_run() -> None:
     async with WebhookServer().running() as server:
         webhook = {"name": "find", "description": "Finds.", "webhook": {"url": server.url, "secret_env": "KEY"}}
-        async with toolbox(webhook, function("unprintable"), {"builtin": "end_call"}, environment={"KEY": "k"}) as box:
+        async with toolbox(webhook, function("nothing"), {"builtin": "end_call"}, environment={"KEY": "k"}) as box:
             assert (await used(box, "find", "{}")).result == "ok"
             assert (await used(box, "end_call")).end_call
         assert server.requests[0].headers["authorization"] == "Bearer k"
@@ -55,11 +55,10 @@ async def test_each_kind_of_tool_is_run() -> None:
         ("crash", "{}", "Failed: the tool is out of order."),
         ("leave", "{}", "Failed: the tool is out of order."),
         ("leave_at_once", "{}", "Failed: the tool is out of order."),
-        ("unprintable", "{}", "Failed: the tool is out of order."),
     ],
 )
 async def test_whatever_goes_wrong_is_told_to_the_model(name: str, arguments: str, told: str) -> None:
-    async with toolbox(*map(function, ["refuse", "crash", "leave", "leave_at_once", "unprintable"])) as box:
+    async with toolbox(*map(function, ["refuse", "crash", "leave", "leave_at_once"])) as box:
         outcome = await used(box, name, arguments)
     assert outcome.result.startswith(told)
     assert not outcome.ok
@@ -117,6 +116,12 @@ async def test_what_cannot_work_is_told_at_the_start(tool: dict[str, Any], told:
     with pytest.raises(ConfigError, match=told):
         async with toolbox(tool):
             pass
+
+
+async def test_what_is_wrong_with_a_tool_is_told_with_the_agents_file() -> None:
+    agent = agent_with(function("missing")).read_from("agents/desk.yaml")
+    with pytest.raises(ConfigError, match=r"^agents/desk\.yaml: agent 'desk': tools\.missing\.python: "):
+        await Toolboxes({"desk": agent}, {}).start()
 
 
 async def test_an_agent_without_tools_has_an_empty_box() -> None:

@@ -33,6 +33,7 @@ def test_an_id_and_a_name_are_enough() -> None:
         {"greeting": {"text": "Hello", "loud": True}},
         {"turn_taking": {"endpointing_ms": 5}},
         {"turn_taking": {"barge_in_ms": -1}},
+        {"idle": {"farewell": "Bye."}},
         {"limits": {"max_duration_s": 0}},
         {"speech_to_text": {"options": {}}},
         {"unknown": 1},

@@ -519,7 +519,7 @@ def ends_after(turns: TurnTaking) -> list[Action]:
 FAREWELLS = AGENT.model_copy(
     update={
         "limits": Limits(farewell="Our time is over."),
-        "idle": Idle(prompts=("Hello?", "Still there?"), farewell="Goodbye."),
+        "idle": Idle(prompt_after_s=10, prompts=("Hello?", "Still there?"), farewell="Goodbye."),
     }
 )
 
@@ -544,12 +544,16 @@ def test_a_sign_of_life_begins_the_prompts_anew(sign: list[Input]) -> None:
 
 
 def test_without_prompts_and_farewell_a_silent_caller_is_hung_up_on() -> None:
-    turns = turns_in(State.LISTENING, AGENT.model_copy(update={"idle": Idle(prompts=(), farewell=None)}))
+    turns = turns_in(
+        State.LISTENING, AGENT.model_copy(update={"idle": Idle(prompt_after_s=10, prompts=(), farewell=None)})
+    )
     assert turns.handle(CallerIdle()) == [EndSession("user_idle")]
 
 
 def test_whoever_interrupts_the_farewell_to_the_silent_goes_on() -> None:
-    turns = turns_in(State.LISTENING, FAREWELLS.model_copy(update={"idle": Idle(prompts=(), farewell="Goodbye.")}))
+    turns = turns_in(
+        State.LISTENING, FAREWELLS.model_copy(update={"idle": Idle(prompt_after_s=10, prompts=(), farewell="Goodbye.")})
+    )
     play(turns, CallerIdle(), SpeechBegan(), BEGAN, SUSTAINED, PROLONGED)
     assert turns.handle(PlayoutFlushed()) == [RecordAgent()]
     assert play(turns, ENDED, FinalText(1, ""), SpeechBegan(), ReplyFinished(), PlayoutFinished(), CallerIdle())[

@@ -1,3 +1,4 @@
+import asyncio
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ from shared.io.agent_files import load_agents
 from tests.fakes.openai_server import Fault, running_openai_server
 from tests.fakes.scripts import SCRIPT, scripted_agent
 from tests.fakes.unreliable_engines import UnreliableTts, sound
+from tests.fakes.virtual_time import in_virtual_time
 from tests.pipeline_worker.engines.spoken import caller
 
 SHIPPED = Path(__file__).parents[3] / "deploy" / "agents"
@@ -65,10 +67,20 @@ async def test_an_engine_may_be_a_module_of_ones_own() -> None:
         await catalog.close()
 
 
-@pytest.mark.parametrize("module", ["no.such.module", "tests.load.tone_words"])
-async def test_a_module_that_is_no_engine_stops_the_start(module: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        ("no.such.module", "No module named 'no': install what is missing"),
+        ("tests.load.tone_words", "it has no class 'Provider': add it"),
+        (
+            "tests.fakes.module_that_fails",
+            r"ZeroDivisionError: division by zero \(.*module_that_fails\.py, line 3\): mend it",
+        ),
+    ],
+)
+async def test_a_module_that_is_no_engine_stops_the_start_with_the_reason(module: str, told: str) -> None:
     agent = scripted_agent(text_to_speech={"engine": module})
-    with pytest.raises(ConfigError, match=f"'{module}' cannot be loaded: .*install what is missing"):
+    with pytest.raises(ConfigError, match=f"'{module}' cannot be loaded: {told}, or choose another engine"):
         await Catalog({agent.id: agent}).start()
 
 
@@ -129,9 +141,11 @@ class RecordedProvider:
         self._log.append("close")
 
 
-def install(monkeypatch: pytest.MonkeyPatch, provider: RecordedProvider) -> None:
-    """As the engine `cartesia`, and one that does nothing as `deepgram`."""
-    for name, installed in [("cartesia_tts", provider), ("deepgram_stt", RecordedProvider([]))]:
+def install(
+    monkeypatch: pytest.MonkeyPatch, provider: RecordedProvider, hearing: RecordedProvider | None = None
+) -> None:
+    """As the engine `cartesia`, and `hearing`, or one that does nothing, as `deepgram`."""
+    for name, installed in [("cartesia_tts", provider), ("deepgram_stt", hearing or RecordedProvider([]))]:
         module = ModuleType(name)
         module.Provider = lambda installed=installed: installed  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, f"pipeline_worker.engines.{name}", module)
@@ -180,14 +194,18 @@ async def test_an_engine_that_cannot_work_stops_the_start_also_as_a_fallback(
 @pytest.mark.parametrize(
     ("fallback", "told"),
     [
-        ({"engine": "parrot"}, r"agent 'desk \(fallback\)': text_to_speech.engine: no engine 'parrot'"),
+        ({"engine": "parrot"}, r"agent 'desk': text_to_speech.fallback.engine: no engine 'parrot'"),
         (
             {"engine": "espeak-ng", "fallback": {"engine": "espeak-ng"}},
             r"agent 'desk': text_to_speech.fallback.fallback: a fallback has no fallback of its own: remove it",
         ),
         (
             {"engine": "espeak-ng", "options": {"pace": 3}},
-            r"agent 'desk \(fallback\)': text_to_speech.options.pace: no such option",
+            r"agent 'desk': text_to_speech.fallback.options.pace: no such option",
+        ),
+        (
+            {"engine": "espeak-ng", "options": {"voice": "klingon-opera"}},
+            r"agent 'desk': text_to_speech.fallback.options.voice: ",
         ),
     ],
 )
@@ -195,6 +213,84 @@ async def test_a_fallback_that_cannot_be_used_is_told(fallback: dict[str, Any], 
     choice = {"engine": "espeak-ng", "fallback": fallback}
     with pytest.raises(ConfigError, match=told):
         await Catalog({"desk": scripted_agent(text_to_speech=choice)}).start()
+
+
+async def test_what_an_engine_finds_wrong_is_told_with_the_agents_file(tmp_path: Path) -> None:
+    file = tmp_path / "desk.yaml"
+    file.write_text("id: desk\nname: Desk\nlanguage_model: {engine: openai, options: {modle: m}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        await Catalog(load_agents(tmp_path)).start()
+    # The default recogniser is the first to find something, in a section that the file does not have.
+    assert raised.value.message.startswith(f"{file}: agent 'desk': speech_to_text: missing, and the default")
+
+
+@pytest.mark.parametrize(
+    ("language_model", "place"),
+    [
+        ({"engine": "scripted", "options": SCRIPT}, "language_model.engine"),
+        (
+            {
+                "engine": "openai",
+                "options": {"model": "m", "base_url": "http://127.0.0.1:1/v1"},
+                "fallback": {"engine": "scripted", "options": SCRIPT},
+            },
+            "language_model.fallback.engine",
+        ),
+    ],
+    ids=["first", "fallback"],
+)
+async def test_tools_that_a_script_would_never_use_are_refused(
+    monkeypatch: pytest.MonkeyPatch, language_model: dict[str, Any], place: str
+) -> None:
+    install(monkeypatch, RecordedProvider([]))
+    tools = [{"builtin": "end_call"}]
+    agent = scripted_agent(speech_to_text={"engine": "deepgram"}, language_model=language_model, tools=tools)
+    with pytest.raises(ConfigError, match=f"agent 'desk': {place}: the scripted dialogue cannot use tools: choose"):
+        await Catalog({"desk": agent}).start()
+
+
+class NeverClosed(RecordedProvider):
+    async def close(self) -> None:
+        await asyncio.Event().wait()
+
+
+class FailsToClose(RecordedProvider):
+    async def close(self) -> None:
+        raise ConnectionError("gone")
+
+
+class CancelledByItsPackage(RecordedProvider):
+    async def close(self) -> None:
+        raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("class_", [NeverClosed, FailsToClose, CancelledByItsPackage])
+def test_a_refused_key_is_told_although_an_engine_cannot_be_closed(
+    monkeypatch: pytest.MonkeyPatch, class_: type[RecordedProvider]
+) -> None:
+    log: list[str] = []
+    install(monkeypatch, RecordedProvider(log, ConfigError("the key is refused")), class_([]))
+
+    async def detector() -> SilentDetector:
+        return SilentDetector(log)
+
+    monkeypatch.setattr("pipeline_worker.engines.catalog._started_vad", detector)
+
+    @in_virtual_time
+    async def start() -> None:
+        with pytest.raises(ConfigError, match="the key is refused"):
+            await catalog_of({"engine": "cartesia"}).start()
+
+    start()
+    assert sorted(log) == ["close", "close", "start"], "the other engines are closed"
+
+
+class SilentDetector:
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+
+    async def close(self) -> None:
+        self._log.append("close")
 
 
 async def test_the_agent_file_sets_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:

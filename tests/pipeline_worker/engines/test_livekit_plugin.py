@@ -40,6 +40,22 @@ async def test_each_agent_has_an_object_and_all_share_the_http_session(monkeypat
     assert (one.closed, two.closed, session.closed) == (True, True, 1)
 
 
+async def test_a_plugin_that_cannot_be_closed_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = FakeHttpSession()
+    plugins = LiveKitPlugins("speech_to_text", "STT", lambda: session)
+    plugins.add(agent("one"))
+    plugins.add(agent("two"))
+    await plugins.start()
+
+    async def fail() -> None:
+        raise ConnectionError("gone")
+
+    two = plugins.get("two")
+    monkeypatch.setattr(plugins.get("one"), "aclose", fail)
+    await plugins.close()
+    assert (two.closed, session.closed) == (True, 1)
+
+
 class FakeHttpSession:
     closed = 0
 

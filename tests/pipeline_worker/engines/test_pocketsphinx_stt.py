@@ -10,10 +10,12 @@ import signal
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline_worker.core.backchannels import BargeInWords, expected
 from pipeline_worker.engines.options import read_options
 from pipeline_worker.engines.pocketsphinx_stt import PocketSphinx, Provider
 from pipeline_worker.engines.protocols import Recognised
@@ -135,6 +137,22 @@ async def test_the_shipped_agent_understands_its_callers_and_rejects_what_is_not
     assert 1 - len(accepted) / len(FOREIGN_SENTENCES[::every]) >= rejected, accepted
 
 
+async def test_an_uh_huh_or_okay_is_no_phrase_of_the_agent_and_does_not_interrupt_it() -> None:
+    agent = front_desk()
+    barge_in = BargeInWords(expected(agent), min_words=0)
+    provider = await started(agent)
+    stt = provider.open(agent.id)
+    try:
+        async with caller("en-us+f2", 170, 55) as speaker:
+            said = ("uh huh", "okay", "I see", "right", "got it", "yeah")
+            heard = [await recognised(stt, await speaker.says(sound)) for sound in said]
+    finally:
+        await provider.close()
+    assert heard[:5] == ["uh-huh", "okay", "i see", "right", "got it"]
+    assert [text for text in heard[:5] if barge_in.claim(text)] == []
+    assert heard[-1] == "yes", "which the script has, and which means the same as an answer"
+
+
 async def test_words_show_while_they_are_spoken(provider: Provider) -> None:
     async with caller() as speaker:
         samples = await speaker.says("book a table for seven people at half past seven")
@@ -214,7 +232,18 @@ async def test_words_without_a_pronunciation_are_named_at_the_start() -> None:
     await provider.close()
 
 
-def test_it_needs_phrases_to_hear() -> None:
-    agent = scripted_agent(language_model={"engine": "another"})
-    with pytest.raises(ConfigError, match=r"agent 'desk': speech_to_text\.engine: .*choose the language model"):
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            {"speech_to_text": {"engine": "pocketsphinx"}},
+            r"speech_to_text\.engine: pocketsphinx hears only the phrases",
+        ),
+        ({}, "speech_to_text: missing, and the default, pocketsphinx, hears only the phrases of a script: add speech"),
+    ],
+    ids=["chosen", "not chosen"],
+)
+def test_it_needs_phrases_to_hear(fields: dict[str, Any], told: str) -> None:
+    agent = scripted_agent(language_model={"engine": "another"}, **fields)
+    with pytest.raises(ConfigError, match=f"agent 'desk': {told}.*choose the language model"):
         Provider().add(agent)

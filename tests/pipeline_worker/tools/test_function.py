@@ -32,6 +32,20 @@ async def test_arguments_are_keywords_and_the_result_is_text_or_json() -> None:
     assert await run(loaded("an_object")) == "from an object"
 
 
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        ("book", '[{"guest": "Ünal", "on": "2026-05-01", "price": "12.50", "table": {"number": 7}}]'),
+        ("bookings_by_day", "{datetime.date(2026, 5, 1): 2}"),
+        ("unprintable", "done"),
+    ],
+)
+async def test_a_booking_that_was_made_is_not_told_as_failed_whatever_the_function_returns(
+    function: str, told: str
+) -> None:
+    assert await run(loaded(function)) == told
+
+
 async def test_who_asks_for_the_context_gets_it() -> None:
     told = '{"hello": "Ünal", "session": "session-1", "agent": "desk", "call": "call-1"}'
     assert await run(loaded("greet", "name"), name="Ünal") == told

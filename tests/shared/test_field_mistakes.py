@@ -1,0 +1,57 @@
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from shared.field_mistakes import cure_of
+
+
+class Voice(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern="^[a-z]+$")
+    rate: int = 165
+    words: tuple[str, ...] = ()
+    spoken: dict[str, str] = {}
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name == "nobody":
+            raise ValueError("no voice of that name: choose another")
+        return name
+
+
+def cure(text: str) -> str:
+    content: dict[str, Any] = yaml.safe_load(text)
+    with pytest.raises(ValidationError) as raised:
+        Voice.model_validate({"name": "ann", **content})
+    (problem,) = raised.value.errors()
+    return cure_of(problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("pace: 1", "no such field: remove it or correct its spelling"),
+        ("name: Ann B", "'Ann B' cannot stand here: write it so that it matches ^[a-z]+$"),
+        ("name: nobody", "no voice of that name: choose another"),
+        ("rate: fast", "a number is wanted here, not 'fast': write it without quotes or units"),
+        ("spoken: loud", "a mapping is wanted here, not 'loud': indent its fields below it"),
+        ("words: a", "Input should be a valid tuple (found 'a')"),
+        ("words: [[a]]", "Input should be a valid string (found ['a'])"),
+    ],
+)
+def test_a_mistake_has_a_cure(text: str, told: str) -> None:
+    assert cure(text) == told
+
+
+@pytest.mark.parametrize("text", ["words: [yes, 'okay']", "words: ['okay', off]", "spoken: {on: a}", "name: no"])
+def test_a_yes_without_quotes_is_not_told_as_an_invalid_string_found_true(text: str) -> None:
+    assert cure(text).endswith("as truth values, not as words: put the word in quotes")
+
+
+@pytest.mark.parametrize(("text", "found"), [("words: [7]", "7"), ("words: [2027-01-06]", "2027-01-06")])
+def test_a_number_for_text_belongs_in_quotes(text: str, found: str) -> None:
+    assert cure(text) == f"text is wanted here, and YAML reads {found} as something else: put it in quotes"
