@@ -86,12 +86,24 @@ class Floor:
         """The first moments of a turn, before an echo canceller has found its echo."""
         return self._playout_began is not None and 0 <= at_sample - self._playout_began < self._echo_guard
 
-    def _listen(self) -> list[Action]:
-        """The agent has finished. What was said over its last words is an answer now."""
-        if not self._weighed:
-            return self._enter(State.LISTENING)
-        self._awaited, self._weighed = max(self._weighed), frozenset()
-        return self._enter(State.TRANSCRIBING)
+    def _listen(self, held: bool = False) -> list[Action]:
+        """The agent has given the floor up. What the caller said over it is an answer now, if it is all they say.
+
+        `held`: some of it is known already.
+        """
+        self._await_weighed()
+        if self._open and self._sustained:
+            self._awaited = None  # a part of what is being said
+        elif self._awaited is not None:
+            return self._enter(State.TRANSCRIBING)
+        elif held:
+            return self._reply()
+        return self._enter(State.LISTENING)
+
+    def _await_weighed(self) -> None:
+        """Texts come in the order of their utterances: the last one is waited for."""
+        if self._weighed:
+            self._awaited, self._weighed = max(self._weighed), frozenset()
 
     def _pause(self) -> list[Action]:
         return [*self._enter(State.PAUSED), PauseSpeaking()]

@@ -50,19 +50,19 @@ class TurnSteps(Floor):
         self._sustained = True
         if not self._interruptible:
             return []
-        return self._pause() if self._words_decide else self.interrupt(_)
+        return self._pause() if self._words_decide else self._interrupt()
 
-    def weigh_speech(self, event: Input) -> list[Action]:
+    def weigh_speech(self, _: Input) -> list[Action]:
         self._sustained = True
-        return [] if self._words_decide and not self._words.claim(self._interim) else self._take_floor(event)
+        return [] if self._words_decide and not self._words.claim(self._interim) else self._take_floor()
 
-    def weigh_long_speech(self, event: Input) -> list[Action]:
+    def weigh_long_speech(self, _: Input) -> list[Action]:
         """Nobody says "uh-huh" for so long."""
-        return [] if self._agent.turn_taking.barge_in_words else self._take_floor(event)
+        return [] if self._agent.turn_taking.barge_in_words else self._take_floor()
 
     def weigh_words(self, event: InterimText) -> list[Action]:
         self._interim = event.text
-        return self._take_floor(event) if self._sustained and self._words.claim(event.text) else []
+        return self._take_floor() if self._sustained and self._words.claim(event.text) else []
 
     def end_utterance(self, event: UtteranceEnded) -> list[Action]:
         """It did not take the floor."""
@@ -203,13 +203,9 @@ class TurnSteps(Floor):
     # Interruptions
 
     def interrupt(self, _: Input) -> list[Action]:
-        self._interruptible = self._agent.turn_taking.barge_in
-        self._held = []
-        self._awaited, self._weighed = None, frozenset()
-        if self._end_reason != "max_duration":
-            self._end_reason = None  # whoever interrupts a farewell has more to say
-            self._farewell_said = False
-        return [StopSpeaking(), *self._enter(State.INTERRUPTED)]
+        """Whoever presses the button wants silence: what was said before it is not answered."""
+        self._weighed = frozenset()
+        return self._interrupt()
 
     def interrupt_by_text(self, event: TextTyped) -> list[Action]:
         return self._interrupt_with(event)
@@ -219,11 +215,7 @@ class TurnSteps(Floor):
         recorded: list[Action] = [RecordAgent(), *(RecordCaller(text) for text in held if text)]
         if self._end_reason is not None:
             return [*recorded, *self._close(self._end_reason)]
-        if self._awaited is not None:
-            return [*recorded, *self._enter(State.TRANSCRIBING)]
-        if held and not (self._open and self._sustained):
-            return [*recorded, *self._reply()]
-        return [*recorded, *self._enter(State.LISTENING)]
+        return [*recorded, *self._listen(bool(held))]
 
     # Ends
 
@@ -252,16 +244,25 @@ class TurnSteps(Floor):
     def ignore(self, _: Input) -> list[Action]:
         return []
 
-    def _take_floor(self, event: Input) -> list[Action]:
+    def _take_floor(self) -> list[Action]:
         """Speech does, if it may."""
         if not self._interruptible:
             return []
-        return self.forget_reply(event) if self.state is State.THINKING else self.interrupt(event)
+        return [CancelReply(), *self._listen()] if self.state is State.THINKING else self._interrupt()
 
     def _answer_instead(self, event: FinalText | TextTyped) -> list[Action]:
         return [CancelReply(), *self.record(event), *self._reply()]
 
     def _interrupt_with(self, event: FinalText | TextTyped) -> list[Action]:
-        actions = self.interrupt(event)
+        actions = self._interrupt()
         self._held.append(event.text)
         return actions
+
+    def _interrupt(self) -> list[Action]:
+        self._interruptible = self._agent.turn_taking.barge_in
+        self._held = []
+        self._await_weighed()
+        if self._end_reason != "max_duration":
+            self._end_reason = None  # whoever interrupts a farewell has more to say
+            self._farewell_said = False
+        return [StopSpeaking(), *self._enter(State.INTERRUPTED)]

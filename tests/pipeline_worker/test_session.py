@@ -20,6 +20,7 @@ from pipeline_worker.toolbox import Toolbox, Toolboxes
 from shared import keys
 from shared.agent import AgentDefinition, Greeting, Idle, Limits
 from shared.agent_tools import Tool
+from shared.audio import Pcm
 from shared.errors import EngineError
 from shared.events import (
     AgentSpeechEnded,
@@ -34,7 +35,7 @@ from shared.events import (
     TextReceived,
 )
 from shared.io.broker import Redis
-from tests.fakes.engines import FakeEngines, FakeLm, FakeStt, FakeTts
+from tests.fakes.engines import FakeEngines, FakeLm, FakeStt, FakeSttStream, FakeTts
 from tests.fakes.session_peer import EPOCH, SESSION, SessionPeer
 from tests.fakes.unreliable_engines import UnreliableLm, UnreliableStt
 
@@ -255,6 +256,64 @@ async def test_a_short_word_is_enough_to_interrupt(broker: Redis) -> None:
         {"role": "agent", "text": "We open", "interrupted": True},
         {"role": "user", "text": "no"},
     ]
+
+
+class SlowStt(FakeStt):
+    """Hears nothing before `may_hear`, and has no final text before `may_finish`."""
+
+    def __init__(self, *texts: str | EngineError) -> None:
+        super().__init__(*texts)
+        self.may_hear, self.may_finish = asyncio.Event(), asyncio.Event()
+        self.may_hear.set()
+        self.may_finish.set()
+
+    def open(self) -> FakeSttStream:
+        self.open_streams += 1
+        return SlowSttStream(self)
+
+
+class SlowSttStream(FakeSttStream):
+    def __init__(self, stt: SlowStt) -> None:
+        super().__init__(stt, [])
+        self._slow = stt
+
+    async def push(self, samples: Pcm) -> Recognised | None:
+        await self._slow.may_hear.wait()
+        return await super().push(samples)
+
+    async def finish(self) -> Recognised:
+        await self._slow.may_finish.wait()
+        return await super().finish()
+
+
+@pytest.mark.parametrize("thinking", [True, False])
+async def test_a_few_words_to_the_agent_are_answered_though_they_are_understood_after_their_end(
+    broker: Redis, thinking: bool
+) -> None:
+    stt, lm = SlowStt("one", "no on Friday"), FakeLm([Reply("We open at ten.")], [Reply("At two.")])
+    async with connected(engines_with(stt, lm), broker) as peer:
+        if thinking:
+            lm.may_answer.clear()
+        await peer.ask()
+        if thinking:
+            await peer.until_status("listening", "thinking")
+        else:
+            await peer.until(lambda: peer.audio_end == 4 * WORD)
+            peer.play(2 * WORD)
+        stt.may_hear.clear()
+        stt.may_finish.clear()
+        await peer.speak(300)
+        await peer.be_quiet(1400)
+        stt.may_hear.set()
+        if not thinking:
+            await peer.until(lambda: peer.published("transcript")[-1]["role"] == "agent")
+        stt.may_finish.set()
+        await peer.until(lambda: peer.published("transcript")[-1]["text"] == "no on Friday")
+        heard = peer.audio_end
+        lm.may_answer.set()
+        await peer.until(lambda: peer.audio_end > heard)
+        await peer.play_turn()
+        await peer.until(lambda: peer.published("transcript")[-1]["text"] == "At two.")
 
 
 async def test_a_reply_is_prepared_while_the_caller_may_still_go_on(broker: Redis) -> None:

@@ -186,6 +186,74 @@ def test_words_while_the_agent_thinks_make_it_think_again() -> None:
     assert turns.handle(FinalText(1, "in Rome")) == [CancelReply(), RecordCaller("in Rome"), StartReply()]
 
 
+def test_words_to_an_agent_that_thinks_are_answered_though_they_are_understood_after_their_end() -> None:
+    turns = turns_in(State.THINKING)
+    assert play(turns, BEGAN, SUSTAINED, ENDED, INTERIM) == [FinishUtterance(1), CancelReply()]
+    assert turns.handle(FINAL) == [SAID, StartReply()]
+
+
+@pytest.mark.parametrize("before", [State.THINKING, State.SPEAKING])
+def test_whoever_goes_on_when_their_first_words_are_understood_is_answered_when_all_is_said(before: State) -> None:
+    turns = turns_in(before)
+    play(turns, BEGAN, SUSTAINED, ENDED, UtteranceStarted(2, 9000), SUSTAINED, INTERIM)
+    flushed = [PlayoutFlushed()] if before is State.SPEAKING else []
+    play(turns, *flushed, FINAL)
+    assert turns.state is State.LISTENING
+    assert play(turns, UtteranceEnded(2, 12_000), FinalText(2, "in Rome"))[-2:] == [
+        RecordCaller("in Rome"),
+        StartReply(),
+    ]
+
+
+@pytest.mark.parametrize("resumed", [[], [PauseExpired()]])
+def test_words_over_the_agent_are_answered_though_they_are_understood_after_their_end(resumed: list[Input]) -> None:
+    turns = turns_in(State.PAUSED)
+    play(turns, SUSTAINED, ENDED, *resumed)
+    assert turns.handle(INTERIM) == [StopSpeaking(), LISTENING]
+    assert turns.handle(PlayoutFlushed()) == [RecordAgent(), THINKING]
+    assert turns.handle(FINAL) == [SAID, StartReply()]
+
+
+def test_words_over_the_agent_whose_final_text_is_empty_are_asked_for_again() -> None:
+    turns = turns_in(State.PAUSED)
+    play(turns, SUSTAINED, ENDED, INTERIM, FinalText(1, ""))
+    assert turns.handle(PlayoutFlushed()) == [RecordAgent(), THINKING, StartReply()]
+
+
+def test_two_short_utterances_over_the_agent_are_both_in_the_conversation_that_is_answered() -> None:
+    turns = turns_in(State.PAUSED)
+    play(turns, SUSTAINED, ENDED, UtteranceStarted(2, 9000), SUSTAINED, UtteranceEnded(2, 12_000))
+    assert turns.handle(FinalText(1, "No!")) == [StopSpeaking(), LISTENING]
+    assert turns.handle(PlayoutFlushed()) == [RecordAgent(), RecordCaller("No!"), THINKING]
+    assert turns.handle(FinalText(2, "Friday")) == [RecordCaller("Friday"), StartReply()]
+
+
+def test_text_typed_over_the_agent_is_answered_together_with_what_was_just_said() -> None:
+    turns = turns_in(State.PAUSED)
+    play(turns, SUSTAINED, ENDED, TYPED)
+    assert turns.handle(PlayoutFlushed()) == [RecordAgent(), TYPED_WORDS, THINKING]
+    assert turns.handle(FINAL) == [SAID, StartReply()]
+
+
+def test_the_stop_button_asks_for_silence_whatever_was_said_before_it() -> None:
+    turns = turns_in(State.PAUSED)
+    play(turns, SUSTAINED, ENDED, StopPressed(), PlayoutFlushed())
+    assert turns.handle(FINAL) == [SAID]
+    assert turns.state is State.LISTENING
+
+
+def test_a_second_utterance_over_the_agents_last_words_is_not_lost() -> None:
+    turns = turns_in(State.PAUSED)
+    play(turns, SUSTAINED, ENDED, UtteranceStarted(2, 9000), SUSTAINED, ReplyFinished(), PlayoutFinished())
+    assert play(turns, UtteranceEnded(2, 12_000), FINAL, FinalText(2, "in Rome")) == [
+        FinishUtterance(2),
+        THINKING,
+        SAID,
+        RecordCaller("in Rome"),
+        StartReply(),
+    ]
+
+
 def test_an_agent_does_not_begin_before_it_is_known_what_the_caller_said() -> None:
     turns = turns_in(State.THINKING)
     assert play(turns, BEGAN, SUSTAINED, ENDED, SpeechBegan()) == [FinishUtterance(1), SPEAKING, PauseSpeaking()]
