@@ -127,7 +127,7 @@ TABLE: dict[tuple[State, type[Input]], Entry] = {
     (_S.SPEAKING, UtteranceStarted): _to(_F.pause_at_onset, _S.PAUSED),
     (_S.SPEAKING, SpeechSustained): _to(_F.pause_for_speech, _S.PAUSED, _S.INTERRUPTED),
     (_S.SPEAKING, InterimText): _to(_F.weigh_words, _S.INTERRUPTED),
-    (_S.SPEAKING, UtteranceEnded): _to(_F.end_utterance),
+    (_S.SPEAKING, UtteranceEnded): _to(_F.weigh_utterance),
     (_S.SPEAKING, FinalText): _to(_F.weigh_final, _S.INTERRUPTED),
     (_S.SPEAKING, TextTyped): _to(_F.interrupt_by_text, _S.INTERRUPTED),
     (_S.SPEAKING, StopPressed): _to(_F.interrupt, _S.INTERRUPTED),

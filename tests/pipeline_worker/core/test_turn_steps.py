@@ -161,6 +161,14 @@ def test_an_agent_may_want_several_words_before_it_gives_way() -> None:
     assert turns.handle(InterimText(1, "what time is")) == [StopSpeaking(), LISTENING]
 
 
+def test_a_long_sentence_that_is_not_understood_before_its_end_is_answered_though_the_agent_has_gone_on() -> None:
+    turns = turns_in(State.SPEAKING, agent_with(barge_in_words=2))
+    play(turns, BEGAN, SUSTAINED, PROLONGED, PauseExpired())
+    assert turns.handle(ENDED) == [FinishUtterance(1)]
+    assert turns.handle(FINAL) == [StopSpeaking(), LISTENING]
+    assert turns.handle(PlayoutFlushed()) == [RecordAgent(), SAID, THINKING, StartReply()]
+
+
 def test_without_backchannels_speech_alone_takes_the_floor() -> None:
     turns = turns_in(State.SPEAKING, agent_with(backchannels=()))
     assert play(turns, BEGAN, SUSTAINED) == [PauseSpeaking(), StopSpeaking(), LISTENING]
