@@ -71,7 +71,7 @@ class Floor:
         self._weighed: frozenset[int] = frozenset()
         """Utterances whose final texts tell whether the agent goes on."""
         self._held: list[str] = []
-        """What the caller said since the agent was interrupted."""
+        """What the caller said over the agent, until its turn is over."""
         # The agent
         self._prepared: str | None = None
         """The caller's words that the prepared reply answers."""

@@ -83,6 +83,8 @@ class TurnSteps(Floor):
         self._weighed -= {event.utterance}
         if self._interruptible and self._words.claim(event.text):
             return self._answer_instead(event) if self.state is State.THINKING else self._interrupt_with(event)
+        if event.text and self._speech_complete:
+            self._hold(event.text)  # the agent's last moments: an early "yes" is an answer
         decided = not self._open and not self._weighed
         return self._resume() if self.state is State.PAUSED and decided else []
 
@@ -97,17 +99,14 @@ class TurnSteps(Floor):
 
     def record(self, event: FinalText | TextTyped) -> list[Action]:
         """Words that are not answered by themselves."""
-        if not event.text:
-            return []
-        self._prompts_said = 0
-        return [*self._discard(), RecordCaller(event.text)]
+        return self._record(event.text)
 
     def hold(self, event: FinalText | TextTyped) -> list[Action]:
         if isinstance(event, FinalText) and event.utterance == self._awaited:
             self._awaited = None
         elif not event.text:
             return []
-        self._held = [*self._held, event.text][-MAX_HELD_TEXTS:]
+        self._hold(event.text)
         return []
 
     # Replies
@@ -192,10 +191,7 @@ class TurnSteps(Floor):
             raise IllegalInput(f"{type(event).__name__} before the end of the reply")
         self._interruptible = self._agent.turn_taking.barge_in
         paused: list[Action] = [ResumeSpeaking()] if self.state is State.PAUSED else []
-        done = [*paused, RecordAgent()]
-        if self._end_reason is not None:
-            return [*done, *self._close(self._end_reason)]
-        return [*done, *self._listen()]
+        return [*paused, *self._hand_over()]
 
     def resume(self, _: Input) -> list[Action]:
         return self._resume()
@@ -204,18 +200,14 @@ class TurnSteps(Floor):
 
     def interrupt(self, _: Input) -> list[Action]:
         """Whoever presses the button wants silence: what was said before it is not answered."""
-        self._weighed = frozenset()
+        self._weighed, self._held = frozenset(), []
         return self._interrupt()
 
     def interrupt_by_text(self, event: TextTyped) -> list[Action]:
         return self._interrupt_with(event)
 
     def yield_floor(self, _: Input) -> list[Action]:
-        held, self._held = self._held, []
-        recorded: list[Action] = [RecordAgent(), *(RecordCaller(text) for text in held if text)]
-        if self._end_reason is not None:
-            return [*recorded, *self._close(self._end_reason)]
-        return [*recorded, *self._listen(bool(held))]
+        return self._hand_over()
 
     # Ends
 
@@ -254,15 +246,30 @@ class TurnSteps(Floor):
         return [CancelReply(), *self.record(event), *self._reply()]
 
     def _interrupt_with(self, event: FinalText | TextTyped) -> list[Action]:
-        actions = self._interrupt()
-        self._held.append(event.text)
-        return actions
+        self._hold(event.text)
+        return self._interrupt()
 
     def _interrupt(self) -> list[Action]:
         self._interruptible = self._agent.turn_taking.barge_in
-        self._held = []
         self._await_weighed()
         if self._end_reason != "max_duration":
             self._end_reason = None  # whoever interrupts a farewell has more to say
             self._farewell_said = False
         return [StopSpeaking(), *self._enter(State.INTERRUPTED)]
+
+    def _record(self, text: str) -> list[Action]:
+        if not text:
+            return []
+        self._prompts_said = 0
+        return [*self._discard(), RecordCaller(text)]
+
+    def _hold(self, text: str) -> None:
+        self._held = [*self._held, text][-MAX_HELD_TEXTS:]
+
+    def _hand_over(self) -> list[Action]:
+        """The agent's turn is over."""
+        held, self._held = self._held, []
+        recorded = [RecordAgent(), *(action for text in held for action in self._record(text))]
+        if self._end_reason is not None:
+            return [*recorded, *self._close(self._end_reason)]
+        return [*recorded, *self._listen(bool(held))]

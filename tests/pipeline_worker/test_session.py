@@ -228,10 +228,11 @@ async def test_a_cough_silences_the_agent_only_for_a_moment_and_is_not_shown(bro
 
 
 async def test_the_agent_goes_on_where_it_stopped_after_a_backchannel(broker: Redis) -> None:
-    engines = engines_with(FakeStt("one", "uh-huh"), FakeLm([Reply("We open at ten.")]))
+    hours = "We open at ten on every day of the week but on Sunday when we open at two."
+    engines = engines_with(FakeStt("one", "uh-huh"), FakeLm([Reply(hours)]))
     async with connected(engines, broker) as peer:
         await peer.ask()
-        await peer.until(lambda: peer.audio_end == 4 * WORD)
+        await peer.until(lambda: peer.audio_end >= 8 * WORD)
         peer.play(2 * WORD)
         await peer.speak(400)
         assert len(peer.all(PausePlayout)) == 1
@@ -240,7 +241,29 @@ async def test_the_agent_goes_on_where_it_stopped_after_a_backchannel(broker: Re
         await peer.play_turn()
         await peer.until_status("listening", "thinking", "speaking", "listening")
     assert peer.all(FlushPlayout) == []
-    assert [fields["text"] for fields in peer.published("transcript")] == ["one", "We open at ten."]
+    assert [fields["text"] for fields in peer.published("transcript")] == ["one", hours]
+
+
+async def test_a_yes_over_the_last_word_of_the_agents_question_is_answered(broker: Redis) -> None:
+    engines = engines_with(FakeStt("one", "yes"), FakeLm([Reply("At ten is that right?")], [Reply("Good.")]))
+    async with connected(engines, broker) as peer:
+        await peer.ask()
+        await peer.until(lambda: peer.audio_end == 5 * WORD)
+        peer.play(4 * WORD)
+        await peer.speak(400)
+        await peer.be_quiet(300)
+        await peer.until(lambda: len(peer.all(ResumePlayout)) == 1)
+        await peer.play_turn()
+        await peer.until(lambda: peer.audio_end > 5 * WORD)
+        await peer.play_turn()
+        await peer.until(lambda: len(peer.published("transcript")) == 4)
+    assert peer.all(FlushPlayout) == []
+    assert [fields["text"] for fields in peer.published("transcript")] == [
+        "one",
+        "At ten is that right?",
+        "yes",
+        "Good.",
+    ]
 
 
 async def test_a_short_word_is_enough_to_interrupt(broker: Redis) -> None:

@@ -148,6 +148,40 @@ def test_what_is_said_over_the_agents_last_words_is_an_answer() -> None:
     assert turns.handle(FinalText(1, "yes")) == [RecordCaller("yes"), StartReply()]
 
 
+@pytest.mark.parametrize("over_the_last_words", [[SUSTAINED, ENDED], [SUSTAINED, ENDED, PauseExpired()]])
+def test_an_early_yes_to_the_agents_question_is_answered(over_the_last_words: list[Input]) -> None:
+    turns = turns_in(State.PAUSED)
+    play(turns, ReplyFinished(), *over_the_last_words, FinalText(1, "yes"))
+    assert turns.state is State.SPEAKING
+    assert turns.handle(PlayoutFinished()) == [RecordAgent(), RecordCaller("yes"), THINKING, StartReply()]
+
+
+def test_a_backchannel_in_the_middle_of_the_agents_speech_is_not_answered_at_its_end() -> None:
+    turns = turns_in(State.PAUSED)
+    play(turns, SUSTAINED, ENDED, FinalText(1, "uh-huh"), ReplyFinished())
+    assert turns.handle(PlayoutFinished()) == [RecordAgent(), LISTENING]
+
+
+def test_an_early_yes_and_what_follows_it_are_answered_together() -> None:
+    turns = turns_in(State.PAUSED)
+    play(turns, ReplyFinished(), SUSTAINED, ENDED, FinalText(1, "yes"), UtteranceStarted(2, 9000), SUSTAINED)
+    assert turns.handle(InterimText(2, "for Friday")) == [StopSpeaking(), LISTENING]
+    assert turns.handle(PlayoutFlushed()) == [RecordAgent(), RecordCaller("yes")]
+    turns = turns_in(State.PAUSED)
+    play(turns, ReplyFinished(), SUSTAINED, ENDED, FinalText(1, "yes"), UtteranceStarted(2, 9000), SUSTAINED)
+    assert turns.handle(PlayoutFinished()) == [ResumeSpeaking(), RecordAgent(), RecordCaller("yes"), LISTENING]
+    assert play(turns, UtteranceEnded(2, 12_000), FinalText(2, "for Friday"))[-2:] == [
+        RecordCaller("for Friday"),
+        StartReply(),
+    ]
+
+
+def test_after_the_stop_button_an_early_yes_is_not_answered() -> None:
+    turns = turns_in(State.PAUSED)
+    play(turns, ReplyFinished(), SUSTAINED, ENDED, FinalText(1, "yes"), StopPressed())
+    assert turns.handle(PlayoutFlushed()) == [RecordAgent()]
+
+
 def test_an_agent_that_was_just_finishing_when_it_paused_has_finished() -> None:
     turns = turns_in(State.PAUSED)
     assert play(turns, ReplyFinished(), PlayoutFinished()) == [ResumeSpeaking(), RecordAgent(), LISTENING]
