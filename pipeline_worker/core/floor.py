@@ -68,6 +68,10 @@ class Floor:
         self._interim = ""
         self._awaited: int | None = None
         """The utterance whose final text leads to a reply."""
+        self._awaited_sustained = False
+        """It was more than a cough."""
+        self._unanswered = False
+        """Words were recorded since the last reply began."""
         self._weighed: frozenset[int] = frozenset()
         """Utterances whose final texts tell whether the agent goes on."""
         self._held: list[str] = []
@@ -103,7 +107,8 @@ class Floor:
     def _await_weighed(self) -> None:
         """Texts come in the order of their utterances: the last one is waited for."""
         if self._weighed:
-            self._awaited, self._weighed = max(self._weighed), frozenset()
+            self._awaited, self._awaited_sustained = max(self._weighed), True
+            self._weighed = frozenset()
 
     def _pause(self) -> list[Action]:
         return [*self._enter(State.PAUSED), PauseSpeaking()]
@@ -117,7 +122,7 @@ class Floor:
 
     def _reply(self) -> list[Action]:
         self._awaited = None
-        self._speech_complete = False
+        self._speech_complete = self._unanswered = False
         return [*self._enter(State.THINKING), StartReply()]
 
     def _say(self, text: str, interruptible: bool = True) -> list[Action]:

@@ -89,12 +89,14 @@ class TurnSteps(Floor):
         return self._resume() if self.state is State.PAUSED and decided else []
 
     def transcribe(self, event: UtteranceEnded) -> list[Action]:
-        self._prompts_said = 0
+        if self._sustained:
+            self._prompts_said = 0
         return [*self.transcribe_held(event), *self._enter(State.TRANSCRIBING)]
 
     def transcribe_held(self, event: UtteranceEnded) -> list[Action]:
+        """Also what may be a cough: a short "yes" is no longer."""
         self._open = False
-        self._awaited = event.utterance
+        self._awaited, self._awaited_sustained = event.utterance, self._sustained
         return [FinishUtterance(event.utterance)]
 
     def record(self, event: FinalText | TextTyped) -> list[Action]:
@@ -104,6 +106,8 @@ class TurnSteps(Floor):
     def hold(self, event: FinalText | TextTyped) -> list[Action]:
         if isinstance(event, FinalText) and event.utterance == self._awaited:
             self._awaited = None
+            if self._is_cough(event):
+                return []
         elif not event.text:
             return []
         self._hold(event.text)
@@ -127,12 +131,13 @@ class TurnSteps(Floor):
         if event.utterance != self._awaited:
             return self.record(event)
         self._awaited = None
-        if event.failed:
-            apology = self._agent.apology
-            return [*self._discard(), *(self._say(apology) if apology else self._enter(State.LISTENING))]
+        if event.failed and self._agent.apology:
+            return [*self._discard(), *self._say(self._agent.apology)]
+        if not self._unanswered and (event.failed or self._is_cough(event)):
+            return [*self._discard(), *self._enter(State.LISTENING)]
         if event.text and self._prepared is not None and same_words(self._prepared, event.text):
             self._prepared = None
-            self._speech_complete = False
+            self._speech_complete = self._unanswered = False
             return [RecordCaller(event.text), *self._enter(State.THINKING), ReleaseReply()]
         discarded = self._discard()
         return [*discarded, *self.record(event), *self._reply()]
@@ -261,7 +266,12 @@ class TurnSteps(Floor):
         if not text:
             return []
         self._prompts_said = 0
+        self._unanswered = True
         return [*self._discard(), RecordCaller(text)]
+
+    def _is_cough(self, event: FinalText) -> bool:
+        """The utterance that was awaited; a longer one without words is asked for again."""
+        return not event.text and not self._awaited_sustained
 
     def _hold(self, text: str) -> None:
         self._held = [*self._held, text][-MAX_HELD_TEXTS:]

@@ -97,6 +97,7 @@ _NOTHING = _to(_F.ignore)
 TABLE: dict[tuple[State, type[Input]], Entry] = {
     (_S.WAITING, CallerConnected): _to(_F.greet, _S.LISTENING, _S.SPEAKING),
     (_S.WAITING, UtteranceStarted): _to(_F.begin_utterance),
+    (_S.WAITING, SpeechSustained): _to(_F.sustain),
     (_S.WAITING, UtteranceEnded): _to(_F.end_utterance),
     (_S.WAITING, TimeExceeded): _to(_F.end_at_once, _S.ENDED),
     (_S.LISTENING, UtteranceStarted): _to(_F.begin_utterance),
@@ -164,7 +165,7 @@ TABLE: dict[tuple[State, type[Input]], Entry] = {
     # Facts that mean nothing in these states.
     **dict.fromkeys(
         [
-            *((_S.WAITING, heard) for heard in (SpeechSustained, InterimText, StopPressed)),
+            *((_S.WAITING, heard) for heard in (InterimText, StopPressed)),
             *((_S.LISTENING, heard) for heard in (InterimText, StopPressed)),
             *((_S.TRANSCRIBING, heard) for heard in (InterimText,)),
             *((_S.SPEAKING, heard) for heard in (SpeechBegan,)),  # what is said without thought began with `Say`

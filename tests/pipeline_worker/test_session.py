@@ -186,6 +186,18 @@ async def test_speech_that_is_not_understood_is_answered_but_not_shown(broker: R
     assert peer.published("transcript") == [{"role": "agent", "text": "Sorry?"}]
 
 
+async def test_a_cough_while_the_agent_listens_is_not_answered(broker: Redis) -> None:
+    engines = engines_with(FakeStt("", "one"))
+    async with connected(engines, broker) as peer:
+        await peer.speak(120)
+        await peer.be_quiet(1600)
+        await peer.until_status("listening", "thinking", "listening")
+        await peer.ask()
+        await peer.play_turn()
+        await peer.until(lambda: len(peer.published("transcript")) == 2)
+    assert engines.lm.asked == [(Utterance("user", "one"),)]
+
+
 async def test_barge_in_silences_the_agent_and_keeps_only_what_was_heard(broker: Redis) -> None:
     engines = engines_with(FakeStt("one", "stop"), FakeLm([Reply("We open at ten every day.")]))
     async with connected(engines, broker) as peer:

@@ -118,12 +118,27 @@ def test_a_silent_caller_is_prompted_and_then_hung_up_on() -> None:
     assert ends_after(turns) == [RecordAgent(), EndSession("user_idle")]
 
 
-@pytest.mark.parametrize("sign", [[BEGAN, ENDED, FinalText(1, "")], [TYPED]])
+@pytest.mark.parametrize("sign", [[BEGAN, SUSTAINED, ENDED, FinalText(1, "")], [TYPED]])
 def test_a_sign_of_life_begins_the_prompts_anew(sign: list[Input]) -> None:
     turns = turns_in(State.LISTENING, FAREWELLS)
     play(turns, CallerIdle())
     ends_after(turns)
     play(turns, *sign)
+    ends_after(turns)
+    assert turns.handle(CallerIdle()) == [SPEAKING, Say("Hello?")]
+
+
+def test_whoever_is_silent_but_for_a_cough_hears_the_next_prompt() -> None:
+    turns = turns_in(State.LISTENING, FAREWELLS)
+    play(turns, CallerIdle())
+    ends_after(turns)
+    play(turns, BEGAN, ENDED, FinalText(1, ""))
+    assert turns.handle(CallerIdle()) == [SPEAKING, Say("Still there?")]
+
+
+def test_whoever_answers_a_prompt_over_its_words_is_prompted_anew() -> None:
+    turns = turns_in(State.LISTENING, FAREWELLS)
+    play(turns, CallerIdle(), SpeechBegan(), BEGAN, SUSTAINED, ENDED, FinalText(1, "no"), PlayoutFlushed())
     ends_after(turns)
     assert turns.handle(CallerIdle()) == [SPEAKING, Say("Hello?")]
 

@@ -343,7 +343,7 @@ def test_a_likely_end_that_is_told_again_prepares_again_only_for_other_words() -
 
 def test_a_reply_that_was_prepared_for_mere_marks_does_not_answer_what_was_not_understood() -> None:
     turns = turns_in(State.LISTENING)
-    play(turns, BEGAN, EndLikely(1, "..."), ENDED)
+    play(turns, BEGAN, SUSTAINED, EndLikely(1, "..."), ENDED)
     assert turns.handle(FinalText(1, "")) == [DiscardReply(), StartReply()]
 
 
@@ -409,12 +409,50 @@ def test_late_text_without_words_is_not_held() -> None:
 
 def test_long_speech_over_the_agent_that_is_not_understood_is_answered_too() -> None:
     turns = turns_in(State.INTERRUPTED)
-    play(turns, UtteranceEnded(2, 9000), FinalText(2, ""))
+    play(turns, UtteranceStarted(2, 8000), SUSTAINED, UtteranceEnded(2, 9000), FinalText(2, ""))
     assert turns.handle(PlayoutFlushed()) == [RecordAgent(), THINKING, StartReply()]
 
 
 def test_speech_that_is_not_understood_is_answered_but_not_recorded() -> None:
-    assert turns_in(State.TRANSCRIBING).handle(FinalText(1, "")) == [StartReply()]
+    turns = turns_in(State.LISTENING)
+    play(turns, BEGAN, SUSTAINED, ENDED)
+    assert turns.handle(FinalText(1, "")) == [StartReply()]
+
+
+def test_a_cough_while_the_agent_listens_is_not_answered() -> None:
+    turns = turns_in(State.LISTENING)
+    assert play(turns, BEGAN, ENDED, FinalText(1, "")) == [FinishUtterance(1), THINKING, LISTENING]
+    assert turns.state is State.LISTENING
+
+
+def test_a_door_that_an_interrupted_agent_hears_is_not_answered() -> None:
+    turns = turns_in(State.INTERRUPTED)
+    play(turns, UtteranceStarted(2, 8000), UtteranceEnded(2, 9000), FinalText(2, ""))
+    assert turns.handle(PlayoutFlushed()) == [RecordAgent()]
+
+
+def test_a_word_as_short_as_a_cough_is_answered() -> None:
+    turns = turns_in(State.LISTENING)
+    assert play(turns, BEGAN, ENDED, FinalText(1, "no"))[-2:] == [RecordCaller("no"), StartReply()]
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_cough_does_not_leave_unanswered_what_was_typed_during_it(failed: bool) -> None:
+    turns = turns_in(State.LISTENING, AGENT.model_copy(update={"apology": ""}))
+    play(turns, BEGAN, TYPED, ENDED)
+    assert turns.handle(FinalText(1, "", failed)) == [StartReply()]
+
+
+def test_a_cough_after_an_answer_that_was_stopped_does_not_bring_it_back() -> None:
+    turns = turns_in(State.THINKING)
+    assert play(turns, StopPressed(), BEGAN, ENDED, FinalText(1, ""))[-1] == LISTENING
+    assert turns.state is State.LISTENING
+
+
+def test_a_cough_while_what_was_said_before_it_is_awaited_loses_nothing() -> None:
+    turns = turns_in(State.LISTENING)
+    play(turns, BEGAN, SUSTAINED, ENDED, UtteranceStarted(2, 9000), UtteranceEnded(2, 9500))
+    assert turns.handle(FinalText(1, "")) == [StartReply()]
 
 
 def test_a_caller_who_goes_on_after_a_pause_is_answered_once_with_all_words_recorded() -> None:
