@@ -8,6 +8,7 @@ from pipeline_worker.core.floor import Floor, IllegalInput, State
 from pipeline_worker.core.turn_events import (
     Action,
     CancelReply,
+    DismissSpeech,
     DropUtterance,
     FinalText,
     FinishUtterance,
@@ -72,8 +73,10 @@ class TurnSteps(Floor):
     def weigh_utterance(self, event: UtteranceEnded) -> list[Action]:
         """A cough is nothing, anything longer is what its words are."""
         self._open = False
-        if not self._sustained or not self._interruptible:
-            return [DropUtterance(event.utterance), *(self._resume() if self.state is State.PAUSED else [])]
+        if not self._interruptible:
+            return self.end_utterance(event)
+        if not self._sustained:
+            return [DropUtterance(event.utterance), *self._dismiss()]
         self._weighed |= {event.utterance}
         return [FinishUtterance(event.utterance)]
 
@@ -85,8 +88,7 @@ class TurnSteps(Floor):
             return self._answer_instead(event) if self.state is State.THINKING else self._interrupt_with(event)
         if event.text and self._speech_complete:
             self._hold(event.text)  # the agent's last moments: an early "yes" is an answer
-        decided = not self._open and not self._weighed
-        return self._resume() if self.state is State.PAUSED and decided else []
+        return self._dismiss()
 
     def transcribe(self, event: UtteranceEnded) -> list[Action]:
         if self._sustained:
@@ -134,7 +136,7 @@ class TurnSteps(Floor):
         if event.failed and self._agent.apology:
             return [*self._discard(), *self._say(self._agent.apology)]
         if not self._unanswered and (event.failed or self._is_cough(event)):
-            return [*self._discard(), *self._enter(State.LISTENING)]
+            return [*self._discard(), DismissSpeech(), *self._enter(State.LISTENING)]
         if event.text and self._prepared is not None and same_words(self._prepared, event.text):
             self._prepared = None
             self._speech_complete = self._unanswered = False
@@ -195,7 +197,7 @@ class TurnSteps(Floor):
         if not self._speech_complete:
             raise IllegalInput(f"{type(event).__name__} before the end of the reply")
         self._interruptible = self._agent.turn_taking.barge_in
-        paused: list[Action] = [ResumeSpeaking()] if self.state is State.PAUSED else []
+        paused: list[Action] = [ResumeSpeaking(over=True)] if self.state is State.PAUSED else []
         return [*paused, *self._hand_over()]
 
     def resume(self, _: Input) -> list[Action]:
@@ -268,6 +270,13 @@ class TurnSteps(Floor):
         self._prompts_said = 0
         self._unanswered = True
         return [*self._discard(), RecordCaller(text)]
+
+    def _dismiss(self) -> list[Action]:
+        """The agent goes on, when all that was heard is decided."""
+        if self._open or self._weighed:
+            return []
+        dismissed: list[Action] = [] if self._held else [DismissSpeech()]
+        return [*dismissed, *(self._resume() if self.state is State.PAUSED else [])]
 
     def _is_cough(self, event: FinalText) -> bool:
         """The utterance that was awaited; a longer one without words is asked for again."""

@@ -104,6 +104,34 @@ def engines_with(stt: FakeStt | None = None, lm: FakeLm | None = None) -> FakeEn
     return engines
 
 
+class SlowStt(FakeStt):
+    """Hears nothing before `may_hear`, and has no final text before `may_finish`."""
+
+    def __init__(self, *texts: str | EngineError) -> None:
+        super().__init__(*texts)
+        self.may_hear, self.may_finish = asyncio.Event(), asyncio.Event()
+        self.may_hear.set()
+        self.may_finish.set()
+
+    def open(self) -> FakeSttStream:
+        self.open_streams += 1
+        return SlowSttStream(self)
+
+
+class SlowSttStream(FakeSttStream):
+    def __init__(self, stt: SlowStt) -> None:
+        super().__init__(stt, [])
+        self._slow = stt
+
+    async def push(self, samples: Pcm) -> Recognised | None:
+        await self._slow.may_hear.wait()
+        return await super().push(samples)
+
+    async def finish(self) -> Recognised:
+        await self._slow.may_finish.wait()
+        return await super().finish()
+
+
 async def test_the_agent_greets_and_then_listens(broker: Redis) -> None:
     async with connected(FakeEngines(), broker, greeting=GREETING) as peer:
         await peer.play_turn()
@@ -254,6 +282,27 @@ async def test_the_agent_goes_on_where_it_stopped_after_a_backchannel(broker: Re
         await peer.until_status("listening", "thinking", "speaking", "listening")
     assert peer.all(FlushPlayout) == []
     assert [fields["text"] for fields in peer.published("transcript")] == ["one", hours]
+    (metrics,) = peer.published("metrics")
+    assert (metrics["interrupted"], metrics["falseInterruptions"], metrics["resumed"]) == (False, 1, 1)
+
+
+async def test_who_is_answered_for_what_they_said_over_the_last_words_was_no_false_interruption(broker: Redis) -> None:
+    stt = SlowStt("one", "yes")
+    async with connected(engines_with(stt, FakeLm([Reply("At ten?")], [Reply("Good.")])), broker) as peer:
+        await peer.ask()
+        await peer.until(lambda: peer.audio_end == 2 * WORD)
+        stt.may_finish.clear()
+        await peer.speak(300)
+        await peer.be_quiet(300)
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "thinking")
+        stt.may_finish.set()
+        await peer.until(lambda: peer.audio_end > 2 * WORD)
+        await peer.play_turn()
+        await peer.until(lambda: len(peer.published("metrics")) == 2)
+    first, second = peer.published("metrics")
+    assert (first["interrupted"], first["falseInterruptions"], first["resumed"]) == (False, 0, 0)
+    assert "endpointMs" in second
 
 
 async def test_a_yes_over_the_last_word_of_the_agents_question_is_answered(broker: Redis) -> None:
@@ -291,34 +340,6 @@ async def test_a_short_word_is_enough_to_interrupt(broker: Redis) -> None:
         {"role": "agent", "text": "We open", "interrupted": True},
         {"role": "user", "text": "no"},
     ]
-
-
-class SlowStt(FakeStt):
-    """Hears nothing before `may_hear`, and has no final text before `may_finish`."""
-
-    def __init__(self, *texts: str | EngineError) -> None:
-        super().__init__(*texts)
-        self.may_hear, self.may_finish = asyncio.Event(), asyncio.Event()
-        self.may_hear.set()
-        self.may_finish.set()
-
-    def open(self) -> FakeSttStream:
-        self.open_streams += 1
-        return SlowSttStream(self)
-
-
-class SlowSttStream(FakeSttStream):
-    def __init__(self, stt: SlowStt) -> None:
-        super().__init__(stt, [])
-        self._slow = stt
-
-    async def push(self, samples: Pcm) -> Recognised | None:
-        await self._slow.may_hear.wait()
-        return await super().push(samples)
-
-    async def finish(self) -> Recognised:
-        await self._slow.may_finish.wait()
-        return await super().finish()
 
 
 @pytest.mark.parametrize("thinking", [True, False])

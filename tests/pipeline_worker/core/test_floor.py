@@ -6,6 +6,7 @@ from pipeline_worker.core.turn_events import (
     CallerConnected,
     CallerIdle,
     CancelReply,
+    DismissSpeech,
     DropUtterance,
     EndSession,
     FinalText,
@@ -62,7 +63,7 @@ def test_a_greeting_that_may_not_be_interrupted_is_heard_out_and_the_next_turn_m
 
 def test_an_echo_in_the_first_moments_does_not_pause_the_agent_but_speech_does() -> None:
     turns = turns_in(State.SPEAKING)
-    assert play(turns, PlayoutBegan(2000), BEGAN, ENDED) == [DropUtterance(1)]
+    assert play(turns, PlayoutBegan(2000), BEGAN, ENDED) == [DropUtterance(1), DismissSpeech()]
     assert play(turns, UtteranceStarted(2, 2000 + 4799), SUSTAINED) == [PauseSpeaking()]
     turns = turns_in(State.SPEAKING)
     assert play(turns, PlayoutBegan(2000), UtteranceStarted(1, 2000 + 4800)) == [PauseSpeaking()]
@@ -77,7 +78,7 @@ def test_a_caller_who_speaks_before_anything_is_heard_is_no_echo() -> None:
 
 def test_an_agent_without_an_apology_listens_on() -> None:
     turns = turns_in(State.TRANSCRIBING, AGENT.model_copy(update={"apology": ""}))
-    assert turns.handle(FinalText(1, "", failed=True)) == [LISTENING]
+    assert turns.handle(FinalText(1, "", failed=True)) == [DismissSpeech(), LISTENING]
 
 
 def test_a_farewell_ends_the_session_after_it_was_heard() -> None:

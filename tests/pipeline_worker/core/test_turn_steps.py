@@ -5,6 +5,7 @@ from pipeline_worker.core.floor import State
 from pipeline_worker.core.turn_events import (
     CancelReply,
     DiscardReply,
+    DismissSpeech,
     DropUtterance,
     FinalText,
     FinishUtterance,
@@ -73,13 +74,13 @@ def test_without_barge_in_only_the_stop_button_and_text_take_the_floor(state: St
 
 def test_a_cough_pauses_the_agent_only_as_long_as_it_lasts() -> None:
     turns = turns_in(State.SPEAKING)
-    assert play(turns, BEGAN, ENDED) == [PauseSpeaking(), DropUtterance(1), ResumeSpeaking()]
+    assert play(turns, BEGAN, ENDED) == [PauseSpeaking(), DropUtterance(1), DismissSpeech(), ResumeSpeaking()]
 
 
 def test_a_backchannel_is_heard_out_and_the_agent_goes_on() -> None:
     turns = turns_in(State.SPEAKING)
     assert play(turns, BEGAN, SUSTAINED, InterimText(1, "uh"), ENDED) == [PauseSpeaking(), FinishUtterance(1)]
-    assert turns.handle(FinalText(1, "Uh-huh.")) == [ResumeSpeaking()]
+    assert turns.handle(FinalText(1, "Uh-huh.")) == [DismissSpeech(), ResumeSpeaking()]
     assert turns.state is State.SPEAKING
 
 
@@ -87,7 +88,7 @@ def test_a_backchannel_is_heard_out_and_the_agent_goes_on() -> None:
 def test_a_noise_that_is_no_words_is_not_answered(failed: bool) -> None:
     turns = turns_in(State.PAUSED)
     play(turns, SUSTAINED, ENDED)
-    assert turns.handle(FinalText(1, "", failed)) == [ResumeSpeaking()]
+    assert turns.handle(FinalText(1, "", failed)) == [DismissSpeech(), ResumeSpeaking()]
 
 
 def test_words_take_the_floor_as_soon_as_they_are_understood() -> None:
@@ -125,7 +126,14 @@ def test_two_sounds_are_both_decided_before_the_agent_goes_on() -> None:
     assert turns.handle(FinalText(1, "mhm")) == []
     play(turns, SUSTAINED, UtteranceEnded(2, 12_000))
     assert turns.state is State.PAUSED
-    assert turns.handle(FinalText(2, "yeah")) == [ResumeSpeaking()]
+    assert turns.handle(FinalText(2, "yeah")) == [DismissSpeech(), ResumeSpeaking()]
+
+
+def test_a_cough_while_a_word_before_it_is_weighed_does_not_make_the_agent_go_on() -> None:
+    turns = turns_in(State.PAUSED)
+    play(turns, SUSTAINED, ENDED, UtteranceStarted(2, 9000))
+    assert turns.handle(UtteranceEnded(2, 9500)) == [DropUtterance(2)]
+    assert turns.handle(FinalText(1, "No!")) == [StopSpeaking(), LISTENING]
 
 
 def test_when_nobody_can_tell_in_time_the_agent_goes_on_and_late_words_still_count() -> None:
@@ -138,13 +146,14 @@ def test_when_nobody_can_tell_in_time_the_agent_goes_on_and_late_words_still_cou
 def test_a_late_backchannel_changes_nothing() -> None:
     turns = turns_in(State.PAUSED)
     play(turns, SUSTAINED, ENDED, PauseExpired())
-    assert turns.handle(FinalText(1, "yes")) == []
+    assert turns.handle(FinalText(1, "yes")) == [DismissSpeech()]
+    assert turns.state is State.SPEAKING
 
 
 def test_what_is_said_over_the_agents_last_words_is_an_answer() -> None:
     turns = turns_in(State.PAUSED)
     play(turns, SUSTAINED, ReplyFinished(), ENDED)
-    assert turns.handle(PlayoutFinished()) == [ResumeSpeaking(), RecordAgent(), THINKING]
+    assert turns.handle(PlayoutFinished()) == [ResumeSpeaking(over=True), RecordAgent(), THINKING]
     assert turns.handle(FinalText(1, "yes")) == [RecordCaller("yes"), StartReply()]
 
 
@@ -169,7 +178,7 @@ def test_an_early_yes_and_what_follows_it_are_answered_together() -> None:
     assert turns.handle(PlayoutFlushed()) == [RecordAgent(), RecordCaller("yes")]
     turns = turns_in(State.PAUSED)
     play(turns, ReplyFinished(), SUSTAINED, ENDED, FinalText(1, "yes"), UtteranceStarted(2, 9000), SUSTAINED)
-    assert turns.handle(PlayoutFinished()) == [ResumeSpeaking(), RecordAgent(), RecordCaller("yes"), LISTENING]
+    assert turns.handle(PlayoutFinished()) == [ResumeSpeaking(over=True), RecordAgent(), RecordCaller("yes"), LISTENING]
     assert play(turns, UtteranceEnded(2, 12_000), FinalText(2, "for Friday"))[-2:] == [
         RecordCaller("for Friday"),
         StartReply(),
@@ -184,7 +193,7 @@ def test_after_the_stop_button_an_early_yes_is_not_answered() -> None:
 
 def test_an_agent_that_was_just_finishing_when_it_paused_has_finished() -> None:
     turns = turns_in(State.PAUSED)
-    assert play(turns, ReplyFinished(), PlayoutFinished()) == [ResumeSpeaking(), RecordAgent(), LISTENING]
+    assert play(turns, ReplyFinished(), PlayoutFinished()) == [ResumeSpeaking(over=True), RecordAgent(), LISTENING]
     assert play(turns, ENDED) == [FinishUtterance(1), THINKING]
 
 
@@ -214,7 +223,7 @@ def test_without_backchannels_speech_alone_takes_the_floor() -> None:
 def test_a_noise_while_the_agent_thinks_changes_nothing() -> None:
     turns = turns_in(State.THINKING)
     assert play(turns, BEGAN, SUSTAINED, ENDED) == [FinishUtterance(1)]
-    assert turns.handle(FinalText(1, "uh-huh")) == []
+    assert turns.handle(FinalText(1, "uh-huh")) == [DismissSpeech()]
     assert turns.handle(SpeechBegan()) == [SPEAKING]
 
 
@@ -299,7 +308,7 @@ def test_a_second_utterance_over_the_agents_last_words_is_not_lost() -> None:
 def test_an_agent_does_not_begin_before_it_is_known_what_the_caller_said() -> None:
     turns = turns_in(State.THINKING)
     assert play(turns, BEGAN, SUSTAINED, ENDED, SpeechBegan()) == [FinishUtterance(1), SPEAKING, PauseSpeaking()]
-    assert turns.handle(FinalText(1, "okay")) == [ResumeSpeaking()]
+    assert turns.handle(FinalText(1, "okay")) == [DismissSpeech(), ResumeSpeaking()]
 
 
 def test_what_is_said_while_the_agent_thinks_of_nothing_is_answered() -> None:
@@ -311,7 +320,7 @@ def test_what_is_said_while_the_agent_thinks_of_nothing_is_answered() -> None:
 def test_an_agent_does_not_begin_while_the_caller_makes_a_sound() -> None:
     turns = turns_in(State.THINKING)
     assert play(turns, BEGAN, SpeechBegan()) == [SPEAKING, PauseSpeaking()]
-    assert turns.handle(ENDED) == [DropUtterance(1), ResumeSpeaking()]
+    assert turns.handle(ENDED) == [DropUtterance(1), DismissSpeech(), ResumeSpeaking()]
 
 
 # Prepared replies
@@ -421,7 +430,12 @@ def test_speech_that_is_not_understood_is_answered_but_not_recorded() -> None:
 
 def test_a_cough_while_the_agent_listens_is_not_answered() -> None:
     turns = turns_in(State.LISTENING)
-    assert play(turns, BEGAN, ENDED, FinalText(1, "")) == [FinishUtterance(1), THINKING, LISTENING]
+    assert play(turns, BEGAN, ENDED, FinalText(1, "")) == [
+        FinishUtterance(1),
+        THINKING,
+        DismissSpeech(),
+        LISTENING,
+    ]
     assert turns.state is State.LISTENING
 
 
