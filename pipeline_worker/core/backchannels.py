@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pipeline_worker.core.utterance_text import words_of
+from pipeline_worker.core.utterance_text import primary_language, words_of
 
 _USUAL: dict[str, str] = {
     "en": "uh-huh, mm-hmm, mhm, mm, hm, hmm, uh, um, ah, oh, aha, yeah, yes, yep, ok, okay, right, sure, I see, got it",
@@ -17,7 +17,7 @@ _USUAL: dict[str, str] = {
 
 def usual(language: str) -> tuple[str, ...]:
     """Those of `language` ("en", "en-GB"); none if it is not known here."""
-    known = _USUAL.get(language.replace("_", "-").partition("-")[0].casefold(), "")
+    known = _USUAL.get(primary_language(language), "")
     return tuple(known.split(", ")) if known else ()
 
 
