@@ -89,6 +89,8 @@ class OtelSession:
             "gen_ai.operation.name": "invoke_agent",
             "antiphon.turn.number": turn.number,
             "antiphon.turn.interrupted": turn.interrupted,
+            "antiphon.turn.false_interruptions": turn.false_interruptions,
+            "antiphon.turn.resumed": turn.resumed,
             "antiphon.turn.speculative_hit": turn.speculative_hit,
         }
         if turn.first_audio_s is not None:

@@ -13,6 +13,7 @@ from pipeline_worker.core.turn_events import (
     CallerConnected,
     CancelReply,
     DiscardReply,
+    DismissSpeech,
     DropUtterance,
     EndSession,
     FinalText,
@@ -205,10 +206,11 @@ class ConversationSession:
                 self._voice.cancel()
             case PauseSpeaking():
                 self._voice.pause()
-            case ResumeSpeaking():
+                self._meter.paused()
+            case ResumeSpeaking(over):
                 self._voice.resume()
-                self._meter.false_interruption()
-                self._meter.resumed()
+                if not over:
+                    self._meter.resumed()
             case StopSpeaking():
                 self._voice.stop()
             case FinishUtterance(utterance):
@@ -217,6 +219,8 @@ class ConversationSession:
                 self._transcription.finish(utterance)
             case DropUtterance():
                 self._transcription.drop()
+            case DismissSpeech():
+                self._meter.speech_dismissed()
             case RecordCaller(text):
                 self._record(Utterance("user", text))
             case RecordAgent():

@@ -118,14 +118,19 @@ class TurnMeter:
         self._trace.turn(turn)
         self._publish("metrics", turn.event_fields())
 
-    def false_interruption(self) -> None:
-        """The agent fell silent for a sound that did not take the floor."""
-        _false_interruptions.labels(self._agent).inc()
-        self._metrics.forget_speech()
+    def paused(self) -> None:
+        """The agent fell silent for a sound."""
+        self._metrics.paused()
 
     def resumed(self) -> None:
         """The agent went on where it had stopped."""
         _resumed.labels(self._agent).inc()
+        self._metrics.resumed()
+
+    def speech_dismissed(self) -> None:
+        """The caller's last sounds are answered by no turn."""
+        if self._metrics.speech_dismissed():
+            _false_interruptions.labels(self._agent).inc()
 
     def session_ended(self) -> None:
         """Idempotent."""

@@ -54,7 +54,7 @@ class Uplink:
         self._timeline = Timeline()
         self._clock = FloorClock(agent)
         self._talkspurts = Talkspurts(vad.chunk_samples, agent.turn_taking.barge_in_ms, vad.tail_samples)
-        self._endpointing = Endpointing(agent.turn_taking)
+        self._endpointing = Endpointing(agent.turn_taking, agent.language)
         self._hangover = samples_in(HANGOVER_MS, UPLINK_RATE) + vad.chunk_samples
         self._recent: deque[Pcm] = deque()
         self._recent_samples = 0

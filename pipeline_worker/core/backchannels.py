@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pipeline_worker.core.utterance_text import words_of
+from pipeline_worker.core.utterance_text import primary_language, words_of
 from shared.agent import AgentDefinition
 
 _USUAL: dict[str, str] = {
@@ -18,7 +18,7 @@ _USUAL: dict[str, str] = {
 
 def usual(language: str) -> tuple[str, ...]:
     """Those of `language` ("en", "en-GB"); none if it is not known here."""
-    known = _USUAL.get(language.replace("_", "-").partition("-")[0].casefold(), "")
+    known = _USUAL.get(primary_language(language), "")
     return tuple(known.split(", ")) if known else ()
 
 

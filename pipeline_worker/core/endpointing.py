@@ -55,7 +55,8 @@ UtteranceEvent = UtteranceStarted | EndLikely | UtteranceResumed | UtteranceEnde
 class Endpointing:
     """A silence shorter than the talkspurts' hangover cannot be seen: the endpoint then comes with the hangover."""
 
-    def __init__(self, taking: TurnTaking) -> None:
+    def __init__(self, taking: TurnTaking, language: str) -> None:
+        self._language = language
         self._least = samples_in(taking.endpointing_ms, UPLINK_RATE)
         self._most = max(self._least, samples_in(taking.max_endpointing_ms, UPLINK_RATE))
         self._pauses = SpeakerPauses() if taking.adaptive else None
@@ -100,7 +101,7 @@ class Endpointing:
     def understood(self, utterance: int, text: str) -> None:
         """The words of an utterance so far; those of an earlier one come too late."""
         if utterance == self._utterance and self.open:
-            self._text, self._kind = text, completeness(text)
+            self._text, self._kind = text, completeness(text, self._language)
 
     def answered(self) -> None:
         """The agent speaks: a silence before the caller's next words is no pause of theirs."""

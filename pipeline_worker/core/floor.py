@@ -68,10 +68,14 @@ class Floor:
         self._interim = ""
         self._awaited: int | None = None
         """The utterance whose final text leads to a reply."""
+        self._awaited_sustained = False
+        """It was more than a cough."""
+        self._unanswered = False
+        """Words were recorded since the last reply began."""
         self._weighed: frozenset[int] = frozenset()
         """Utterances whose final texts tell whether the agent goes on."""
         self._held: list[str] = []
-        """What the caller said since the agent was interrupted."""
+        """What the caller said over the agent, until its turn is over."""
         # The agent
         self._prepared: str | None = None
         """The caller's words that the prepared reply answers."""
@@ -86,12 +90,25 @@ class Floor:
         """The first moments of a turn, before an echo canceller has found its echo."""
         return self._playout_began is not None and 0 <= at_sample - self._playout_began < self._echo_guard
 
-    def _listen(self) -> list[Action]:
-        """The agent has finished. What was said over its last words is an answer now."""
-        if not self._weighed:
-            return self._enter(State.LISTENING)
-        self._awaited, self._weighed = max(self._weighed), frozenset()
-        return self._enter(State.TRANSCRIBING)
+    def _listen(self, held: bool = False) -> list[Action]:
+        """The agent has given the floor up. What the caller said over it is an answer now, if it is all they say.
+
+        `held`: some of it is known already.
+        """
+        self._await_weighed()
+        if self._open and self._sustained:
+            self._awaited = None  # a part of what is being said
+        elif self._awaited is not None:
+            return self._enter(State.TRANSCRIBING)
+        elif held:
+            return self._reply()
+        return self._enter(State.LISTENING)
+
+    def _await_weighed(self) -> None:
+        """Texts come in the order of their utterances: the last one is waited for."""
+        if self._weighed:
+            self._awaited, self._awaited_sustained = max(self._weighed), True
+            self._weighed = frozenset()
 
     def _pause(self) -> list[Action]:
         return [*self._enter(State.PAUSED), PauseSpeaking()]
@@ -105,7 +122,7 @@ class Floor:
 
     def _reply(self) -> list[Action]:
         self._awaited = None
-        self._speech_complete = False
+        self._speech_complete = self._unanswered = False
         return [*self._enter(State.THINKING), StartReply()]
 
     def _say(self, text: str, interruptible: bool = True) -> list[Action]:

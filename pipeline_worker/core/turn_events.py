@@ -153,7 +153,9 @@ class PauseSpeaking:
 
 @dataclass(frozen=True, slots=True)
 class ResumeSpeaking:
-    """Go on where you stopped."""
+    """Go on where you stopped. `over`: that was the end, nothing is left to say."""
+
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,11 @@ class FinishUtterance:
 @dataclass(frozen=True, slots=True)
 class DropUtterance:
     utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class DismissSpeech:
+    """What the caller's last sounds were does not take the floor, and nothing answers them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +210,7 @@ Action: TypeAlias = (
     | StopSpeaking
     | FinishUtterance
     | DropUtterance
+    | DismissSpeech
     | RecordCaller
     | RecordAgent
     | EndSession

@@ -54,6 +54,10 @@ class Turn:
     first_audio_s: float | None
     interrupted: bool
     speculative_hit: bool
+    false_interruptions: int = 0
+    """Times the agent fell silent for sounds that did not take the floor."""
+    resumed: int = 0
+    """Times it went on where it had stopped."""
 
     def event_fields(self) -> dict[str, object]:
         """As the client's `metrics` event has them, in whole milliseconds; what did not happen is left out."""
@@ -61,7 +65,13 @@ class Turn:
         fields.update({_FIELDS[span.stage]: round(span.duration_s * 1000) for span in self.spans})
         if self.first_audio_s is not None:
             fields["firstAudioMs"] = round(self.first_audio_s * 1000)
-        return {**fields, "interrupted": self.interrupted, "speculativeHit": self.speculative_hit}
+        return {
+            **fields,
+            "interrupted": self.interrupted,
+            "falseInterruptions": self.false_interruptions,
+            "resumed": self.resumed,
+            "speculativeHit": self.speculative_hit,
+        }
 
 
 @dataclass(slots=True)
@@ -86,6 +96,10 @@ class _Reply:
     is_answer: bool
     heard: _Heard | None = None
     reached: dict[Stage, float] = field(default_factory=dict)
+    fell_silent: bool = False
+    """For a sound that is not decided yet."""
+    false_interruptions: int = 0
+    resumed: int = 0
 
 
 class TurnMetrics:
@@ -111,9 +125,24 @@ class TurnMetrics:
     def stt_final(self, now_s: float) -> None:
         self._heard.stt_final_s = now_s
 
-    def forget_speech(self) -> None:
-        """It did not take the floor: no turn answers it."""
+    def paused(self) -> None:
+        """The agent falls silent for a sound."""
+        if self._turn is not None:
+            self._turn.fell_silent = True
+
+    def resumed(self) -> None:
+        """It goes on, whether or not it is decided what the sound was."""
+        if self._turn is not None:
+            self._turn.resumed += 1
+
+    def speech_dismissed(self) -> bool:
+        """It did not take the floor, and no turn answers it. True if the agent had fallen silent for it."""
         self._heard = _Heard()
+        if self._turn is None or not self._turn.fell_silent:
+            return False
+        self._turn.fell_silent = False
+        self._turn.false_interruptions += 1
+        return True
 
     def reply_started(self, speculative: bool, now_s: float, is_answer: bool = True) -> None:
         """A turn that was not finished before is forgotten, unless this reply is speculative.
@@ -163,6 +192,8 @@ class TurnMetrics:
             first_audio_s=spans[-1].ended_s - began_s if spoken and heard else None,
             interrupted=interrupted,
             speculative_hit=reply.speculative,
+            false_interruptions=reply.false_interruptions,
+            resumed=reply.resumed,
         )
 
     def _begin(self, reply: _Reply) -> None:

@@ -8,6 +8,7 @@ from pipeline_worker.core.floor import Floor, IllegalInput, State
 from pipeline_worker.core.turn_events import (
     Action,
     CancelReply,
+    DismissSpeech,
     DropUtterance,
     FinalText,
     FinishUtterance,
@@ -50,19 +51,19 @@ class TurnSteps(Floor):
         self._sustained = True
         if not self._interruptible:
             return []
-        return self._pause() if self._words_decide else self.interrupt(_)
+        return self._pause() if self._words_decide else self._interrupt()
 
-    def weigh_speech(self, event: Input) -> list[Action]:
+    def weigh_speech(self, _: Input) -> list[Action]:
         self._sustained = True
-        return [] if self._words_decide and not self._words.claim(self._interim) else self._take_floor(event)
+        return [] if self._words_decide and not self._words.claim(self._interim) else self._take_floor()
 
-    def weigh_long_speech(self, event: Input) -> list[Action]:
+    def weigh_long_speech(self, _: Input) -> list[Action]:
         """Nobody says "uh-huh" for so long."""
-        return [] if self._agent.turn_taking.barge_in_words else self._take_floor(event)
+        return [] if self._agent.turn_taking.barge_in_words else self._take_floor()
 
     def weigh_words(self, event: InterimText) -> list[Action]:
         self._interim = event.text
-        return self._take_floor(event) if self._sustained and self._words.claim(event.text) else []
+        return self._take_floor() if self._sustained and self._words.claim(event.text) else []
 
     def end_utterance(self, event: UtteranceEnded) -> list[Action]:
         """It did not take the floor."""
@@ -72,8 +73,10 @@ class TurnSteps(Floor):
     def weigh_utterance(self, event: UtteranceEnded) -> list[Action]:
         """A cough is nothing, anything longer is what its words are."""
         self._open = False
-        if not self._sustained or not self._interruptible:
-            return [DropUtterance(event.utterance), *(self._resume() if self.state is State.PAUSED else [])]
+        if not self._interruptible:
+            return self.end_utterance(event)
+        if not self._sustained:
+            return [DropUtterance(event.utterance), *self._dismiss()]
         self._weighed |= {event.utterance}
         return [FinishUtterance(event.utterance)]
 
@@ -83,31 +86,33 @@ class TurnSteps(Floor):
         self._weighed -= {event.utterance}
         if self._interruptible and self._words.claim(event.text):
             return self._answer_instead(event) if self.state is State.THINKING else self._interrupt_with(event)
-        decided = not self._open and not self._weighed
-        return self._resume() if self.state is State.PAUSED and decided else []
+        if event.text and self._speech_complete:
+            self._hold(event.text)  # the agent's last moments: an early "yes" is an answer
+        return self._dismiss()
 
     def transcribe(self, event: UtteranceEnded) -> list[Action]:
-        self._prompts_said = 0
+        if self._sustained:
+            self._prompts_said = 0
         return [*self.transcribe_held(event), *self._enter(State.TRANSCRIBING)]
 
     def transcribe_held(self, event: UtteranceEnded) -> list[Action]:
+        """Also what may be a cough: a short "yes" is no longer."""
         self._open = False
-        self._awaited = event.utterance
+        self._awaited, self._awaited_sustained = event.utterance, self._sustained
         return [FinishUtterance(event.utterance)]
 
     def record(self, event: FinalText | TextTyped) -> list[Action]:
         """Words that are not answered by themselves."""
-        if not event.text:
-            return []
-        self._prompts_said = 0
-        return [*self._discard(), RecordCaller(event.text)]
+        return self._record(event.text)
 
     def hold(self, event: FinalText | TextTyped) -> list[Action]:
         if isinstance(event, FinalText) and event.utterance == self._awaited:
             self._awaited = None
+            if self._is_cough(event):
+                return []
         elif not event.text:
             return []
-        self._held = [*self._held, event.text][-MAX_HELD_TEXTS:]
+        self._hold(event.text)
         return []
 
     # Replies
@@ -128,12 +133,13 @@ class TurnSteps(Floor):
         if event.utterance != self._awaited:
             return self.record(event)
         self._awaited = None
-        if event.failed:
-            apology = self._agent.apology
-            return [*self._discard(), *(self._say(apology) if apology else self._enter(State.LISTENING))]
+        if event.failed and self._agent.apology:
+            return [*self._discard(), *self._say(self._agent.apology)]
+        if not self._unanswered and (event.failed or self._is_cough(event)):
+            return [*self._discard(), DismissSpeech(), *self._enter(State.LISTENING)]
         if event.text and self._prepared is not None and same_words(self._prepared, event.text):
             self._prepared = None
-            self._speech_complete = False
+            self._speech_complete = self._unanswered = False
             return [RecordCaller(event.text), *self._enter(State.THINKING), ReleaseReply()]
         discarded = self._discard()
         return [*discarded, *self.record(event), *self._reply()]
@@ -191,11 +197,8 @@ class TurnSteps(Floor):
         if not self._speech_complete:
             raise IllegalInput(f"{type(event).__name__} before the end of the reply")
         self._interruptible = self._agent.turn_taking.barge_in
-        paused: list[Action] = [ResumeSpeaking()] if self.state is State.PAUSED else []
-        done = [*paused, RecordAgent()]
-        if self._end_reason is not None:
-            return [*done, *self._close(self._end_reason)]
-        return [*done, *self._listen()]
+        paused: list[Action] = [ResumeSpeaking(over=True)] if self.state is State.PAUSED else []
+        return [*paused, *self._hand_over()]
 
     def resume(self, _: Input) -> list[Action]:
         return self._resume()
@@ -203,27 +206,15 @@ class TurnSteps(Floor):
     # Interruptions
 
     def interrupt(self, _: Input) -> list[Action]:
-        self._interruptible = self._agent.turn_taking.barge_in
-        self._held = []
-        self._awaited, self._weighed = None, frozenset()
-        if self._end_reason != "max_duration":
-            self._end_reason = None  # whoever interrupts a farewell has more to say
-            self._farewell_said = False
-        return [StopSpeaking(), *self._enter(State.INTERRUPTED)]
+        """Whoever presses the button wants silence: what was said before it is not answered."""
+        self._weighed, self._held = frozenset(), []
+        return self._interrupt()
 
     def interrupt_by_text(self, event: TextTyped) -> list[Action]:
         return self._interrupt_with(event)
 
     def yield_floor(self, _: Input) -> list[Action]:
-        held, self._held = self._held, []
-        recorded: list[Action] = [RecordAgent(), *(RecordCaller(text) for text in held if text)]
-        if self._end_reason is not None:
-            return [*recorded, *self._close(self._end_reason)]
-        if self._awaited is not None:
-            return [*recorded, *self._enter(State.TRANSCRIBING)]
-        if held and not (self._open and self._sustained):
-            return [*recorded, *self._reply()]
-        return [*recorded, *self._enter(State.LISTENING)]
+        return self._hand_over()
 
     # Ends
 
@@ -252,16 +243,52 @@ class TurnSteps(Floor):
     def ignore(self, _: Input) -> list[Action]:
         return []
 
-    def _take_floor(self, event: Input) -> list[Action]:
+    def _take_floor(self) -> list[Action]:
         """Speech does, if it may."""
         if not self._interruptible:
             return []
-        return self.forget_reply(event) if self.state is State.THINKING else self.interrupt(event)
+        return [CancelReply(), *self._listen()] if self.state is State.THINKING else self._interrupt()
 
     def _answer_instead(self, event: FinalText | TextTyped) -> list[Action]:
         return [CancelReply(), *self.record(event), *self._reply()]
 
     def _interrupt_with(self, event: FinalText | TextTyped) -> list[Action]:
-        actions = self.interrupt(event)
-        self._held.append(event.text)
-        return actions
+        self._hold(event.text)
+        return self._interrupt()
+
+    def _interrupt(self) -> list[Action]:
+        self._interruptible = self._agent.turn_taking.barge_in
+        self._await_weighed()
+        if self._end_reason != "max_duration":
+            self._end_reason = None  # whoever interrupts a farewell has more to say
+            self._farewell_said = False
+        return [StopSpeaking(), *self._enter(State.INTERRUPTED)]
+
+    def _record(self, text: str) -> list[Action]:
+        if not text:
+            return []
+        self._prompts_said = 0
+        self._unanswered = True
+        return [*self._discard(), RecordCaller(text)]
+
+    def _dismiss(self) -> list[Action]:
+        """The agent goes on, when all that was heard is decided."""
+        if self._open or self._weighed:
+            return []
+        dismissed: list[Action] = [] if self._held else [DismissSpeech()]
+        return [*dismissed, *(self._resume() if self.state is State.PAUSED else [])]
+
+    def _is_cough(self, event: FinalText) -> bool:
+        """The utterance that was awaited; a longer one without words is asked for again."""
+        return not event.text and not self._awaited_sustained
+
+    def _hold(self, text: str) -> None:
+        self._held = [*self._held, text][-MAX_HELD_TEXTS:]
+
+    def _hand_over(self) -> list[Action]:
+        """The agent's turn is over."""
+        held, self._held = self._held, []
+        recorded = [RecordAgent(), *(action for text in held for action in self._record(text))]
+        if self._end_reason is not None:
+            return [*recorded, *self._close(self._end_reason)]
+        return [*recorded, *self._listen(bool(held))]

@@ -10,11 +10,13 @@ Already when the end of the caller's utterance is likely, a reply may be prepare
 the one that it answers, and otherwise leaves no trace.
 
 At the onset of speech the agent falls silent: it is `paused`. Words that ask for the floor get it, and so does speech
-that is too long to be a backchannel; after a cough, a noise or an "uh-huh", or when nobody can tell in time, it goes on
-where it stopped. In the first moments of its turn, when the sound may be its own echo, it takes more than an onset to
-make it pause. An agent that has lost the floor is `interrupted` until the playout has told what was heard of it; words
-that come meanwhile are held, so that the conversation keeps its order. One that thinks has not been heard, and forgets
-its reply for the same words. Typed text and the stop button take the floor at once.
+that is too long to be a backchannel; after a cough, a noise or an "uh-huh", or when nobody can tell in time, it goes
+on where it stopped. But when all of its words are on their way, even a "yes" over the last of them is an answer, to be
+replied to when it has finished. In the first moments of its turn, when the sound may be its own echo, it takes more
+than an onset to make it pause. An agent that has lost the floor is `interrupted` until the playout has told what was
+heard of it; words that come meanwhile are held, so that the conversation keeps its order. One that thinks has not been
+heard, and forgets its reply for the same words. Words may be understood after their end: what took the floor is still
+awaited then. Typed text and the stop button take the floor at once.
 
 `TABLE` says what each input does in each state, and where that may lead if it is not the same state. An input that
 it does not name raises `IllegalInput` and changes nothing. After the end every input is late, and does nothing. No
@@ -95,6 +97,7 @@ _NOTHING = _to(_F.ignore)
 TABLE: dict[tuple[State, type[Input]], Entry] = {
     (_S.WAITING, CallerConnected): _to(_F.greet, _S.LISTENING, _S.SPEAKING),
     (_S.WAITING, UtteranceStarted): _to(_F.begin_utterance),
+    (_S.WAITING, SpeechSustained): _to(_F.sustain),
     (_S.WAITING, UtteranceEnded): _to(_F.end_utterance),
     (_S.WAITING, TimeExceeded): _to(_F.end_at_once, _S.ENDED),
     (_S.LISTENING, UtteranceStarted): _to(_F.begin_utterance),
@@ -114,9 +117,9 @@ TABLE: dict[tuple[State, type[Input]], Entry] = {
     (_S.TRANSCRIBING, StopPressed): _to(_F.go_on_listening, _S.LISTENING),
     (_S.TRANSCRIBING, TimeExceeded): _to(_F.end_listening, _S.SPEAKING, _S.ENDED),
     (_S.THINKING, UtteranceStarted): _to(_F.begin_utterance),
-    (_S.THINKING, SpeechSustained): _to(_F.weigh_speech, _S.LISTENING),
-    (_S.THINKING, SpeechProlonged): _to(_F.weigh_long_speech, _S.LISTENING),
-    (_S.THINKING, InterimText): _to(_F.weigh_words, _S.LISTENING),
+    (_S.THINKING, SpeechSustained): _to(_F.weigh_speech, _S.LISTENING, _S.TRANSCRIBING),
+    (_S.THINKING, SpeechProlonged): _to(_F.weigh_long_speech, _S.LISTENING, _S.TRANSCRIBING),
+    (_S.THINKING, InterimText): _to(_F.weigh_words, _S.LISTENING, _S.TRANSCRIBING),
     (_S.THINKING, UtteranceEnded): _to(_F.weigh_utterance),
     (_S.THINKING, FinalText): _to(_F.weigh_final),
     (_S.THINKING, TextTyped): _to(_F.answer_text_instead),
@@ -127,13 +130,13 @@ TABLE: dict[tuple[State, type[Input]], Entry] = {
     (_S.SPEAKING, UtteranceStarted): _to(_F.pause_at_onset, _S.PAUSED),
     (_S.SPEAKING, SpeechSustained): _to(_F.pause_for_speech, _S.PAUSED, _S.INTERRUPTED),
     (_S.SPEAKING, InterimText): _to(_F.weigh_words, _S.INTERRUPTED),
-    (_S.SPEAKING, UtteranceEnded): _to(_F.end_utterance),
+    (_S.SPEAKING, UtteranceEnded): _to(_F.weigh_utterance),
     (_S.SPEAKING, FinalText): _to(_F.weigh_final, _S.INTERRUPTED),
     (_S.SPEAKING, TextTyped): _to(_F.interrupt_by_text, _S.INTERRUPTED),
     (_S.SPEAKING, StopPressed): _to(_F.interrupt, _S.INTERRUPTED),
     (_S.SPEAKING, PlayoutBegan): _to(_F.guard_against_echo),
     (_S.SPEAKING, ReplyFinished): _to(_F.complete),
-    (_S.SPEAKING, PlayoutFinished): _to(_F.finish_turn, _S.LISTENING, _S.TRANSCRIBING, _S.ENDED),
+    (_S.SPEAKING, PlayoutFinished): _to(_F.finish_turn, _S.LISTENING, _S.TRANSCRIBING, _S.THINKING, _S.ENDED),
     (_S.SPEAKING, TimeExceeded): _to(_F.end_after_turn),
     (_S.PAUSED, UtteranceStarted): _to(_F.begin_utterance),
     (_S.PAUSED, SpeechSustained): _to(_F.weigh_speech, _S.INTERRUPTED),
@@ -146,7 +149,9 @@ TABLE: dict[tuple[State, type[Input]], Entry] = {
     (_S.PAUSED, PauseExpired): _to(_F.resume, _S.SPEAKING),
     (_S.PAUSED, PlayoutBegan): _to(_F.guard_against_echo),
     (_S.PAUSED, ReplyFinished): _to(_F.complete),
-    (_S.PAUSED, PlayoutFinished): _to(_F.finish_turn, _S.LISTENING, _S.TRANSCRIBING, _S.SPEAKING, _S.ENDED),
+    (_S.PAUSED, PlayoutFinished): _to(
+        _F.finish_turn, _S.LISTENING, _S.TRANSCRIBING, _S.THINKING, _S.SPEAKING, _S.ENDED
+    ),
     (_S.PAUSED, TimeExceeded): _to(_F.end_after_turn),
     (_S.INTERRUPTED, UtteranceStarted): _to(_F.begin_utterance),
     (_S.INTERRUPTED, SpeechSustained): _to(_F.sustain),
@@ -160,7 +165,7 @@ TABLE: dict[tuple[State, type[Input]], Entry] = {
     # Facts that mean nothing in these states.
     **dict.fromkeys(
         [
-            *((_S.WAITING, heard) for heard in (SpeechSustained, InterimText, StopPressed)),
+            *((_S.WAITING, heard) for heard in (InterimText, StopPressed)),
             *((_S.LISTENING, heard) for heard in (InterimText, StopPressed)),
             *((_S.TRANSCRIBING, heard) for heard in (InterimText,)),
             *((_S.SPEAKING, heard) for heard in (SpeechBegan,)),  # what is said without thought began with `Say`

@@ -1,7 +1,8 @@
 """What the words of an utterance tell about its end: is it finished, or does it stop in the middle of something?
 
-The text is what a recogniser has understood so far. Marks count in every language; the words are English, and say
-nothing in another one. Many recognisers write no marks: then a text that does not look unfinished is merely `OPEN`.
+The text is what a recogniser has understood so far. Marks and figures count in every language; the words are English
+and count in English only, for "an" and "um" end many a German sentence. Many recognisers write no marks: then a text
+that does not look unfinished is merely `OPEN`.
 """
 
 import re
@@ -43,19 +44,25 @@ _WHOLE_NUMBER = 10
 """Digits of a telephone number without its country."""
 
 
-def completeness(text: str) -> Completeness:
-    """Whether whoever said `text` has finished."""
+def completeness(text: str, language: str) -> Completeness:
+    """Whether whoever said `text` in `language` ("en", "en-GB") has finished."""
     shown = text.strip().rstrip(_CLOSING)
     words = words_of(shown)
     if not words:
         return Completeness.OPEN
-    if _dictates_number(words):
+    english = primary_language(language) == "en"
+    if _dictates_number(words, english):
         return Completeness.UNFINISHED
     if shown.endswith(_GOES_ON):
         return Completeness.UNFINISHED
     if shown.endswith(_FINISHES):
         return Completeness.FINISHED
-    return Completeness.UNFINISHED if _stops_in_the_middle(words) else Completeness.OPEN
+    return Completeness.UNFINISHED if english and _stops_in_the_middle(words) else Completeness.OPEN
+
+
+def primary_language(language: str) -> str:
+    """Without country and script: "en" of "en-GB" and of "en_GB"."""
+    return language.replace("_", "-").partition("-")[0].casefold()
 
 
 def words_of(text: str) -> list[str]:
@@ -74,17 +81,17 @@ def _stops_in_the_middle(words: list[str]) -> bool:
     return last in _NOT_LAST or tuple(words[-2:]) in _NOT_LAST_PAIRS
 
 
-def _dictates_number(words: list[str]) -> bool:
+def _dictates_number(words: list[str], english: bool) -> bool:
     """It ends in digits, and they are fewer than a number has: "my number is five five five"."""
     digits = groups = 0
     for word in reversed(words):
         if word.isdecimal():
             digits += len(word)
-        elif word in _DIGITS:
+        elif english and word in _DIGITS:
             digits += 1
         else:
             break
         groups += 1
     if not 0 < digits < _WHOLE_NUMBER:
         return False
-    return groups >= 3 or not _NUMBER_ASKED.isdisjoint(words[: len(words) - groups])
+    return groups >= 3 or (english and not _NUMBER_ASKED.isdisjoint(words[: len(words) - groups]))

@@ -10,8 +10,6 @@ WIRING = {
     "deploy/evaluation/caller.py": "tests/scenarios",
     "gateway/core/signaling_events.py": "types only",
     "media_worker/__main__.py": "tests/integration",
-    "pipeline_worker/core/floor.py": "tests/pipeline_worker/core/test_turn_taking.py",
-    "pipeline_worker/core/turn_steps.py": "tests/pipeline_worker/core/test_turn_taking.py",
     "pipeline_worker/engines/protocols.py": "types only",
     "pipeline_worker/tools/outcome.py": "types only",
 }

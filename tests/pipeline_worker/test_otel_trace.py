@@ -36,6 +36,8 @@ TURN = Turn(
     first_audio_s=0.95,
     interrupted=True,
     speculative_hit=False,
+    false_interruptions=2,
+    resumed=3,
 )
 GREETING = Turn(1, BEGAN, BEGAN + 2, (), None, False, False)
 
@@ -100,6 +102,7 @@ def test_who_and_by_which_engine_is_told() -> None:
     turn = dict(named(spans, "turn").attributes or {})
     assert turn["antiphon.turn.number"] == 1
     assert turn["antiphon.turn.interrupted"] is True
+    assert (turn["antiphon.turn.false_interruptions"], turn["antiphon.turn.resumed"]) == (2, 3)
     assert turn["antiphon.turn.first_audio_s"] == 0.95
     token = dict(named(spans, "llm_first_token").attributes or {})
     assert token["gen_ai.operation.name"] == "chat"

@@ -20,6 +20,7 @@ from pipeline_worker.toolbox import Toolbox, Toolboxes
 from shared import keys
 from shared.agent import AgentDefinition, Greeting, Idle, Limits
 from shared.agent_tools import Tool
+from shared.audio import Pcm
 from shared.errors import EngineError
 from shared.events import (
     AgentSpeechEnded,
@@ -34,7 +35,7 @@ from shared.events import (
     TextReceived,
 )
 from shared.io.broker import Redis
-from tests.fakes.engines import FakeEngines, FakeLm, FakeStt, FakeTts
+from tests.fakes.engines import FakeEngines, FakeLm, FakeStt, FakeSttStream, FakeTts
 from tests.fakes.session_peer import EPOCH, SESSION, SessionPeer
 from tests.fakes.unreliable_engines import UnreliableLm, UnreliableStt
 
@@ -101,6 +102,34 @@ def engines_with(stt: FakeStt | None = None, lm: FakeLm | None = None) -> FakeEn
     engines.stt = stt or engines.stt
     engines.lm = lm or engines.lm
     return engines
+
+
+class SlowStt(FakeStt):
+    """Hears nothing before `may_hear`, and has no final text before `may_finish`."""
+
+    def __init__(self, *texts: str | EngineError) -> None:
+        super().__init__(*texts)
+        self.may_hear, self.may_finish = asyncio.Event(), asyncio.Event()
+        self.may_hear.set()
+        self.may_finish.set()
+
+    def open(self) -> FakeSttStream:
+        self.open_streams += 1
+        return SlowSttStream(self)
+
+
+class SlowSttStream(FakeSttStream):
+    def __init__(self, stt: SlowStt) -> None:
+        super().__init__(stt, [])
+        self._slow = stt
+
+    async def push(self, samples: Pcm) -> Recognised | None:
+        await self._slow.may_hear.wait()
+        return await super().push(samples)
+
+    async def finish(self) -> Recognised:
+        await self._slow.may_finish.wait()
+        return await super().finish()
 
 
 async def test_the_agent_greets_and_then_listens(broker: Redis) -> None:
@@ -185,6 +214,18 @@ async def test_speech_that_is_not_understood_is_answered_but_not_shown(broker: R
     assert peer.published("transcript") == [{"role": "agent", "text": "Sorry?"}]
 
 
+async def test_a_cough_while_the_agent_listens_is_not_answered(broker: Redis) -> None:
+    engines = engines_with(FakeStt("", "one"))
+    async with connected(engines, broker) as peer:
+        await peer.speak(120)
+        await peer.be_quiet(1600)
+        await peer.until_status("listening", "thinking", "listening")
+        await peer.ask()
+        await peer.play_turn()
+        await peer.until(lambda: len(peer.published("transcript")) == 2)
+    assert engines.lm.asked == [(Utterance("user", "one"),)]
+
+
 async def test_barge_in_silences_the_agent_and_keeps_only_what_was_heard(broker: Redis) -> None:
     engines = engines_with(FakeStt("one", "stop"), FakeLm([Reply("We open at ten every day.")]))
     async with connected(engines, broker) as peer:
@@ -227,10 +268,11 @@ async def test_a_cough_silences_the_agent_only_for_a_moment_and_is_not_shown(bro
 
 
 async def test_the_agent_goes_on_where_it_stopped_after_a_backchannel(broker: Redis) -> None:
-    engines = engines_with(FakeStt("one", "uh-huh"), FakeLm([Reply("We open at ten.")]))
+    hours = "We open at ten on every day of the week but on Sunday when we open at two."
+    engines = engines_with(FakeStt("one", "uh-huh"), FakeLm([Reply(hours)]))
     async with connected(engines, broker) as peer:
         await peer.ask()
-        await peer.until(lambda: peer.audio_end == 4 * WORD)
+        await peer.until(lambda: peer.audio_end >= 8 * WORD)
         peer.play(2 * WORD)
         await peer.speak(400)
         assert len(peer.all(PausePlayout)) == 1
@@ -239,7 +281,50 @@ async def test_the_agent_goes_on_where_it_stopped_after_a_backchannel(broker: Re
         await peer.play_turn()
         await peer.until_status("listening", "thinking", "speaking", "listening")
     assert peer.all(FlushPlayout) == []
-    assert [fields["text"] for fields in peer.published("transcript")] == ["one", "We open at ten."]
+    assert [fields["text"] for fields in peer.published("transcript")] == ["one", hours]
+    (metrics,) = peer.published("metrics")
+    assert (metrics["interrupted"], metrics["falseInterruptions"], metrics["resumed"]) == (False, 1, 1)
+
+
+async def test_who_is_answered_for_what_they_said_over_the_last_words_was_no_false_interruption(broker: Redis) -> None:
+    stt = SlowStt("one", "yes")
+    async with connected(engines_with(stt, FakeLm([Reply("At ten?")], [Reply("Good.")])), broker) as peer:
+        await peer.ask()
+        await peer.until(lambda: peer.audio_end == 2 * WORD)
+        stt.may_finish.clear()
+        await peer.speak(300)
+        await peer.be_quiet(300)
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "thinking")
+        stt.may_finish.set()
+        await peer.until(lambda: peer.audio_end > 2 * WORD)
+        await peer.play_turn()
+        await peer.until(lambda: len(peer.published("metrics")) == 2)
+    first, second = peer.published("metrics")
+    assert (first["interrupted"], first["falseInterruptions"], first["resumed"]) == (False, 0, 0)
+    assert "endpointMs" in second
+
+
+async def test_a_yes_over_the_last_word_of_the_agents_question_is_answered(broker: Redis) -> None:
+    engines = engines_with(FakeStt("one", "yes"), FakeLm([Reply("At ten is that right?")], [Reply("Good.")]))
+    async with connected(engines, broker) as peer:
+        await peer.ask()
+        await peer.until(lambda: peer.audio_end == 5 * WORD)
+        peer.play(4 * WORD)
+        await peer.speak(400)
+        await peer.be_quiet(300)
+        await peer.until(lambda: len(peer.all(ResumePlayout)) == 1)
+        await peer.play_turn()
+        await peer.until(lambda: peer.audio_end > 5 * WORD)
+        await peer.play_turn()
+        await peer.until(lambda: len(peer.published("transcript")) == 4)
+    assert peer.all(FlushPlayout) == []
+    assert [fields["text"] for fields in peer.published("transcript")] == [
+        "one",
+        "At ten is that right?",
+        "yes",
+        "Good.",
+    ]
 
 
 async def test_a_short_word_is_enough_to_interrupt(broker: Redis) -> None:
@@ -255,6 +340,36 @@ async def test_a_short_word_is_enough_to_interrupt(broker: Redis) -> None:
         {"role": "agent", "text": "We open", "interrupted": True},
         {"role": "user", "text": "no"},
     ]
+
+
+@pytest.mark.parametrize("thinking", [True, False])
+async def test_a_few_words_to_the_agent_are_answered_though_they_are_understood_after_their_end(
+    broker: Redis, thinking: bool
+) -> None:
+    stt, lm = SlowStt("one", "no on Friday"), FakeLm([Reply("We open at ten.")], [Reply("At two.")])
+    async with connected(engines_with(stt, lm), broker) as peer:
+        if thinking:
+            lm.may_answer.clear()
+        await peer.ask()
+        if thinking:
+            await peer.until_status("listening", "thinking")
+        else:
+            await peer.until(lambda: peer.audio_end == 4 * WORD)
+            peer.play(2 * WORD)
+        stt.may_hear.clear()
+        stt.may_finish.clear()
+        await peer.speak(300)
+        await peer.be_quiet(1400)
+        stt.may_hear.set()
+        if not thinking:
+            await peer.until(lambda: peer.published("transcript")[-1]["role"] == "agent")
+        stt.may_finish.set()
+        await peer.until(lambda: peer.published("transcript")[-1]["text"] == "no on Friday")
+        heard = peer.audio_end
+        lm.may_answer.set()
+        await peer.until(lambda: peer.audio_end > heard)
+        await peer.play_turn()
+        await peer.until(lambda: peer.published("transcript")[-1]["text"] == "At two.")
 
 
 async def test_a_reply_is_prepared_while_the_caller_may_still_go_on(broker: Redis) -> None:

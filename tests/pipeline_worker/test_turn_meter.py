@@ -102,6 +102,8 @@ def test_the_client_is_told_at_the_end_of_a_turn(session: Session) -> None:
             "firstPacketMs": 50,
             "firstAudioMs": 1000,
             "interrupted": False,
+            "falseInterruptions": 0,
+            "resumed": 0,
             "speculativeHit": False,
         }
     ]
@@ -130,16 +132,19 @@ def test_interruptions_false_ones_resumptions_and_speculation_are_counted(sessio
     hits, misses = (Gained("antiphon_turn_speculations_total", agent=AGENT, outcome=how) for how in ("hit", "miss"))
     session.turn()
     session.turn(interrupted=True)
-    session.meter.false_interruption()
-    session.meter.resumed()
     session.meter.reply_started(speculative=True)
     session.meter.speculation(hit=False)
     session.meter.reply_started(speculative=True)
     session.meter.speculation(hit=True)
+    session.meter.paused()
+    session.meter.resumed()
+    session.meter.speech_dismissed()
+    session.meter.speech_dismissed()
     session.meter.turn_finished(interrupted=False)
     counted = [count() for count in (turns, interruptions, false, resumed, hits, misses)]
     assert counted == [3, 1, 1, 1, 1, 1]
-    assert session.events[-1]["speculativeHit"] is True
+    last = session.events[-1]
+    assert (last["speculativeHit"], last["falseInterruptions"], last["resumed"]) == (True, 1, 1)
 
 
 def test_what_a_false_interruption_said_is_answered_by_no_turn(session: Session) -> None:
@@ -147,7 +152,7 @@ def test_what_a_false_interruption_said_is_answered_by_no_turn(session: Session)
     session.meter.speech_ended(16_000)
     session.meter.endpoint_decided(24_000)
     session.meter.stt_final()
-    session.meter.false_interruption()
+    session.meter.speech_dismissed()
     session.meter.resumed()
     session.meter.turn_finished(interrupted=False)
     session.meter.reply_started(speculative=False)

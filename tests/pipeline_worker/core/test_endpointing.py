@@ -10,8 +10,8 @@ from shared.audio import UPLINK_RATE
 LEAST, MOST = 8_000, 24_000
 
 
-def endpointing(**taking: Any) -> Endpointing:
-    return Endpointing(TurnTaking(endpointing_ms=500, max_endpointing_ms=1500).model_copy(update=taking))
+def endpointing(language: str = "en", **taking: Any) -> Endpointing:
+    return Endpointing(TurnTaking(endpointing_ms=500, max_endpointing_ms=1500).model_copy(update=taking), language)
 
 
 def said(text: str, **taking: Any) -> Endpointing:
@@ -64,6 +64,11 @@ def test_an_utterance_that_sounds_unfinished_is_given_the_longest_time() -> None
     ending = said("I would like a table for")
     assert ending.advance(100_000 + MOST - 1) == []
     assert ending.advance(100_000 + MOST) == [UtteranceEnded(1, 100_000 + MOST)]
+
+
+def test_a_german_sentence_is_not_waited_for_because_it_ends_in_an_english_word() -> None:
+    ending = said("ich rufe sie morgen an", language="de")
+    assert ending.advance(100_000 + LEAST) == [UtteranceEnded(1, 100_000 + LEAST)]
 
 
 def test_words_that_come_late_change_the_time() -> None:

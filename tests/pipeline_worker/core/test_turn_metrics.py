@@ -48,6 +48,8 @@ def test_a_spoken_turn_has_all_its_stages_and_they_add_up(metrics: TurnMetrics) 
         "firstPacketMs": 50,
         "firstAudioMs": 950,
         "interrupted": False,
+        "falseInterruptions": 0,
+        "resumed": 0,
         "speculativeHit": False,
     }
     assert sum(span.duration_s for span in turn.spans) == pytest.approx(turn.first_audio_s)
@@ -80,6 +82,8 @@ def test_the_greeting_answers_nobody(metrics: TurnMetrics) -> None:
         "ttsFirstAudioMs": 100,
         "firstPacketMs": 50,
         "interrupted": False,
+        "falseInterruptions": 0,
+        "resumed": 0,
         "speculativeHit": False,
     }
 
@@ -140,9 +144,37 @@ def test_typed_text_is_not_the_answer_to_speech_that_was_dropped(metrics: TurnMe
     assert "firstAudioMs" not in fields
     assert fields["llmFirstTokenMs"] == 200
     hear(metrics)
-    metrics.forget_speech()
+    assert metrics.speech_dismissed() is False
     answer(metrics)
     assert "firstAudioMs" not in finish(metrics)
+
+
+def test_sounds_for_which_the_agent_fell_silent_are_of_their_turn(metrics: TurnMetrics) -> None:
+    metrics.paused()
+    metrics.resumed()
+    assert metrics.speech_dismissed() is False
+    answer(metrics)
+    for _ in range(2):
+        metrics.paused()
+        metrics.resumed()
+        assert metrics.speech_dismissed() is True
+        assert metrics.speech_dismissed() is False
+    metrics.paused()
+    metrics.resumed()
+    fields = finish(metrics)
+    assert (fields["falseInterruptions"], fields["resumed"]) == (2, 3)
+    answer(metrics)
+    fields = finish(metrics)
+    assert (fields["falseInterruptions"], fields["resumed"]) == (0, 0)
+
+
+def test_what_is_said_over_the_agents_last_words_is_measured_from_its_own_end(metrics: TurnMetrics) -> None:
+    answer(metrics, since=-10)
+    metrics.paused()
+    hear(metrics)
+    assert finish(metrics)["falseInterruptions"] == 0
+    answer(metrics)
+    assert (finish(metrics)["endpointMs"]) == 500
 
 
 def test_a_prompt_to_a_silent_caller_answers_nothing(metrics: TurnMetrics) -> None:
@@ -213,7 +245,9 @@ _FACTS = (
     "speech",
     "endpoint",
     "final",
-    "forget",
+    "dismissed",
+    "paused",
+    "resumed",
     "reply",
     "candidate",
     "hit",
@@ -241,8 +275,12 @@ def test_whatever_happens_in_whatever_order_stages_are_in_order_and_add_up(facts
                 metrics.endpoint_decided(at_sample, now)
             case "final":
                 metrics.stt_final(now)
-            case "forget":
-                metrics.forget_speech()
+            case "dismissed":
+                metrics.speech_dismissed()
+            case "paused":
+                metrics.paused()
+            case "resumed":
+                metrics.resumed()
             case "reply" | "candidate":
                 metrics.reply_started(fact == "candidate", now)
             case "hit" | "miss":

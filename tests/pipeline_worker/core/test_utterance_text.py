@@ -19,7 +19,7 @@ from pipeline_worker.core.utterance_text import Completeness, completeness, same
     ],
 )
 def test_a_mark_at_the_end_finishes_it_in_any_language(text: str) -> None:
-    assert completeness(text) is Completeness.FINISHED
+    assert completeness(text, "en") is Completeness.FINISHED
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_mark_at_the_end_finishes_it_in_any_language(text: str) -> None:
     ],
 )
 def test_what_stops_in_the_middle_is_unfinished(text: str) -> None:
-    assert completeness(text) is Completeness.UNFINISHED
+    assert completeness(text, "en") is Completeness.UNFINISHED
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,33 @@ def test_what_stops_in_the_middle_is_unfinished(text: str) -> None:
     ],
 )
 def test_most_words_may_be_all_or_not(text: str) -> None:
-    assert completeness(text) is Completeness.OPEN
+    assert completeness(text, "en") is Completeness.OPEN
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("ich rufe sie morgen an", "de"),
+        ("hoe laat begint het er", "nl"),
+        ("was hat er an", "de-CH"),
+        ("c'est du vin, un pinot by", "fr"),
+        ("number five", "fr"),
+    ],
+)
+def test_english_words_mean_nothing_in_another_language(text: str, language: str) -> None:
+    assert completeness(text, language) is Completeness.OPEN
+
+
+@pytest.mark.parametrize("language", ["de", "en-GB", "EN_us", ""])
+def test_marks_and_groups_of_figures_are_of_every_language(language: str) -> None:
+    assert completeness("Ich möchte einen Tisch,", language) is Completeness.UNFINISHED
+    assert completeness("0 1 7", language) is Completeness.UNFINISHED
+    assert completeness("Wirklich?", language) is Completeness.FINISHED
+
+
+@pytest.mark.parametrize("language", ["en-GB", "EN_us"])
+def test_english_is_english_everywhere(language: str) -> None:
+    assert completeness("a table for", language) is Completeness.UNFINISHED
 
 
 def test_words_are_compared_without_marks_and_capitals() -> None:
@@ -74,7 +100,7 @@ def test_words_are_compared_without_marks_and_capitals() -> None:
     assert words_of("Mm-hmm, it's 7:30!") == ["mm", "hmm", "it's", "7", "30"]
 
 
-@given(st.text())
-def test_every_text_is_one_of_the_three(text: str) -> None:
-    assert completeness(text) in Completeness
+@given(st.text(), st.sampled_from(["en", "de"]))
+def test_every_text_is_one_of_the_three(text: str, language: str) -> None:
+    assert completeness(text, language) in Completeness
     assert same_words(text, text)
