@@ -109,20 +109,19 @@ class DirectSignaling:
     open_sessions: dict[str, None]
     by_caller: dict[int, str]
     """Session of each caller, by its index."""
-    agent_id: str = "echo"
     events: dict[str, list[tuple[float, dict[str, Any]]]] = field(default_factory=dict)
     """What clients are told, by session, with monotonic times."""
 
-    async def exchange(self, index: int, sdp: str) -> str:
+    async def exchange(self, index: int, sdp: str, agent_id: str = "echo") -> str:
         """Answer; a worker that is busy with others' handshakes is asked again, as a client would."""
         for _attempt in range(_ATTEMPTS):
             try:
-                return await self._offer(index, sdp)
+                return await self._offer(index, sdp, agent_id)
             except _Busy:
                 await asyncio.sleep(_RETRY_S)
         raise ConnectionError("the media worker stays overloaded")
 
-    async def _offer(self, index: int, sdp: str) -> str:
+    async def _offer(self, index: int, sdp: str, agent_id: str) -> str:
         session = new_session_id()
         self.answers[session] = asyncio.get_running_loop().create_future()
         media = keys.inbox("media", self.media_worker)
@@ -135,7 +134,7 @@ class DirectSignaling:
         finally:
             del self.answers[session]
         # As a gateway does it: a pipeline worker that comes before its session would find none.
-        start = StartPipeline(session=session, agent_id=self.agent_id, media_worker=self.media_worker)
+        start = StartPipeline(session=session, agent_id=agent_id, media_worker=self.media_worker)
         if self.talker is not None:
             self.outbox.send(keys.inbox("pipeline", self.talker), start)
         else:

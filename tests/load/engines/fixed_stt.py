@@ -1,4 +1,4 @@
-"""Speech to text that hears a question in everything, after a fixed time."""
+"""Speech to text that hears a question in everything, after a fixed time; in short sounds an "uh-huh", if told to."""
 
 import asyncio
 
@@ -7,36 +7,44 @@ from pydantic import Field
 from pipeline_worker.engines.options import Options, read_options
 from pipeline_worker.engines.protocols import Recognised
 from shared.agent import AgentDefinition
-from shared.audio import Pcm
+from shared.audio import UPLINK_RATE, Pcm, samples_in
 
-_HEARD = "what do you have today?"
+_QUESTION, _MURMUR = "what do you have today?", "uh-huh"
 
 
 class FixedSttOptions(Options):
     final_ms: int = Field(150, ge=0)
+    short_ms: int = Field(0, ge=0, description="up to so much sound, with the quiet around it, is an uh-huh")
 
 
 class _Stream:
-    def __init__(self, final_s: float) -> None:
-        self._final_s = final_s
+    def __init__(self, options: FixedSttOptions) -> None:
+        self._final_s = options.final_ms / 1000
+        self._short = samples_in(options.short_ms, UPLINK_RATE)
+        self._samples = 0
 
     async def push(self, samples: Pcm) -> Recognised | None:
-        return Recognised(_HEARD, False)
+        self._samples += len(samples)
+        return Recognised(self._heard, False)
 
     async def finish(self) -> Recognised:
         await asyncio.sleep(self._final_s)
-        return Recognised(_HEARD, True)
+        return Recognised(self._heard, True)
+
+    @property
+    def _heard(self) -> str:
+        return _MURMUR if self._samples <= self._short else _QUESTION
 
     async def cancel(self) -> None:
         """There is nothing to give up."""
 
 
 class _SpeechToText:
-    def __init__(self, final_s: float) -> None:
-        self._final_s = final_s
+    def __init__(self, options: FixedSttOptions) -> None:
+        self._options = options
 
     def open(self) -> _Stream:
-        return _Stream(self._final_s)
+        return _Stream(self._options)
 
     async def close(self) -> None:
         """There is nothing to close."""
@@ -53,7 +61,7 @@ class Provider:
         """Nothing to load."""
 
     def open(self, agent_id: str) -> _SpeechToText:
-        return _SpeechToText(self._options[agent_id].final_ms / 1000)
+        return _SpeechToText(self._options[agent_id])
 
     async def close(self) -> None:
         """Nothing to close."""
