@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from pipeline_worker.core.utterance_text import words_of
+from shared.agent import AgentDefinition
 
 _USUAL: dict[str, str] = {
     "en": "uh-huh, mm-hmm, mhm, mm, hm, hmm, uh, um, ah, oh, aha, yeah, yes, yep, ok, okay, right, sure, I see, got it",
@@ -19,6 +20,12 @@ def usual(language: str) -> tuple[str, ...]:
     """Those of `language` ("en", "en-GB"); none if it is not known here."""
     known = _USUAL.get(language.replace("_", "-").partition("-")[0].casefold(), "")
     return tuple(known.split(", ")) if known else ()
+
+
+def expected(agent: AgentDefinition) -> tuple[str, ...]:
+    """Those that the agent's file names, else the usual ones of its language."""
+    named = agent.turn_taking.backchannels
+    return usual(agent.language) if named is None else named
 
 
 class BargeInWords:

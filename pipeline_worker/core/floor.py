@@ -5,7 +5,7 @@
 
 from enum import StrEnum
 
-from pipeline_worker.core.backchannels import BargeInWords, usual
+from pipeline_worker.core.backchannels import BargeInWords, expected
 from pipeline_worker.core.turn_events import (
     Action,
     DiscardReply,
@@ -52,7 +52,7 @@ class IllegalInput(AntiphonError):
 class Floor:
     def __init__(self, agent: AgentDefinition) -> None:
         taking = agent.turn_taking
-        backchannels = usual(agent.language) if taking.backchannels is None else taking.backchannels
+        backchannels = expected(agent)
         self.state = State.WAITING
         self._agent = agent
         self._words = BargeInWords(backchannels, taking.barge_in_words)

@@ -119,16 +119,18 @@ class Grammar(NamedTuple):
     def words(self) -> set[str]:
         return words(self.phrases).union(*(words(values) for values in self.slots.values()))
 
-    def jsgf(self, decoys: Sequence[str] = ()) -> str:
+    def jsgf(self, decoys: Sequence[str] = (), with_backchannels: bool = False) -> str:
         """The grammar in the Java Speech Grammar Format (W3C note, June 2000).
 
         With `decoys`, these words in any number and order are a sentence too: a place for what is none of the phrases.
+        So is the rule `backchannel`, if there is to be one: who knows the dictionary adds it at the end.
         """
         rules = [f"<slot_{name}> = {_one_of(values)};" for name, values in self.slots.items()]
         rules.append(f"<phrase> = {_one_of(self.phrases)};")
         if decoys:
             rules.append(f"<decoy> = {' | '.join(decoys)};")
-        rules.append(f"public <utterance> = <phrase>{' | <decoy>+' if decoys else ''};")
+        said = ["<phrase>", *(["<decoy>+"] if decoys else []), *(["<backchannel>"] if with_backchannels else [])]
+        rules.append(f"public <utterance> = {' | '.join(said)};")
         return "\n".join(["#JSGF V1.0;", "grammar agent;", *rules, ""])
 
 

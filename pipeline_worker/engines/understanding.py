@@ -5,11 +5,12 @@ The second way is for typed text (spelling, word order, figures) and for phrases
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
+from pipeline_worker.core.backchannels import BargeInWords
 from pipeline_worker.engines import grammar
 from pipeline_worker.engines.script import Script
 
@@ -42,8 +43,11 @@ class Meaning(NamedTuple):
 
 
 class Understanding:
-    def __init__(self, script: Script) -> None:
+    """`backchannels` are words that say too little to be half of a phrase: "okay" is not "okay goodbye"."""
+
+    def __init__(self, script: Script, backchannels: Iterable[str] = ()) -> None:
         values = script.slot_values
+        self._more_than_backchannels = BargeInWords(backchannels, min_words=0).claim
         self._intents = [
             (name, re.compile(grammar.regex(phrase, values)))
             for name, phrases in script.intent_phrases.items()
@@ -67,7 +71,9 @@ class Understanding:
     def _understand(self, text: str, asked: str | None = None) -> Meaning:
         """`asked` is the slot that the agent's last question was about: it goes first where words fit several."""
         words = normalised(text)
-        return self._to_the_letter(words, asked) or self._by_shared_words(words, asked)
+        if meaning := self._to_the_letter(words, asked):
+            return meaning
+        return self._by_shared_words(words, asked) if self._more_than_backchannels(words) else Meaning(None, {})
 
     def _to_the_letter(self, words: str, asked: str | None) -> Meaning | None:
         order = sorted(self._slots, key=lambda name: name != asked)

@@ -1,6 +1,7 @@
 import pytest
 
-from pipeline_worker.core.backchannels import BargeInWords, usual
+from pipeline_worker.core.backchannels import BargeInWords, expected, usual
+from shared.agent import AgentDefinition, TurnTaking
 
 
 @pytest.mark.parametrize("text", ["", "uh-huh", "Uh huh.", "Yeah, yeah.", "okay I see", "Mhm", "Right. Got it!"])
@@ -27,3 +28,9 @@ def test_without_a_list_every_word_counts() -> None:
 def test_languages_have_their_own() -> None:
     assert not BargeInWords(usual("de_DE"), 0).claim("Ach so, genau")
     assert usual("tlh") == ()
+
+
+def test_the_agents_file_names_them_or_its_language_does() -> None:
+    agent = AgentDefinition(id="desk", name="Desk", language="de")
+    assert expected(agent) == usual("de")
+    assert expected(agent.model_copy(update={"turn_taking": TurnTaking(backchannels=())})) == ()

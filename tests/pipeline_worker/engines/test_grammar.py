@@ -67,6 +67,13 @@ def test_decoys_are_a_sentence_in_any_number() -> None:
     ]
 
 
+def test_backchannels_are_a_rule_that_comes_later() -> None:
+    assert Grammar((parse("yes"),), {}).jsgf(with_backchannels=True).splitlines()[2:] == [
+        "<phrase> = yes;",
+        "public <utterance> = <phrase> | <backchannel>;",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "slots"),
     [

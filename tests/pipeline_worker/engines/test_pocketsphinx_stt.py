@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline_worker.core.backchannels import BargeInWords, expected, usual
 from pipeline_worker.engines.options import read_options
 from pipeline_worker.engines.pocketsphinx_stt import PocketSphinx, Provider
 from pipeline_worker.engines.protocols import Recognised
@@ -134,6 +135,28 @@ async def test_the_shipped_agent_understands_its_callers_and_rejects_what_is_not
         await provider.close()
     assert 1 - len(misunderstood) / len(SENTENCES[::every]) >= understood, misunderstood
     assert 1 - len(accepted) / len(FOREIGN_SENTENCES[::every]) >= rejected, accepted
+
+
+async def test_an_uh_huh_or_okay_is_no_phrase_of_the_agent_and_does_not_interrupt_it() -> None:
+    agent = front_desk()
+    barge_in = BargeInWords(expected(agent), min_words=0)
+    provider = await started(agent)
+    stt = provider.open(agent.id)
+    try:
+        async with caller("en-us+f2", 170, 55) as speaker:
+            said = ("uh huh", "okay", "I see", "right", "got it", "yeah")
+            heard = [await recognised(stt, await speaker.says(sound)) for sound in said]
+    finally:
+        await provider.close()
+    assert heard[:5] == ["uh-huh", "okay", "i see", "right", "got it"]
+    assert [text for text in heard[:5] if barge_in.claim(text)] == []
+    assert heard[5] == "yes", "which the script has, and which means the same as an answer"
+
+
+@pytest.mark.parametrize("amplitude", [3, 100, 3000])
+async def test_noise_is_not_shown_as_an_uh_huh(provider: Provider, amplitude: int) -> None:
+    noise = np.random.default_rng(2).normal(0, amplitude, 20_000).astype(np.int16)
+    assert await recognised(provider.open("desk"), noise) not in usual("en")
 
 
 async def test_words_show_while_they_are_spoken(provider: Provider) -> None:

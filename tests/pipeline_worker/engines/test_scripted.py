@@ -95,6 +95,17 @@ async def test_sessions_of_one_agent_do_not_mix(model: ScriptedLanguageModel) ->
     assert (await answer(model, "at seven")).text == "For how many?"
 
 
+async def test_a_caller_who_says_okay_is_not_hung_up_on() -> None:
+    """Half of "okay goodbye"."""
+    ending = {"name": "end", "phrases": ["okay goodbye", "sure"], "ends_call": True, "reply": "Bye!"}
+    provider = Provider()
+    provider.add(scripted_agent({**SCRIPT, "intents": [*SCRIPT["intents"], ending]}))
+    model = provider.open("desk")
+    assert await answer(model, "okay") == Reply("Pardon?")
+    assert await answer(model, "okay goodbye") == Reply("Bye!", end_call=True)
+    assert await answer(model, "sure") == Reply("Bye!", end_call=True), "a backchannel that is a phrase is one"
+
+
 def test_a_script_that_is_wrong_is_told_with_agent_and_field() -> None:
     with pytest.raises(ConfigError, match=r"agent 'desk': language_model\.options\.fallback: missing: add it"):
         Provider().add(scripted_agent({key: SCRIPT[key] for key in ("slots", "intents")}))
