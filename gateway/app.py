@@ -42,7 +42,7 @@ def create_app(
     not_ready: Readiness,
 ) -> Starlette:
     """Reads the page's files, so that a packaging mistake shows at start."""
-    agents = [{"id": agent.id, "name": agent.name, "description": agent.description} for agent in listed_agents]
+    agents = [_described(agent) for agent in listed_agents]
     # Any origin may read these, as any origin may open a session (see `signaling_endpoint`).
     api = Mount(
         "/api",
@@ -58,6 +58,12 @@ def create_app(
     return Starlette(
         routes=[WebSocketRoute("/signaling", signaling.serve), api, *probe_routes(not_ready), *page],
     )
+
+
+def _described(agent: AgentDefinition) -> dict[str, str]:
+    # The echo agent takes no turns.
+    turn_taking = agent.turn_taking.mode if agent.mode == "conversation" else "automatic"
+    return {"id": agent.id, "name": agent.name, "description": agent.description, "turnTaking": turn_taking}
 
 
 def _json_route(path: str, content: Mapping[str, object]) -> Route:

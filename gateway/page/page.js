@@ -23,9 +23,12 @@ const CURES = {
   connect_timeout: 'A firewall may be blocking UDP between you and the server.',
 };
 
+const NO_DESCRIPTION = element('agentDescription').textContent;
+
 let client = null;
 let agents = [];
 let entries = [];
+let talking = false;
 
 function showStatus(status) {
   element('status').textContent = STATUS_TEXT[status] ?? status;
@@ -55,9 +58,21 @@ function showButtons() {
   element('agentName').disabled = running;
 }
 
-function showTextBox(enabled) {
+/** What needs the data channel. */
+function showControls(enabled) {
   element('textInput').disabled = !enabled;
   element('textBtn').disabled = !enabled;
+  element('talkBtn').disabled = !enabled;
+  if (!enabled) talk(false);
+}
+
+/** Whoever holds the button has the floor. */
+function talk(pressed) {
+  if (pressed === talking || (pressed && !client?.sendTalk(true))) return;
+  if (!pressed) client?.sendTalk(false);
+  talking = pressed;
+  element('talkBtn').setAttribute('aria-pressed', String(pressed));
+  element('talkBtn').textContent = pressed ? 'Release when you are done' : 'Hold to talk';
 }
 
 function chosenAgent() {
@@ -122,12 +137,12 @@ async function start() {
   call.onTranscript = addTranscript;
   call.onStatus = showStatus;
   call.onError = showProblem;
-  call.onReady = () => showTextBox(true);
+  call.onReady = () => showControls(true);
   call.onEnded = (error) => {
     client = null;
     showStatus('ended');
     if (error) showProblem(error);
-    showTextBox(false);
+    showControls(false);
     showButtons();
   };
   try {
@@ -141,7 +156,8 @@ async function start() {
 
 function describeAgent() {
   const agent = agents.find(({ id }) => id === chosenAgent());
-  if (agent?.description) element('agentDescription').textContent = agent.description;
+  element('agentDescription').textContent = agent?.description || NO_DESCRIPTION;
+  element('talkBtn').hidden = agent?.turnTaking !== 'push_to_talk';
 }
 
 async function loadAgents() {
@@ -172,5 +188,24 @@ element('textForm').onsubmit = (event) => {
   const text = input.value.trim();
   if (text && client?.sendText(text)) input.value = '';
 };
+const talkButton = element('talkBtn');
+talkButton.onpointerdown = (event) => {
+  if (event.button !== 0) return;
+  // Also what ends outside of the button, or is cancelled, ends the capture.
+  talkButton.setPointerCapture(event.pointerId);
+  talk(true);
+};
+talkButton.onlostpointercapture = () => talk(false);
+talkButton.onkeydown = (event) => {
+  if (event.key !== ' ' && event.key !== 'Enter') return;
+  event.preventDefault();
+  if (!event.repeat) talk(true);
+};
+talkButton.onkeyup = (event) => {
+  if (event.key === ' ' || event.key === 'Enter') talk(false);
+};
+talkButton.onblur = () => talk(false);
+talkButton.oncontextmenu = (event) => event.preventDefault();
+window.addEventListener('blur', () => talk(false));
 window.addEventListener('pagehide', () => client?.disconnect());
 loadAgents();

@@ -36,7 +36,7 @@ export class VoiceAgentClient {
   onTranscript(transcript) { console.log(`${transcript.role}: ${transcript.text}`); }
   /** connecting, listening, thinking, speaking, reconnecting, ended */
   onStatus(status) {}
-  /** The data channel is open: `sendText` works. */
+  /** The data channel is open: `sendText` and `sendTalk` work. */
   onReady() {}
   /** A VoiceAgentError that the call survives. */
   onError(error) {}
@@ -206,8 +206,17 @@ export class VoiceAgentClient {
 
   /** Type instead of speaking. False while there is no data channel. */
   sendText(text) {
+    return this.sendControl({ type: 'text', text });
+  }
+
+  /** The button to talk is pressed or released, for agents with push-to-talk. False while there is no data channel. */
+  sendTalk(pressed) {
+    return this.sendControl({ type: 'talk', pressed });
+  }
+
+  sendControl(message) {
     if (this.dataChannel?.readyState !== 'open') return false;
-    this.dataChannel.send(JSON.stringify({ type: 'text', text }));
+    this.dataChannel.send(JSON.stringify(message));
     return true;
   }
 

@@ -3,7 +3,8 @@
 Free-form recognition with its small model is poor; with a grammar of expected phrases it serves. Beside the phrases the
 grammar takes any row of everyday words, the decoys: what fits them better than every phrase was not understood. It also
 takes the agent's backchannels, which would else be heard as the nearest phrase, and interrupt the agent: of 105 in five
-voices 44 did without, and 25 do with them, while of 185 sentences 173 are understood either way.
+voices 44 did without, and 27 do with them, while of 185 sentences 173 are understood either way, and of 50 foreign ones
+44 rejected.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ _ANSWER_TIMEOUT_S = 5.0
 _LOAD_TIMEOUT_S = 30.0
 _DECOY_PREFIX = "decoy_"
 _MEAN_THE_SAME = {"yeah": "yes", "yep": "yes", "ok": "okay"}
-"""As answers they are the others, if the script has those: then they are heard as these, which are backchannels too."""
+"""They are heard as the others, if there are those, which a script is more likely to have as an answer."""
 
 
 class PocketSphinxOptions(Options):
@@ -185,7 +186,8 @@ class Provider:
 
 def _load(agent_id: str, grammar: Grammar, backchannels: Iterable[str], pronunciations: dict[str, str]) -> _Load:
     words = grammar.words()
-    spoken = tuple(said for said in map(str.lower, backchannels) if _MEAN_THE_SAME.get(said) not in words)
+    named = [said.lower() for said in backchannels]
+    spoken = tuple(said for said in named if _MEAN_THE_SAME.get(said) not in words.union(named))
     decoys = {f"{_DECOY_PREFIX}{word}": word for word in DECOY_WORDS if word not in words}
     jsgf = grammar.jsgf(list(decoys), with_backchannels=True)
     name = sha256(repr((jsgf, spoken, sorted(pronunciations.items()))).encode()).hexdigest()[:16]

@@ -8,9 +8,15 @@ import pytest
 from gateway.app import PAGE_FOLDER, create_app
 from gateway.settings import IceServer
 from gateway.signaling_endpoint import SignalingEndpoint
-from shared.agent import AgentDefinition
+from shared.agent import AgentDefinition, TurnTaking
 
-AGENTS = [AgentDefinition(id="echo", name="Echo", description="Plays back what it hears.", mode="echo")]
+BY_BUTTON = TurnTaking(mode="push_to_talk")
+AGENTS = [
+    AgentDefinition(
+        id="echo", name="Echo", description="Plays back what it hears.", mode="echo", turn_taking=BY_BUTTON
+    ),
+    AgentDefinition(id="radio", name="Radio", turn_taking=BY_BUTTON),
+]
 ICE_SERVERS = [IceServer(urls="stun:192.0.2.1")]
 
 
@@ -69,7 +75,9 @@ async def test_everything_the_page_asks_for_is_there(http: httpx.AsyncClient) ->
 
 async def test_listed_agents(http: httpx.AsyncClient) -> None:
     response = await http.get("/api/agents")
-    assert response.json() == {"agents": [{"id": "echo", "name": "Echo", "description": "Plays back what it hears."}]}
+    echo = {"id": "echo", "name": "Echo", "description": "Plays back what it hears.", "turnTaking": "automatic"}
+    radio = {"id": "radio", "name": "Radio", "description": "", "turnTaking": "push_to_talk"}
+    assert response.json() == {"agents": [echo, radio]}
 
 
 async def test_ice_servers(http: httpx.AsyncClient) -> None:

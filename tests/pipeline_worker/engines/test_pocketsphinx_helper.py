@@ -107,7 +107,7 @@ async def test_words_that_the_dictionary_lacks_are_named_unless_their_sound_is_g
     assert answer["missing"] == []
 
 
-async def test_backchannels_are_heard_if_the_dictionary_has_them_and_they_have_two_sounds(
+async def test_backchannels_are_heard_if_the_dictionary_has_them_and_they_are_no_hum(
     helper: HelperProcess,
 ) -> None:
     jsgf = "#JSGF V1.0;\ngrammar agent;\npublic <utterance> = when are you open | <backchannel>;\n"
@@ -120,6 +120,17 @@ async def test_backchannels_are_heard_if_the_dictionary_has_them_and_they_have_t
         channel = await begin(helper)
         await push(channel, samples)
         assert (await finish(channel))[-1] == text
+
+
+@pytest.mark.parametrize("backchannels", [[], ["ach so", "mm-hmm", "um"]], ids=["none", "none that can be heard"])
+async def test_an_agent_without_backchannels_hears_its_phrases(helper: HelperProcess, backchannels: list[str]) -> None:
+    jsgf = f"#JSGF V1.0;\ngrammar agent;\npublic <utterance> = {' | '.join(PHRASES)} | <backchannel>;\n"
+    assert (await load(helper, grammar="small", jsgf=jsgf, backchannels=backchannels))["missing"] == []
+    async with caller() as speaker:
+        samples = await speaker.says(PHRASES[0])
+    channel = await begin(helper)
+    await push(channel, samples)
+    assert (await finish(channel))[-1] == PHRASES[0]
 
 
 async def test_a_grammar_that_is_none_is_an_error(helper: HelperProcess) -> None:
