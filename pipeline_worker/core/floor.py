@@ -71,7 +71,7 @@ class Floor:
         self._awaited_sustained = False
         """It was more than a cough."""
         self._unanswered = False
-        """Words were recorded since the last reply began."""
+        """Words were recorded for which no reply has begun, or one that was not heard."""
         self._weighed: frozenset[int] = frozenset()
         """Utterances whose final texts tell whether the agent goes on."""
         self._held: list[str] = []

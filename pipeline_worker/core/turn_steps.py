@@ -96,9 +96,10 @@ class TurnSteps(Floor):
         return [*self.transcribe_held(event), *self._enter(State.TRANSCRIBING)]
 
     def transcribe_held(self, event: UtteranceEnded) -> list[Action]:
-        """Also what may be a cough: a short "yes" is no longer."""
+        """Also what may be a cough: a short "yes" is no longer. After speech that is awaited it is a part of that."""
         self._open = False
-        self._awaited, self._awaited_sustained = event.utterance, self._sustained
+        goes_on = self._awaited is not None and self._awaited_sustained
+        self._awaited, self._awaited_sustained = event.utterance, self._sustained or goes_on
         return [FinishUtterance(event.utterance)]
 
     def record(self, event: FinalText | TextTyped) -> list[Action]:
@@ -247,7 +248,10 @@ class TurnSteps(Floor):
         """Speech does, if it may."""
         if not self._interruptible:
             return []
-        return [CancelReply(), *self._listen()] if self.state is State.THINKING else self._interrupt()
+        if self.state is not State.THINKING:
+            return self._interrupt()
+        self._unanswered = True
+        return [CancelReply(), *self._listen()]
 
     def _answer_instead(self, event: FinalText | TextTyped) -> list[Action]:
         return [CancelReply(), *self.record(event), *self._reply()]

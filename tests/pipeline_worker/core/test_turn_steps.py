@@ -445,6 +445,19 @@ def test_a_door_that_an_interrupted_agent_hears_is_not_answered() -> None:
     assert turns.handle(PlayoutFlushed()) == [RecordAgent()]
 
 
+def test_a_cough_after_words_that_stopped_the_agent_does_not_leave_them_without_an_answer() -> None:
+    turns = turns_in(State.PAUSED)
+    play(turns, SUSTAINED, ENDED, INTERIM, UtteranceStarted(2, 9000), UtteranceEnded(2, 9500))
+    play(turns, FinalText(1, ""), FinalText(2, ""))
+    assert turns.handle(PlayoutFlushed()) == [RecordAgent(), THINKING, StartReply()]
+
+
+def test_a_noise_that_made_the_agent_forget_its_answer_brings_it_back_though_the_recogniser_fails() -> None:
+    turns = turns_in(State.THINKING, AGENT.model_copy(update={"apology": ""}))
+    assert play(turns, BEGAN, SUSTAINED, PROLONGED, ENDED)[0] == CancelReply()
+    assert turns.handle(FinalText(1, "", failed=True)) == [StartReply()]
+
+
 def test_a_word_as_short_as_a_cough_is_answered() -> None:
     turns = turns_in(State.LISTENING)
     assert play(turns, BEGAN, ENDED, FinalText(1, "no"))[-2:] == [RecordCaller("no"), StartReply()]

@@ -1,5 +1,7 @@
+from random import Random
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline_worker.core.endpointing import EndLikely, UtteranceEnded, UtteranceStarted
@@ -60,6 +62,7 @@ from tests.pipeline_worker.core.floor_scenes import (
     play,
     turns_in,
 )
+from tests.pipeline_worker.core.imagined_call import TEXTS, ImaginedCall
 
 OUTCOMES: dict[tuple[State, Input], tuple[State, list[Action]]] = {
     (State.WAITING, CallerConnected()): (State.LISTENING, [LISTENING]),
@@ -266,3 +269,24 @@ def test_whatever_happened_the_caller_gets_the_floor_back(agent: AgentDefinition
             case _:
                 break
     assert turns.state in (State.LISTENING, State.ENDED)
+
+
+@settings(deadline=None)
+@given(agents, st.integers(0, 2**32))
+def test_however_a_call_goes_no_words_are_left_without_an_answer(agent: AgentDefinition, seed: int) -> None:
+    """But for the stop button, the end, and a backchannel in the middle of the agent's speech.
+
+    Many calls for each example: what goes wrong takes a few moves in the right order.
+    """
+    chance = Random(seed)
+    for _ in range(30):
+        call = ImaginedCall(agent)
+        for _ in range(chance.randrange(10, 30)):
+            moves = call.rare_moves() if chance.random() < 0.05 else call.moves()
+            if call.over:
+                break
+            call.make(chance.choice(moves), chance.choice(TEXTS))
+            assert call.over or not (call.quiet and call.owes_reply), call.story
+        call.settle()
+        assert call.over or (call.quiet and not call.owes_reply), call.story
+        assert call.turns.state is (State.ENDED if call.over else State.LISTENING)
