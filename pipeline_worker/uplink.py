@@ -143,7 +143,8 @@ class Uplink:
     def _advance(self, events: list[SpeechEvent]) -> None:
         for event in events:
             self._tell(self._endpointing.handle(event))
-            if isinstance(event, SpeechSustained | SpeechProlonged):
+            # What is left of a sound in which the microphone was switched off belongs to no utterance.
+            if isinstance(event, SpeechSustained | SpeechProlonged) and self._endpointing.open:
                 self._on_input(event)
         self._tell(self._endpointing.advance(self._talkspurts.decided_up_to, self._turns.agent_speaks))
 

@@ -7,8 +7,7 @@ heard with eSpeak NG ("$12.50" is "dollar twelve point five zero" there); other 
 import html
 import re
 from collections.abc import Callable, Sequence
-from difflib import SequenceMatcher
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -89,15 +88,19 @@ def as_it_is(text: str) -> Spoken:
 def put_for_speech(text: str, language: str) -> Spoken:
     """`speakable`, and which of its words stand for which of the original's."""
     words, said = text.split(), speakable(text, language).split()
-    said_with: list[int] = []
-    for kind, first, end, said_first, said_end in SequenceMatcher(None, words, said, autojunk=False).get_opcodes():
-        if kind == "equal":
-            said_with += range(said_first + 1, said_end + 1)
-        elif first < end:  # A word takes as much as it makes those before it longer.
-            parts = (" ".join(words[first:until]) for until in range(first + 1, end))
-            lengths = (said_first + len(speakable(part, language).split()) for part in parts)
-            said_with += [*(min(length, said_end) for length in lengths), said_end]
+    head = _common(words, said)
+    tail = _common(words[head:][::-1], said[head:][::-1])
+    changed, end = words[head : len(words) - tail], len(said) - tail
+    # A word takes as much as it makes those before it longer.
+    parts = (" ".join(changed[:until]) for until in range(1, len(changed)))
+    lengths = [min(head + len(speakable(part, language).split()), end) for part in parts]
+    said_with = [*range(1, head + 1), *lengths, *([end] if changed else ()), *range(end + 1, len(said) + 1)]
     return Spoken(" ".join(said), list(accumulate(said_with, max)))
+
+
+def _common(words: Sequence[str], others: Sequence[str]) -> int:
+    """How many they begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(words, others, strict=False)))
 
 
 def _cleaned(text: str, english: bool) -> str:

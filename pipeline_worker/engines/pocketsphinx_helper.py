@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from pocketsphinx import Decoder, get_model_path
 
 from pipeline_worker.engines.pipe_frames import Frame, pack, read
@@ -38,6 +39,11 @@ _BYTES_PER_S = 32_000
 _LONGEST_UTTERANCE_BYTES = 60 * _BYTES_PER_S
 _OVERTURE_BYTES = int(1.2 * _BYTES_PER_S)
 """How much of an utterance is listened to for the microphone and the voice before recognition begins."""
+_QUIET_MEAN_SQUARE = 33.0**2
+"""-60 dBFS: a microphone whose noise was taken away, before anybody speaks. A second of it tells of no voice, and then
+nothing is understood: whoever presses the button to talk early."""
+_QUIET_KEPT_BYTES = int(0.3 * _BYTES_PER_S)
+_QUIET_STEP_BYTES = _BYTES_PER_S // 100
 
 
 class Grammar:
@@ -94,6 +100,7 @@ class Utterance:
             return None
         if self._overture is not None:
             self._overture += pcm
+            _forget_quiet_beginning(self._overture)
             if len(self._overture) < _OVERTURE_BYTES:
                 return None
             self._begin(bytes(self._overture))
@@ -130,6 +137,19 @@ class Utterance:
     def _hypothesis(self) -> str:
         hypothesis = self._decoder.hyp()
         return hypothesis.hypstr if hypothesis else ""
+
+
+def _forget_quiet_beginning(pcm: bytearray) -> None:
+    """All but its last part."""
+    steps = len(pcm) // _QUIET_STEP_BYTES
+    samples = (
+        np.frombuffer(bytes(pcm[: steps * _QUIET_STEP_BYTES]), "<i2")
+        .reshape(steps, _QUIET_STEP_BYTES // 2)
+        .astype(np.float64)
+    )
+    loud = np.flatnonzero(np.mean(samples**2, axis=1) > _QUIET_MEAN_SQUARE)
+    quiet_bytes = (int(loud[0]) if len(loud) else steps) * _QUIET_STEP_BYTES
+    del pcm[: max(0, quiet_bytes - _QUIET_KEPT_BYTES)]
 
 
 class Recogniser:

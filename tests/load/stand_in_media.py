@@ -86,9 +86,9 @@ class StandInMedia:
             tasks.create_task(self._clock())
 
     async def open(self, count: int, agent_id: str) -> None:
-        """`count` sessions, once a pipeline worker has taken them."""
+        """`count` more sessions, once a pipeline worker has taken them."""
         for index in range(count):
-            session = f"load-{index}"
+            session = f"load-{len(self.callers)}"
             # Callers begin at different moments, so that they do not all speak at once.
             self.callers[session] = _Caller(session, silent_until_s=time.monotonic() + 2 + index * 5.0 / count)
             start = StartPipeline(session=session, agent_id=agent_id, media_worker=WORKER)

@@ -146,6 +146,13 @@ async def test_whoever_switches_the_microphone_off_has_finished(line: Line) -> N
     assert len(line.inputs) == 3
 
 
+async def test_what_is_left_of_a_sound_after_the_microphone_was_switched_off_is_nobodys(line: Line) -> None:
+    await line.speak(100)
+    line.uplink.end_utterance()
+    await line.speak(2_000)
+    assert [type(told) for told in line.inputs] == [UtteranceStarted, UtteranceEnded]
+
+
 async def test_a_caller_who_says_nothing_is_idle(line: Line) -> None:
     patient = Line(AGENT.model_copy(update={"idle": Idle(prompt_after_s=2)}))
     await patient.silence(2 * 16_000, seq=0, first_sample=0)

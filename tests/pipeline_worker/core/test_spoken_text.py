@@ -1,7 +1,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline_worker.core.speakable_text import speakable
@@ -184,6 +184,7 @@ MIXED = [
 
 
 @given(st.lists(st.sampled_from(MIXED), min_size=1, max_size=12), st.booleans(), st.booleans())
+@example(["hello", "😀", "hello", "hello"], True, True)
 def test_what_is_heard_grows_word_by_word_and_nothing_is_heard_before_it_is_said(
     tokens: list[str], timed: bool, whole: bool
 ) -> None:
