@@ -253,3 +253,13 @@ def test_it_needs_phrases_to_hear(fields: dict[str, Any], told: str) -> None:
     agent = scripted_agent(language_model={"engine": "another"}, **fields)
     with pytest.raises(ConfigError, match=f"agent 'desk': {told}.*choose the language model"):
         Provider().add(agent)
+
+
+@pytest.mark.parametrize("quiet_s", [1.0, 1.5, 3.0, 10.0])
+async def test_whoever_presses_the_button_long_before_speaking_is_understood(quiet_s: float) -> None:
+    provider = await started(front_desk())
+    async with caller() as speaker:
+        samples = await speaker.says("book a table please")
+    quiet = np.random.default_rng(1).normal(0, 1, int(quiet_s * 16_000)).astype(np.int16)
+    assert await recognised(provider.open("front-desk"), np.concatenate([quiet, samples])) == "book a table please"
+    await provider.close()
