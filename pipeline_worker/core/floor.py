@@ -63,6 +63,8 @@ class Floor:
         # The caller
         self._open = False
         """An utterance goes on."""
+        self._utterance = 0
+        """Its number, or that of the last one."""
         self._sustained = False
         """It is more than a cough."""
         self._interim = ""

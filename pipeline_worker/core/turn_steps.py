@@ -37,6 +37,7 @@ class TurnSteps(Floor):
 
     def begin_utterance(self, event: UtteranceStarted) -> list[Action]:
         self._open, self._sustained, self._interim = True, False, ""
+        self._utterance = event.utterance
         return []
 
     def pause_at_onset(self, event: UtteranceStarted) -> list[Action]:
@@ -62,6 +63,9 @@ class TurnSteps(Floor):
         return [] if self._agent.turn_taking.barge_in_words else self._take_floor()
 
     def weigh_words(self, event: InterimText) -> list[Action]:
+        """Those of an utterance that the stop button has ended come late, and ask for nothing."""
+        if not (self._open and event.utterance == self._utterance) and event.utterance not in self._weighed:
+            return []
         self._interim = event.text
         return self._take_floor() if self._sustained and self._words.claim(event.text) else []
 
@@ -295,4 +299,5 @@ class TurnSteps(Floor):
         recorded = [RecordAgent(), *(action for text in held for action in self._record(text))]
         if self._end_reason is not None:
             return [*recorded, *self._close(self._end_reason)]
+        self._unanswered = self._unanswered or bool(held)  # also what nobody understood
         return [*recorded, *self._listen(bool(held))]

@@ -81,11 +81,12 @@ RTCDataChannel.prototype.send = function (text) {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def radio(broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
-    """The agent that is talked with by a button, and one that is not."""
+    """The agent that is talked with by a button, and one that is not. In a database of their own: beside the other
+    deployment of this module, either would be given the other's callers."""
     agents = tmp_path_factory.mktemp("agents")
     for file in ("tests/scenarios/agents/radio.yaml", "deploy/agents/echo.yaml"):
         shutil.copy(_ROOT / file, agents)
-    async with deployed(broker_url, ANTIPHON_AGENTS_DIR=str(agents)) as running:
+    async with deployed(broker_url.removesuffix("/0") + "/1", ANTIPHON_AGENTS_DIR=str(agents)) as running:
         yield running
 
 

@@ -157,7 +157,7 @@ async def deployed(broker_url: str, **settings: str) -> AsyncIterator[Deployment
 async def _forget_earlier_workers(broker_url: str) -> None:
     """A worker that a test made up has a lease of some seconds: a caller placed on it would wait for an answer."""
     client = connect(broker_url)
-    await client.flushall()
+    await client.flushdb()
     await client.aclose()
 
 

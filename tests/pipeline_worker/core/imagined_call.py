@@ -21,6 +21,7 @@ from pipeline_worker.core.turn_events import (
     PlayoutBegan,
     PlayoutFinished,
     PlayoutFlushed,
+    RecordCaller,
     ReleaseReply,
     ReplyFinished,
     Say,
@@ -47,6 +48,8 @@ class ImaginedCall:
         backchannels = usual(agent.language) if taking.backchannels is None else taking.backchannels
         self.turns = TurnTaking(agent)
         self.owes_reply = self.over = False
+        self._recorded = False
+        """Words of the caller are in the history that no reply has been heard for."""
         self._agent = agent
         self._words = BargeInWords(backchannels, taking.barge_in_words)
         self._may_drop = not taking.barge_in or (agent.greeting is not None and not agent.greeting.interruptible)
@@ -150,6 +153,8 @@ class ImaginedCall:
 
     def fail(self, _: str) -> None:
         self._hear(FinalText(self._asked.pop(0), "", failed=True))
+        if not (self._agent.apology or self._recorded) and self.turns.state is State.LISTENING:
+            self.owes_reply = False  # nobody knows what was said, and the agent has no words for that
 
     # The agent's voice
 
@@ -195,12 +200,14 @@ class ImaginedCall:
     def _act(self, action: Action) -> None:
         match action:
             case StartReply() | ReleaseReply():
-                self._thinks, self.owes_reply = True, False
+                self._thinks, self.owes_reply, self._recorded = True, False, False
+            case RecordCaller():
+                self._recorded = True
             case Say(text):
                 self._thinks = True
                 self.owes_reply = self.owes_reply and text != self._agent.apology
             case CancelReply():
-                self._thinks, self.owes_reply = False, True
+                self._thinks, self.owes_reply, self._recorded = False, True, True
             case StopSpeaking():
                 self._thinks = self._speaks = self._sent = False
                 self._flushes = self.owes_reply = True

@@ -493,3 +493,19 @@ def test_a_late_text_does_not_start_the_reply_that_waits_for_another() -> None:
     play(turns, SUSTAINED, UtteranceEnded(2, 9000))
     assert turns.handle(FINAL) == [SAID]
     assert turns.state is State.TRANSCRIBING
+
+
+def test_late_words_of_what_the_stop_button_ended_do_not_forget_the_reply_to_what_was_typed() -> None:
+    turns = turns_in(State.LISTENING)
+    play(turns, BEGAN, SUSTAINED, ENDED, StopPressed())
+    assert turns.handle(TYPED)[-1] == StartReply()
+    assert turns.handle(InterimText(1, "what time")) == []
+    assert turns.handle(FinalText(1, "")) == []
+    assert turns.state is State.THINKING
+
+
+def test_an_interruption_that_nobody_understood_is_asked_for_again_though_a_cough_follows() -> None:
+    turns = turns_in(State.SPEAKING, agent_with(backchannels=()))
+    assert play(turns, BEGAN, SUSTAINED, ENDED)[-1] == FinishUtterance(1)
+    play(turns, FinalText(1, ""), UtteranceStarted(2, 9000), UtteranceEnded(2, 9500), PlayoutFlushed())
+    assert turns.handle(FinalText(2, ""))[-1] == StartReply()
