@@ -96,7 +96,8 @@ async def _each_way(report: BenchReport) -> None:
                 up.add(sent_s, came_s - sent_s)
         else:
             up.miss(len(caller.sent_s) - skip)
-        said = came["talkspurts"][session]
+        # Before that others were still connecting, and a handshake takes a core for 10 ms.
+        said = [at for at in came["talkspurts"][session] if at >= caller.sent_s[skip]]
         delays = _talkspurt_delays(caller, said)
         down.miss(len(said) - len(delays))
         for said_s, delay_s in delays:
