@@ -52,7 +52,7 @@ class CallerPath:
     def on_check(self, request: BindingRequest, path: Path, now: float) -> Path | None:
         """Answer a check. The path, if the caller has selected another one by it."""
         other = self._port.owner(path)
-        if other is not None and other is not self._owner and other.was_heard(now):
+        if other is not None and other is not self._owner and other.was_heard_at(path, now):
             _refused.inc()  # whoever forges another caller's address would deafen them
             return None
         answered = self._agent.on_request(request, path, now)
@@ -70,9 +70,10 @@ class CallerPath:
             self._send = reply
         return answered.selected
 
-    def was_heard(self, now: float) -> bool:
-        """Whether anything genuine came of this caller lately."""
-        return now - self.last_heard_s < _HEARD_LATELY_S
+    def was_heard_at(self, path: Path, now: float) -> bool:
+        """Whether a check of this caller came from there lately: not only from where it is now."""
+        checked_s = self._agent.checked_s(path)
+        return checked_s is not None and now - checked_s < _HEARD_LATELY_S
 
     def send(self, datagram: bytes) -> None:
         """To the selected address; nowhere before there is one."""

@@ -52,7 +52,6 @@ class RtpSession:
         self._packets_reported = 0
         self._packets = 0
         self._datagrams = 0
-        self._source: int | None = None
         self._sources: set[bytes] = set()
         self.said_bye = False
 
@@ -63,20 +62,17 @@ class RtpSession:
             return False
         if len(datagram) > 1 and is_rtcp(datagram[1]):
             return self._on_rtcp(datagram, now)
-        if len(self._sources) == _MOST_SOURCES and datagram[8:12] not in self._sources:
-            _forged.inc()
+        if not self._admits(datagram[8:12]):
             return False
         size = self._codec.unprotect(datagram)
         if size < 0:
             _forged.inc()
             return False
+        self._sources.add(datagram[8:12])
         packet = srtp.rx_buffer[0:size]
         header = parse_header(packet)
         if header is None:
             return True
-        if header.ssrc != self._source:
-            self._source = header.ssrc
-            self._sources.add(datagram[8:12])
         if header.payload_type != self._payload_type:
             return True
         self._packets += 1
@@ -110,11 +106,22 @@ class RtpSession:
     def send_bye(self, send: Callable[[bytes], None]) -> None:
         send(self._codec.protect_rtcp(rtcp.bye(self._ssrc)))
 
+    def _admits(self, source: bytes) -> bool:
+        """`source` is the SSRC as it stands in a packet that is not deciphered yet: in those of RTCP too, for which
+        libsrtp keeps as much."""
+        if len(self._sources) == _MOST_SOURCES and source not in self._sources:
+            _forged.inc()
+            return False
+        return True
+
     def _on_rtcp(self, datagram: bytes, now: float) -> bool:
+        if not self._admits(datagram[4:8]):
+            return False
         plain = self._codec.unprotect_rtcp(datagram)
         if plain is None:
             _forged.inc()
             return False
+        self._sources.add(datagram[4:8])
         received = rtcp.parse(plain)
         if received.sender_ntp_middle is not None and self._reception is not None:
             self._reception.on_sender_report(received.sender_ntp_middle, now)

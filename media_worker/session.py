@@ -12,6 +12,7 @@ from media_worker.caller_path import CallerPath, nowhere
 from media_worker.core.control_messages import Interrupt, Mute, Ping, Talk, Text, parse_control
 from media_worker.core.control_rate import TOO_MANY_MESSAGES
 from media_worker.core.ice_lite import Credentials, Path
+from media_worker.core.rate_limit import RateLimit
 from media_worker.core.sdp_answer import LocalMedia, write_answer
 from media_worker.core.sdp_offer import parse_offer
 from media_worker.core.stun import BindingRequest
@@ -51,6 +52,8 @@ from shared.io.outbox import Outbox
 
 _EVENTS_KEPT = 100
 _FRAMES_KEPT = 100  # two seconds of the caller's voice, until a pipeline worker has come
+_TEXTS_PER_S, _TEXTS_AT_ONCE = 1, 10
+"""Each is a question to a language model, which somebody pays."""
 _REPORT_TICKS = 125  # RTCP every 2.5 s
 _CHECK_TICKS = 50
 
@@ -86,6 +89,7 @@ class Session:
         self._events_waiting: deque[str] = deque(maxlen=_EVENTS_KEPT)
         self._frames_waiting: deque[AudioFrame | SilenceRun] = deque(maxlen=_FRAMES_KEPT)
         self._muted = False
+        self._texts = RateLimit(_TEXTS_PER_S, _TEXTS_AT_ONCE)
         self._closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._end_after_playout: str | None = None
         self._attached = asyncio.Event()
@@ -223,8 +227,8 @@ class Session:
             self._route_agent_audio()
             self._log.info("path_selected", address=f"{path.source[0]}:{path.source[1]}")
 
-    def was_heard(self, now: float) -> bool:
-        return self._path.was_heard(now)
+    def was_heard_at(self, path: Path, now: float) -> bool:
+        return self._path.was_heard_at(path, now)
 
     def _route_agent_audio(self) -> None:
         self._downlink.send_by(self._path.queue() if self._offer.wants_agent else nowhere)
@@ -273,6 +277,8 @@ class Session:
             self.publish("error", {"code": error.code, "message": error.message})
             return
         match control:
+            case Text() if not self._texts.admits(asyncio.get_running_loop().time()):
+                self.publish("error", TOO_MANY_MESSAGES)
             case Text(text=text):
                 self._tell_pipeline(TextReceived(session=self.id, text=text))
             case Interrupt():

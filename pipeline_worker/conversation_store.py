@@ -86,7 +86,8 @@ class ConversationStore:
         return True
 
 
-def _as_json(entry: Entry) -> str:
+def _as_json(entry: Entry) -> bytes:
+    fields = entry._asdict()
     if isinstance(entry, ToolUse):
-        return json.dumps({"role": "tool", **entry.call._asdict(), "result": entry.result}, ensure_ascii=False)
-    return json.dumps(entry._asdict(), ensure_ascii=False)
+        fields = {"role": "tool", **entry.call._asdict(), "result": entry.result}
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")  # vendors cut characters in two

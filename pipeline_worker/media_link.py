@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shared import keys
+from shared.errors import AntiphonError, EngineError
 from shared.events import (
     AgentSpeechEnded,
     EndSession,
@@ -16,6 +17,14 @@ from shared.events import (
 )
 from shared.frames import AudioFrame
 from shared.wire import Item
+
+_ENGINE_FAILURES = {
+    "engine_unavailable": "A service that the agent needs cannot be reached. Try again in a moment.",
+    "engine_timeout": "A service that the agent needs did not answer in time. Try again.",
+    "engine_busy": "A service that the agent needs takes no more requests for now. Try again in a moment.",
+    "engine_key_refused": "A service refuses the agent's key: whoever runs this agent has to renew it.",
+    "engine_refused": "A service does not accept what the agent asks of it: its log tells whoever runs this agent why.",
+}
 
 Send = Callable[[str, Item], None]
 """Queues an item for the inbox with this key, as `shared.io.outbox.Outbox.send` does."""
@@ -44,6 +53,14 @@ class MediaLink:
 
     def send_audio(self, seq: int, first_sample: int, sample_rate: int, pcm: bytes) -> None:
         self._send(AudioFrame(self.session, self.epoch, seq, first_sample, sample_rate, 1, pcm))
+
+    def publish_failure(self, error: AntiphonError) -> None:
+        """What the caller is told of it. The words of an engine's failure are for the operator: they name servers and
+        accounts, and anybody may call. The log has them."""
+        message = error.message
+        if isinstance(error, EngineError):
+            message = _ENGINE_FAILURES.get(error.code, "A part of the agent failed. Please say it again.")
+        self.publish_error(error.code, message)
 
     def end_speech(self, end_sample: int) -> None:
         self._send(AgentSpeechEnded(session=self.session, epoch=self.epoch, end_sample=end_sample))

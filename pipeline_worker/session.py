@@ -267,7 +267,7 @@ class ConversationSession:
     def _on_engine_failure(self, error: EngineError) -> None:
         """The turn is lost, the session is not."""
         self._log.warning("engine_failed", code=error.code, error=error.message)
-        self._link.publish_error(error.code, error.message)
+        self._link.publish_failure(error)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._tasks.create_task(work)

@@ -156,7 +156,7 @@ class SessionHost:
 def _tell_failure(link: MediaLink, error: Exception) -> None:
     known = next((leaf for leaf in _leaves(error) if isinstance(leaf, AntiphonError)), None)
     if known is not None:
-        link.publish_error(known.code, known.message)
+        link.publish_failure(known)
     else:
         link.publish_error("pipeline_error", "the agent failed; please call again")
     link.end_session("pipeline_error")

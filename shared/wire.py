@@ -31,6 +31,7 @@ class Batch(NamedTuple):
 
 
 def encode_batch(sender: str, number: int, items: Iterable[Item]) -> bytes:
+    """Raises `ValueError` for an item that is nested too deeply."""
     packed: list[Any] = [sender, number]
     for item in items:
         if type(item) is AudioFrame:
@@ -39,7 +40,9 @@ def encode_batch(sender: str, number: int, items: Iterable[Item]) -> bytes:
             packed.append((_SILENCE, *item))
         elif isinstance(item, Message):
             packed.append((_MESSAGE, item.model_dump()))
-    payload: bytes = msgpack.packb(packed)
+    # What came from vendors and models goes through here: half a character or a number of thirty digits must not cost
+    # everybody the batch.
+    payload: bytes = msgpack.packb(packed, default=str, unicode_errors="replace")
     return _VERSION_BYTE + payload
 
 

@@ -134,7 +134,10 @@ async function start() {
   const call = new VoiceAgentClient({ serverUrl, agentId: chosenAgent() });
   client = call;
   showButtons();
-  call.onTranscript = addTranscript;
+  call.onTranscript = (entry) => {
+    addTranscript(entry);
+    if (entry.final && entry.role !== 'user') showProblem(null); // the agent answers again
+  };
   call.onStatus = showStatus;
   call.onError = showProblem;
   call.onReady = () => showControls(true);

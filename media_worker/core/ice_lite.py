@@ -92,6 +92,10 @@ class IceLiteAgent:
     def is_validated(self, path: Path) -> bool:
         return path in self._validated
 
+    def checked_s(self, path: Path) -> float | None:
+        """When the last check came over this path; None if none counts."""
+        return self._validated.get(path)
+
     def on_request(self, request: BindingRequest, path: Path, now: float) -> Answered | None:
         """Judge a check. None: it is not signed with our password or a copy of another, and nothing changed."""
         credentials = self._credentials_for(request)

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 import httpx
+from openai import OpenAIError
 from pydantic import Field
 
 from pipeline_worker.core.conversation import ToolUse
@@ -17,6 +19,7 @@ from pipeline_worker.engines.vendor_errors import broken
 from shared.agent import AgentDefinition
 
 _END_OF_STREAM_S = 0.5
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class LmOptions(OpenAiOptions):
@@ -97,12 +100,16 @@ def _parameters(options: LmOptions, agent: AgentDefinition) -> dict[str, Any]:
 def _checked(text: object) -> str:
     if not isinstance(text, str):
         raise ValueError("a piece of text that is none")
-    return text
+    if text.isprintable():
+        return text
+    # Half a character, which another piece may have the rest of, would be refused by all that it is sent to.
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return _CONTROL.sub("", whole)
 
 
 async def _read_rest(chunks: AsyncIterator[Any]) -> None:
     """The answer is whole; only a stream that was read to its end leaves its connection for the next one."""
-    with contextlib.suppress(TimeoutError, httpx.HTTPError, OSError, ValueError):
+    with contextlib.suppress(TimeoutError, httpx.HTTPError, OpenAIError, OSError, ValueError):
         async with asyncio.timeout(_END_OF_STREAM_S):
             async for _ in chunks:
                 pass

@@ -76,9 +76,11 @@ class ToolCallDrafts:
     def add(self, deltas: Iterable[Mapping[str, Any]]) -> None:
         """`deltas` are those of one chunk. Raises ValueError when a call grows without end."""
         for delta in deltas:
-            draft = self._draft(delta.get("index"), delta.get("id") or "")
+            draft = self._draft(delta.get("index"), str(delta.get("id") or ""))
             function = delta.get("function") or {}
             draft.name = draft.name or function.get("name") or ""
+            if not isinstance(draft.name, str):
+                raise ValueError("a tool call whose name is no text")
             draft.arguments += function.get("arguments") or ""
             if len(draft.arguments) > _MOST_ARGUMENT_CHARACTERS:
                 raise ValueError(f"the arguments of {draft.name} have no end")

@@ -90,7 +90,7 @@ class _Speech:
             at = at or 0
             said = at + (self._samples - told_up_to) * CHARACTERS_PER_SECOND // self._rate
             begins = max((end.end() for end in CLAUSE_END.finditer(text, at) if end.end() <= said), default=at)
-            self._ahead = (*self._slowly(text[at:begins], told_up_to), *self._slowly(text[begins:], self._samples))
+            self._ahead = tuple(self._slowly(text, at, told_up_to, begins))
             self._is_estimated = True
             at = begins
         rest = text[at:]
@@ -106,9 +106,14 @@ class _Speech:
             at = found + len(word.text)
         return at, self._given[-1].end_sample if self._given else 0
 
-    def _slowly(self, text: str, from_sample: int) -> Iterator[Word]:
-        for word in re.finditer(r"\S+", text):
-            yield Word(word[0], from_sample + word.end() * self._rate // CHARACTERS_PER_SECOND)
+    def _slowly(self, text: str, at: int, from_sample: int, begins: int) -> Iterator[Word]:
+        """The words from `at` on, which the first engine began at `from_sample`; the fallback says again what is from
+        `begins` on. Those that were surely heard from the first are not taken back."""
+        for word in re.finditer(r"\S+", text[at:]):
+            end_sample = from_sample + word.end() * self._rate // CHARACTERS_PER_SECOND
+            if end_sample > self._samples:
+                end_sample = self._samples + (at + word.end() - begins) * self._rate // CHARACTERS_PER_SECOND
+            yield Word(word[0], end_sample)
 
 
 async def _at_rate(sample_rate: int, tts: Watched[TextToSpeech], text: str) -> AsyncGenerator[SpeechPiece, None]:

@@ -17,11 +17,14 @@ def load_agents(folder: Path) -> Mapping[str, AgentDefinition]:
     if not files:
         raise ConfigError(f"no agent files (*.yaml) in {folder}: set ANTIPHON_AGENTS_DIR to a folder that has some")
     agents: dict[str, AgentDefinition] = {}
+    named_by: dict[str, Path] = {}
     for file in files:
         agent = _load(file)
         if agent.id in agents:
-            raise ConfigError(f"{file}: id: '{agent.id}' is used by another file: give each agent an id of its own")
+            other = named_by[agent.id].name
+            raise ConfigError(f"{file}: id: '{agent.id}' is used by {other}: give each agent an id of its own")
         agents[agent.id] = agent
+        named_by[agent.id] = file
     return agents
 
 

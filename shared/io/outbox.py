@@ -28,9 +28,12 @@ _MAX_FRAME_AGE_S = 2.0
 _RETRY_S = 0.1
 _CLOSE_TIMEOUT_S = 2.0
 
-_dropped = Counter("antiphon_outbox_dropped_total", "Items dropped because the broker was away", ["what"])
+_dropped = Counter(
+    "antiphon_outbox_dropped_total", "Items dropped: the broker was away, or they cannot be encoded", ["what"]
+)
 _frames_dropped = _dropped.labels("frame")
 _messages_dropped = _dropped.labels("message")
+_unencodable = _dropped.labels("unencodable")
 
 log = get_logger()
 
@@ -168,8 +171,22 @@ class Outbox:
         # One count for all destinations: it keeps growing for a reader that was forgotten and comes back.
         self._number += 1
         items, messages = queue.items(), queue.messages()
-        payload = encode_batch(self._sender, self._number, items)
+        try:
+            payload = encode_batch(self._sender, self._number, items)
+        except ValueError:
+            items = [item for item in items if self._can_be_encoded(item)]
+            messages = [item for item in items if isinstance(item, Message)]
+            payload = encode_batch(self._sender, self._number, items)
         return _Batch(self._number, now, messages, len(items) - len(messages), payload)
+
+    def _can_be_encoded(self, item: Item) -> bool:
+        try:
+            encode_batch(self._sender, self._number, [item])
+        except ValueError as error:
+            _unencodable.inc()
+            log.warning("message_not_encodable", session_id=item.session, error=str(error))
+            return False
+        return True
 
     def _drop_old_audio(self, until_s: float) -> None:
         for queue in self._queues.values():

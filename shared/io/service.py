@@ -31,7 +31,8 @@ def run_service(name: str, purpose: str, settings_type: type[SettingsT], serve: 
     arguments = sys.argv[1:]
     if arguments:
         wants_help = arguments in (["--help"], ["-h"])
-        text = f"usage: python -m {name}\n\n{purpose}\n\nsettings (environment):\n{settings_type.help_text()}"
+        command = name.replace("_", "-")
+        text = f"usage: antiphon {command}\n\n{purpose}\n\nsettings (environment):\n{settings_type.help_text()}"
         print(text if wants_help else f"{name}: takes no arguments but --help; settings come from the environment")
         return 0 if wants_help else 2
     try:

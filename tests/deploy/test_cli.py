@@ -61,5 +61,5 @@ def test_a_scenario_that_cannot_be_used_is_exit_code_2(tmp_path: Path) -> None:
 def test_a_service_command_is_the_service_with_its_own_help(tmp_path: Path, command: str) -> None:
     run = antiphon(tmp_path, command, "--help")
     assert run.returncode == 0, run.stderr
-    assert f"usage: python -m {command.replace('-', '_')}" in run.stdout
+    assert f"usage: antiphon {command}" in run.stdout
     assert "ANTIPHON_REDIS_URL" in run.stdout

@@ -52,4 +52,4 @@ def test_the_command_and_the_processes_it_starts_find_their_packages(site_packag
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    assert "usage: python -m gateway" in run.stdout
+    assert "usage: antiphon gateway" in run.stdout

@@ -42,8 +42,8 @@ class Caller:
 
     def on_dtls(self, datagram: bytes) -> None: ...
 
-    def was_heard(self, now: float) -> bool:
-        return self.path.was_heard(now)
+    def was_heard_at(self, path: Path, now: float) -> bool:
+        return self.path.was_heard_at(path, now)
 
     def close(self, reason: str) -> None: ...
 
@@ -103,6 +103,13 @@ def test_the_address_of_a_caller_who_has_gone_may_become_anothers(port: UdpPort,
     assert port.owner(caller.address) is other
 
 
+def test_an_address_that_a_caller_has_left_may_become_anothers(port: UdpPort, caller: Caller, other: Caller) -> None:
+    caller.check(1.0)
+    for now in range(5, 60, 5):
+        caller.check(float(now), source=Path(0, ("127.0.0.1", 9)))
+    assert other.check(60.0, source=caller.address) == caller.address
+
+
 def test_a_forged_check_is_counted_and_changes_nothing(port: UdpPort, caller: Caller, other: Caller) -> None:
     refused = Gained("antiphon_media_checks_refused_total")
     request = aioice_stun.Message(message_method=aioice_stun.Method.BINDING, message_class=aioice_stun.Class.REQUEST)
@@ -111,7 +118,7 @@ def test_a_forged_check_is_counted_and_changes_nothing(port: UdpPort, caller: Ca
     assert caller.path.on_check(parse_request(bytes(request)), caller.address, 1.0) is None
     assert refused() == 1
     assert port.owner(caller.address) is None
-    assert not caller.path.was_heard(LATER_S)
+    assert not caller.path.was_heard_at(caller.address, 1.0)
 
 
 def test_a_restart_is_answered_under_new_credentials(port: UdpPort, caller: Caller) -> None:

@@ -110,6 +110,14 @@ def test_a_caller_who_goes_on_changing_its_source_is_not_followed_for_ever(line:
     assert line.session.on_media(line.packet(1, ssrc=1_015), 0.02), "those that are known go on"
 
 
+def test_reports_from_ever_new_sources_are_not_followed_for_ever_either(line: Line) -> None:
+    rejected = Gained("antiphon_media_packets_rejected_total")
+    reports = [bytes(RtcpRrPacket(ssrc=2_000 + n)) for n in range(20)]
+    taken = [line.session.on_media(line.caller.protect_rtcp(report), 0.0) for report in reports]
+    assert taken == [True] * 16 + [False] * 4
+    assert rejected() == 4
+
+
 def test_reports_as_sender_only_if_something_was_sent_since(line: Line) -> None:
     line.downlink.push(AudioFrame("s1", 1, 0, 0, 24_000, 1, tone(440, 0.1, 24_000).tobytes()))
     for slot in range(0, 16, 4):

@@ -286,15 +286,24 @@ async def test_bad_messages_are_answered_with_an_error_and_harm_nothing(house: R
         assert unknown() == 1
 
 
-async def test_a_caller_who_types_too_fast_is_told_and_goes_on(house: RunningMediaWorker) -> None:
+async def test_texts_that_come_faster_than_anybody_types_cost_no_model_requests(house: RunningMediaWorker) -> None:
+    async with calling(house) as call:
+        for number in range(14):
+            call.tell_on_channel({"type": "text", "text": f"question {number}"})
+        await call.caller.wait_for(lambda: any(e["type"] == "error" for e in call.caller.channel_events))
+        call.tell_on_channel({"type": "interrupt"})
+        await house.pipeline.message(InterruptRequested, session="s1")
+        assert len(house.pipeline.messages(TextReceived)) == 10
+
+
+async def test_a_client_that_tells_too_much_is_told_and_goes_on(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
         for n in range(2 * BURST):
-            call.tell_on_channel({"type": "text", "text": str(n)})
+            call.tell_on_channel({"type": "mute", "muted": n % 2 == 0})
         error = await call.event_on_both_channels("error")
         assert error["code"] == "too_many_messages"
-        said = [message.text for message in house.pipeline.messages(TextReceived)]
-        assert said == [str(n) for n in range(len(said))]
-        assert BURST <= len(said) < 2 * BURST
+        assert BURST <= len(house.pipeline.messages(MuteChanged)) < 2 * BURST
+        call.tell_on_channel({"type": "mute", "muted": False})
         await house.pipeline.say("s1", tone(660, 0.5, 24_000).tobytes())
         await house.pipeline.message(PlayoutReported, state="finished")
 

@@ -37,7 +37,7 @@ class RecordingOwner:
     def on_dtls(self, datagram: bytes) -> None:
         self.seen.put_nowait(("dtls", datagram))
 
-    def was_heard(self, now: float) -> bool:
+    def was_heard_at(self, path: Path, now: float) -> bool:
         return True
 
     def close(self, reason: str) -> None:

@@ -603,7 +603,9 @@ async def test_when_an_engine_fails_the_caller_hears_an_apology_and_the_session_
         await peer.ask()
         await peer.play_turn()
         await peer.until_status("listening", "thinking", "speaking", "listening")
-        assert peer.published("error") == [{"code": "engine_failed", "message": "not today"}]
+        assert peer.published("error") == [
+            {"code": "engine_failed", "message": "A part of the agent failed. Please say it again."}
+        ]
         assert peer.published("transcript")[-1] == {"role": "agent", "text": "Oh dear."}
         await peer.ask()
         await peer.play_turn()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import WireError
-from shared.events import Message, SessionClosed
+from shared.events import Message, PublishEvent, SessionClosed
 from shared.frames import AudioFrame, SilenceRun
 from shared.wire import VERSION, Batch, Item, decode_batch, decode_message, encode_batch, encode_message
 from tests.shared.test_events import MESSAGES
@@ -141,3 +141,13 @@ def test_data_that_nests_too_deep_is_refused() -> None:
         decode_batch(bytes([VERSION]) + deep)
     with pytest.raises(WireError):
         decode_message(bytes([VERSION]) + deep)
+
+
+def test_what_a_vendor_cuts_in_two_or_counts_too_far_costs_nobody_the_batch() -> None:
+    fields = {"text": "\ud83d", "arguments": {"customer": 10**24}}
+    odd = PublishEvent(session="s", epoch=1, type="tool-call", fields=fields)
+    whole = SessionClosed(session="t", reason="hangup")
+    batch = decode_batch(encode_batch("me", 1, [odd, whole]))
+    assert batch.items[1] == whole
+    (read,) = [item for item in batch.items if isinstance(item, PublishEvent)]
+    assert read.fields == {"text": "?", "arguments": {"customer": str(10**24)}}

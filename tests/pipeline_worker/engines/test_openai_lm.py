@@ -185,3 +185,13 @@ async def test_a_refused_key_stops_the_start(provider: Provider, monkeypatch: py
     assert raised.value.message.startswith("agent 'desk': language_model.options.api_key_env: 127.0.0.1:")
     assert raised.value.message.endswith("refuses the key (status 401): put a valid one into LOOPBACK_KEY")
     assert "wrong" not in raised.value.message
+
+
+async def test_half_a_character_and_control_characters_are_not_passed_on(
+    provider: Provider, server: OpenAiServer
+) -> None:
+    server.manner.reply = "Fine \ud83d and \x07well.\nReally."
+    lm = await opened(provider, server)
+    text = "".join(piece.text for piece in await answer(lm))
+    assert text == "Fine \ufffd and well.\nReally."
+    await lm.close()

@@ -99,3 +99,11 @@ def test_a_call_of_nothing_and_one_without_end_are_errors() -> None:
         drafts.finish(0)
     with pytest.raises(ValueError, match="no end"):
         drafts.add([delta(0, "a", None, "x" * 100_001)])
+
+
+def test_a_call_whose_name_is_no_text_is_refused_and_a_number_is_an_id() -> None:
+    with pytest.raises(ValueError, match="no text"):
+        ToolCallDrafts().add([{"index": 0, "id": "a", "function": {"name": {"x": 1}}}])
+    drafts = ToolCallDrafts()
+    drafts.add([{"index": 0, "id": 7, "function": {"name": "one"}}])
+    assert drafts.finish(0) == (ToolCall("7", "one", "{}"),)

@@ -70,7 +70,7 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
 
 def test_two_files_with_one_id_are_told(tmp_path: Path) -> None:
     write(tmp_path, a_yaml=DESK, b_yaml=DESK)
-    with pytest.raises(ConfigError, match=r"b\.yaml: id: 'desk' is used by another file"):
+    with pytest.raises(ConfigError, match=r"b\.yaml: id: 'desk' is used by a.yaml"):
         load_agents(tmp_path)
 
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from shared.events import Message, SessionClosed
+from shared.events import Message, PublishEvent, SessionClosed
 from shared.frames import AudioFrame, SilenceRun
 from shared.io.broker import BROKER_FAILURES, Redis, connect
 from shared.io.inbox import PAYLOAD
@@ -348,3 +348,16 @@ async def test_an_inbox_that_nobody_reads_stays_bounded(broker: Redis) -> None:
         outbox.send(INBOX, frame(seq))
         await outbox.flush()
     assert await broker.xlen(INBOX) < 2_300
+
+
+async def test_what_cannot_be_encoded_is_counted_and_costs_the_others_nothing(broker: Redis) -> None:
+    before = dropped("unencodable")
+    nested: dict[str, object] = {}
+    for _ in range(2_000):
+        nested = {"in": nested}
+    outbox = Outbox(broker, "me")
+    for item in (frame(0), PublishEvent(session="s", epoch=1, type="tool-call", fields=nested), message("a")):
+        outbox.send(INBOX, item)
+    await outbox.flush()
+    assert await written(broker) == [frame(0), message("a")]
+    assert dropped("unencodable") - before == 1

@@ -83,7 +83,7 @@ def test_a_wrong_setting_ends_it_before_it_starts() -> None:
 def test_help_says_purpose_and_settings() -> None:
     code, out, _ = ended(service("print('started')", "--help"))
     assert code == 0
-    assert out.startswith("usage: python -m kitchen\n\nCooks.\n")
+    assert out.startswith("usage: antiphon kitchen\n\nCooks.\n")
     assert "ANTIPHON_REDIS_URL" in out
     assert "started" not in out
 
