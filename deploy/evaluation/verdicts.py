@@ -34,6 +34,9 @@ _WORD_S = 0.1
 _MOST_OF_IT = 0.8
 _SILENT_FOR_S = 0.4
 """An agent that makes no sound for so long has stopped; between its sentences it pauses for less."""
+_JUST_OVER_S = 2 * _SILENT_FOR_S
+"""An agent whose words were recorded within this is not speaking, though its last sound has hardly ended."""
+_HOW_TURNS_END = {True: "(interrupted)", False: "(not interrupted)"}
 
 
 class Moment(NamedTuple):
@@ -100,16 +103,18 @@ def _not(verdict: Verdict) -> Verdict:
 
 
 def _words(wanted: TranscriptMatch, record: CallRecord, since_s: float) -> Verdict:
-    said = [
-        str(event.fields.get("text", ""))
+    turns = [
+        (str(event.fields.get("text", "")), bool(event.fields.get("interrupted")))
         for event in record.events("transcript", since_s)
         if event.fields.get("role") == wanted.role
-        and (wanted.interrupted is None or bool(event.fields.get("interrupted")) == wanted.interrupted)
     ]
+    said = [one for one, interrupted in turns if wanted.interrupted in (None, interrupted)]
     text = " ".join(said)
     found = bool(said)
     found = found and (wanted.contains is None or contains(text, wanted.contains))
     found = found and (wanted.matches is None or matches(text, wanted.matches))
+    if turns and not said:
+        return Verdict(None, " / ".join(f'"{one}" {_HOW_TURNS_END[interrupted]}' for one, interrupted in turns))
     return Verdict(found or None, " / ".join(f'"{one}"' for one in said) or "nothing was said")
 
 
@@ -149,6 +154,8 @@ def _audible(moment: Moment, least_s: float) -> Verdict:
     heard, now_s = moment.record.heard, moment.now_s
     sound_s = heard.sound_s(moment.since_s)
     silent = heard.is_silent(now_s, _SILENT_FOR_S)
+    recorded = moment.record.events("transcript", now_s - _JUST_OVER_S)
+    silent = silent or any(event.fields.get("role") == "agent" for event in recorded)
     found = f"{sound_s:.2f} s were heard" + (", and the agent is silent" if silent else "")
     return Verdict((sound_s >= least_s and not silent) or None, found)
 

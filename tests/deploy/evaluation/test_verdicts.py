@@ -52,7 +52,8 @@ def test_words_of_one_role_since_the_caller_did_something() -> None:
 def test_an_interrupted_turn_is_one_and_a_whole_one_is_not() -> None:
     call = Call().event(12, "transcript", role="agent", text="We have", interrupted=True)
     assert call.judge(said("agent", "we have", interrupted=True)).holds
-    assert call.judge(said("agent", "we have", interrupted=False)).holds is None
+    whole = call.judge(said("agent", "we have", interrupted=False))
+    assert whole == Verdict(None, '"We have" (interrupted)')
     assert call.judge("reply").holds is None
 
 
@@ -113,6 +114,12 @@ def test_resuming_counts_from_the_end_of_the_callers_sound() -> None:
     call = Call().agent_heard(8, 10.2)
     assert call.judge({"agent_resumes_within": "1s"}) == Verdict(None, "the agent was not heard")
     assert call.agent_heard(11.5, 13).judge({"agent_resumes_within": "1s"}).seconds == pytest.approx(0.5)
+
+
+def test_an_agent_whose_turn_was_just_recorded_cannot_be_interrupted_any_more() -> None:
+    call = Call().agent_heard(10, 11).event(11.02, "transcript", role="agent", text="We are open.")
+    assert call.judge({"audible_for": "900ms"}, now_s=11.1).holds is None
+    assert call.agent_heard(12, 13).judge({"audible_for": "900ms"}, now_s=13.1).holds
 
 
 def test_being_heard_and_being_silent_for_a_while() -> None:
