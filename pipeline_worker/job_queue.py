@@ -73,6 +73,7 @@ class JobQueue:
 
     async def give_back(self, served: Collection[str]) -> None:
         """This worker claims no more: what it was given and does not serve is for the others."""
+        await self._join_group()  # one that is stopped at once has not claimed yet
         for entry in await self._unserved(served):
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.xadd(self._key, {PAYLOAD: entry.payload})

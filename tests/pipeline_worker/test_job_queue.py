@@ -124,3 +124,13 @@ async def test_a_worker_that_leaves_is_no_member_any_more(queue: JobQueue, broke
     await queue.remove(job.entry_id)
     await queue.leave()
     assert await broker.xinfo_consumers(KEY, keys.JOBS_GROUP) == []
+
+
+async def test_a_worker_that_is_stopped_before_it_has_claimed_leaves_without_a_warning(
+    broker: Redis, broker_url: str
+) -> None:
+    blocking = connect_blocking(broker_url)
+    queue = JobQueue(blocking, broker, "default", "pipeline-1")
+    await queue.give_back(())
+    await queue.leave()
+    await blocking.aclose()
