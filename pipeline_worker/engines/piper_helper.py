@@ -1,117 +1,158 @@
-"""The helper process that speaks with Piper: one sentence after the other.
+"""The helper process that speaks with Piper voices, for many callers at once, slice by slice.
 
-A process of its own because the package (piper-tts, with the eSpeak NG in it) is GPL-3, and because a sentence takes
-the processor for a while.
+One thread reads the pipe and never waits for a model; the main thread makes slices, one at a time.
 
-Frames in:  {channel, op: "load", voices: [paths of .onnx files]}; {channel, op: "speak", voice, speaker, length_scale}
-            + the text; {channel, op: "cancel"}
-Frames out: to load {channel, loaded: true}; to speak, for each sentence, {channel, sample_rate, word_ends: [samples
-            from the text's beginning]} + PCM (16 bit, mono), and at last {channel, last: true}; {channel, error, code}
+Frames in:  {channel, op: "load", voices: [{model: the .onnx file, sha256: or null, speakers: [number or null]}]}
+            {channel, op: "speak", model, speaker, length_scale} + the text: asks for its first slice
+            {channel, op: "more"}: asks for the next one; {channel, op: "cancel"}
+Frames out: to load {channel, loaded: true}; for a slice {channel, sample_rate} + PCM (16 bit, mono), with the first one
+            word_ends: [samples from the text's beginning] and with the last one last: true; {channel, error, code}
 """
 
 import os
-import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any, BinaryIO
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline_worker.engines.pipe_frames import Frame, pack, read
+from pipeline_worker.engines.speech_queue import MOST_TEXTS, SpeechQueue, Turn
 
-_REQUESTS_WAITING = 1024
-_LOUDNESS = 0.8
-"""Piper brings each sentence to full scale, above which a change of the rate would carry it."""
-_END = "$"
-"""Piper's mark for the end of a sentence."""
-
-Speak = Callable[[str, int | None, float], Iterable[Any]]
-"""Text, speaker and length scale to Piper's audio chunks."""
+if TYPE_CHECKING:
+    from pipeline_worker.engines.piper_speech import Speech
+    from pipeline_worker.engines.piper_voice import Voice
 
 
-def load_voice(path: str) -> Speak:
-    from piper import PiperVoice, SynthesisConfig  # here, so that a broken installation is told as an answer
-
-    voice = PiperVoice.load(path, include_alignments=True)
-
-    def speak(text: str, speaker: int | None, length_scale: float) -> Iterable[Any]:
-        settings = SynthesisConfig(
-            speaker_id=speaker, length_scale=voice.config.length_scale * length_scale, volume=_LOUDNESS
-        )
-        chunks: Iterable[Any] = voice.synthesize(text, settings, include_alignments=True)
-        return chunks
-
-    return speak
-
-
-def word_ends(alignments: Iterable[Any], begin: int) -> list[int]:
-    """Where each word ends, from Piper's phonemes and their lengths. A pause belongs to the word before it."""
-    ends: list[int] = []
-    at = begin
-    inside = False
-    for alignment in alignments:
-        at += int(alignment.num_samples)
-        if alignment.phoneme in (" ", _END):
-            if inside:
-                ends.append(at)
-            elif ends:
-                ends[-1] = at
-            inside = False
-        elif alignment.phoneme.isalpha():  # marks and the beginning are sounds of no word
-            inside = True
-    return ends
-
-
-class Speaker:
-    def __init__(self, load: Callable[[str], Speak], out: BinaryIO) -> None:
-        self._load = load
+class Helper:
+    def __init__(self, requests: BinaryIO, out: BinaryIO) -> None:
+        self._requests = requests
         self._out = out
-        self._voices: dict[str, Speak] = {}
-        self._wanted: set[int] = set()
+        self._writing = threading.Lock()
+        self._changed = threading.Condition()
+        self._load_request: Frame | None = None
+        self._voices: dict[str, Voice] = {}
+        self._queue: SpeechQueue[Speech] = SpeechQueue()
+        self._ended = False
 
-    def want(self, channel: int) -> None:
-        """As `cancel`, called from the thread that reads."""
-        self._wanted.add(channel)
-
-    def cancel(self, channel: int) -> None:
-        self._wanted.discard(channel)
-
-    def answer(self, request: Frame) -> None:
-        channel = request.header["channel"]
-        if channel not in self._wanted:
-            return
-        try:
-            if request.header["op"] == "load":
-                self._load_voices(channel, request.header["voices"])
+    def run(self) -> None:
+        """Until the worker closes the pipe."""
+        threading.Thread(target=self._take_in, name="requests", daemon=True).start()
+        while (work := self._next()) is not None:
+            if isinstance(work, Turn):
+                self._speak(*work)
             else:
-                self._speak(channel, request.header, request.body.decode())
-        except Exception as error:  # noqa: BLE001 - one text fails, the helper serves the others
-            self._answer(channel, {"error": f"{type(error).__name__}: {error}"})
-        self._wanted.discard(channel)
+                self._load(work)
 
-    def _load_voices(self, channel: int, paths: list[str]) -> None:
-        for path in paths:
+    def _next(self) -> Frame | Turn["Speech"] | None:
+        with self._changed:
+            while not self._ended:
+                if self._load_request is not None:
+                    request, self._load_request = self._load_request, None
+                    return request
+                if turn := self._queue.next():
+                    return turn
+                self._changed.wait()
+        return None
+
+    def _take_in(self) -> None:
+        try:
+            while frame := read(self._requests):
+                with self._changed:
+                    self._take(frame)
+                    self._changed.notify()
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify()
+
+    def _take(self, frame: Frame) -> None:
+        channel = frame.header["channel"]
+        match frame.header["op"]:
+            case "load":
+                self._load_request = frame
+            case "speak":
+                self._open(channel, frame)
+            case "more":
+                self._queue.ask(channel, time.monotonic())
+            case "cancel":
+                self._queue.close(channel)
+
+    def _open(self, channel: int, frame: Frame) -> None:
+        from pipeline_worker.engines.piper_speech import Speech
+
+        try:
+            voice = self._voices[frame.header["model"]]
+            speech = Speech(voice, frame.body.decode(), frame.header["speaker"], frame.header["length_scale"])
+        except (KeyError, ValueError) as error:
+            self._answer(channel, {"error": f"{type(error).__name__}: {error}"})
+            return
+        if not self._queue.open(channel, speech, time.monotonic()):
+            self._answer(channel, {"error": f"more than {MOST_TEXTS} texts at once", "code": "engine_busy"})
+
+    def _load(self, request: Frame) -> None:
+        channel = request.header["channel"]
+        for wanted in request.header["voices"]:
             try:
-                self._voices[path] = self._load(path)
-            except Exception as error:  # noqa: BLE001 - whatever the library raises is told
-                self._answer(channel, {"error": f"{path}: {type(error).__name__}: {error}", "code": "bad_model"})
+                self._voices[wanted["model"]] = _loaded(wanted)
+            except Exception as error:  # noqa: BLE001 - whatever the libraries raise is told, and ends in a ConfigError
+                self._answer(channel, {"error": f"{wanted['model']}: {_told(error)}", "code": "bad_model"})
                 return
         self._answer(channel, {"loaded": True})
 
-    def _speak(self, channel: int, header: dict[str, Any], text: str) -> None:
-        spoken = 0
-        for chunk in self._voices[header["voice"]](text, header["speaker"], header["length_scale"]):
-            if channel not in self._wanted:
-                return
-            ends = word_ends(chunk.phoneme_alignments or (), spoken)
-            spoken += len(chunk.audio_int16_array)
-            self._answer(
-                channel, {"sample_rate": chunk.sample_rate, "word_ends": ends}, chunk.audio_int16_array.astype("<i2")
-            )
-        self._answer(channel, {"last": True})
+    def _speak(self, channel: int, speech: "Speech") -> None:
+        try:
+            answer: dict[str, Any] = {"sample_rate": speech.sample_rate}
+            first = not speech.begun
+            if first:
+                speech.begin()
+                if not self._wanted(channel):
+                    return
+            samples, last = speech.next_slice()
+        except Exception as error:  # noqa: BLE001 - one text fails, the helper serves the others
+            self._close(channel)
+            self._answer(channel, {"error": _told(error)})
+            return
+        if first:
+            answer["word_ends"] = speech.word_ends
+        if last:
+            answer["last"] = True
+        with self._changed:
+            wanted = self._queue.made(channel, len(samples) / speech.sample_rate, time.monotonic())
+        if wanted:
+            self._answer(channel, answer, samples.tobytes())
+        if last:
+            self._close(channel)
 
-    def _answer(self, channel: int, header: dict[str, Any], samples: Any = None) -> None:
-        self._out.write(pack({**header, "channel": channel}, b"" if samples is None else samples.tobytes()))
+    def _wanted(self, channel: int) -> bool:
+        with self._changed:
+            return self._queue.wants(channel)
+
+    def _close(self, channel: int) -> None:
+        with self._changed:
+            self._queue.close(channel)
+
+    def _answer(self, channel: int, header: dict[str, Any], pcm: bytes = b"") -> None:
+        with self._writing:
+            self._out.write(pack({**header, "channel": channel}, pcm))
+
+
+def _loaded(wanted: dict[str, Any]) -> "Voice":
+    # Here, so that a broken installation is told as an answer.
+    from pipeline_worker.engines.piper_speech import Speech
+    from pipeline_worker.engines.piper_voice import Voice
+
+    voice = Voice(Path(wanted["model"]), wanted["sha256"])
+    for speaker in wanted["speakers"]:
+        speech = Speech(voice, "Ready.", speaker, 1.0)
+        speech.begin()
+        speech.next_slice()
+    return voice
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def main() -> None:
@@ -120,22 +161,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # What the library prints must not get among the frames.
-    speaker = Speaker(load_voice, out)
-    requests: queue.Queue[Frame | None] = queue.Queue(_REQUESTS_WAITING)
-
-    def take_in() -> None:
-        while frame := read(sys.stdin.buffer):
-            if frame.header["op"] == "cancel":
-                speaker.cancel(frame.header["channel"])
-            else:
-                speaker.want(frame.header["channel"])
-                requests.put(frame)
-        requests.put(None)
-
-    threading.Thread(target=take_in, name="requests", daemon=True).start()
     try:
-        while request := requests.get():
-            speaker.answer(request)
+        Helper(sys.stdin.buffer, out).run()
     except BrokenPipeError:
         os._exit(0)  # The worker is gone.
 

@@ -8,7 +8,6 @@ noise finds the beginning of quiet speech no sooner, and a new one finds it late
 """
 
 import asyncio
-import os
 from collections import deque
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# Its wheel reports to its maker unless told otherwise before it is loaded; Antiphon calls nobody.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime
-
 from pipeline_worker.core.silence_gate import SilenceGate
+from pipeline_worker.engines.onnx_session import open_session
 from shared.audio import UPLINK_RATE, Pcm
 from shared.errors import EngineError
 
@@ -55,12 +51,7 @@ class SileroVoiceActivityDetector:
     tail_samples = 2 * CHUNK_SAMPLES
 
     def __init__(self) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._model = onnxruntime.InferenceSession(
-            str(_model_file()), sess_options=options, providers=["CPUExecutionProvider"]
-        )
+        self._model = open_session(str(_model_file()))
         self._rate = np.array(UPLINK_RATE, dtype=np.int64)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="silero")
         self._waiting: deque[_Job] = deque()
