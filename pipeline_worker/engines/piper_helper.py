@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 
 class Helper:
-    def __init__(self, requests: BinaryIO, out: BinaryIO) -> None:
+    """`load` makes a voice of an entry of `voices`, and may raise anything."""
+
+    def __init__(self, load: Callable[[dict[str, Any]], "Voice"], requests: BinaryIO, out: BinaryIO) -> None:
+        self._load_voice = load
         self._requests = requests
         self._out = out
         self._writing = threading.Lock()
@@ -95,7 +99,7 @@ class Helper:
         channel = request.header["channel"]
         for wanted in request.header["voices"]:
             try:
-                self._voices[wanted["model"]] = _loaded(wanted)
+                self._voices[wanted["model"]] = self._load_voice(wanted)
             except Exception as error:  # noqa: BLE001 - whatever the libraries raise is told, and ends in a ConfigError
                 self._answer(channel, {"error": f"{wanted['model']}: {_told(error)}", "code": "bad_model"})
                 return
@@ -138,7 +142,7 @@ class Helper:
             self._out.write(pack({**header, "channel": channel}, pcm))
 
 
-def _loaded(wanted: dict[str, Any]) -> "Voice":
+def load(wanted: dict[str, Any]) -> "Voice":
     # Here, so that a broken installation is told as an answer.
     from pipeline_worker.engines.piper_speech import Speech
     from pipeline_worker.engines.piper_voice import Voice
@@ -162,7 +166,7 @@ def main() -> None:
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # What the library prints must not get among the frames.
     try:
-        Helper(sys.stdin.buffer, out).run()
+        Helper(load, sys.stdin.buffer, out).run()
     except BrokenPipeError:
         os._exit(0)  # The worker is gone.
 

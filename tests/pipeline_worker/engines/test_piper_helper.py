@@ -1,83 +1,183 @@
-"""The helper's side, on a stand-in for the package piper."""
+"""The helper's side, in this process, with the shipped voice."""
 
 import io
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO
 
-import numpy as np
 import pytest
 
-from pipeline_worker.engines.pipe_frames import Frame, read
-from pipeline_worker.engines.piper_helper import Speaker, load_voice, word_ends
-from tests.fakes.stand_in_packages import stand_in_packages
+from pipeline_worker.engines.pipe_frames import Frame, pack, read
+from pipeline_worker.engines.piper_helper import Helper, load
+from pipeline_worker.engines.piper_voice import Voice
+from pipeline_worker.engines.speech_queue import MOST_TEXTS
+from tests.pipeline_worker.engines.joe import MODEL, joe
 
-SPEAK = {"channel": 1, "op": "speak", "voice": "amy", "speaker": None, "length_scale": 1.0}
-
-
-class Alignment(NamedTuple):
-    phoneme: str
-    num_samples: int
+LONG = "We have a table for four people at seven on Friday, and one for two people at nine."
 
 
-@pytest.mark.parametrize(
-    ("phonemes", "ends"),
-    [("^ab cd$", [40, 70]), ("^ab, cd.$", [50, 90]), ("^- ab  - cd $", [90, 130]), ("^$", []), ("", [])],
-)
-def test_a_word_ends_with_the_pause_after_it(phonemes: str, ends: list[int]) -> None:
-    assert word_ends([Alignment(phoneme, 10) for phoneme in phonemes], 0) == ends
+def loaded(wanted: dict[str, Any]) -> Voice:
+    if wanted["model"] != "joe":
+        raise ValueError("no such voice")
+    return joe()
 
 
-def test_words_of_a_later_sentence_count_from_the_text_s_beginning() -> None:
-    assert word_ends([Alignment("a", 10), Alignment("$", 5)], 500) == [515]
+class Talk:
+    """The worker's side of the pipe."""
+
+    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
+        self._requests = requests
+        self._answers = answers
+
+    def send(self, channel: int, op: str, text: str = "", **header: Any) -> None:
+        self._requests.write(pack({"channel": channel, "op": op, **header}, text.encode()))
+
+    def load(self, *models: str) -> dict[str, Any]:
+        self.send(99, "load", voices=[{"model": model, "sha256": None, "speakers": [None]} for model in models])
+        return self.receive().header
+
+    def speak(self, channel: int, text: str, speaker: int | None = None, model: str = "joe") -> None:
+        self.send(channel, "speak", text, model=model, speaker=speaker, length_scale=1.0)
+
+    def receive(self) -> Frame:
+        frame = read(self._answers)
+        assert frame is not None
+        return frame
+
+    def hang_up(self) -> list[Frame]:
+        """What the helper still says."""
+        self._requests.close()
+        frames = []
+        while frame := read(self._answers):
+            frames.append(frame)
+        return frames
 
 
-class Chunk(NamedTuple):
-    audio_int16_array: Any
-    phoneme_alignments: Any
-    sample_rate: int = 22_050
+@contextmanager
+def talking(*voices: str) -> Iterator[Talk]:
+    requests, answers = os.pipe(), os.pipe()
+    with (
+        os.fdopen(requests[0], "rb") as helper_in,
+        os.fdopen(requests[1], "wb", buffering=0) as worker_out,
+        os.fdopen(answers[0], "rb") as worker_in,
+    ):
+        helper_out = os.fdopen(answers[1], "wb", buffering=0)  # closed by the thread, as by a process that ends
+
+        def run() -> None:
+            with helper_out:
+                Helper(loaded, helper_in, helper_out).run()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            talk = Talk(worker_out, worker_in)
+            if voices:
+                assert talk.load(*voices) == {"channel": 99, "loaded": True}
+            yield talk
+        finally:
+            worker_out.close()
+            thread.join(timeout=20)
+            assert not thread.is_alive()
 
 
-def answers(out: io.BytesIO) -> list[Frame]:
-    out.seek(0)
-    frames = []
-    while frame := read(out):
-        frames.append(frame)
-    return frames
+def test_a_text_is_spoken_slice_by_slice_as_they_are_asked_for() -> None:
+    with talking("joe") as talk:
+        talk.speak(1, LONG)
+        frames = [talk.receive()]
+        while not frames[-1].header.get("last"):
+            talk.send(1, "more")
+            frames.append(talk.receive())
+    assert len(frames) > 3
+    first, *others = [frame.header for frame in frames]
+    assert first.keys() == {"channel", "sample_rate", "word_ends"}
+    assert all(header.keys() <= {"channel", "sample_rate", "last"} for header in others)
+    samples = sum(len(frame.body) for frame in frames) // 2
+    assert 3.5 * 22_050 < samples < 7 * 22_050
+    assert len(first["word_ends"]) == len(LONG.split())
+    assert first["word_ends"][-1] <= samples
 
 
-def test_a_text_that_was_cancelled_stops_after_the_sentence() -> None:
+def test_nothing_is_made_that_nobody_asks_for() -> None:
+    with talking("joe") as talk:
+        talk.speak(1, LONG)
+        talk.speak(2, LONG)
+        assert {talk.receive().header["channel"] for _ in range(2)} == {1, 2}
+        talk.speak(3, "Yes.")
+        assert talk.receive().header["channel"] == 3
+        assert talk.hang_up() == []
+
+
+def test_texts_of_several_callers_take_turns() -> None:
+    with talking("joe") as talk:
+        for channel in (1, 2, 3):
+            talk.speak(channel, LONG)
+        order = []
+        ended = 0
+        while ended < 3:
+            header = talk.receive().header
+            order.append(header["channel"])
+            ended += header.get("last", False)
+            talk.send(header["channel"], "more")
+    assert order[:6] == [1, 2, 3, 1, 2, 3]
+
+
+def test_a_text_that_was_cancelled_is_not_spoken_any_more() -> None:
+    with talking("joe") as talk:
+        talk.speak(1, LONG)
+        talk.receive()
+        talk.send(1, "more")
+        talk.send(1, "cancel")
+        talk.speak(2, "Yes.")
+        talk.send(2, "more")
+        channels = [talk.receive().header["channel"]]
+        while channels[-1] != 2:
+            channels.append(talk.receive().header["channel"])
+        rest = [frame.header["channel"] for frame in talk.hang_up()]
+    assert channels.count(1) <= 1, "the slice that was being made"
+    assert 1 not in rest
+
+
+def test_there_is_an_end_to_how_many_texts_there_can_be() -> None:
+    with talking("joe") as talk:
+        for channel in range(MOST_TEXTS + 1):
+            talk.speak(channel, LONG)
+        while "error" not in (header := talk.receive().header):
+            pass
+    assert header == {"channel": MOST_TEXTS, "error": f"more than {MOST_TEXTS} texts at once", "code": "engine_busy"}
+
+
+def test_a_text_that_cannot_be_spoken_is_an_error_of_that_text() -> None:
+    with talking("joe") as talk:
+        talk.speak(1, "Hello.", speaker=7)
+        assert "no speaker 7" in talk.receive().header["error"]
+        talk.speak(2, "Hello.", model="amy")
+        assert "amy" in talk.receive().header["error"]
+        talk.speak(3, "Hello.")
+        assert talk.receive().header["channel"] == 3
+
+
+def test_a_voice_that_cannot_be_loaded_is_told() -> None:
+    with talking() as talk:
+        told = talk.load("joe", "amy")
+        assert told == {"channel": 99, "error": "amy: ValueError: no such voice", "code": "bad_model"}
+        assert talk.load("joe")["loaded"]
+
+
+def test_a_voice_is_tried_with_each_of_its_speakers(tmp_path: Path) -> None:
+    entry = {"model": str(MODEL), "sha256": None, "speakers": [None, 0]}
+    assert load(entry).config.sample_rate == 22_050
+    with pytest.raises(ValueError, match="no speaker 1"):
+        load(entry | {"speakers": [1]})
+    with pytest.raises(ValueError, match="SHA-256"):
+        load(entry | {"sha256": "0" * 64})
+    with pytest.raises(OSError, match="amy"):
+        load(entry | {"model": str(tmp_path / "amy.onnx")})
+
+
+def test_it_ends_with_its_input() -> None:
     out = io.BytesIO()
-
-    def load(path: str) -> Any:
-        def speak(text: str, speaker: int | None, length_scale: float) -> Any:
-            yield Chunk(np.ones(10, np.int16), None)
-            speaker_.cancel(1)
-            yield Chunk(np.ones(10, np.int16), None)
-
-        return speak
-
-    speaker_ = Speaker(load, out)
-    for frame in (Frame({"channel": 2, "op": "load", "voices": ["amy"]}, b""), Frame(SPEAK, b"Hello.")):
-        speaker_.want(frame.header["channel"])
-        speaker_.answer(frame)
-    assert [frame.header for frame in answers(out)] == [
-        {"loaded": True, "channel": 2},
-        {"sample_rate": 22_050, "word_ends": [], "channel": 1},
-    ]
-
-
-def test_a_text_that_nobody_wants_any_more_is_not_begun() -> None:
-    out = io.BytesIO()
-    speaker = Speaker(lambda path: lambda *_: pytest.fail("it speaks"), out)
-    speaker.answer(Frame(SPEAK, b"Hello."))
-    assert answers(out) == []
-
-
-def test_the_package_is_asked_for_alignments(tmp_path: Path) -> None:
-    (tmp_path / "amy.onnx").write_bytes(b"a voice")
-    (tmp_path / "amy.onnx.json").write_text('{"audio": {"sample_rate": 16000}}', encoding="utf-8")
-    with stand_in_packages():
-        [chunk] = load_voice(str(tmp_path / "amy.onnx"))("a b", 2, 2.0)
-    assert chunk.sample_rate == 16_000
-    assert chunk.audio_int16_array[0] == 3_000
-    assert word_ends(chunk.phoneme_alignments, 0) == [600, 1_000]
+    Helper(loaded, io.BytesIO(), out).run()
+    assert out.getvalue() == b""

@@ -1,147 +1,213 @@
-"""The worker's side, with a stand-in for piper-tts in a real helper process (tests/fakes/packages)."""
+"""The worker's side, with the shipped voice in a real helper process."""
 
 import asyncio
 import os
+import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
+import pytest_asyncio
 
-from pipeline_worker.engines.piper_tts import PiperTextToSpeech, Provider
+from pipeline_worker.engines.piper_tts import PACKAGED_VOICE, PiperTextToSpeech, Provider
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from shared.agent import AgentDefinition
+from shared.audio import Pcm
 from shared.errors import ConfigError, EngineError
-from tests.fakes.stand_in_packages import stand_in_packages
+from tests.fakes.small_vits import SPEAKERS
+from tests.pipeline_worker.engines.joe import MODEL
+from tests.pipeline_worker.engines.test_piper_voice import small_voice
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TEXT = "Hello, this is us - we open at 7:30!  Out of the eight tables, one is free."
+LONG = (
+    "We would be delighted to welcome you and your family on Friday evening, and if the weather is as nice as it was "
+    "last week, you can of course sit outside on the terrace, which has a wonderful view of the harbour."
+)
 
 
-@pytest.fixture(autouse=True)
-def packages() -> Iterator[None]:
-    with stand_in_packages():
-        yield
+def agent(id_: str = "desk", language: str = "en", **options: object) -> AgentDefinition:
+    tts = {"engine": "piper", "options": options}
+    return AgentDefinition.model_validate({"id": id_, "name": "Desk", "language": language, "text_to_speech": tts})
 
 
-def written(folder: Path, sample_rate: int = 24_000, content: bytes = b"a voice") -> Path:
-    path = folder / "amy.onnx"
-    path.write_bytes(content)
-    Path(f"{path}.json").write_text(f'{{"audio": {{"sample_rate": {sample_rate}}}}}', encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def voice(tmp_path: Path) -> Path:
-    return written(tmp_path)
-
-
-def agent(model: Path, id_: str = "desk", **options: object) -> AgentDefinition:
-    tts = {"engine": "piper", "options": {"model": str(model), "sentence_pause_ms": 100, **options}}
-    return AgentDefinition.model_validate({"id": id_, "name": "Desk", "text_to_speech": tts})
-
-
-@pytest.fixture
-async def provider(voice: Path) -> AsyncIterator[Provider]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def provider() -> AsyncIterator[Provider]:
     provider = Provider()
-    provider.add(agent(voice))
+    provider.add(agent())
+    provider.add(agent("slow", length_scale=1.6, sentence_pause_ms=1000))
     await provider.start()
     yield provider
     await provider.close()
 
 
-async def spoken(tts: PiperTextToSpeech, text: str) -> list[SpeechPiece]:
-    return [piece async for piece in tts.speak(text)]
+async def spoken(tts: PiperTextToSpeech, text: str) -> tuple[Pcm, list[Word], list[SpeechPiece]]:
+    pieces = [piece async for piece in tts.speak(text)]
+    samples = np.concatenate([piece.samples for piece in pieces]) if pieces else np.zeros(0, np.int16)
+    return samples, [word for piece in pieces for word in piece.words], pieces
 
 
-async def test_sentences_follow_one_another_with_the_times_of_their_words(provider: Provider) -> None:
-    pieces = await spoken(provider.open("desk"), "Hi you. - See us - then!")
-    assert [len(piece.samples) for piece in pieces] == [900, 2_400, 1_800, 2_400]
-    assert pieces[0].words == (Word("Hi", 400), Word("you.", 900))
-    assert pieces[2].words == (Word("- See", 4_000), Word("us -", 4_500), Word("then!", 5_100))
+async def test_every_word_of_the_text_is_told_with_its_end(provider: Provider) -> None:
+    samples, words, pieces = await spoken(provider.open("desk"), TEXT)
+    assert [word.text for word in words] == TEXT.split()
+    ends = [word.end_sample for word in words]
+    assert ends == sorted(ends)
+    assert ends[0] > 0
+    assert ends[-1] <= len(samples)
+    assert 4 * 24_000 < len(samples) < 9 * 24_000
+    assert len(pieces) > 4
 
 
-async def test_numbers_that_are_several_words_leave_the_sentence_without_times(provider: Provider) -> None:
-    [piece] = await spoken(provider.open("desk"), "At 22 then")
-    assert len(piece.samples)
-    assert piece.words == ()
+async def test_a_word_comes_with_the_piece_that_it_begins_in(provider: Provider) -> None:
+    _, _, pieces = await spoken(provider.open("desk"), "One two three four five six seven eight nine ten eleven")
+    assert len(pieces) > 2
+    given, begin = 0, 0
+    for piece in pieces:
+        given += len(piece.samples)
+        for word in piece.words:
+            assert begin < given, "it begins later"
+            begin = word.end_sample
+        assert begin >= given or piece is pieces[-1], "the next one begins in this piece"
 
 
-async def test_a_voice_of_another_rate_is_brought_to_ours(tmp_path: Path) -> None:
-    voice = written(tmp_path, sample_rate=12_000)
-    provider = Provider()
-    provider.add(agent(voice, length_scale=2.0, speaker=1))
-    try:
-        await provider.start()
-        [piece] = await spoken(provider.open("desk"), "Hi you")
-    finally:
-        await provider.close()
-    assert len(piece.samples) == 2 * 2 * 800
-    assert piece.words == (Word("Hi", 1_600), Word("you", 3_200))
-    assert np.median(piece.samples) == pytest.approx(2_000, abs=20)
+async def test_sentences_end_with_a_pause_and_clauses_do_not(provider: Provider) -> None:
+    samples, words, _ = await spoken(provider.open("slow"), "Yes. No.")
+    assert not samples[-24_000:].any()
+    between = samples[words[0].end_sample : words[1].end_sample]
+    silence = np.flatnonzero(between == 0)
+    assert len(silence) >= 24_000
+    clause, _, _ = await spoken(provider.open("slow"), "Yes,")
+    assert clause[-24_000:].any()
 
 
-async def test_agents_share_the_processes(voice: Path) -> None:
-    provider = Provider()
-    provider.add(agent(voice, "one"))
-    provider.add(agent(voice, "two", length_scale=2.0, processes=2))
-    try:
-        await provider.start()
-        assert len(provider.helper_pids) == 2
-        texts = ["Hello", "Good day", "Bye"] * 4
-        one = await asyncio.gather(*(spoken(provider.open("one"), text) for text in texts))
-        two = await asyncio.gather(*(spoken(provider.open("two"), text) for text in texts))
-    finally:
-        await provider.close()
-    for text, [first], [second] in zip(texts, one, two, strict=True):
-        assert (len(first.samples), len(second.samples)) == (100 * (len(text) + 2), 200 * (len(text) + 2))
-
-
-async def test_giving_up_in_the_middle_leaves_the_engine_usable(provider: Provider) -> None:
+async def test_a_long_sentence_is_made_clause_by_clause(provider: Provider) -> None:
     tts = provider.open("desk")
-    async with aclosing(tts.speak("This is a long story. " * 20)) as story:
-        async for _ in story:
-            break
-    assert await spoken(tts, "Hello")
+    async with aclosing(tts.speak(LONG)) as pieces:
+        first = await anext(pieces)
+    assert 0.2 * 24_000 < len(first.samples) < 0.5 * 24_000
+    _, words, _ = await spoken(tts, LONG)
+    assert [word.text for word in words] == LONG.split()
+
+
+async def test_nothing_is_lost_in_the_change_of_rate(provider: Provider) -> None:
+    """The last sound is there, at the level of the others, and the first one is not late."""
+    samples, words, _ = await spoken(provider.open("desk"), "Saturday.")
+    level = np.abs(samples.astype(int))
+    assert np.flatnonzero(level > 66)[0] < 35 * 24
+    assert level[words[0].end_sample - 3_600 : words[0].end_sample].max() > 1_000
+    assert 8_000 < level.max() < 32_767
+
+
+async def test_callers_who_talk_at_once_share_the_helper(provider: Provider) -> None:
+    tts = provider.open("desk")
+    alone, _, _ = await spoken(tts, TEXT)
+    together = await asyncio.gather(*(spoken(tts, TEXT) for _ in range(4)))
+    for samples, words, _ in together:
+        assert len(samples) == pytest.approx(len(alone), rel=0.15)
+        assert [word.text for word in words] == TEXT.split()
+
+
+async def test_who_stops_listening_stops_the_work(provider: Provider) -> None:
+    tts = provider.open("desk")
+    [pid] = provider.helper_pids
+
+    def worked() -> float:
+        times = psutil.Process(pid).cpu_times()
+        return times.user + times.system
+
+    begin = worked()
+    await spoken(tts, LONG)
+    whole = worked() - begin
+    begin = worked()
+    async with aclosing(tts.speak(LONG)) as pieces:
+        await anext(pieces)
+    await spoken(tts, "Yes.")
+    assert worked() - begin < 0.7 * whole
 
 
 async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider: Provider) -> None:
     [pid] = provider.helper_pids
     os.kill(pid, signal.SIGKILL)
-    assert await spoken(provider.open("desk"), "Hello")
+    samples, _, _ = await spoken(provider.open("desk"), "Hello.")
+    assert len(samples)
     assert provider.helper_pids != [pid]
 
 
-async def test_a_text_that_cannot_be_spoken_is_an_error_of_that_text(provider: Provider) -> None:
-    with pytest.raises(EngineError, match="an unheard-of sign"):
-        await spoken(provider.open("desk"), "5 %")
-    assert await spoken(provider.open("desk"), "Hello")
-
-
-@pytest.mark.parametrize("text", ["", "  ", " - "])
-async def test_nothing_to_say_is_silence_of_no_length(provider: Provider, text: str) -> None:
-    assert await spoken(provider.open("desk"), text) == []
-
-
-async def test_after_close_nothing_speaks(provider: Provider) -> None:
-    await provider.close()
-    await provider.close()
+async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error(provider: Provider) -> None:
     with pytest.raises(EngineError):
-        await spoken(provider.open("desk"), "Hello")
+        async for _ in provider.open("desk").speak(LONG):
+            [pid] = provider.helper_pids
+            os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_signal_to_the_whole_group_does_not_end_the_helper(provider: Provider) -> None:
+    await spoken(provider.open("desk"), "Hello.")
+    [pid] = provider.helper_pids
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(pid, number)
+    await spoken(provider.open("desk"), "Hello.")
+    assert provider.helper_pids == [pid]
+
+
+@pytest.mark.parametrize("text", ["", "  ", " - ", "..."])
+async def test_nothing_to_say_is_silence_of_no_length(provider: Provider, text: str) -> None:
+    assert (await spoken(provider.open("desk"), text))[2] == []
+
+
+async def test_several_voices_and_processes(tmp_path: Path) -> None:
+    provider = Provider()
+    provider.add(agent("joe"))
+    for speaker in range(SPEAKERS):
+        provider.add(agent(f"small-{speaker}", model=str(small_voice(tmp_path)), speaker=speaker, processes=2))
+    try:
+        await provider.start()
+        assert len(provider.helper_pids) == 2
+        said = await asyncio.gather(*(spoken(provider.open(f"small-{number}"), "Hello") for number in range(SPEAKERS)))
+        assert [words[0].text for _, words, _ in said] == ["Hello"] * SPEAKERS
+        assert not np.array_equal(said[0][0], said[1][0])
+    finally:
+        await provider.close()
+    with pytest.raises(EngineError):
+        await spoken(provider.open("joe"), "Hello.")
 
 
 async def test_a_voice_that_cannot_be_loaded_is_told_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "amy.onnx"
+    path.write_bytes(b"not a model")
+    shutil.copy(f"{MODEL}.json", f"{path}.json")
     provider = Provider()
-    provider.add(agent(written(tmp_path, content=b"something else")))
+    provider.add(agent(model=str(path)))
     try:
-        with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech\.options\.model: .*no model"):
+        with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech\.options\.model: .*fetch the voice"):
             await provider.start()
     finally:
         await provider.close()
 
 
-def test_files_that_are_missing_are_told(voice: Path, tmp_path: Path) -> None:
+async def test_files_that_are_missing_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "amy.onnx"
     with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech\.options\.model: no Piper voice"):
-        Provider().add(agent(tmp_path / "joe.onnx"))
-    Path(f"{voice}.json").unlink()
+        Provider().add(agent(model=str(path)))
+    path.write_bytes(b"a voice")
     with pytest.raises(ConfigError, match=r"text_to_speech\.options\.model: no description of the voice"):
-        Provider().add(agent(voice))
+        Provider().add(agent(model=str(path)))
+
+
+@pytest.mark.parametrize("language", ["en", "en-US", "en-GB", "EN"])
+async def test_the_shipped_voice_reads_english(language: str) -> None:
+    Provider().add(agent(language=language))
+    Provider().add(agent(language=language, model=PACKAGED_VOICE))
+
+
+async def test_the_shipped_voice_does_not_read_german_texts() -> None:
+    with pytest.raises(ConfigError, match=r"agent 'desk': .*speaks English, and the agent's language is 'de': name"):
+        Provider().add(agent(language="de"))
+
+
+async def test_a_voice_that_was_chosen_reads_what_it_is_given(tmp_path: Path) -> None:
+    Provider().add(agent(language="de", model=str(small_voice(tmp_path))))
