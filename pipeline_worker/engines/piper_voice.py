@@ -69,7 +69,7 @@ class Voice:
         ids, pad = self.config.phoneme_id_map, len(self.config.phoneme_id_map[PAD])
         counts = [len(ids[BOS]) + pad, *(len(ids[one]) + pad if one in ids else 0 for one in phonemes)]
         if sum(counts) + len(ids[EOS]) != len(latents.frames_of_id):  # Mandarin has ids of its own
-            return [latents.frames * number / len(phonemes) for number in range(len(phonemes) + 1)]
+            return [latents.frames * number / max(1, len(phonemes)) for number in range(len(phonemes) + 1)]
         passed = [0.0, *accumulate(latents.frames_of_id)]
         return [passed[number] for number in accumulate(counts)]
 

@@ -14,7 +14,7 @@ from pipeline_worker.engines.pipe_frames import Frame, pack, read
 from pipeline_worker.engines.piper_helper import Helper, load
 from pipeline_worker.engines.piper_voice import Voice
 from pipeline_worker.engines.speech_queue import MOST_TEXTS
-from tests.pipeline_worker.engines.joe import MODEL, joe
+from tests.pipeline_worker.engines.piper_voices import MODEL, joe
 
 LONG = "We have a table for four people at seven on Friday, and one for two people at nine."
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline_worker.engines.piper_speech import Speech
-from tests.pipeline_worker.engines.joe import joe, made
+from tests.pipeline_worker.engines.piper_voices import joe, made
 
 RATE = 22_050
 FRAME = 256

@@ -13,14 +13,13 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from pipeline_worker.engines.piper_tts import PACKAGED_VOICE, PiperTextToSpeech, Provider
+from pipeline_worker.engines.piper_tts import PiperTextToSpeech, Provider
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from shared.agent import AgentDefinition
 from shared.audio import Pcm
 from shared.errors import ConfigError, EngineError
 from tests.fakes.small_vits import SPEAKERS
-from tests.pipeline_worker.engines.joe import MODEL
-from tests.pipeline_worker.engines.test_piper_voice import small_voice
+from tests.pipeline_worker.engines.piper_voices import MODEL, small_voice
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -187,27 +186,3 @@ async def test_a_voice_that_cannot_be_loaded_is_told_at_the_start(tmp_path: Path
             await provider.start()
     finally:
         await provider.close()
-
-
-async def test_files_that_are_missing_are_told(tmp_path: Path) -> None:
-    path = tmp_path / "amy.onnx"
-    with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech\.options\.model: no Piper voice"):
-        Provider().add(agent(model=str(path)))
-    path.write_bytes(b"a voice")
-    with pytest.raises(ConfigError, match=r"text_to_speech\.options\.model: no description of the voice"):
-        Provider().add(agent(model=str(path)))
-
-
-@pytest.mark.parametrize("language", ["en", "en-US", "en-GB", "EN"])
-async def test_the_shipped_voice_reads_english(language: str) -> None:
-    Provider().add(agent(language=language))
-    Provider().add(agent(language=language, model=PACKAGED_VOICE))
-
-
-async def test_the_shipped_voice_does_not_read_german_texts() -> None:
-    with pytest.raises(ConfigError, match=r"agent 'desk': .*speaks English, and the agent's language is 'de': name"):
-        Provider().add(agent(language="de"))
-
-
-async def test_a_voice_that_was_chosen_reads_what_it_is_given(tmp_path: Path) -> None:
-    Provider().add(agent(language="de", model=str(small_voice(tmp_path))))

@@ -1,4 +1,3 @@
-import json
 import shutil
 from pathlib import Path
 
@@ -6,18 +5,8 @@ import numpy as np
 import pytest
 
 from pipeline_worker.engines.piper_voice import Voice
-from tests.fakes.small_vits import SPEAKERS, write_small_vits
-from tests.pipeline_worker.engines.joe import MODEL, joe
-
-
-def small_voice(folder: Path) -> Path:
-    """With several speakers, a hop of its own, and the shipped voice's phonemes."""
-    path = folder / "small.onnx"
-    write_small_vits(path)
-    described = json.loads(Path(f"{MODEL}.json").read_text(encoding="utf-8"))
-    described |= {"num_speakers": SPEAKERS, "hop_length": 4, "default_speaker_id": 1}
-    Path(f"{path}.json").write_text(json.dumps(described), encoding="utf-8")
-    return path
+from tests.fakes.small_vits import SPEAKERS
+from tests.pipeline_worker.engines.piper_voices import MODEL, joe, small_voice
 
 
 def test_phonemes_of_several_sentences_are_one_row() -> None:

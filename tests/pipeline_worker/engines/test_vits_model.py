@@ -5,7 +5,7 @@ import pytest
 
 from pipeline_worker.engines.vits_model import Floats, Latents, VitsModel
 from tests.fakes.small_vits import HOP, write_small_vits
-from tests.pipeline_worker.engines.joe import joe
+from tests.pipeline_worker.engines.piper_voices import joe
 
 SCALES = (0.667, 1.0, 0.8)
 IDS = [3, 14, 15, 92, 6, 53, 58, 97, 93, 23, 84, 62, 64, 33, 83, 27, 95, 2, 88, 41, 97]
