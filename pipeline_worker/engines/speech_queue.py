@@ -9,7 +9,7 @@ callers whose speech has run out take turns.
 from typing import Generic, NamedTuple, TypeVar
 
 MOST_TEXTS = 128
-"""At most 30 MB of sentences that are half made."""
+"""A sentence of 10 s that is half made takes 0.7 MB."""
 
 T = TypeVar("T")
 
