@@ -22,9 +22,10 @@ MOST_UTTERANCES = 128
 """At most 245 MB of speech."""
 _PAUSE_FRAMES = 7
 """140 ms: longer than the silence of most consonants, and half an endpoint at most."""
-_MARGIN_FRAMES = 8
-"""Of the quiet around the sound the model hears 160 ms."""
-_NEW_SHARE = 0.25
+_MARGIN_FRAMES = 5
+"""Of the quiet around the sound the model hears 100 ms. Moonshine understood 65 of 80 single words so, 56 with 160 ms,
+61 with 300 ms, 43 without any."""
+_NEW_SHARE = 1 / 3
 """An interim text takes so much new sound beside what there is, so that their cost does not grow with its square."""
 _LONGEST_PART_FRAMES = 15 * _FRAMES_PER_S
 _SETTLED_FRAMES = 7 * _FRAMES_PER_S

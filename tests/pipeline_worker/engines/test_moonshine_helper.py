@@ -77,6 +77,8 @@ async def test_short_words_are_understood_quiet_ones_too(recognise: Recognise, l
         ("Thank you for watching!", -0.4, ""),
         ("♪♪♪", -0.2, ""),
         ("", -0.2, ""),
+        ("Good-bye, to-day or to-morrow.", -0.1, "Goodbye, today or tomorrow."),
+        ("Half-past seven to-go.", -0.1, "Half-past seven to-go."),
         ("You too.", -0.1, "You too."),
         ("In the morning,", -0.1, "In the morning."),
     ],

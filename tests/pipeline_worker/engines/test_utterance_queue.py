@@ -91,7 +91,7 @@ def test_quiet_is_no_new_speech() -> None:
 def test_the_quiet_around_speech_is_not_looked_at() -> None:
     queue = queue_with(1)
     queue.push(1, QUIET * 10 + SECOND + QUIET * 10)
-    assert len(due(queue).pcm) == len(SECOND) + 2 * 16 * 320
+    assert len(due(queue).pcm) == len(SECOND) + 2 * 3_200
 
 
 def test_what_was_understood_in_the_pause_at_the_end_is_the_final_text() -> None:
