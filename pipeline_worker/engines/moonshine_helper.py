@@ -49,7 +49,7 @@ def said(text: str, certainty: float) -> str:
     words = _OLD_SPELLING.sub(r"\1", text).replace("♪", "").strip()
     if certainty < _LEAST_CERTAINTY or " ".join(words_of(words)) in _OF_NOISE:
         return ""
-    return words.removesuffix(",") + "." if words.endswith(",") else words
+    return words.rstrip(",. ") + "." if words.endswith(",") else words
 
 
 if __name__ == "__main__":

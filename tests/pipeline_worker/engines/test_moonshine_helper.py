@@ -81,6 +81,7 @@ async def test_short_words_are_understood_quiet_ones_too(recognise: Recognise, l
         ("Half-past seven to-go.", -0.1, "Half-past seven to-go."),
         ("You too.", -0.1, "You too."),
         ("In the morning,", -0.1, "In the morning."),
+        ("Um,,", -0.1, "Um."),
     ],
 )
 def test_what_a_model_says_of_noise_is_not_said(text: str, certainty: float, expected: str) -> None:
