@@ -83,7 +83,7 @@ clean: ## Remove all that was made here
 	@$(PYTHON) -m venv .venv-extras
 	@.venv-extras/bin/python $(PIP_INSTALL) requirements-dev.lock
 	@.venv-extras/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
-		'.[moonshine,faster-whisper,livekit]' $(LIVEKIT_PLUGINS)
+		'.[faster-whisper,livekit]' $(LIVEKIT_PLUGINS)
 	@touch $@
 
 tests/interop/node_modules/installed: tests/interop/package-lock.json

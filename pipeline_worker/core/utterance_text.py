@@ -2,7 +2,8 @@
 
 The text is what a recogniser has understood so far. Marks and figures count in every language; the words are English
 and count in English only, for "an" and "um" end many a German sentence. Many recognisers write no marks: then a text
-that does not look unfinished is merely `OPEN`.
+that does not look unfinished is merely `OPEN`. Others put a full stop or a question mark wherever the sound ends: then
+words that stop in the middle ("a table for.") count for more than the mark.
 """
 
 import re
@@ -18,6 +19,7 @@ class Completeness(StrEnum):
 
 _CLOSING = "\"'”’)»"
 _FINISHES = tuple(".!?。！？؟।")
+_SENTENCE_END = re.compile(r"[.!?]\s+")
 _GOES_ON = (*",;:-–—…、，", "...")
 
 
@@ -37,6 +39,8 @@ _QUESTIONS = _words("what what's where where's who who's whom which how when")
 _NOT_LAST_PAIRS = frozenset(
     {("would", "like"), ("i'd", "like"), ("we'd", "like"), ("i", "want"), ("i", "need"), ("can", "i")}
 )
+_SHORT_SENTENCE = 4
+"""Words of "yes, I would like", at which "that is all I need" has begun to mean something."""
 
 _DIGITS = _words("zero oh one two three four five six seven eight nine double triple")
 _NUMBER_ASKED = _words("number phone telephone code zip postcode digits pin card account extension")
@@ -55,9 +59,11 @@ def completeness(text: str, language: str) -> Completeness:
         return Completeness.UNFINISHED
     if shown.endswith(_GOES_ON):
         return Completeness.UNFINISHED
-    if shown.endswith(_FINISHES):
-        return Completeness.FINISHED
-    return Completeness.UNFINISHED if english and _stops_in_the_middle(words) else Completeness.OPEN
+    if not shown.endswith(_FINISHES):
+        return Completeness.UNFINISHED if english and _stops_in_the_middle(words) else Completeness.OPEN
+    last_sentence = words_of(_SENTENCE_END.split(shown.rstrip("".join(_FINISHES)))[-1]) or words
+    stops = english and _stops_before_mark(last_sentence, asks=shown.endswith("?"))
+    return Completeness.UNFINISHED if stops else Completeness.FINISHED
 
 
 def primary_language(language: str) -> str:
@@ -79,6 +85,17 @@ def _stops_in_the_middle(words: list[str]) -> bool:
     if last in _NOT_LAST_UNLESS_ASKED:
         return words[0] not in _QUESTIONS
     return last in _NOT_LAST or tuple(words[-2:]) in _NOT_LAST_PAIRS
+
+
+def _stops_before_mark(sentence: list[str], *, asks: bool) -> bool:
+    """More was meant, whatever the mark. Not of "And?", "Is that where you are from?", "That is all I need."."""
+    if len(sentence) < 2 and asks:
+        return False
+    if sentence[-1] in _NOT_LAST_UNLESS_ASKED and asks:
+        return False
+    if tuple(sentence[-2:]) in _NOT_LAST_PAIRS:
+        return len(sentence) <= _SHORT_SENTENCE
+    return _stops_in_the_middle(sentence)
 
 
 def _dictates_number(words: list[str], english: bool) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_worker.engines.utterance_helper import Recognise, serve
+from pipeline_worker.engines.utterance_queue import Hypothesis
 
 
 def load(header: dict[str, Any]) -> Recognise:
@@ -16,7 +17,7 @@ def load(header: dict[str, Any]) -> Recognise:
         header["model"], device=header["device"], compute_type=header["compute_type"], cpu_threads=header["threads"]
     )
 
-    def recognise(samples: NDArray[np.float32]) -> str:
+    def recognise(samples: NDArray[np.float32], _before: Hypothesis | None) -> Hypothesis:
         # At one temperature: the tries at higher ones multiply the time of just those utterances that are hard.
         segments, _ = model.transcribe(
             samples,
@@ -26,7 +27,7 @@ def load(header: dict[str, Any]) -> Recognise:
             condition_on_previous_text=False,
             without_timestamps=True,
         )
-        return " ".join(segment.text.strip() for segment in segments)
+        return Hypothesis(" ".join(segment.text.strip() for segment in segments))
 
     return recognise
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline_worker.engines.optional_package import require_file
+from pipeline_worker.engines.optional_package import require_file, require_package
 from pipeline_worker.engines.utterance_stt import SECTION, UtteranceOptions, UtteranceProvider
 from shared.agent import AgentDefinition
 
@@ -30,9 +30,13 @@ class FasterWhisperOptions(UtteranceOptions):
 class Provider(UtteranceProvider[FasterWhisperOptions]):
     def __init__(self) -> None:
         super().__init__(
-            "faster-whisper", "faster_whisper", "pipeline_worker.engines.faster_whisper_helper", FasterWhisperOptions
+            "faster-whisper",
+            "pipeline_worker.engines.faster_whisper_helper",
+            FasterWhisperOptions,
+            cure="name the folder of a complete model, or let this machine reach the library's model store once",
         )
 
     def check(self, agent: AgentDefinition, options: FasterWhisperOptions) -> None:
+        require_package(agent, SECTION, "faster_whisper", "faster-whisper")
         if not _NAME.fullmatch(options.model):  # else a name, of which the library knows where it is kept
             require_file(agent, f"{SECTION}.options.model", Path(options.model) / "model.bin", "CTranslate2 model")

@@ -1,32 +1,55 @@
-"""The helper process that recognises speech with Moonshine models (the package moonshine-voice)."""
+"""The helper process that recognises speech with a Moonshine model."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline_worker.core.utterance_text import words_of
 from pipeline_worker.engines.utterance_helper import Recognise, serve
+from pipeline_worker.engines.utterance_queue import Hypothesis
 
-_SHORTEST_SAMPLES = 8_000
-"""Half a second: of less its voice detector makes nothing."""
+_TOKENS_PER_S = {"en": 6.5}
+_TOKENS_PER_S_ELSEWHERE = 13.0
+"""Of other languages the tokens are shorter."""
+_LEAST_CERTAINTY = -0.8
+"""What it makes of noise is at -0.9 to -2, unless that is "You"; words it got right are at -0.65 or above."""
+_OF_NOISE = frozenset({"", "you", "so", "and", "the", "thank you for watching", "thanks for watching"})
+"""What it says of silence, noise, clicks and coughs with certainty; of hums and tones it says notes."""
+_OLD_SPELLING = re.compile(r"\b(to(?=-(?:day|night|morrow))|good(?=-bye))-", re.IGNORECASE)
+"""Its teachers wrote "to-morrow"."""
 
 
 def load(header: dict[str, Any]) -> Recognise:
-    """`header`: model (folder, or None for the library's own of this language), architecture, language."""
-    from moonshine_voice import ModelArch, Transcriber, get_model_for_language
+    """`header`: model (folder), packaged (whether its files must be those we know), language."""
+    from pipeline_worker.engines.moonshine_files import (
+        verify,
+    )  # here, so that a broken installation is told as an answer
+    from pipeline_worker.engines.moonshine_model import MoonshineModel
 
-    architecture = ModelArch[header["architecture"].upper().replace("-", "_")]
-    folder = header["model"]
-    if folder is None:
-        folder, architecture = get_model_for_language(header["language"], architecture)
-    transcriber = Transcriber(folder, architecture, options={"return_audio_data": "false"})
+    folder = Path(header["model"])
+    if header["packaged"]:
+        verify(folder)
+    model = MoonshineModel(folder, _TOKENS_PER_S.get(header["language"], _TOKENS_PER_S_ELSEWHERE))
 
-    def recognise(samples: NDArray[np.float32]) -> str:
-        padded = np.pad(samples, (0, max(0, _SHORTEST_SAMPLES - len(samples))))
-        transcript = transcriber.transcribe_without_streaming(padded.tolist(), 16_000)
-        return " ".join(line.text.strip() for line in transcript.lines if line.text.strip())
+    def recognise(samples: NDArray[np.float32], before: Hypothesis | None) -> Hypothesis:
+        heard = model.hear(samples, before.state if before else ())
+        return Hypothesis(said(model.text(heard.tokens), heard.certainty), heard.tokens)
 
     return recognise
+
+
+def said(text: str, certainty: float) -> str:
+    """`text`, or nothing if that is what the model says when nobody speaks.
+
+    A comma at the end becomes a full stop: one in twelve sentences ends so, whole ones as often as those cut off.
+    """
+    words = _OLD_SPELLING.sub(r"\1", text).replace("♪", "").strip()
+    if certainty < _LEAST_CERTAINTY or " ".join(words_of(words)) in _OF_NOISE:
+        return ""
+    return words.rstrip(",. ") + "." if words.endswith(",") else words
 
 
 if __name__ == "__main__":

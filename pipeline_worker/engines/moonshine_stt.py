@@ -1,13 +1,15 @@
-"""Speech to text by Moonshine models on this machine (moonshine-voice, MIT).
+"""Speech to text by Moonshine models on this machine, by default the English one that is installed with Antiphon (MIT).
 
-The English models are MIT; those of other languages may not be used commercially (Moonshine Community License).
+Of the package moonshine-voice only the model's files are used: newer releases carry none, and its library brings a
+second runtime, so its streaming models and those that it fetches are not offered.
 """
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
+from pipeline_worker.core.utterance_text import primary_language
+from pipeline_worker.engines.moonshine_files import FILES, PACKAGED, folder_of
 from pipeline_worker.engines.optional_package import require_file
 from pipeline_worker.engines.utterance_stt import SECTION, UtteranceOptions, UtteranceProvider
 from shared.agent import AgentDefinition
@@ -15,23 +17,34 @@ from shared.errors import ConfigError
 
 
 class MoonshineOptions(UtteranceOptions):
-    model: str | None = Field(None, min_length=1, description="a folder with a model; else the library fetches it once")
-    architecture: Literal["tiny", "base", "tiny-streaming", "base-streaming", "small-streaming", "medium-streaming"] = (
-        "base"
-    )
+    model: str = Field(PACKAGED, min_length=1, description=f"{PACKAGED}, or a folder with {', '.join(FILES)}")
+    interim_ms: int = Field(400, ge=0, le=10_000, description="speech between interim texts, at least; 0: none")
 
     def model_settings(self, language: str) -> dict[str, Any]:
-        return {**self.model_dump(include={"model", "architecture"}), "language": language}
+        return {"model": str(folder_of(self.model)), "packaged": self.model == PACKAGED, "language": language}
 
 
 class Provider(UtteranceProvider[MoonshineOptions]):
     def __init__(self) -> None:
-        super().__init__("moonshine", "moonshine_voice", "pipeline_worker.engines.moonshine_helper", MoonshineOptions)
+        super().__init__(
+            "moonshine",
+            "pipeline_worker.engines.moonshine_helper",
+            MoonshineOptions,
+            cure="name a folder with all of it",
+        )
 
     def check(self, agent: AgentDefinition, options: MoonshineOptions) -> None:
-        if options.language == "auto":
+        language = primary_language(options.language or agent.language)
+        if options.model == PACKAGED and language != "en":
             raise ConfigError(
-                f"agent '{agent.id}': {SECTION}.options.language: a Moonshine model knows one language: name it"
+                f"agent '{agent.id}': {SECTION}.options.model: '{PACKAGED}' understands English, the language here is "
+                f"'{language}': name a folder with a model of that language, or choose another engine"
             )
-        if options.model is not None:
-            require_file(agent, f"{SECTION}.options.model", Path(options.model) / "tokenizer.bin", "Moonshine model")
+        folder = folder_of(options.model)
+        if folder is None:
+            raise ConfigError(
+                f"agent '{agent.id}': {SECTION}.options.model: the package that '{PACKAGED}' comes with is missing: "
+                "pip install moonshine-voice==0.1.0"
+            )
+        for name in FILES:
+            require_file(agent, f"{SECTION}.options.model", folder / name, "Moonshine model")

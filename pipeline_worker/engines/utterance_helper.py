@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_worker.engines.pipe_frames import Frame, pack, read
-from pipeline_worker.engines.utterance_queue import MOST_UTTERANCES, Pass, UtteranceQueue
+from pipeline_worker.engines.utterance_queue import MOST_UTTERANCES, Hypothesis, Pass, UtteranceQueue
 
-Recognise = Callable[[NDArray[np.float32]], str]
-"""The text of an utterance: 16 kHz, mono, -1 to 1."""
+Recognise = Callable[[NDArray[np.float32], Hypothesis | None], Hypothesis]
+"""What an utterance (16 kHz, mono, -1 to 1) says, given what its beginning was understood to say."""
 Load = Callable[[dict[str, Any]], Recognise]
 
 _LOOK_AGAIN_S = 0.05
@@ -91,7 +91,7 @@ class Helper:
         channel = request.header["channel"]
         try:
             recognise = self._load(request.header)
-            recognise(np.zeros(16_000, dtype=np.float32))  # the first pass of a model allocates
+            recognise(np.zeros(16_000, dtype=np.float32), None)  # the first pass of a model allocates
         except Exception as error:  # noqa: BLE001 - whatever the library raises is told, and ends in a ConfigError
             self._answer(channel, {"error": f"{type(error).__name__}: {error}", "code": "bad_model"})
             return
@@ -101,18 +101,23 @@ class Helper:
         self._answer(channel, {"loaded": True})
 
     def _look_at(self, work: Pass) -> None:
-        assert self._recognise is not None
         began = time.monotonic()
-        answer: dict[str, Any]
+        failure: dict[str, str] = {}
+        hypothesis = work.before
         try:
-            samples = np.frombuffer(work.pcm, dtype="<i2").astype(np.float32) / np.float32(32768)
-            answer = {"text": self._recognise(samples).strip() if len(samples) else ""}
+            if not work.covered:
+                hypothesis = self._hear(work)
         except Exception as error:  # noqa: BLE001 - one utterance fails, the helper serves the others
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            hypothesis, failure = None, {"error": f"{type(error).__name__}: {error}"}
         with self._changed:
-            wanted = self._queue.done(work, began, time.monotonic())
-        if wanted:
-            self._answer(work.channel, answer | ({"last": True} if work.final else {}))
+            text = self._queue.done(work, hypothesis, began, time.monotonic())
+        if text is not None:
+            self._answer(work.channel, (failure or {"text": text}) | ({"last": True} if work.final else {}))
+
+    def _hear(self, work: Pass) -> Hypothesis:
+        assert self._recognise is not None
+        samples = np.frombuffer(work.pcm, dtype="<i2").astype(np.float32) / np.float32(32768)
+        return self._recognise(samples, work.before)
 
     def _answer(self, channel: int, header: dict[str, Any]) -> None:
         self._out.write(pack({**header, "channel": channel}))

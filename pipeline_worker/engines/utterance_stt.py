@@ -7,7 +7,6 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_worker.engines.helper_process import Channel, HelperProcess
-from pipeline_worker.engines.optional_package import require_package
 from pipeline_worker.engines.options import Options, read_options
 from pipeline_worker.engines.protocols import Recognised
 from shared.agent import AgentDefinition
@@ -104,13 +103,13 @@ class UtteranceStt:
 
 
 class UtteranceProvider(Generic[_Options]):
-    """The helper processes of each model, and each agent's model."""
+    """The helper processes of each model, and each agent's model. `cure`: for a model that cannot be loaded."""
 
-    def __init__(self, engine: str, package: str, helper_module: str, options: type[_Options]) -> None:
+    def __init__(self, engine: str, helper_module: str, options: type[_Options], *, cure: str) -> None:
         self._engine = engine
-        self._package = package
         self._helper_module = helper_module
         self._options = options
+        self._cure = cure
         self._models: dict[str, tuple[_Options, str]] = {}
         """By agent: its options and language."""
         self._helpers: dict[tuple[_Options, str], list[HelperProcess]] = {}
@@ -121,7 +120,6 @@ class UtteranceProvider(Generic[_Options]):
 
     def add(self, agent: AgentDefinition) -> None:
         options = read_options(agent, SECTION, self._options)
-        require_package(agent, SECTION, self._package, self._engine)
         self.check(agent, options)
         language = options.language or agent.language.partition("-")[0].lower()
         model = options.model_copy(update={"language": None}), language
@@ -142,8 +140,7 @@ class UtteranceProvider(Generic[_Options]):
                 if error.code != "bad_model":
                     raise
                 raise ConfigError(
-                    f"agent '{agent_id}': {SECTION}.options.model: it cannot be loaded: {error.message}: name the "
-                    "folder of a complete model, or let this machine reach the library's model store once"
+                    f"agent '{agent_id}': {SECTION}.options.model: it cannot be loaded: {error.message}: {self._cure}"
                 ) from error
 
     def open(self, agent_id: str) -> UtteranceStt:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 _FOLDER = str(Path(__file__).with_name("packages"))
-_NAMES = ("faster_whisper", "livekit", "moonshine_voice")
+_NAMES = ("faster_whisper", "livekit")
 
 
 @contextlib.contextmanager

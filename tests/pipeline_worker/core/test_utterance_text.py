@@ -16,6 +16,13 @@ from pipeline_worker.core.utterance_text import Completeness, completeness, same
         "Where are you from?",
         "I do!",
         "For two. ",
+        "Where are you from.",
+        "Hello! Where are you from?",
+        "Is that the place you come from?",
+        "And?",
+        "That is all I need.",
+        "That is what we would like.",
+        "I want it.",
     ],
 )
 def test_a_mark_at_the_end_finishes_it_in_any_language(text: str) -> None:
@@ -32,6 +39,16 @@ def test_a_mark_at_the_end_finishes_it_in_any_language(text: str) -> None:
         "well, my",
         "on Friday, um",
         "I think...",
+        "I would like to book a table for.",
+        "I would like.",
+        "Yes, I would like.",
+        "Hello. I need.",
+        "Can I?",
+        "Can I bring my dog to the?",
+        "What time does the?",
+        "Let me think about it, and.",
+        "On Friday, um.",
+        "Where are you from? I am from.",
         "Ich möchte einen Tisch,",
         "because I'm",
         "My number is five five five.",
@@ -104,3 +121,13 @@ def test_words_are_compared_without_marks_and_capitals() -> None:
 def test_every_text_is_one_of_the_three(text: str, language: str) -> None:
     assert completeness(text, language) in Completeness
     assert same_words(text, text)
+
+
+@pytest.mark.parametrize("text", ["Ich rufe Sie morgen an.", "Um.", "C'est du vin, un pinot by."])
+def test_words_before_a_mark_mean_nothing_in_another_language(text: str) -> None:
+    assert completeness(text, "de") is Completeness.FINISHED
+
+
+def test_a_sentence_of_marks_alone_is_passed_over() -> None:
+    assert completeness("A table for. -.", "en") is Completeness.UNFINISHED
+    assert completeness("Hello. -.", "en") is Completeness.FINISHED

@@ -14,7 +14,7 @@ def test_segments_become_one_text(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"a model")
     with stand_in_packages():
         recognise = load(FasterWhisperOptions(model=str(tmp_path)).model_settings("en"))
-        assert recognise(np.full(24_000, 0.5, dtype=np.float32)) == "1.5 seconds of en at 0.5"
+        assert recognise(np.full(24_000, 0.5, dtype=np.float32), None).text == "1.5 seconds of en at 0.5"
 
 
 def test_a_bad_model_raises(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ def test_a_package_that_is_there_is_not_imported() -> None:
 
 def test_a_package_that_is_not_there_is_told_with_its_cure() -> None:
     with pytest.raises(ConfigError) as raised:
-        require_package(AGENT, "speech_to_text", "no_such_package", "moonshine")
+        require_package(AGENT, "speech_to_text", "no_such_package", "faster-whisper")
     assert raised.value.message == (
-        "agent 'desk': speech_to_text.engine: 'moonshine' is an extra that is not installed: "
-        "pip install 'antiphon[moonshine]'"
+        "agent 'desk': speech_to_text.engine: 'faster-whisper' is an extra that is not installed: "
+        "pip install 'antiphon[faster-whisper]'"
     )
 
 
