@@ -83,9 +83,9 @@ class AgentDefinition(_Section):
     language: str = "en"
     instructions: str = Field("", max_length=50_000, description="what a language model is told about its part")
     greeting: Greeting | None = None
-    speech_to_text: EngineChoice = EngineChoice(engine="pocketsphinx")
+    speech_to_text: EngineChoice = EngineChoice(engine="moonshine")
     language_model: EngineChoice = EngineChoice(engine="scripted")
-    text_to_speech: EngineChoice = EngineChoice(engine="espeak-ng")
+    text_to_speech: EngineChoice = EngineChoice(engine="piper")
     apology: str = Field(
         "I am sorry, something went wrong here. Could you say that again?",
         max_length=500,

@@ -21,7 +21,6 @@ from shared.io.logs import get_logger
 # A module is imported when an agent names its engine; each has a `Provider`.
 _MODULES: Mapping[str, Mapping[str, str]] = {
     "speech_to_text": {
-        "pocketsphinx": "pipeline_worker.engines.pocketsphinx_stt",
         "openai": "pipeline_worker.engines.openai_stt",
         "deepgram": "pipeline_worker.engines.deepgram_stt",
         "moonshine": "pipeline_worker.engines.moonshine_stt",
@@ -29,7 +28,7 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
         "livekit": "pipeline_worker.engines.livekit_stt",
     },
     "language_model": {
-        "scripted": "pipeline_worker.engines.scripted",
+        "scripted": "pipeline_worker.engines.scripted.engine",
         "openai": "pipeline_worker.engines.openai_lm",
         "livekit": "pipeline_worker.engines.livekit_lm",
     },

@@ -1,0 +1,151 @@
+"""The course of a scripted dialogue: the next state from the last one and the caller's words.
+
+A form is the intent whose needs are being collected. Its state is one of three: a slot is asked for, the whole is read
+back to be confirmed, or it is done. Everything follows from the words of the conversation, so nothing is stored.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any, NamedTuple
+
+from pipeline_worker.engines.protocols import Reply
+from pipeline_worker.engines.scripted.script import Intent, Script
+from pipeline_worker.engines.scripted.slots import Known
+from pipeline_worker.engines.scripted.understanding import NO, YES, Meaning, Place, Understanding
+
+
+class DialogueState(NamedTuple):
+    """Where a dialogue stands after a turn."""
+
+    said: Reply
+    form: str | None = None
+    """The intent whose needs are being collected, or were last."""
+    known: Known = {}
+    asked: str | None = None
+    """The slot that the last question was about."""
+    confirming: bool = False
+    amending: bool = False
+    """The caller was asked what to change."""
+    misses: int = 0
+    """How many times in a row nothing was understood."""
+
+
+class ScriptedDialogue:
+    """Pure. `today` is the day on which days such as "tomorrow" are counted from."""
+
+    def __init__(self, script: Script, understanding: Understanding, today: date) -> None:
+        self._script = script
+        self._understanding = understanding
+        self._today = today
+        self._intents = {intent.name: intent for intent in script.intents}
+
+    def turn(self, before: DialogueState, text: str) -> DialogueState:
+        """The state after the caller has said `text`."""
+        meaning = self._meaning(before, text)
+        if meaning.intent in (YES, NO):
+            return self._confirmed(before) if meaning.intent == YES else self._amend(before)
+        intent = self._intents.get(meaning.intent or "")
+        if intent is None or intent.amends:
+            form = intent.amends if intent is not None else self._form_for(before, meaning)
+            if form is None:
+                return self._asked_to_change(before, text) or self._not_understood(before)
+            if before.form == form and not (meaning.values or meaning.rejected):
+                return self._asked_to_change(before, text) or self._amend(before)
+            intent = self._intents[form]
+        if intent.repeats:
+            return before._replace(misses=0, said=Reply(before.said.text))
+        if intent.forgets:
+            return DialogueState(Reply(self._reply(intent, {})))
+        if intent.needs:
+            return self._fill(before, intent, meaning)
+        return self._aside(before, intent, meaning)
+
+    def heard(self, before: DialogueState, text: str) -> DialogueState:
+        """The agent's own words. Speech that is not understood leaves no others behind."""
+        misses = [count for count, words in enumerate(self._script.fallback, 1) if text.startswith(words)]
+        return before._replace(misses=max([before.misses, *misses]))
+
+    def _meaning(self, before: DialogueState, text: str) -> Meaning:
+        place = Place(before.form, tuple(before.known.items()), before.asked, before.confirming)
+        return self._understanding.understand(text, place, self._today)
+
+    def _form_for(self, before: DialogueState, meaning: Meaning) -> str | None:
+        """Values without an intent belong to the open form, or begin the first one that needs them."""
+        named = meaning.values.keys() | meaning.rejected.keys()
+        order = [self._intents[before.form]] if before.form else []
+        return next((intent.name for intent in [*order, *self._script.intents] if named & set(intent.needs)), None)
+
+    def _fill(self, before: DialogueState, intent: Intent, meaning: Meaning) -> DialogueState:
+        """Values of a form that is complete correct it; to ask for the same again, without any, begins anew."""
+        is_open = before.form == intent.name and (self._missing(before) is not None or bool(meaning.values or meaning.rejected))
+        was_done = is_open and self._missing(before) is None and not before.confirming
+        known = dict(before.known) if is_open else {}
+        known |= {name: value for name, value in meaning.values.items() if name in intent.needs}
+        rejected = self._beyond_limits(known, [name for name in meaning.rejected if name in intent.needs])
+        now = DialogueState(before.said, intent.name, known)
+        if rejected is not None:
+            slot = self._script.slots[rejected]
+            return now._replace(asked=rejected, said=Reply(slot.otherwise or slot.ask or ""))
+        if (missing := self._missing(now)) is not None:
+            return now._replace(asked=missing, said=Reply(self._script.slots[missing].ask or ""))
+        if intent.confirm and not was_done:
+            return now._replace(confirming=True, said=Reply(self._filled(intent.confirm, known)))
+        return now._replace(said=Reply(self._reply(intent, known)))
+
+    def _beyond_limits(self, known: dict[str, Any], named: Iterable[str]) -> str | None:
+        """The first slot to ask for again: limits of one value may depend on another. Takes those out of `known`."""
+        beyond = list(named)
+        for name, value in list(known.items()):
+            if self._script.slots[name].read(value, known) is None:
+                beyond.append(name)
+                del known[name]
+        return next(iter(beyond), None)
+
+    def _confirmed(self, before: DialogueState) -> DialogueState:
+        intent = self._intents[before.form or ""]
+        return DialogueState(Reply(self._reply(intent, before.known)), before.form, before.known)
+
+    def _amend(self, before: DialogueState) -> DialogueState:
+        return before._replace(said=Reply(self._script.amend), amending=True, misses=0)
+
+    def _asked_to_change(self, before: DialogueState, text: str) -> DialogueState | None:
+        """Which of the values is to be changed was said, and not to what: "the time"."""
+        if not (before.amending or before.confirming) or before.form is None:
+            return None
+        named = [name for name in self._intents[before.form].needs if self._script.slots[name].is_named_in(name, text)]
+        if len(named) != 1:
+            return None
+        kept = {name: value for name, value in before.known.items() if name != named[0]}
+        return DialogueState(Reply(self._script.slots[named[0]].ask or ""), before.form, kept, asked=named[0])
+
+    def _aside(self, before: DialogueState, intent: Intent, meaning: Meaning) -> DialogueState:
+        """An answer in the middle of a form is followed by the form's open question."""
+        answer = self._reply(intent, {**before.known, **meaning.values, **meaning.rejected}, meaning)
+        if intent.ends_call:
+            return before._replace(said=Reply(answer, end_call=True), misses=0)
+        return before._replace(said=Reply(self._with_question(answer, before)), misses=0)
+
+    def _not_understood(self, before: DialogueState) -> DialogueState:
+        fallback = self._script.fallback[min(before.misses, len(self._script.fallback) - 1)]
+        return before._replace(said=Reply(self._with_question(fallback, before)), misses=before.misses + 1)
+
+    def _missing(self, state: DialogueState) -> str | None:
+        needs = self._intents[state.form].needs if state.form else ()
+        return next((slot for slot in needs if slot not in state.known), None)
+
+    def _with_question(self, answer: str, state: DialogueState) -> str:
+        if state.confirming and state.form and (question := self._intents[state.form].confirm):
+            return f"{answer} {self._filled(question, state.known)}"
+        missing = self._missing(state)
+        return f"{answer} {self._script.slots[missing].ask}" if missing else answer
+
+    def _reply(self, intent: Intent, known: Known, meaning: Meaning | None = None) -> str:
+        """The first answer whose conditions hold. Slots that are only used count if they were named just now."""
+        named = known if meaning is None else {name: known[name] for name in (*meaning.values, *meaning.rejected)}
+        for answer in intent.answers:
+            if all(name in named and self._script.slots[name].key(named[name]) in values for name, values in answer.conditions):
+                return self._filled(answer.say, known)
+        return ""
+
+    def _filled(self, text: str, known: Mapping[str, Any]) -> str:
+        return text.format(**{name: self._script.slots[name].said(value, self._today) for name, value in known.items()})

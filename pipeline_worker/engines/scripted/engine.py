@@ -1,0 +1,70 @@
+"""The scripted dialogue as a language model."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from pipeline_worker.core.backchannels import expected
+from pipeline_worker.engines.options import read_options
+from pipeline_worker.engines.protocols import Entry, Reply, Utterance
+from pipeline_worker.engines.scripted.dialogue import DialogueState, ScriptedDialogue
+from pipeline_worker.engines.scripted.script import Script
+from pipeline_worker.engines.scripted.understanding import Understanding
+from shared.agent import AgentDefinition
+from shared.errors import ConfigError
+
+
+class ScriptedLanguageModel:
+    """One session's. It keeps no state: a worker that takes the session over goes on where the other one stopped."""
+
+    def __init__(self, dialogue: ScriptedDialogue, greeting: str) -> None:
+        self._dialogue = dialogue
+        self._greeting = greeting
+
+    async def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
+        """One piece: the whole answer."""
+        state = DialogueState(Reply(self._greeting))
+        for entry in conversation:
+            if isinstance(entry, Utterance):
+                state = (self._dialogue.turn if entry.role == "user" else self._dialogue.heard)(state, entry.text)
+        yield state.said
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class Provider:
+    """The script of each agent, and what its sessions share: the understanding of it."""
+
+    def __init__(self) -> None:
+        self._scripts: dict[str, tuple[AgentDefinition, Script]] = {}
+        self._understandings: dict[str, Understanding] = {}
+
+    def add(self, agent: AgentDefinition) -> None:
+        script = read_options(agent, "language_model", Script)
+        if agent.tools:
+            raise ConfigError(
+                f"agent '{agent.id}': language_model.engine: the scripted dialogue cannot use tools: choose another "
+                "language model, or remove 'tools'"
+            )
+        self._scripts[agent.id] = agent, script
+
+    async def start(self) -> None:
+        """Reads the examples of all scripts: about a second for a hundred of them."""
+        for agent_id, (agent, script) in self._scripts.items():
+            self._understandings[agent_id] = await asyncio.to_thread(Understanding, script, expected(agent))
+
+    def open(self, agent_id: str) -> ScriptedLanguageModel:
+        try:
+            agent, script = self._scripts[agent_id]
+            understanding = self._understandings[agent_id]
+        except KeyError:
+            raise ConfigError(f"agent '{agent_id}' has no script") from None
+        # The day is that of the session's beginning, also after midnight: "tomorrow" must not change its meaning.
+        today = datetime.now(ZoneInfo(script.timezone) if script.timezone else None).date()
+        greeting = agent.greeting.text if agent.greeting else script.fallback[0]
+        return ScriptedLanguageModel(ScriptedDialogue(script, understanding, today), greeting)
+
+    async def close(self) -> None:
+        """There is nothing to close."""

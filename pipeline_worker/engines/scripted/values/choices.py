@@ -1,0 +1,18 @@
+"""One of a list of things, by the words that callers use for it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from pipeline_worker.engines.scripted.values.sentence import Found
+
+
+def pattern_of(words: Sequence[str]) -> re.Pattern[str]:
+    """Any of `words`, also in the plural."""
+    return re.compile(r"\b(?:" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + r")(?:e?s)?\b", re.IGNORECASE)
+
+
+def find(text: str, patterns: Mapping[str, re.Pattern[str]]) -> Iterator[Found]:
+    """The choices named in `text`, each as its key in `patterns`."""
+    for key, pattern in patterns.items():
+        for match in pattern.finditer(text):
+            yield Found(match.start(), match.end(), key)

@@ -1,0 +1,85 @@
+"""What callers say to the shipped front desk, and whether it is understood: the evaluation sets of this folder.
+
+A set is a list of sentences, each with the place in the dialogue where it is said, what it asks for (`none`: nothing
+that a restaurant's desk knows) and the values that it names. All are said on Wednesday, 2 December 2026.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from yaml import safe_load
+
+from pipeline_worker.core.backchannels import usual
+from pipeline_worker.engines.scripted.script import Script
+from pipeline_worker.engines.scripted.understanding import Meaning, Place, Understanding
+
+TODAY = date(2026, 12, 2)
+AGENT = Path(__file__).parents[2] / "deploy/agents/front-desk.yaml"
+FOLDER = Path(__file__).parent
+_BOOKED: Mapping[str, Any] = {"party_size": 2, "day": date(2026, 12, 5), "time": 19 * 60, "name": "Miller"}
+_FORM = "booking"
+_SLOTS = {_FORM: ("party_size", "day", "time", "name"), "opening_hours": ("day",), "menu": ("topic",)}
+"""Those that count for each intent."""
+
+
+class Request(BaseModel):
+    """One sentence. `context`: fresh, asked_party_size, asked_day, asked_time, asked_name, confirm or booked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    say: str
+    context: str
+    intent: str
+    slots: dict[str, Any]
+
+    @property
+    def place(self) -> Place:
+        if self.context in ("confirm", "booked"):
+            return Place(_FORM, tuple(_BOOKED.items()), confirming=self.context == "confirm")
+        if self.context.startswith("asked_"):
+            return Place(_FORM, asked=self.context.removeprefix("asked_"))
+        return Place()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {name: _minutes(value) if name == "time" else value for name, value in self.slots.items()}
+
+
+@cache
+def requests(file: str) -> Sequence[Request]:
+    return [Request.model_validate(one) for one in safe_load((FOLDER / file).read_text(encoding="utf-8"))]
+
+
+@cache
+def front_desk() -> Understanding:
+    options = safe_load(AGENT.read_text(encoding="utf-8"))["language_model"]["options"]
+    return Understanding(Script.model_validate(options), usual("en"))
+
+
+def is_understood(request: Request, text: str | None = None) -> bool:
+    """Whether `text`, or else the sentence itself, is taken for what it is, with all its values."""
+    meaning = front_desk().understand(request.say if text is None else text, request.place, TODAY)
+    intent = _intent(meaning)
+    if request.intent == "none" or intent != request.intent:
+        return request.intent == "none" and intent is None
+    found = {**meaning.values, **meaning.rejected}
+    return _comparable({name: found[name] for name in _SLOTS.get(intent, ()) if name in found}) == _comparable(request.values)
+
+
+def _intent(meaning: Meaning) -> str | None:
+    if meaning.intent is None and (meaning.values or meaning.rejected):
+        return _FORM
+    return _FORM if meaning.intent == "change" else meaning.intent
+
+
+def _minutes(clock: str) -> int:
+    hour, minute = clock.split(":")
+    return int(hour) * 60 + int(minute)
+
+
+def _comparable(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.casefold() if isinstance(value, str) else value for name, value in values.items()}
