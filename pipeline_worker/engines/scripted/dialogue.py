@@ -9,9 +9,9 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from pipeline_worker.engines.protocols import Reply
-from pipeline_worker.engines.scripted.script import Intent, Script
+from pipeline_worker.engines.scripted.script import NO, YES, Intent, Script
 from pipeline_worker.engines.scripted.slots import Known
-from pipeline_worker.engines.scripted.understanding import NO, YES, Meaning, Place, Understanding
+from pipeline_worker.engines.scripted.understanding import Meaning, Place, Understanding
 
 
 class DialogueState(NamedTuple):
@@ -77,7 +77,9 @@ class ScriptedDialogue:
 
     def _fill(self, before: DialogueState, intent: Intent, meaning: Meaning) -> DialogueState:
         """Values of a form that is complete correct it; to ask for the same again, without any, begins anew."""
-        is_open = before.form == intent.name and (self._missing(before) is not None or bool(meaning.values or meaning.rejected))
+        is_open = before.form == intent.name and (
+            self._missing(before) is not None or bool(meaning.values or meaning.rejected)
+        )
         was_done = is_open and self._missing(before) is None and not before.confirming
         known = dict(before.known) if is_open else {}
         known |= {name: value for name, value in meaning.values.items() if name in intent.needs}
@@ -143,7 +145,10 @@ class ScriptedDialogue:
         """The first answer whose conditions hold. Slots that are only used count if they were named just now."""
         named = known if meaning is None else {name: known[name] for name in (*meaning.values, *meaning.rejected)}
         for answer in intent.answers:
-            if all(name in named and self._script.slots[name].key(named[name]) in values for name, values in answer.conditions):
+            if all(
+                name in named and self._script.slots[name].key(named[name]) in values
+                for name, values in answer.conditions
+            ):
                 return self._filled(answer.say, known)
         return ""
 

@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 from pipeline_worker.engines.options import Options
 from pipeline_worker.engines.scripted.slots import Slot
 
+YES, NO = "yes", "no"
+"""Names of the answers to `confirm`."""
+
 _AGREE = (
     "yes", "yes please", "yeah that's right", "that's correct", "correct", "sounds good", "perfect", "yes book it", "go ahead",
     "sure", "okay", "exactly", "please do", "absolutely", "that works", "fine", "great do it", "yep", "confirm it", "all good",
@@ -15,14 +18,16 @@ _AGREE = (
 )  # fmt: skip
 _DECLINE = (
     "no", "no that's wrong", "that's not right", "nope", "not quite", "wait that's not correct", "you got that wrong", "no please don't",
-    "hold on, something is wrong", "that is incorrect", "no, not like that", "I said something else",
+    "negative", "afraid not", "I'm afraid not", "nah", "that is not what I said", "you misheard me", "hold on, something is wrong", "that is incorrect", "no, not like that", "I said something else",
 )  # fmt: skip
 
 
 class Answer(Options):
     """A reply for certain values. Without `if`, for all."""
 
-    if_: dict[str, str | tuple[str, ...]] = Field(default_factory=dict, alias="if", description="slot: value, or values")
+    if_: dict[str, str | tuple[str, ...]] = Field(
+        default_factory=dict, alias="if", description="slot: value, or values"
+    )
     say: str = Field(min_length=1, max_length=1000)
 
     @property
@@ -38,7 +43,9 @@ class Intent(Options):
     reply: str | tuple[Answer, ...] | None = None
     needs: tuple[str, ...] = ()
     uses: tuple[str, ...] = Field((), description="slots that the reply may use, and that are not asked for")
-    confirm: str | None = Field(None, min_length=1, max_length=1000, description="asked when all is known, before the reply")
+    confirm: str | None = Field(
+        None, min_length=1, max_length=1000, description="asked when all is known, before the reply"
+    )
     amends: str | None = Field(None, description="the intent whose values are to be changed")
     small_talk: bool = Field(False, description="gives way to whatever else is asked for in the same breath")
     repeats: bool = Field(False, description="the last reply is said again")
@@ -77,9 +84,9 @@ class Script(Options):
 
     @model_validator(mode="after")
     def _names_fit_together(self) -> "Script":
-        names = [intent.name for intent in self.intents]
+        names = [YES, NO, *(intent.name for intent in self.intents)]
         if len(set(names)) != len(names):
-            raise ValueError("two intents share a name: give each its own")
+            raise ValueError("two intents share a name, or one is named yes or no: give each a name of its own")
         for intent in self.intents:
             self._check(intent)
         return self
@@ -106,7 +113,9 @@ class Script(Options):
                 raise ValueError(f"{where}: if: {sorted(unknown)}: list it under 'needs' or 'uses'")
             # A value that is only used is known where the answer's condition names it.
             if unknown := _fields(answer.say) - {*intent.needs, *answer.if_}:
-                raise ValueError(f"{where}: reply uses {sorted(unknown)}: list it under 'needs', or in the answer's 'if'")
+                raise ValueError(
+                    f"{where}: reply uses {sorted(unknown)}: list it under 'needs', or in the answer's 'if'"
+                )
         if unknown := _fields(intent.confirm or "") - set(intent.needs):
             raise ValueError(f"{where}: confirm uses {sorted(unknown)}: list it under 'needs'")
 

@@ -19,7 +19,7 @@ Vectors = NDArray[np.float32]
 @cache
 def _model() -> USE:
     """Loaded when the first script needs it: 0.2 s and about 120 MB."""
-    return USE()
+    return USE(threads=1)
 
 
 def vectors_of(sentences: Sequence[str]) -> Vectors:

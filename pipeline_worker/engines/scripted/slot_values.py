@@ -5,7 +5,7 @@ last one named does ("four, no, five"), and a bare number goes to the slot that 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
@@ -14,20 +14,22 @@ from pipeline_worker.engines.scripted.values import party_sizes
 from pipeline_worker.engines.scripted.values.sentence import Found, with_figures
 
 _DENIED = re.compile(
-    r"\b(?:not|instead of|rather than|isn't|wasn't|and no longer|no longer|don't mean)\s+(?:(?:for|on|at|the|under|from|of)\s+)*$", re.IGNORECASE
+    r"\b(?:not|instead of|rather than|isn't|wasn't|and no longer|no longer|don't mean)\s+(?:(?:for|on|at|the|under|from|of)\s+)*$",
+    re.IGNORECASE,
 )
 _CORRECTION = re.compile(
-    r"(?:[\s,.]|\b(?:no|sorry|wait|hang on|hold on|actually|i mean|make that|make it|rather|so|or|uh|um|er|oh|let's say|better|scratch that|tell a lie|pardon|well|that's|say|maybe)\b)*"
-    r"\b(?:no|sorry|wait|hang on|hold on|actually|i mean|make that|make it|rather|so|or|better|scratch that|tell a lie)\b"
-    r"(?:[\s,.]|\b(?:no|sorry|wait|hang on|hold on|actually|i mean|make that|make it|rather|so|or|uh|um|er|oh|let's say|better|scratch that|tell a lie|pardon|well|that's|say|maybe)\b)*",
+    r"\b(?:no|sorry|wait|hang on|hold on|actually|i mean|make that|make it|rather|or|scratch that|tell a lie|pardon)\b",
     re.IGNORECASE,
 )
 _MOVED = re.compile(r"\bfrom\s+$", re.IGNORECASE)
 _SHIFT = re.compile(
-    r"\b(?:(?P<half>half an hour)|(?P<n>\d{1,2}|an?) (?P<unit>hours?|minutes?|days?|weeks?)) (?P<way>later|earlier|sooner|before|after)\b(?: (?:that|than that))?", re.IGNORECASE
+    r"\b(?:(?P<half>half an hour)|(?P<n>\d{1,2}|an?) (?P<unit>hours?|minutes?|days?|weeks?)) (?P<way>later|earlier|sooner|before|after)\b(?: (?:that|than that))?",
+    re.IGNORECASE,
 )
 
-_DAY_SHIFT = re.compile(r"\b(?:the |(?P<n>a|\d) )?(?P<unit>days?|weeks?) (?P<way>later|earlier|sooner|before|after)\b", re.IGNORECASE)
+_DAY_SHIFT = re.compile(
+    r"\b(?:the |(?P<n>a|\d) )?(?P<unit>days?|weeks?) (?P<way>later|earlier|sooner|before|after)\b", re.IGNORECASE
+)
 
 
 class SlotValues(NamedTuple):
@@ -65,7 +67,7 @@ def find_values(slots: Mapping[str, Slot], text: str, asked: str | None, known: 
             rejected[name] = wanted[-1].found.value
         else:
             values[name] = readings[-1]
-    values = {**_shifted(slots, sentence, known, taken), **values}
+    values |= _shifted(slots, sentence, known, taken)
     return SlotValues(values, rejected, _rest(sentence, slots, taken))
 
 
@@ -82,8 +84,12 @@ def _take(slots: Mapping[str, Slot], sentence: str, asked: str | None, known: Kn
         if not one.sure and not any(one.start < other.found.end and other.found.start < one.end for other in taken):
             bare.setdefault((one.start, one.end), {})[name] = one
     certain = sorted(taken, key=lambda one: one.found.start)
-    for (start, end), by_slot in sorted(bare.items()):
-        if name := _owner(slots, by_slot, asked, known, certain, sentence, start, end):
+    # What is denied goes first: "nine, not seven" is about whatever is at seven.
+    sure_of = {one.slot for one in certain}
+    for (start, end), by_slot in sorted(
+        bare.items(), key=lambda one: (not _DENIED.search(sentence[: one[0][0]]), one[0])
+    ):
+        if name := _owner(slots, by_slot, asked, known, certain, sure_of, sentence, start, end):
             taken.append(_Candidate(name, by_slot[name], _is_denied(sentence, by_slot[name])))
             certain = sorted(taken, key=lambda one: one.found.start)
     return sorted(taken, key=lambda one: one.found.start)
@@ -95,6 +101,7 @@ def _owner(
     asked: str | None,
     known: Known,
     certain: Sequence[_Candidate],
+    sure_of: Collection[str],
     sentence: str,
     start: int,
     end: int,
@@ -102,22 +109,30 @@ def _owner(
     """The slot that the bare number at `start` belongs to, of those that could have it."""
     before = next((one for one in reversed(certain) if one.found.end <= start), None)
     after = next((one for one in certain if one.found.start >= end), None)
-    if before and before.slot in names and _CORRECTION.fullmatch(sentence[before.found.end : start]):
+    if before and before.slot in names and _CORRECTION.search(sentence[before.found.end : start]):
         return before.slot
-    if after and after.slot in names and _CORRECTION.fullmatch(sentence[end : after.found.start]):
+    if after and after.slot in names and _CORRECTION.search(sentence[end : after.found.start]):
         return after.slot
     named = {one.slot for one in certain}
-    if before and before.slot in names and sentence[:start].lower().endswith(" so "):
-        return before.slot
-    if asked in names and asked not in named:
-        return asked
     word = sentence[start:end]
+    if asked in names and (
+        asked not in sure_of or (after is not None and after.slot == asked) or sentence[:start].lower().endswith(" so ")
+    ):
+        return asked
+    if (
+        before
+        and before.slot in names
+        and (sentence[:start].lower().endswith(" so ") or before.found.value == int(word))
+    ):
+        return before.slot
     for name in names:  # "not seven, six": the slot that has a seven
         if name in known and slots[name].key(known[name]).lstrip("0").split(":")[0] in (word, str(int(word) + 12)):
             return name
-    if known and before and before.slot in names and before.denied:
-        return before.slot
-    return next((name for name in names if name not in named and isinstance(slots[name], PeopleSlot)), None)
+    for beside in (before, after):
+        if known and beside and beside.slot in names and beside.denied:
+            return beside.slot
+    free = [name for name in names if name not in named]
+    return next((name for kind in (PeopleSlot, TimeSlot) for name in free if isinstance(slots[name], kind)), None)
 
 
 def _wanted(taken: Sequence[_Candidate], name: str, slot: Slot) -> list[_Candidate]:
@@ -125,7 +140,11 @@ def _wanted(taken: Sequence[_Candidate], name: str, slot: Slot) -> list[_Candida
     wanted = [one for one in taken if one.slot == name and not one.denied]
     if isinstance(slot, DateSlot):
         dates = [one.found.value for one in wanted if one.found.explicit]
-        wanted = [one for one in wanted if one.found.explicit or not any(one.found.value.weekday() == day.weekday() for day in dates)]
+        wanted = [
+            one
+            for one in wanted
+            if one.found.explicit or not any(one.found.value.weekday() == day.weekday() for day in dates)
+        ]
     return wanted
 
 
@@ -148,8 +167,16 @@ def _shifted(slots: Mapping[str, Slot], sentence: str, known: Known, taken: Sequ
             size = 1 if match["n"] in (None, "a", "1") else int(match["n"])
             days = size * (7 if "week" in match["unit"] else 1)
             values[name] = known[name] + timedelta(days if match["way"] in ("later", "after") else -days)
-        if isinstance(slot, TimeSlot) and (match := _SHIFT.search(sentence)) and (match["half"] or match["unit"][0] in "hm"):
-            size = 30 if match["half"] else (1 if match["n"][0] == "a" else int(match["n"])) * (60 if match["unit"][0] == "h" else 1)
+        if (
+            isinstance(slot, TimeSlot)
+            and (match := _SHIFT.search(sentence))
+            and (match["half"] or match["unit"][0] in "hm")
+        ):
+            size = (
+                30
+                if match["half"]
+                else (1 if match["n"][0] == "a" else int(match["n"])) * (60 if match["unit"][0] == "h" else 1)
+            )
             later = match["way"] in ("later", "after")
             values[name] = known[name] + (size if later else -size)
     return {name: value for name, value in values.items() if slots[name].read(value, known) is not None}

@@ -21,7 +21,9 @@ Known = Mapping[str, Any]
 
 class _Slot(Options):
     _called: ClassVar[tuple[str, ...]] = ()
-    ask: str | None = Field(None, min_length=1, max_length=300, description="the question for it, if an intent needs it")
+    ask: str | None = Field(
+        None, min_length=1, max_length=300, description="the question for it, if an intent needs it"
+    )
     otherwise: str | None = Field(
         None, min_length=1, max_length=300, description="said of a value beyond the limits, in place of the question"
     )
@@ -86,7 +88,7 @@ class DateSlot(_Slot):
 
 
 def _minutes(text: Any) -> Any:
-    """"17:30" as minutes after midnight. YAML 1.1 reads it so by itself if it is not in quotes."""
+    """ "17:30" as minutes after midnight. YAML 1.1 reads it so by itself if it is not in quotes."""
     if not isinstance(text, str):
         return text
     hour, colon, minute = text.partition(":")

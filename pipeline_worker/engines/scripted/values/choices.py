@@ -8,7 +8,9 @@ from pipeline_worker.engines.scripted.values.sentence import Found
 
 def pattern_of(words: Sequence[str]) -> re.Pattern[str]:
     """Any of `words`, also in the plural."""
-    return re.compile(r"\b(?:" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + r")(?:e?s)?\b", re.IGNORECASE)
+    return re.compile(
+        r"\b(?:" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + r")(?:e?s)?\b", re.IGNORECASE
+    )
 
 
 def find(text: str, patterns: Mapping[str, re.Pattern[str]]) -> Iterator[Found]:
