@@ -25,12 +25,35 @@ _SENTENCE_END = re.compile(r"[.?!;\n]+\s*")
 _CLAUSE_END = re.compile(r"[.?!;:\n]+\s*|,\s+|\s+[-–—]+\s+")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _FILLERS = frozenset(
-    "um uh er erm hmm ah oh well so like please just hi hello hey actually maybe really kindly".split()
+    {"um", "uh", "er", "erm", "hmm", "ah", "oh", "well", "so", "like", "please", "just", "hi", "hello", "hey"}
+    | {"actually", "maybe", "really", "kindly"}
 )
 _EMPTY = frozenset(
-    "a an the i me my we you it is was in on at of to for and or but so that this then there here by too no sorry wait mean be would 's know see".split()
+    {
+        "a",
+        "an",
+        "the",
+        "i",
+        "me",
+        "my",
+        "we",
+        "you",
+        "it",
+        "is",
+        "was",
+        "in",
+        "on",
+        "at",
+        "of",
+        "to",
+        "for",
+        "and",
+        "or",
+    }
+    | {"but", "so", "that", "this", "then", "there", "here", "by", "too", "no", "sorry", "wait", "mean", "be", "would"}
+    | {"'s", "know", "see"}
 )
-"""A part of nothing else resembles nothing."""
+"""Words that tell nothing of what a sentence is about."""
 _ENDINGS = ("ings", "ing", "'s", "ies", "es", "ed", "s")
 
 Scores = dict[str | None, float]
@@ -94,6 +117,11 @@ def plain(text: str) -> str:
     return " ".join(kept) or text.lower()
 
 
+def says_something(text: str) -> bool:
+    """Whether there are words that tell what `text` is about."""
+    return any(word not in _EMPTY for word in words(text))
+
+
 def words(text: str) -> list[str]:
     """The words of `text` without common English endings, and without fillers."""
     return [_stem(word) for word in _WORD.findall(text.lower()) if word not in _FILLERS]
@@ -109,5 +137,4 @@ def _stem(word: str) -> str:
 def _parts(text: str) -> list[str]:
     whole = text.strip()
     parts = [whole, *_SENTENCE_END.split(whole), *_CLAUSE_END.split(whole)]
-    telling = [part for part in parts if any(word not in _EMPTY for word in words(part))]
-    return list(dict.fromkeys(telling)) or [whole] * bool(_WORD.search(whole))
+    return list(dict.fromkeys(filter(says_something, parts))) or [whole] * bool(_WORD.search(whole))

@@ -12,14 +12,34 @@ YES, NO = "yes", "no"
 """Names of the answers to `confirm`."""
 
 _AGREE = (
-    "yes", "yes please", "yeah that's right", "that's correct", "correct", "sounds good", "perfect", "yes book it", "go ahead",
-    "sure", "okay", "exactly", "please do", "absolutely", "that works", "fine", "great do it", "yep", "confirm it", "all good",
-    "that is all correct", "yes that would be lovely",
-)  # fmt: skip
+    *("yes", "yes please", "yeah that's right", "that's correct", "correct", "sounds good", "perfect", "yes book it"),
+    *("go ahead", "sure", "okay", "exactly", "please do", "absolutely", "that works", "fine", "great do it", "yep"),
+    *("confirm it", "all good", "that is all correct", "yes that would be lovely", "that's the one", "that's it"),
+    *("spot on", "that's spot on", "aye", "that will do nicely", "lovely", "grand", "brilliant", "I would be grateful"),
+    *("if you would", "right you are", "all correct", "no problem, that is fine", "looks good", "cool", "you got it"),
+    *("of course", "exactly right", "let's do that"),
+)
 _DECLINE = (
-    "no", "no that's wrong", "that's not right", "nope", "not quite", "wait that's not correct", "you got that wrong", "no please don't",
-    "negative", "afraid not", "I'm afraid not", "nah", "that is not what I said", "you misheard me", "hold on, something is wrong", "that is incorrect", "no, not like that", "I said something else",
-)  # fmt: skip
+    *(
+        "no",
+        "no that's wrong",
+        "that's not right",
+        "nope",
+        "not quite",
+        "wait that's not correct",
+        "you got that wrong",
+    ),
+    *(
+        "no please don't",
+        "negative",
+        "afraid not",
+        "I'm afraid not",
+        "nah",
+        "that is not what I said",
+        "you misheard me",
+    ),
+    *("hold on, something is wrong", "that is incorrect", "no, not like that", "I said something else"),
+)
 
 
 class Answer(Options):

@@ -70,7 +70,6 @@ class DateSlot(_Slot):
     _called: ClassVar[tuple[str, ...]] = ("day", "date")
     type: Literal["date"]
     closed: tuple[Weekday, ...] = Field((), max_length=6, description="days of the week that are beyond the limits")
-    max_days: int = Field(366, ge=0, description="how far ahead it may be")
 
     def find(self, text: str, asked: bool, today: date) -> Iterator[Found]:
         return calendar_dates.find(text.lower(), today)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pipeline_worker.core.backchannels import BargeInWords
-from pipeline_worker.engines.scripted.intents import IntentMatcher, Part, Scores, plain, words
+from pipeline_worker.engines.scripted.intents import IntentMatcher, Part, Scores, plain, says_something, words
 from pipeline_worker.engines.scripted.out_of_scope import sentences
 from pipeline_worker.engines.scripted.script import NO, YES, Script
 from pipeline_worker.engines.scripted.sentence_vectors import vectors_of
@@ -55,6 +55,8 @@ class Place(NamedTuple):
     asked: str | None = None
     """The slot of the last question."""
     confirming: bool = False
+    aside: str | None = None
+    """The intent that was answered last, if it needs nothing."""
 
 
 class Meaning(NamedTuple):
@@ -63,6 +65,8 @@ class Meaning(NamedTuple):
     values: Mapping[str, Any] = {}
     rejected: Mapping[str, Any] = {}
     """Values beyond the limits of their slot."""
+    is_backchannel: bool = False
+    """Nothing was said but "okay", or the like."""
 
 
 class _Heard(NamedTuple):
@@ -105,12 +109,12 @@ class Understanding:
         known = dict(place.known)
         found = find_values(self._slots, text, place.asked, known, today)
         if not (place.confirming or found.values or found.rejected or self._says_something(text)):
-            return Meaning(self._to_the_letter.get(plain(text)))
+            return Meaning(self._to_the_letter.get(plain(text)), is_backchannel=bool(text.strip()))
         new = (
             frozenset(name for name, value in found.values.items() if known.get(name) != value) | found.rejected.keys()
         )
         heard = _Heard(found, new, self._form_of(new, place), self._matcher.parts(found.rest), place)
-        intent = self._intent(heard)
+        intent = self._followed_up(heard) or self._intent(heard)
         if intent is None and not self._is_answer(heard):
             return Meaning(None)
         return Meaning(intent, found.values, found.rejected)
@@ -129,7 +133,7 @@ class Understanding:
         if name in self._gives_way and heard.form is not None:
             return None
         if name in self._small_talk:
-            name = self._beside_small_talk(parts) or name
+            name = self._beside_small_talk(parts, name)
         if name is None or best[name] < _ENOUGH:
             return None
         if heard.form in (None, name) or best[name] >= _SURE:
@@ -139,15 +143,25 @@ class Understanding:
             return None if heard.place.form else heard.form
         return name
 
-    def _beside_small_talk(self, parts: Sequence[Scores]) -> str | None:
-        """What a part other than the small talk asks for."""
+    def _followed_up(self, heard: _Heard) -> str | None:
+        """The question that was answered last, asked again about something else: "And on Sunday?"."""
+        aside = self._intents.get(heard.place.aside or "")
+        if aside is None or heard.place.asked is not None or not heard.new or not heard.new <= set(aside.uses):
+            return None
+        return None if says_something(heard.found.rest) else aside.name
+
+    def _beside_small_talk(self, parts: Sequence[Scores], name: str) -> str:
+        """What a part other than the small talk asks for; among small talk a farewell is what counts."""
         tops = [max(scores.items(), key=lambda one: one[1]) for scores in parts]
-        others = [
-            (score, name)
-            for name, score in tops
-            if name is not None and name in self._intents and name not in self._small_talk and score >= _OVER_SMALL_TALK
-        ]
-        return max(others)[1] if others else None
+        others = {
+            other: score
+            for other, score in tops
+            if other is not None and other in self._intents and score >= _OVER_SMALL_TALK
+        }
+        asked_for = {other: score for other, score in others.items() if other not in self._small_talk}
+        farewells = {other: score for other, score in others.items() if self._intents[other].ends_call}
+        chosen = asked_for or farewells
+        return max(chosen, key=lambda other: chosen[other]) if chosen else name
 
     def _weighed(self, part: Part, heard: _Heard) -> Scores:
         """What the part resembles, with what speaks for and against it."""
