@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
-from pipeline_worker.engines.scripted.slots import Known, PeopleSlot, Slot, TimeSlot
+from pipeline_worker.engines.scripted.slots import Known, NumberSlot, PeopleSlot, Slot, TimeSlot
 from pipeline_worker.engines.scripted.values.sentence import Found
 
 _DENIAL = r"(?:not|instead of|rather than|isn't|wasn't|no longer|don't mean)\s+(?:(?:for|on|at|the|under|from|of)\s+)*"
@@ -18,7 +18,7 @@ _WITH_DENIAL = re.compile(_DENIAL, re.IGNORECASE)
 _AFTER_FROM = re.compile(r"\bfrom\s+$", re.IGNORECASE)
 """Of "from Friday to Saturday" the second counts."""
 _CORRECTION = re.compile(
-    r"\b(?:no|sorry|wait|hang on|hold on|actually|i mean|make that|make it|rather|or|scratch that|tell a lie|pardon)\b",
+    r"\b(?:no|sorry|wait|hang on|hold on|actually|i mean|make that|make it|rather|scratch that|tell a lie|pardon)\b",
     re.IGNORECASE,
 )
 _CONCLUSION = re.compile(r"\sso\s$", re.IGNORECASE)
@@ -100,7 +100,13 @@ class _Owners:
         named = {one.slot for one in self.mentions}
         free = [name for name in candidates if name not in named]
         return next(
-            (name for kind in (PeopleSlot, TimeSlot) for name in free if isinstance(self._slots[name], kind)), None
+            (
+                name
+                for kind in (PeopleSlot, NumberSlot, TimeSlot)
+                for name in free
+                if isinstance(self._slots[name], kind)
+            ),
+            None,
         )
 
     def _beside(self, start: int, end: int) -> tuple[Mention | None, Mention | None]:

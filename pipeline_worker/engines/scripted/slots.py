@@ -9,7 +9,15 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from pipeline_worker.engines.options import Options
-from pipeline_worker.engines.scripted.values import calendar_dates, choices, clock_times, party_sizes, person_names
+from pipeline_worker.engines.scripted.values import (
+    calendar_dates,
+    choices,
+    clock_times,
+    numbers,
+    party_sizes,
+    person_names,
+    yes_no,
+)
 from pipeline_worker.engines.scripted.values.calendar_dates import MONTHS, WEEKDAYS
 from pipeline_worker.engines.scripted.values.clock_times import ClockTime
 from pipeline_worker.engines.scripted.values.sentence import Found
@@ -64,6 +72,26 @@ class PeopleSlot(_Slot):
 
     def said(self, value: int, today: date) -> str:
         return "one person" if value == 1 else f"{value} people"
+
+
+class NumberSlot(_Slot):
+    """With `digits`, one that is said digit by digit, such as that of an order."""
+
+    _called: ClassVar[tuple[str, ...]] = ("number",)
+    type: Literal["number"]
+    units: tuple[str, ...] = Field((), max_length=50, description="what is counted, such as nights")
+    digits: int | None = Field(None, ge=2, le=20)
+    min: int = 0
+    max: int = Field(1_000_000_000, ge=0)
+
+    def find(self, text: str, asked: bool, today: date) -> Iterator[Found]:
+        return numbers.find_digits(text, self.digits) if self.digits else numbers.find(text, self.units)
+
+    def read(self, value: int | str, known: Known) -> int | str | None:
+        return value if isinstance(value, str) or self.min <= value <= self.max else None
+
+    def said(self, value: int | str, today: date) -> str:
+        return " ".join(value) if isinstance(value, str) else str(value)
 
 
 class DateSlot(_Slot):
@@ -152,6 +180,13 @@ class NameSlot(_Slot):
         return person_names.find(text, asked)
 
 
+class YesNoSlot(_Slot):
+    type: Literal["yes_no"]
+
+    def find(self, text: str, asked: bool, today: date) -> Iterator[Found]:
+        return yes_no.find(text, asked)
+
+
 class ChoiceSlot(_Slot):
     type: Literal["choice"]
     values: dict[str, tuple[str, ...]] = Field(min_length=1, description="how the agent says it: how callers say it")
@@ -172,4 +207,6 @@ class ChoiceSlot(_Slot):
         return choices.find(text, self._patterns)
 
 
-Slot = Annotated[PeopleSlot | DateSlot | TimeSlot | NameSlot | ChoiceSlot, Field(discriminator="type")]
+Slot = Annotated[
+    PeopleSlot | NumberSlot | DateSlot | TimeSlot | NameSlot | YesNoSlot | ChoiceSlot, Field(discriminator="type")
+]

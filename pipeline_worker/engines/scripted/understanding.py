@@ -31,7 +31,7 @@ _VALUES_ADD = (0.0, 0.1, 0.17, 0.22)
 _ANSWER_ADDS = 0.15
 """What the value adds that was asked for."""
 _CHOICE_ADDS = 0.2
-_CONFIRMING_ADDS = 0.08
+_CONFIRMING_ADDS = 0.1
 """To yes and no, when they are waited for."""
 _STRANGE_COSTS = 0.05
 """What each word costs that is in no example and is not common."""
@@ -42,6 +42,8 @@ _OUT_OF_SCOPE = 0.62
 """Resemblance to what is out of scope from which values alone are no answer."""
 _OUT_OF_SCOPE_UNASKED = 0.54
 """The same when other values were asked for, or none."""
+_OUT_OF_SCOPE_FRESH = 0.44
+"""The same when there is no form yet."""
 _MOST_STRANGE = 3
 """Strange words beside values that belong to an open form."""
 
@@ -132,6 +134,8 @@ class Understanding:
         name = max(best, key=lambda name: best[name], default=None)
         if name in self._gives_way and heard.form is not None:
             return None
+        if name in self._small_talk and heard.place.confirming and best[name] - best.get(YES, 0.0) < _CONFIRMING_ADDS:
+            name = YES
         if name in self._small_talk:
             name = self._beside_small_talk(parts, name)
         if name is None or best[name] < _ENOUGH:
@@ -159,7 +163,9 @@ class Understanding:
             if other is not None and other in self._intents and score >= _OVER_SMALL_TALK
         }
         asked_for = {other: score for other, score in others.items() if other not in self._small_talk}
-        farewells = {other: score for other, score in others.items() if self._intents[other].ends_call}
+        farewells = {
+            other: score for other, score in others.items() if self._intents[other].ends_call and score >= _SURE
+        }
         chosen = asked_for or farewells
         return max(chosen, key=lambda other: chosen[other]) if chosen else name
 
@@ -199,7 +205,7 @@ class Understanding:
             return False
         if heard.place.form is not None:
             return strange <= _MOST_STRANGE
-        return strange <= len(heard.new) - (len(heard.new) < 2)
+        return out_of_scope < _OUT_OF_SCOPE_FRESH and strange <= len(heard.new) - (len(heard.new) < 2)
 
     def _strange(self, text: str) -> int:
         """How many words are in no example and are not common."""
