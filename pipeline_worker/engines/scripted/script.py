@@ -1,45 +1,26 @@
 """The scripted dialogue as an agent file writes it down: what callers may ask for and what is answered."""
 
 from string import Formatter
+from typing import Annotated, Any
 from zoneinfo import available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pipeline_worker.engines.options import Options
 from pipeline_worker.engines.scripted.slots import Slot
+from pipeline_worker.engines.scripted.stock_sentences import stock_sentences
+
+
+def _lines(value: Any) -> Any:
+    """A list, or text with one item a line, which needs neither quotes nor dashes in YAML."""
+    return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+
 
 YES, NO = "yes", "no"
 """Names of the answers to `confirm`."""
 
-_AGREE = (
-    *("yes", "yes please", "yeah that's right", "that's correct", "correct", "sounds good", "perfect", "yes book it"),
-    *("go ahead", "sure", "okay", "exactly", "please do", "absolutely", "that works", "fine", "great do it", "yep"),
-    *("confirm it", "all good", "that is all correct", "yes that would be lovely", "that's the one", "that's it"),
-    *("spot on", "that's spot on", "aye", "that will do nicely", "lovely", "grand", "brilliant", "I would be grateful"),
-    *("if you would", "right you are", "all correct", "no problem, that is fine", "looks good", "cool", "you got it"),
-    *("of course", "exactly right", "let's do that"),
-)
-_DECLINE = (
-    *(
-        "no",
-        "no that's wrong",
-        "that's not right",
-        "nope",
-        "not quite",
-        "wait that's not correct",
-        "you got that wrong",
-    ),
-    *(
-        "no please don't",
-        "negative",
-        "afraid not",
-        "I'm afraid not",
-        "nah",
-        "that is not what I said",
-        "you misheard me",
-    ),
-    *("hold on, something is wrong", "that is incorrect", "no, not like that", "I said something else"),
-)
+
+Sentences = Annotated[tuple[str, ...], BeforeValidator(_lines)]
 
 
 class Answer(Options):
@@ -59,7 +40,7 @@ class Intent(Options):
     """Something that callers ask for. With `needs`, its reply waits until those slots are known."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    examples: tuple[str, ...] = Field(min_length=1, max_length=200, description="what callers say who ask for it")
+    examples: Sentences = Field(min_length=1, max_length=200, description="what callers say who ask for it")
     reply: str | tuple[Answer, ...] | None = None
     needs: tuple[str, ...] = ()
     uses: tuple[str, ...] = Field((), description="slots that the reply may use, and that are not asked for")
@@ -97,10 +78,12 @@ class Script(Options):
     intents: tuple[Intent, ...] = Field(min_length=1)
     fallback: tuple[str, ...] = Field(min_length=1)
     timezone: str | None = Field(None, description="whose days count, such as Europe/Berlin; None: the worker's own")
-    out_of_scope: tuple[str, ...] = Field((), max_length=200, description="what sounds like an intent and is none")
+    out_of_scope: Sentences = Field((), max_length=200, description="what sounds like an intent and is none")
     amend: str = Field("What would you like to change?", max_length=300, description="asked after a 'no' to 'confirm'")
-    agree: tuple[str, ...] = Field(_AGREE, min_length=1, description="what callers say who agree to 'confirm'")
-    decline: tuple[str, ...] = Field(_DECLINE, min_length=1)
+    agree: Sentences = Field(
+        stock_sentences("agree"), min_length=1, description="what callers say who agree to 'confirm'"
+    )
+    decline: Sentences = Field(stock_sentences("decline"), min_length=1)
 
     @model_validator(mode="after")
     def _names_fit_together(self) -> "Script":

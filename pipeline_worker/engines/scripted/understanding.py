@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 from pipeline_worker.core.backchannels import BargeInWords
 from pipeline_worker.engines.scripted.intents import IntentMatcher, Part, Scores, plain, says_something, words
-from pipeline_worker.engines.scripted.out_of_scope import sentences
 from pipeline_worker.engines.scripted.script import NO, YES, Script
 from pipeline_worker.engines.scripted.sentence_vectors import vectors_of
 from pipeline_worker.engines.scripted.slot_values import SlotValues, find_values
 from pipeline_worker.engines.scripted.slots import ChoiceSlot
+from pipeline_worker.engines.scripted.stock_sentences import stock_sentences
 
 _ANY_DAY = date(2026, 1, 1)
 _ENOUGH = 0.38
@@ -95,7 +95,11 @@ class Understanding:
         self._says_something = BargeInWords(backchannels, min_words=0).claim
         examples: dict[str | None, Sequence[str]] = {intent.name: intent.examples for intent in script.intents}
         self._to_the_letter = {plain(text): name for name, texts in examples.items() for text in texts}
-        examples |= {YES: script.agree, NO: script.decline, None: (*sentences(), *script.out_of_scope)}
+        examples |= {
+            YES: script.agree,
+            NO: script.decline,
+            None: (*stock_sentences("out_of_scope"), *script.out_of_scope),
+        }
         without_values = {name: [self._without_values(text) for text in texts] for name, texts in examples.items()}
         self._matcher = IntentMatcher(without_values, vectors_of)
         spread = Counter(word for text in without_values[None] for word in set(words(text)))
