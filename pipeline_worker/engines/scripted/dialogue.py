@@ -47,9 +47,9 @@ class ScriptedDialogue:
     def turn(self, before: DialogueState, text: str) -> DialogueState:
         """The state after the caller has said `text`."""
         meaning = self._meaning(before, text)
-        if (before.amending or before.confirming) and not meaning.values and len(text.split()) <= _FEW_WORDS:
-            if (asked := self._asked_to_change(before, text)) is not None:
-                return asked
+        is_short = not meaning.values and len(text.split()) <= _FEW_WORDS
+        if (before.amending or before.confirming) and is_short and (asked := self._asked_to_change(before, text)):
+            return asked
         if meaning.intent in (YES, NO):
             return self._confirmed(before) if meaning.intent == YES else self._amend(before, text)
         if meaning.is_backchannel and (missing := self._missing(before)) is not None:
