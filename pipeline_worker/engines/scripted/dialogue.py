@@ -121,6 +121,8 @@ class ScriptedDialogue:
         """Which value is to be changed is asked, if it was not said."""
         if (asked := self._asked_to_change(before, text)) is not None:
             return asked
+        if self._missing(before) is not None:
+            return self._not_understood(before)
         return before._replace(said=Reply(self._script.amend), amending=True, misses=0)
 
     def _asked_to_change(self, before: DialogueState, text: str) -> DialogueState | None:
