@@ -1,4 +1,4 @@
-"""One of a list of things, by the words that callers use for it."""
+"""One of a list of things, by the words that callers use for it: "any fish dishes?" names the choice "fish"."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,10 +7,10 @@ from pipeline_worker.engines.scripted.values.sentence import Found
 
 
 def pattern_of(words: Sequence[str]) -> re.Pattern[str]:
-    """Any of `words`, also in the plural."""
-    return re.compile(
-        r"\b(?:" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + r")(?:e?s)?\b", re.IGNORECASE
-    )
+    """Any of `words` in capitals or small letters, also in the plural: "dish" and "dishes"."""
+    # Longer ones first, or "fish" would hide "fish soup".
+    longest_first = sorted(map(re.escape, words), key=len, reverse=True)
+    return re.compile(rf"\b(?:{'|'.join(longest_first)})(?:e?s)?\b", re.IGNORECASE)
 
 
 def find(text: str, patterns: Mapping[str, re.Pattern[str]]) -> Iterator[Found]:
