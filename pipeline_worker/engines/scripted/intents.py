@@ -51,7 +51,7 @@ _EMPTY = frozenset(
         "or",
     }
     | {"but", "so", "that", "this", "then", "there", "here", "by", "too", "no", "sorry", "wait", "mean", "be", "would"}
-    | {"'s", "know", "see"}
+    | {"'s", "know", "see", "i'm", "it's", "that's"}
 )
 """Words that tell nothing of what a sentence is about."""
 _ENDINGS = ("ings", "ing", "'s", "ies", "es", "ed", "s")

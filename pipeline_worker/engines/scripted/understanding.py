@@ -19,6 +19,8 @@ from pipeline_worker.engines.scripted.slot_values import SlotValues, find_values
 from pipeline_worker.engines.scripted.slots import ChoiceSlot
 from pipeline_worker.engines.scripted.stock_sentences import stock_sentences
 
+_MOST_CHARACTERS = 500
+"""Of a typed text: nobody says more in one breath, and the search for values takes longer than the text is long."""
 _ANY_DAY = date(2026, 1, 1)
 _ENOUGH = 0.38
 """Resemblance below which words ask for nothing."""
@@ -113,6 +115,7 @@ class Understanding:
 
     def _understand(self, text: str, place: Place, today: date) -> Meaning:
         known = dict(place.known)
+        text = text[:_MOST_CHARACTERS]
         found = find_values(self._slots, text, place.asked, known, today)
         if not (place.confirming or found.values or found.rejected or self._says_something(text)):
             return Meaning(self._to_the_letter.get(plain(text)), is_backchannel=bool(text.strip()))

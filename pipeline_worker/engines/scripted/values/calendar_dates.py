@@ -14,9 +14,9 @@ MONTHS = (
 
 # "friday", "thurs", "mondays", "sunday's"
 _WEEKDAY_NAME = any_of(
-    """mon(?:days?)?, tue(?:s(?:days?)?)?, wed(?:nesdays?)?, thu(?:rs?(?:days?)?)?, fri(?:days?)?, sat(?:urdays?)?,
-    sun(?:days?)?"""
-)
+    r"""mondays?, tuesdays?, wednesdays?, thursdays?, fridays?, saturdays?, sundays?,
+    (?<!the )(?<!we )(?<!they )(?<!i )(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun)"""
+)  # not "we sat in the sun"
 _WEEKDAY = rf"(?P<weekday>{_WEEKDAY_NAME})\b(?!')(?:'s)?"
 _MONTH_NAME = any_of(
     """jan(?:uary)?, feb(?:ruary)?, mar(?:ch)?, apr(?:il)?, may, june?, july?, aug(?:ust)?, sept?(?:ember)?,
@@ -52,13 +52,15 @@ _DAYS_AHEAD = {
 
 # Days by their name: "friday night", "next wednesday", "a week on friday", "sunday week", "monday of next week".
 _ON_WEEKDAY = re.compile(
-    rf"{_ON}\b(?:(?P<week_before>{_WEEK} (?:on|from|this)) )?"
+    rf"(?:\b(?:on|for|by|the|maybe|say) ){{0,8}}\b(?:(?P<week_before>{_WEEK} (?:on|from|this)) )?"
     rf"(?:(?P<which>next week,?|next|this|coming|following) )?(?:on )?{_WEEKDAY}{_PART_OF_DAY}"
     r"(?: (?P<week_after>next week|week\b|in a week|after next|the week after|of next week))?"
 )
 # "not Friday, but the one after"
 _ONE_AFTER = re.compile(rf"\bnot (?:this )?(?:coming )?{_WEEKDAY},? but the (?:one|1|week) after(?: that)?\b")
 
+# "The 3rd floor", and "the 30th of February", which is no day.
+_NO_DAY = rf"(?! (?:floor|time|person|course|(?:of )?{_MONTH_NAME}\b))"
 # Days by their date.
 _DATES = tuple(
     re.compile(form)
@@ -67,7 +69,7 @@ _DATES = tuple(
         rf"{_ON}\b{_DAY}{_TH}?(?: day)? of {_MONTH}{_MAYBE_YEAR}",  # "the 3rd of May"
         rf"{_ON}\b{_DAY}{_TH}? {_MONTH}{_MAYBE_YEAR}",  # "3 May 2027"
         rf"{_ON}\b{_MONTH} (?:the )?{_DAY}{_TH}?\b(?![:.]\d){_MAYBE_YEAR}",  # "May the 3rd", but not "may 4:30"
-        rf"{_ON}\b{_DAY}{_TH}\b(?! (?:floor|time|person|course))(?: of (?:this|the) month)?",  # "the 3rd"
+        rf"{_ON}\b{_DAY}{_TH}\b{_NO_DAY}(?: of (?:this|the) month)?",  # "the 3rd"
         r"(?:on )?\b(?P<day>[0-2]?\d|3[01])\.(?P<month_number>1[0-2]|0[1-9])\.",  # "3.05."
         rf"(?:on )?\b(?P<month_number>1[0-2]|0?[1-9])/(?P<day>[12]\d|3[01]|0?[1-9])(?:/{_YEAR})?\b",  # "5/3/2027"
     )
@@ -80,7 +82,7 @@ _FEASTS = {
     "new year's eve": (12, 31), "new years eve": (12, 31), "new year's day": (1, 1),
     "valentine's day": (2, 14), "valentines day": (2, 14), "valentine's": (2, 14), "halloween": (10, 31),
 }  # fmt: skip
-_FEAST = re.compile(rf"{_ON}\b(?P<feast>{'|'.join(_FEASTS)})\b")
+_FEAST = re.compile(rf"{_ON}\b(?P<feast>{'|'.join(_FEASTS)})\b(?! (?:do|party|lunch|dinner|meal|menu|tree|shopping)\b)")
 # "The day after" Christmas, where the feast begins.
 _BESIDE = re.compile(r"\b(?:the )?(?:day|night|evening) (?P<side>before|after) $")
 

@@ -51,7 +51,7 @@ _NO_BARE_HOUR = r"(?!\s*(?:minutes|o'|\d|[/:.]\d|euros?|dollars?|(?:for\s+)?dinn
 _ABOUT_WORD = any_of("at, around, about, by, say, like, maybe, for, from, after, before, roughly, approximately")
 _ABOUT = rf"(?:\b{_ABOUT_WORD}\s+){{0,8}}"
 # One word that makes an hour of a bare number, and such as may follow: "at", "until around", "by, say".
-_AT = r"\b(?:at|around|about|by|say|until|till|early,? like)\s+(?:(?:around|about|say|like|maybe)\s+){0,8}"
+_AT = r"\b(?:at|around|about|by|say|until|till|like)\s+(?:(?:around|about|say|like|maybe)\s+){0,8}"
 _PART = r"(?P<part>half|(?:a )?quarter|(?:5|10|20|25)(?: minutes?)?)"
 _PART_ALONE = r"(?P<part>half|(?:a )?quarter)"
 # Within the sentence, and not so far that a long one takes long.

@@ -1,6 +1,6 @@
 """Words that are no names, though they stand where a name could: "I'm hungry", "for Friday", "it's all right".
 
-In small letters. Some are names as well (April, Will, Eve), and are taken for the word.
+In small letters. Some are names as well and are taken for the word, unless another name follows: "April Jones".
 """
 
 from pipeline_worker.engines.scripted.values.sentence import words
@@ -14,6 +14,7 @@ _GRAMMAR = words("""
     can could would will shall should may might
     all any anything everything nothing some something instead same
     don't can't won't isn't it's i'm i'd we'd we're we'll let's
+    him he's she's they're you're
     what's that's who's where's how's there's here's
     yourself myself
 """)
@@ -29,7 +30,7 @@ _TIMES = words("""
     today tomorrow tonight morning noon afternoon evening night midnight late early past quarter
     monday tuesday wednesday thursday friday saturday sunday
     january february march april june july august september october november december
-    christmas eve birthday anniversary
+    christmas eve birthday anniversary week weekend month year next mon tue tues wed thu thurs fri sat sun
 """)
 _COMPANY = words("""
     people persons person guests party family wife husband friend daughter son boss mum mom dad kids children
@@ -39,6 +40,7 @@ _RESTAURANT = words("""
     vegetarian vegan gluten allergic open closed
 """)
 _STATES = words("""
+    circumstances love back stand completely room mayor
     hungry tired happy glad afraid interested ready good great fine perfect correct right wrong possible new running
 """)
 _ACTIONS = words("""
@@ -49,6 +51,7 @@ _OF_NAMES = words("""
     name names surname first last full spelled spelt spelling capital letter
 """)
 
+ALSO_NAMES = frozenset(words("april june august will eve may love"))
 NOT_NAMES = frozenset((
     *_GRAMMAR, *_ASIDES, *_NUMBERS, *_TIMES, *_COMPANY, *_RESTAURANT, *_STATES, *_ACTIONS, *_OF_NAMES,
 ))  # fmt: skip

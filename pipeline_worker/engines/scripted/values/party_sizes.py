@@ -18,7 +18,7 @@ _MORE_OR_LESS = any_of("more, extra, additional, other, another, less, fewer")
 # With a word before it: "hungry students". But "more people" come on top of others (see `find_change`).
 PEOPLE = rf"(?:(?!{_MORE_OR_LESS}\b)[a-z]+ )?{_PERSON_WORD}\b"
 
-_N = r"(?P<n>\d{1,3})"
+_N = r"(?P<n>(?<![\d.,])\d{1,3})"
 # One person whom the caller has along: "my lovely wife" is _WHOSE, a word, and _COMPANION.
 _WHOSE = any_of("my, a, the, her, his, our")
 _COMPANION = any_of(
@@ -32,7 +32,7 @@ _AND = any_of("and, plus, with")
 _MONTH = any_of("jan, feb, mar, apr, may, jun, jul, aug, sep, oct, nov, dec")
 _NO_COUNT = any_of(
     rf"""o'? ?clock, oclock, [ap]\.?\s?m\b, [:.h]\d, \d, ish\b, -, in the (?:evening|morning|afternoon), tonight at,
-    st\b, nd\b, rd\b, th\b, of {_MONTH}, days?\b, weeks?\b, hours?\b, minutes?\b"""
+    more\b, st\b, nd\b, rd\b, th\b, of {_MONTH}, days?\b, weeks?\b, hours?\b, minutes?\b"""
 )
 _COUNT = rf"{_N}\b(?!\s*{_NO_COUNT})"
 
@@ -101,13 +101,18 @@ _FORMS: tuple[tuple[str, int | Callable[[re.Match[str]], int]], ...] = (
     (rf"{_FOR}{_ONE_COMPANION} and {_SPEAKER}\b", 2),
     # "me and my wife and another couple"
     (rf"{_FOR}{_SPEAKER} and {_WHOSE} {_COMPANION},? {_AND} (?:another|a|the other) couple\b", 4),
+    # "my wife, my son and I", "me, my wife and her sister"
+    (rf"{_FOR}{_ONE_COMPANION},? (?:and )?{_ONE_COMPANION},? and {_SPEAKER}\b", 3),
+    (rf"{_FOR}(?:i|me),? (?:and )?{_ONE_COMPANION},? and {_ONE_COMPANION}\b", 3),
     # "both of us", "the 2 of us"
     (rf"{_FOR}(?:both|the pair|the couple) of us\b|{_FOR}(?:the )?2 of us\b", 2),
     # "just for me", "on my own"
     ("|".join(_ALONE), 1),
     # "my husband and I and our 2 kids"
     (rf"{_FOR}{_ONE_COMPANION} and {_SPEAKER} {_AND} (?:our |my |the )?{_N} {PEOPLE}", _and_two),
-    # "4 plus me", "with my 3 friends", "with my brother"
+    (rf"\bwith {_ONE_COMPANION} and (?:our |my |the )?{_N} {PEOPLE}", _and_two),
+    # "me plus 1", "4 plus me", "with my 3 friends", "with my brother"
+    (rf"\b(?:me|myself) (?:and|plus|\+) {_COUNT}", _and_one),
     (rf"\b{_N} {_AND} (?:me|myself)\b", _and_one),
     (rf"\bwith (?:my )?{_N} {_FELLOWS}\b", _and_one),
     (rf"\bwith {_ONE_COMPANION}\b", 2),
@@ -120,7 +125,7 @@ _FORMS: tuple[tuple[str, int | Callable[[re.Match[str]], int]], ...] = (
     # "a table for 4", "party of 4"
     (rf"\b{_GROUP} (?:of|for|to|is) {_COUNT}", _number),
     # "we're about 4", "there'll be, uh, 4"
-    (rf"\b(?:{_WE_ARE}|of us,?) {_HESITATING}*{_COUNT}", _number),
+    (rf"\b(?:{_WE_ARE}|we've become|become|of us,?) {_HESITATING}*{_COUNT}", _number),
     # "4 people", "6-seater"
     (rf"{_FOR}{_N}[ -]?{PEOPLE}", _number),
     # "a couple", "half a dozen of us"

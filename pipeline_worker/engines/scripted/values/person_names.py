@@ -6,7 +6,7 @@ Recognisers write names with capitals. Typed text may lack them, and is then a n
 import re
 from collections.abc import Iterator
 
-from pipeline_worker.engines.scripted.values.not_names import NOT_NAMES
+from pipeline_worker.engines.scripted.values.not_names import ALSO_NAMES, NOT_NAMES
 from pipeline_worker.engines.scripted.values.sentence import Found, any_of, words
 
 _MOST_WORDS = 3
@@ -18,6 +18,7 @@ _WORD = r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?"
 # Only where a word begins. Tried at each of its letters, a long word would take the square of its length.
 _WORD_BEGINS = r"(?<![^\W\d_])(?<![^\W\d_]['’-])"
 _NEXT_WORD = re.compile(rf"\s*({_WORD})")
+_NEXT_CAPITAL = re.compile(r" [A-Z][a-z]")
 _INITIAL = re.compile(r"[A-Z]\.")
 # "Mr. ", if there is one.
 _TITLE = r"(?:(?:mister|missus|mr|mrs|ms|miss|dr|doctor|professor|prof)\b\.? )?"
@@ -30,7 +31,7 @@ _THE_NAME = (
 # Other words before a name. The first that fits wins.
 _ANNOUNCING = any_of(
     r"""names?(?:'s| is| of|:), name(?= [A-Z]), name to, note down, take down, write down,
-    (?:i am|i'm|is) called, call me, under(?: the name(?: of)?)?, on the name(?: of)?, by the name of, it's under,
+    (?:i am|i'm|is) called, call me, under(?: the name(?: of)?)?\b, on the name(?: of)?, by the name of, it's under,
     (?:put|make|leave) it (?:down )?(?:under|as), booked? (?:it )?(?:under|as)"""
 )
 # What may stand between those and the name: "my name should be, uh, ..."
@@ -63,6 +64,8 @@ _LEAD = any_of(
     will, would, with, to, go"""
 )
 _PUT_IT = r"(?:you can )?(?:just )?(?:put|make|book|use|take|write|say|call|leave)(?: it| me| that| down)*"
+_CLAUSE = re.compile(r"[,.;] (?:so )?")
+_MOST_CLAUSES = 8
 _LEADS = re.compile(rf"(?:(?:{_LEAD}|{_PUT_IT})\b[ ,.:]*)*{_TITLE}", re.IGNORECASE)
 
 
@@ -90,11 +93,14 @@ def _after(pattern: re.Pattern[str], text: str, needs_capital: bool) -> Iterator
 
 
 def _answer(text: str, needs_capital: bool) -> Iterator[Found]:
-    """What follows the leading words. Of "Bond, James Bond" the second, which is longer."""
-    lead = _LEADS.match(text)
-    for one in _at(text, 0, lead.end() if lead else 0, needs_capital):
-        longer = re.search(rf"[.,] (?:the name is )?(?P<name>{re.escape(one.value)} {_WORD})", text[one.end :])
-        yield Found(0, one.end, longer["name"].rstrip(".")) if longer else one
+    """What follows the leading words, of the first clause that has a name. Of "Bond, James Bond" the longer counts."""
+    begins = [0, *(match.end() for match in _CLAUSE.finditer(text))][:_MOST_CLAUSES]
+    for begin in begins:
+        lead = _LEADS.match(text, begin)
+        for one in _at(text, begin, lead.end() if lead else begin, needs_capital):
+            longer = re.search(rf"[.,] (?:the name is )?(?P<name>{re.escape(one.value)} {_WORD})", text[one.end :])
+            yield Found(one.start, one.end, longer["name"].rstrip(".")) if longer else one
+            return
 
 
 def _at(text: str, start: int, begin: int, needs_capital: bool) -> Iterator[Found]:
@@ -106,7 +112,9 @@ def _at(text: str, start: int, begin: int, needs_capital: bool) -> Iterator[Foun
         said = match[1]
         is_initial = _INITIAL.fullmatch(said) is not None
         word = said if is_initial else said.rstrip(".")
-        if len(said) == 1 or word.casefold() in NOT_NAMES:
+        small = word.casefold().removesuffix("'s")
+        is_name = small not in NOT_NAMES or (small in ALSO_NAMES and bool(_NEXT_CAPITAL.match(text, match.end())))
+        if len(said) == 1 or not is_name:
             break
         if (needs_capital or _has_capitals(names)) and not (word[0].isupper() or word in _PARTICLES):
             break
