@@ -46,7 +46,7 @@ _JUST_THE_ONE = re.compile(r"\b(just|only) the one\b", re.IGNORECASE)
 
 # Which one: "the last one". But "the one of us" and "no, one o'clock" count.
 _BEFORE_ONE = any_of("the, this, that, which, any, no, every, each, some, last, next, another, other")
-_POINTED_AT = rf"\b{_BEFORE_ONE} one\b(?! (?:of us|person|o'? ?clock))|\bones\b"
+_POINTED_AT = rf"\b{_BEFORE_ONE} (?:wee |little |big |small |other )?one\b(?! (?:of us|person|o'? ?clock))|\bones\b"
 # "One more question", "one moment", "one small table": how many people come is another matter.
 _THING = any_of("time, thing, question, moment, minute, table, booking, reservation, night")
 _ONE_THING = rf"\bone (?:more |last |other |small |quiet )?{_THING}\b"
@@ -55,7 +55,7 @@ _SOMEBODY = r"\bone (?:has|is|of us has|'s) (?:dropped|cancelled|canceled)\b"
 # In a row: "first name", "a second time". But "the second of May" is a day.
 _IN_A_ROW = any_of(
     """names?, thing, of all, time, times, floor, choice, course, thoughts?, date, visit, table, birthday, anniversary,
-    person, guest, half, come, served"""
+    person, guest, half, try, come, served"""
 )
 _ORDINAL = rf"\b(?:first|second)(?= {_IN_A_ROW}\b)"
 # Of time: "just a second".
