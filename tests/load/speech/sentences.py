@@ -75,6 +75,6 @@ LONG = (
     "window if that is possible.",
     "We are coming by train tomorrow, so please tell me which way we have to walk from the station to your restaurant.",
     "I ordered a pair of shoes two weeks ago, and they still have not arrived, although I paid extra for the delivery.",
-    "Could you tell my colleague that I will call her back this afternoon, as soon as the meeting with the bank is over?",
+    "Could you tell my colleague that I will call her back this afternoon, once the meeting with the bank is over?",
 )
 """Of six to eight seconds."""

@@ -1,4 +1,4 @@
-"""How many words were heard wrongly. What is only written in another way ("7:30", "half past seven") counts as the same."""
+"""How many words were heard wrongly. What is only written in another way ("7:30", "half past seven") is the same."""
 
 import re
 from collections.abc import Sequence
