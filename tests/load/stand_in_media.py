@@ -74,7 +74,7 @@ class _Caller:
 
 class StandInMedia:
     def __init__(self, url: str, questions: Sequence[Pcm], dtx: bool) -> None:
-        """Callers ask one question after the other, each beginning with another one."""
+        """Each caller asks one question after the other; they begin in different places."""
         self._client = broker.connect(url)
         self._outbox = Outbox(self._client, WORKER)
         self._inbox = Inbox(broker.connect_blocking(url), keys.inbox("media", WORKER))
@@ -93,12 +93,13 @@ class StandInMedia:
 
     async def open(self, count: int, agent_id: str) -> None:
         """`count` more sessions, once a pipeline worker has taken them."""
+        apart = max(1, len(self._questions) // count)
         for index in range(count):
             number = len(self.callers)
             session = f"load-{number}"
             # Callers begin at different moments, so that they do not all speak at once.
             begins_s = time.monotonic() + 2 + index * 5.0 / count
-            self.callers[session] = _Caller(session, questions=number, silent_until_s=begins_s)
+            self.callers[session] = _Caller(session, questions=number * apart, silent_until_s=begins_s)
             start = StartPipeline(session=session, agent_id=agent_id, media_worker=WORKER)
             await self._client.xadd(keys.jobs("default"), {PAYLOAD: encode_message(start)})
         async with asyncio.timeout(30):

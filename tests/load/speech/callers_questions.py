@@ -1,11 +1,26 @@
-"""What callers ask the shipped front desk: each question is about as long as its answer."""
+"""What callers ask the shipped front desk. A question is about as long as its answer.
 
-QUESTIONS = (
-    "Hello, I would like to know until what time you are open on Friday evening, please.",
-    "Could you please tell me the way to your restaurant, and how do I find you from the station?",
-    "We are coming by car this time, so is there somewhere near you where we can park it?",
-    "My wife has been a vegetarian for years, so do you have any vegetarian dishes for her?",
-    "I would really like to know what desserts you have on the menu this week, if I may ask.",
-    "Do you also have something for children, because we are bringing our little ones along?",
-    "And could you tell me, please, which kinds of pizza you make in that oven of yours?",
+No two are the same in a run of a minute: a worker keeps what it made of a sentence, and real callers seldom say one
+that it knows.
+"""
+
+_BEGINNINGS = (
+    "Hello, ",
+    "Good evening, ",
+    "Excuse me, ",
+    "One more thing, ",
+    "I am sorry, ",
+    "Well, ",
+    "By the way, ",
+    "",
 )
+_QUESTIONS = (
+    "I would like to know until what time you are open on Friday evening.",
+    "could you please tell me how I find you from the station?",
+    "we are coming by car, so is there somewhere near you where we can park?",
+    "my wife is a vegetarian, so do you have any dishes for her?",
+    "I would really like to know what desserts you have on the menu.",
+    "do you have something for children, because we bring our little ones?",
+    "could you tell me which kinds of pizza you make in your oven?",
+)
+QUESTIONS = tuple(f"{beginning}{question}" for beginning in _BEGINNINGS for question in _QUESTIONS)

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from pipeline_worker.engines.protocols import TextToSpeech
+from shared.audio import Pcm
 from shared.io import broker
 from tests.load import stack
 from tests.load.bench_report import BenchReport
@@ -31,12 +33,19 @@ _WINDOW_S = 45.0
 _SESSIONS = 8
 _FIRST_AUDIO_P95_MS = 600.0
 _MIB = 1 << 20
+_STAGES = {
+    "endpointMs": "last sound -> endpoint",
+    "sttFinalMs": "endpoint -> final text",
+    "llmFirstTokenMs": "final text -> answer",
+    "ttsFirstAudioMs": "answer -> its first audio",
+}
+"""As the worker measures them."""
 _HELPERS = {"moonshine_helper": "recogniser", "piper_helper": "voice"}
 
 
 async def measure(report: BenchReport, sessions: int) -> None:
     async with piper() as joe:
-        questions = [in_a_room((await say(joe.engine, text)).pcm, 0, 0) for text in QUESTIONS]
+        questions = await asyncio.gather(*(_asked(joe.engine, text) for text in QUESTIONS))
     with _on_core(stack.LOAD_CORE), stack.running_broker() as (url, _):
         settings = {
             "ANTIPHON_REDIS_URL": url,
@@ -82,11 +91,9 @@ async def _talk(
 
     callers = [caller for caller in media.callers.values() if caller.pipeline]
     beyond, whole = Delays(watch), Delays(watch)
-    endpoints_s: list[float] = []
     for caller in callers:
         for first_s, turn in caller.turns:
             endpoint_s = max(_ENDPOINTING_S, turn["endpointMs"] / 1000)
-            endpoints_s.append(endpoint_s)
             whole.add(began_s, first_s)
             beyond.add(began_s, first_s - endpoint_s)
         whole.miss(caller.unanswered)
@@ -101,9 +108,11 @@ async def _talk(
     )
     whole.row(report, f"{len(callers)} sessions: end of the question -> first audio")
     beyond.row(report, f"{len(callers)} sessions: the same beyond endpointing")
-    if endpoints_s:
-        p50, p95 = np.percentile(endpoints_s, [50, 95]) * 1000
-        report.add(what=f"{len(callers)} sessions: endpoint", n=len(endpoints_s), p50_ms=float(p50), p95_ms=float(p95))
+    for stage, name in _STAGES.items():
+        took_ms = [turn[stage] for caller in callers for _, turn in caller.turns if stage in turn]
+        if took_ms:
+            p50, p95 = np.percentile(took_ms, [50, 95])
+            report.add(what=f"... {name}", n=len(took_ms), p50_ms=float(p50), p95_ms=float(p95))
     for name, share in shares.items():
         report.add(what=f"CPU per session: {name}", value=share / max(1, len(callers)) * 1000, unit="ms a second")
     report.add(what="the core's use by them", value=core * 100, unit="%")
@@ -113,6 +122,10 @@ async def _talk(
     report.bar("sessions on one core", len(callers), _SESSIONS, "higher")
     report.bar("first audio beyond endpointing with them, p95 ms", beyond.percentile(95), _FIRST_AUDIO_P95_MS, "lower")
     report.bar("questions without an answer, and errors", sum(c.unanswered for c in callers) + len(errors), 0, "lower")
+
+
+async def _asked(voice: TextToSpeech, text: str) -> Pcm:
+    return in_a_room((await say(voice, text)).pcm, 0, 0)
 
 
 def _processes(worker_pid: int) -> dict[str, psutil.Process]:
