@@ -1,19 +1,9 @@
 """What callers ask the shipped front desk. A question is about as long as its answer.
 
-No two are the same in a run of a minute: a worker keeps what it made of a sentence, and real callers seldom say one
-that it knows.
+Hardly two are the same in a run: a worker keeps what it made of a sentence, and real callers seldom say one that it knows.
 """
 
-_BEGINNINGS = (
-    "Hello, ",
-    "Good evening, ",
-    "Excuse me, ",
-    "One more thing, ",
-    "I am sorry, ",
-    "Well, ",
-    "By the way, ",
-    "",
-)
+_BEGINNINGS = ("Hello, I have a question, ", "Good evening to you, ", "Excuse me, one more thing, ", "")
 _QUESTIONS = (
     "I would like to know until what time you are open on Friday evening.",
     "could you please tell me how I find you from the station?",

@@ -28,8 +28,8 @@ _AGENTS = Path(__file__).parents[3] / "deploy/agents"
 _AGENT = "front-desk"
 _ENDPOINTING_S = 0.5
 """The agent's shortest. A turn's own endpoint may come later: then it is that which does not count."""
-_SETTLE_S = 14.0
-_WINDOW_S = 45.0
+_SETTLE_S = 12.0
+_WINDOW_S = 40.0
 _SESSIONS = 8
 _FIRST_AUDIO_P95_MS = 600.0
 _MIB = 1 << 20
