@@ -1,6 +1,6 @@
 """What callers ask the shipped front desk. A question is about as long as its answer.
 
-Hardly two are the same in a run: a worker keeps what it made of a sentence, and real callers seldom say one that it knows.
+Hardly two are the same in a run: a worker keeps what it made of a sentence, and real callers seldom say one twice.
 """
 
 _BEGINNINGS = ("Hello, I have a question, ", "Good evening to you, ", "Excuse me, one more thing, ", "")
