@@ -31,8 +31,8 @@ _THE_NAME = (
 # Other words before a name. The first that fits wins.
 _ANNOUNCING = any_of(
     r"""names?(?:'s| is| of|:), name(?= [A-Z]), name to, note down, take down, write down,
-    (?:i am|i'm|is|she's|he's) called, call me, under(?: the name(?: of)?)?\b, on the name(?: of)?, by the name of, it's under,
-    (?:put|make|leave) it (?:down )?(?:under|as), booked? (?:it )?(?:under|as)"""
+    (?:i am|i'm|is|she's|he's) called, call me, under(?: the name(?: of)?)?\b,
+    on the name(?: of)?, by the name of, it's under, (?:put|make|leave) it (?:down )?(?:under|as), booked? (?:it )?(?:under|as)"""
 )
 # What may stand between those and the name: "my name should be, uh, ..."
 _FILLERS = r"[ ,:]*(?:(?:is|it's|uh,?|um,?|the|of|a|to|should be|now) )*"
@@ -59,7 +59,8 @@ _BETWEEN_STOPS = re.compile(rf"[,.;] (?i:{_TITLE})(?=[A-Z][\w'’-]+(?: [A-Z][\w
 # What an answer to the question for a name begins with: "oh yes, it's", "you can just put it down under"
 _LEAD = any_of(
     """oh, uh, um, er, erm, well, so, yes, yeah, yep, sure, okay, ok, right, hi, hello, hmm, of course, certainly, just,
-    please, it's, it is, it would be, it'll be, it will be, that's, that is, that'd be, that'll be, that will be, that would be, this is,
+    please, it's, it is, it would be, it'll be, it will be, that's, that is, that'd be, that'll be, that will be,
+    that would be, this is,
     i'm, i am, under, for, on, in, as, my, the, is, last, first, full, surname, family, name, names, of, be, should,
     will, would, with, to, go"""
 )
