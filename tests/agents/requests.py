@@ -67,7 +67,9 @@ def is_understood(request: Request, text: str | None = None) -> bool:
     if request.intent == "none" or intent != request.intent:
         return request.intent == "none" and intent is None
     found = {**meaning.values, **meaning.rejected}
-    return _comparable({name: found[name] for name in _SLOTS.get(intent, ()) if name in found}) == _comparable(request.values)
+    return _comparable({name: found[name] for name in _SLOTS.get(intent, ()) if name in found}) == _comparable(
+        request.values
+    )
 
 
 def _intent(meaning: Meaning) -> str | None:
