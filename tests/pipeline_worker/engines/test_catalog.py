@@ -116,7 +116,7 @@ async def test_an_agent_that_cannot_be_served_is_told_before_anything_is_loaded(
 async def test_an_engine_whose_package_is_missing_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pipeline_worker.engines.espeak_tts", None)  # Its import fails.
     with pytest.raises(ConfigError, match=r"'espeak-ng' cannot be loaded: .*install what is missing"):
-        await Catalog({"desk": scripted_agent()}).start()
+        await Catalog({"desk": scripted_agent(text_to_speech={"engine": "espeak-ng"})}).start()
 
 
 class RecordedProvider:
@@ -145,15 +145,18 @@ class RecordedProvider:
 def install(
     monkeypatch: pytest.MonkeyPatch, provider: RecordedProvider, hearing: RecordedProvider | None = None
 ) -> None:
-    """As the engine `cartesia`, and `hearing`, or one that does nothing, as `deepgram`."""
-    for name, installed in [("cartesia_tts", provider), ("deepgram_stt", hearing or RecordedProvider([]))]:
+    """As the engine `cartesia`, and `hearing`, or one that does nothing, as `deepgram`; `openai` does nothing either."""
+    providers = {"cartesia_tts": provider, "deepgram_stt": hearing or RecordedProvider([])}
+    for name, installed in (providers | {"openai_lm": RecordedProvider([])}).items():
         module = ModuleType(name)
         module.Provider = lambda installed=installed: installed  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, f"pipeline_worker.engines.{name}", module)
 
 
 def catalog_of(text_to_speech: dict[str, Any]) -> Catalog:
-    return Catalog({"desk": scripted_agent(speech_to_text={"engine": "deepgram"}, text_to_speech=text_to_speech)})
+    """Without threads, for tests in virtual time."""
+    other = {"speech_to_text": {"engine": "deepgram"}, "language_model": {"engine": "openai"}}
+    return Catalog({"desk": scripted_agent(**other, text_to_speech=text_to_speech)})
 
 
 async def test_a_fallback_is_loaded_and_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,11 +221,13 @@ async def test_a_fallback_that_cannot_be_used_is_told(fallback: dict[str, Any], 
 
 async def test_what_an_engine_finds_wrong_is_told_with_the_agents_file(tmp_path: Path) -> None:
     file = tmp_path / "desk.yaml"
-    file.write_text("id: desk\nname: Desk\nlanguage_model: {engine: openai, options: {modle: m}}\n", encoding="utf-8")
+    file.write_text(
+        "id: desk\nname: Desk\nlanguage: de\nlanguage_model: {engine: openai, options: {modle: m}}\n", encoding="utf-8"
+    )
     with pytest.raises(ConfigError) as raised:
         await Catalog(load_agents(tmp_path)).start()
     # The default recogniser is the first to find something, in a section that the file does not have.
-    assert raised.value.message.startswith(f"{file}: agent 'desk': speech_to_text: missing, and the default")
+    assert raised.value.message.startswith(f"{file}: agent 'desk': speech_to_text.options.model: 'tiny-en' understands English")
 
 
 @pytest.mark.parametrize(
