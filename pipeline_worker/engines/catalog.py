@@ -124,9 +124,11 @@ class Catalog:
                             self._provider(part.agent, section).add(part.agent)
             if self._agents:
                 self._vad = await _started_vad()
-            for (section, engine), provider in self._providers.items():
-                with told_in_place(self._agents, section):
-                    await _try(section, engine, provider)
+            # Side by side: each waits for a process, a model or a server of its own.
+            starting = [self._start(*key, provider) for key, provider in self._providers.items()]
+            for failure in await asyncio.gather(*starting, return_exceptions=True):
+                if failure is not None:
+                    raise failure
         except BaseException:
             await self.close()
             raise
@@ -157,6 +159,10 @@ class Catalog:
             closes["voice activity detector"] = self._vad.close()
         self._providers, self._vad = {}, None
         await _close_all([asyncio.create_task(close, name=name) for name, close in closes.items()])
+
+    async def _start(self, section: str, engine: str, provider: Provider[Any]) -> None:
+        with told_in_place(self._agents, section):
+            await _try(section, engine, provider)
 
     def _parts_of(self, agent: AgentDefinition, section: str) -> Iterator[_Part]:
         choice: EngineChoice = getattr(agent, section)

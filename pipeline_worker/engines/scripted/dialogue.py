@@ -9,9 +9,12 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from pipeline_worker.engines.protocols import Reply
-from pipeline_worker.engines.scripted.script import Intent, Script
+from pipeline_worker.engines.scripted.script import NO, YES, Intent, Script
 from pipeline_worker.engines.scripted.slots import Known
-from pipeline_worker.engines.scripted.understanding import NO, YES, Meaning, Place, Understanding
+from pipeline_worker.engines.scripted.understanding import Meaning, Place, Understanding
+
+_FEW_WORDS = 4
+"""In which the name of a value alone is an answer to what is to be changed: "the time, please"."""
 
 
 class DialogueState(NamedTuple):
@@ -24,6 +27,8 @@ class DialogueState(NamedTuple):
     asked: str | None = None
     """The slot that the last question was about."""
     confirming: bool = False
+    aside: str | None = None
+    """The intent that was answered last, if it needs nothing."""
     amending: bool = False
     """The caller was asked what to change."""
     misses: int = 0
@@ -42,15 +47,20 @@ class ScriptedDialogue:
     def turn(self, before: DialogueState, text: str) -> DialogueState:
         """The state after the caller has said `text`."""
         meaning = self._meaning(before, text)
+        is_short = not meaning.values and len(text.split()) <= _FEW_WORDS
+        if (before.amending or before.confirming) and is_short and (asked := self._asked_to_change(before, text)):
+            return asked
         if meaning.intent in (YES, NO):
-            return self._confirmed(before) if meaning.intent == YES else self._amend(before)
+            return self._confirmed(before) if meaning.intent == YES else self._amend(before, text)
+        if meaning.is_backchannel and (missing := self._missing(before)) is not None:
+            return before._replace(said=Reply(self._script.slots[missing].ask or ""))
         intent = self._intents.get(meaning.intent or "")
         if intent is None or intent.amends:
             form = intent.amends if intent is not None else self._form_for(before, meaning)
             if form is None:
-                return self._asked_to_change(before, text) or self._not_understood(before)
+                return self._not_understood(before)
             if before.form == form and not (meaning.values or meaning.rejected):
-                return self._asked_to_change(before, text) or self._amend(before)
+                return self._amend(before, text)
             intent = self._intents[form]
         if intent.repeats:
             return before._replace(misses=0, said=Reply(before.said.text))
@@ -66,7 +76,7 @@ class ScriptedDialogue:
         return before._replace(misses=max([before.misses, *misses]))
 
     def _meaning(self, before: DialogueState, text: str) -> Meaning:
-        place = Place(before.form, tuple(before.known.items()), before.asked, before.confirming)
+        place = Place(before.form, tuple(before.known.items()), before.asked, before.confirming, before.aside)
         return self._understanding.understand(text, place, self._today)
 
     def _form_for(self, before: DialogueState, meaning: Meaning) -> str | None:
@@ -77,7 +87,9 @@ class ScriptedDialogue:
 
     def _fill(self, before: DialogueState, intent: Intent, meaning: Meaning) -> DialogueState:
         """Values of a form that is complete correct it; to ask for the same again, without any, begins anew."""
-        is_open = before.form == intent.name and (self._missing(before) is not None or bool(meaning.values or meaning.rejected))
+        is_open = before.form == intent.name and (
+            self._missing(before) is not None or bool(meaning.values or meaning.rejected)
+        )
         was_done = is_open and self._missing(before) is None and not before.confirming
         known = dict(before.known) if is_open else {}
         known |= {name: value for name, value in meaning.values.items() if name in intent.needs}
@@ -105,12 +117,17 @@ class ScriptedDialogue:
         intent = self._intents[before.form or ""]
         return DialogueState(Reply(self._reply(intent, before.known)), before.form, before.known)
 
-    def _amend(self, before: DialogueState) -> DialogueState:
+    def _amend(self, before: DialogueState, text: str) -> DialogueState:
+        """Which value is to be changed is asked, if it was not said."""
+        if (asked := self._asked_to_change(before, text)) is not None:
+            return asked
+        if self._missing(before) is not None:
+            return self._not_understood(before)
         return before._replace(said=Reply(self._script.amend), amending=True, misses=0)
 
     def _asked_to_change(self, before: DialogueState, text: str) -> DialogueState | None:
         """Which of the values is to be changed was said, and not to what: "the time"."""
-        if not (before.amending or before.confirming) or before.form is None:
+        if before.form is None:
             return None
         named = [name for name in self._intents[before.form].needs if self._script.slots[name].is_named_in(name, text)]
         if len(named) != 1:
@@ -123,7 +140,7 @@ class ScriptedDialogue:
         answer = self._reply(intent, {**before.known, **meaning.values, **meaning.rejected}, meaning)
         if intent.ends_call:
             return before._replace(said=Reply(answer, end_call=True), misses=0)
-        return before._replace(said=Reply(self._with_question(answer, before)), misses=0)
+        return before._replace(said=Reply(self._with_question(answer, before)), misses=0, aside=intent.name)
 
     def _not_understood(self, before: DialogueState) -> DialogueState:
         fallback = self._script.fallback[min(before.misses, len(self._script.fallback) - 1)]
@@ -143,7 +160,10 @@ class ScriptedDialogue:
         """The first answer whose conditions hold. Slots that are only used count if they were named just now."""
         named = known if meaning is None else {name: known[name] for name in (*meaning.values, *meaning.rejected)}
         for answer in intent.answers:
-            if all(name in named and self._script.slots[name].key(named[name]) in values for name, values in answer.conditions):
+            if all(
+                name in named and self._script.slots[name].key(named[name]) in values
+                for name, values in answer.conditions
+            ):
                 return self._filled(answer.say, known)
         return ""
 

@@ -1,13 +1,14 @@
-"""What a sentence asks for: the intent whose examples it resembles most, by meaning and by words.
+"""What a sentence resembles: the examples of which intent, by meaning and by words, and how much.
 
-Both the sentence and the examples have the same words in place of values, so "a table for two" is as near to "a table
-for nine people" as can be. What resembles the examples of no intent, or things that are none more, asks for nothing.
+Resemblance is the cosine of two vectors, each made of a sentence's meaning and of its words, of which a rare one weighs
+more (tf-idf). A part of a sentence may resemble an example more than the whole does: whoever rambles asks in one part.
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from math import log, sqrt
+from math import log
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,85 +16,125 @@ from numpy.typing import NDArray
 from pipeline_worker.engines.scripted.sentence_vectors import Vectors
 
 _MEANING = 0.65
-"""Share of the meaning in a resemblance; the rest is the share of common words. Chosen on the sentences of
-tests/agents/front-desk."""
+"""Share of the meaning; the rest is that of the words. Found by trying on the sentences of tests/agents."""
 _PART_COSTS = 0.12
-_CLAUSE_END = re.compile(r"[.?!;:\n]+\s*|,\s+|\s+-+\s+")
+"""What a part of almost no length loses against the whole: it may mean something else there."""
+_SECOND_COUNTS = 0.1
+"""Share of the second nearest example, which confirms the nearest."""
 _SENTENCE_END = re.compile(r"[.?!;\n]+\s*")
+_CLAUSE_END = re.compile(r"[.?!;:\n]+\s*|,\s+|\s+[-–—]+\s+")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
-_FILLERS = frozenset("um uh er erm hmm ah oh well so like please just hi hello hey actually maybe really kindly".split())
+_FILLERS = frozenset(
+    {"um", "uh", "er", "erm", "hmm", "ah", "oh", "well", "so", "like", "please", "just", "hi", "hello", "hey"}
+    | {"actually", "maybe", "really", "kindly"}
+)
+_EMPTY = frozenset(
+    {
+        "a",
+        "an",
+        "the",
+        "i",
+        "me",
+        "my",
+        "we",
+        "you",
+        "it",
+        "is",
+        "was",
+        "in",
+        "on",
+        "at",
+        "of",
+        "to",
+        "for",
+        "and",
+        "or",
+    }
+    | {"but", "so", "that", "this", "then", "there", "here", "by", "too", "no", "sorry", "wait", "mean", "be", "would"}
+    | {"'s", "know", "see"}
+)
+"""Words that tell nothing of what a sentence is about."""
+_ENDINGS = ("ings", "ing", "'s", "ies", "es", "ed", "s")
+
+Scores = dict[str | None, float]
+"""Resemblance to the examples of each name, up to 1; those of None ask for nothing."""
+
+
+class Part(NamedTuple):
+    text: str
+    scores: Scores
 
 
 class IntentMatcher:
-    """`examples` by the intent's name, with None for what is none; `vectors_of` makes vectors of length 1."""
+    """`examples` by the intent's name; `vectors_of` makes vectors of length 1."""
 
     def __init__(
         self, examples: Mapping[str | None, Sequence[str]], vectors_of: Callable[[Sequence[str]], Vectors]
     ) -> None:
         self._vectors_of = vectors_of
-        self._names = [name for name, texts in examples.items() for _ in texts]
-        texts = [text for texts in examples.values() for text in texts]
-        self._vectors = vectors_of([plain(text) for text in texts])
-        words = [stems(text) for text in texts]
-        spread = Counter(word for one in words for word in set(one))
-        self._rarity = {word: log(1 + len(texts) / count) for word, count in spread.items()}
-        self._unknown = log(1 + len(texts))
-        self._bags = [self._bag(one) for one in words]
+        texts = [text for of_name in examples.values() for text in of_name]
+        self._names = list(examples)
+        self._ends = np.cumsum([len(of_name) for of_name in examples.values()])
+        spread = Counter(word for text in texts for word in set(words(text)))
+        self._index = {word: index for index, word in enumerate(spread)}
+        self._weights = np.array([log(1 + len(texts) / count) for count in spread.values()], dtype=np.float32)
+        self._unknown_weight = log(1 + len(texts))
+        self._examples = self._vectors(texts)
 
-    def resemblances(self, text: str) -> list[tuple[str, dict[str | None, float]]]:
-        """Of the whole of `text` and of each of its sentences and clauses: how much it resembles each name's examples.
-
-        A part counts for less than the whole: whoever rambles asks in one of them, but it may mean something else there.
-        """
+    def parts(self, text: str) -> list[Part]:
+        """The whole of `text`, its sentences and its clauses, with what each of them resembles. None without words."""
         parts = _parts(text)
         if not parts:
             return []
-        vectors = self._vectors_of([plain(part) for part in parts])
-        return [
-            (part, {name: score * (1 - _PART_COSTS * (1 - len(part) / len(parts[0]))) for name, score in self._scores(part, vector).items()})
-            for part, vector in zip(parts, vectors, strict=True)
-        ]
+        lengths = np.array([len(part) for part in parts]) / len(parts[0])
+        near = (self._vectors(parts) @ self._examples.T) * (1 - _PART_COSTS * (1 - lengths))[:, None]
+        return [Part(part, self._scores(row)) for part, row in zip(parts, near, strict=True)]
 
-    def _scores(self, part: str, vector: NDArray[np.float32]) -> dict[str | None, float]:
-        bag = self._bag(stems(part))
-        of_examples: dict[str | None, list[float]] = {}
-        for name, near, other in zip(self._names, self._vectors @ vector, self._bags, strict=True):
-            shared = sum(weight * other[word] for word, weight in bag.items() if word in other)
-            of_examples.setdefault(name, []).append(_MEANING * float(near) + (1 - _MEANING) * shared)
-        return {name: _score(scores) for name, scores in of_examples.items()}
+    def _scores(self, near: NDArray[np.float32]) -> Scores:
+        scores: Scores = {}
+        for name, of_name in zip(self._names, np.split(near, self._ends[:-1]), strict=True):
+            second, first = np.partition(np.append(of_name, 0.0), -2)[-2:]
+            scores[name] = float((1 - _SECOND_COUNTS) * first + _SECOND_COUNTS * second)
+        return scores
 
-    def _bag(self, words: Sequence[str]) -> dict[str, float]:
-        weights = {word: self._rarity.get(word, self._unknown) for word in words}
-        length = sqrt(sum(weight**2 for weight in weights.values())) or 1.0
-        return {word: weight / length for word, weight in weights.items()}
-
-
-def _score(of_examples: Sequence[float]) -> float:
-    """Mostly the nearest example's; a second one that is near confirms it."""
-    first, second = sorted([*of_examples, 0.0], reverse=True)[:2]
-    return 0.9 * first + 0.1 * second
+    def _vectors(self, texts: Sequence[str]) -> Vectors:
+        bags = np.zeros((len(texts), len(self._index)), dtype=np.float32)
+        for row, text in zip(bags, texts, strict=True):
+            unknown = 0
+            for word in set(words(text)):
+                if (index := self._index.get(word)) is None:
+                    unknown += 1
+                else:
+                    row[index] = self._weights[index]
+            row /= np.sqrt(np.sum(row**2) + unknown * self._unknown_weight**2) or 1.0
+        meanings = self._vectors_of([plain(text) for text in texts])
+        return np.hstack([_MEANING**0.5 * meanings, (1 - _MEANING) ** 0.5 * bags])
 
 
 def plain(text: str) -> str:
-    """In small letters, without fillers: how a sentence is written must not matter."""
-    words = [word for word in _WORD.findall(text.lower()) if word not in _FILLERS]
-    return " ".join(words) or text.lower()
+    """In small letters, without fillers: how a sentence is written does not matter."""
+    kept = [word for word in _WORD.findall(text.lower()) if word not in _FILLERS]
+    return " ".join(kept) or text.lower()
 
 
-def stems(text: str) -> list[str]:
-    """The words of `text` without common English endings."""
+def says_something(text: str) -> bool:
+    """Whether there are words that tell what `text` is about."""
+    return any(word not in _EMPTY for word in words(text))
+
+
+def words(text: str) -> list[str]:
+    """The words of `text` without common English endings, and without fillers."""
     return [_stem(word) for word in _WORD.findall(text.lower()) if word not in _FILLERS]
 
 
 def _stem(word: str) -> str:
-    for ending in ("ings", "ing", "'s", "ies", "es", "ed", "s"):
+    for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)]
     return word
 
 
 def _parts(text: str) -> list[str]:
-    """The whole, its sentences and its clauses: whoever rambles asks in one of them."""
     whole = text.strip()
     parts = [whole, *_SENTENCE_END.split(whole), *_CLAUSE_END.split(whole)]
-    return list(dict.fromkeys(part for part in parts if _WORD.search(part)))
+    return list(dict.fromkeys(filter(says_something, parts))) or [whole] * bool(_WORD.search(whole))

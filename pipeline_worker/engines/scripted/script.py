@@ -1,28 +1,34 @@
 """The scripted dialogue as an agent file writes it down: what callers may ask for and what is answered."""
 
 from string import Formatter
+from typing import Annotated, Any
 from zoneinfo import available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pipeline_worker.engines.options import Options
 from pipeline_worker.engines.scripted.slots import Slot
+from pipeline_worker.engines.scripted.stock_sentences import stock_sentences
 
-_AGREE = (
-    "yes", "yes please", "yeah that's right", "that's correct", "correct", "sounds good", "perfect", "yes book it", "go ahead",
-    "sure", "okay", "exactly", "please do", "absolutely", "that works", "fine", "great do it", "yep", "confirm it", "all good",
-    "that is all correct", "yes that would be lovely",
-)  # fmt: skip
-_DECLINE = (
-    "no", "no that's wrong", "that's not right", "nope", "not quite", "wait that's not correct", "you got that wrong", "no please don't",
-    "hold on, something is wrong", "that is incorrect", "no, not like that", "I said something else",
-)  # fmt: skip
+
+def _lines(value: Any) -> Any:
+    """A list, or text with one item a line, which needs neither quotes nor dashes in YAML."""
+    return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+
+
+YES, NO = "yes", "no"
+"""Names of the answers to `confirm`."""
+
+
+Sentences = Annotated[tuple[str, ...], BeforeValidator(_lines)]
 
 
 class Answer(Options):
     """A reply for certain values. Without `if`, for all."""
 
-    if_: dict[str, str | tuple[str, ...]] = Field(default_factory=dict, alias="if", description="slot: value, or values")
+    if_: dict[str, str | tuple[str, ...]] = Field(
+        default_factory=dict, alias="if", description="slot: value, or values"
+    )
     say: str = Field(min_length=1, max_length=1000)
 
     @property
@@ -34,11 +40,13 @@ class Intent(Options):
     """Something that callers ask for. With `needs`, its reply waits until those slots are known."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    examples: tuple[str, ...] = Field(min_length=1, max_length=200, description="what callers say who ask for it")
+    examples: Sentences = Field(min_length=1, max_length=200, description="what callers say who ask for it")
     reply: str | tuple[Answer, ...] | None = None
     needs: tuple[str, ...] = ()
     uses: tuple[str, ...] = Field((), description="slots that the reply may use, and that are not asked for")
-    confirm: str | None = Field(None, min_length=1, max_length=1000, description="asked when all is known, before the reply")
+    confirm: str | None = Field(
+        None, min_length=1, max_length=1000, description="asked when all is known, before the reply"
+    )
     amends: str | None = Field(None, description="the intent whose values are to be changed")
     small_talk: bool = Field(False, description="gives way to whatever else is asked for in the same breath")
     repeats: bool = Field(False, description="the last reply is said again")
@@ -70,16 +78,18 @@ class Script(Options):
     intents: tuple[Intent, ...] = Field(min_length=1)
     fallback: tuple[str, ...] = Field(min_length=1)
     timezone: str | None = Field(None, description="whose days count, such as Europe/Berlin; None: the worker's own")
-    out_of_scope: tuple[str, ...] = Field((), max_length=200, description="what sounds like an intent and is none")
+    out_of_scope: Sentences = Field((), max_length=200, description="what sounds like an intent and is none")
     amend: str = Field("What would you like to change?", max_length=300, description="asked after a 'no' to 'confirm'")
-    agree: tuple[str, ...] = Field(_AGREE, min_length=1, description="what callers say who agree to 'confirm'")
-    decline: tuple[str, ...] = Field(_DECLINE, min_length=1)
+    agree: Sentences = Field(
+        stock_sentences("agree"), min_length=1, description="what callers say who agree to 'confirm'"
+    )
+    decline: Sentences = Field(stock_sentences("decline"), min_length=1)
 
     @model_validator(mode="after")
     def _names_fit_together(self) -> "Script":
-        names = [intent.name for intent in self.intents]
+        names = [YES, NO, *(intent.name for intent in self.intents)]
         if len(set(names)) != len(names):
-            raise ValueError("two intents share a name: give each its own")
+            raise ValueError("two intents share a name, or one is named yes or no: give each a name of its own")
         for intent in self.intents:
             self._check(intent)
         return self
@@ -106,7 +116,9 @@ class Script(Options):
                 raise ValueError(f"{where}: if: {sorted(unknown)}: list it under 'needs' or 'uses'")
             # A value that is only used is known where the answer's condition names it.
             if unknown := _fields(answer.say) - {*intent.needs, *answer.if_}:
-                raise ValueError(f"{where}: reply uses {sorted(unknown)}: list it under 'needs', or in the answer's 'if'")
+                raise ValueError(
+                    f"{where}: reply uses {sorted(unknown)}: list it under 'needs', or in the answer's 'if'"
+                )
         if unknown := _fields(intent.confirm or "") - set(intent.needs):
             raise ValueError(f"{where}: confirm uses {sorted(unknown)}: list it under 'needs'")
 

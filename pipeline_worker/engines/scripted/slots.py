@@ -9,7 +9,15 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from pipeline_worker.engines.options import Options
-from pipeline_worker.engines.scripted.values import calendar_dates, choices, clock_times, party_sizes, person_names
+from pipeline_worker.engines.scripted.values import (
+    calendar_dates,
+    choices,
+    clock_times,
+    numbers,
+    party_sizes,
+    person_names,
+    yes_no,
+)
 from pipeline_worker.engines.scripted.values.calendar_dates import MONTHS, WEEKDAYS
 from pipeline_worker.engines.scripted.values.clock_times import ClockTime
 from pipeline_worker.engines.scripted.values.sentence import Found
@@ -21,7 +29,9 @@ Known = Mapping[str, Any]
 
 class _Slot(Options):
     _called: ClassVar[tuple[str, ...]] = ()
-    ask: str | None = Field(None, min_length=1, max_length=300, description="the question for it, if an intent needs it")
+    ask: str | None = Field(
+        None, min_length=1, max_length=300, description="the question for it, if an intent needs it"
+    )
     otherwise: str | None = Field(
         None, min_length=1, max_length=300, description="said of a value beyond the limits, in place of the question"
     )
@@ -64,11 +74,30 @@ class PeopleSlot(_Slot):
         return "one person" if value == 1 else f"{value} people"
 
 
+class NumberSlot(_Slot):
+    """With `digits`, one that is said digit by digit, such as that of an order."""
+
+    _called: ClassVar[tuple[str, ...]] = ("number",)
+    type: Literal["number"]
+    units: tuple[str, ...] = Field((), max_length=50, description="what is counted, such as nights")
+    digits: int | None = Field(None, ge=2, le=20)
+    min: int = 0
+    max: int = Field(1_000_000_000, ge=0)
+
+    def find(self, text: str, asked: bool, today: date) -> Iterator[Found]:
+        return numbers.find_digits(text, self.digits) if self.digits else numbers.find(text, self.units)
+
+    def read(self, value: int | str, known: Known) -> int | str | None:
+        return value if isinstance(value, str) or self.min <= value <= self.max else None
+
+    def said(self, value: int | str, today: date) -> str:
+        return " ".join(value) if isinstance(value, str) else str(value)
+
+
 class DateSlot(_Slot):
     _called: ClassVar[tuple[str, ...]] = ("day", "date")
     type: Literal["date"]
     closed: tuple[Weekday, ...] = Field((), max_length=6, description="days of the week that are beyond the limits")
-    max_days: int = Field(366, ge=0, description="how far ahead it may be")
 
     def find(self, text: str, asked: bool, today: date) -> Iterator[Found]:
         return calendar_dates.find(text.lower(), today)
@@ -86,7 +115,7 @@ class DateSlot(_Slot):
 
 
 def _minutes(text: Any) -> Any:
-    """"17:30" as minutes after midnight. YAML 1.1 reads it so by itself if it is not in quotes."""
+    """ "17:30" as minutes after midnight. YAML 1.1 reads it so by itself if it is not in quotes."""
     if not isinstance(text, str):
         return text
     hour, colon, minute = text.partition(":")
@@ -151,6 +180,13 @@ class NameSlot(_Slot):
         return person_names.find(text, asked)
 
 
+class YesNoSlot(_Slot):
+    type: Literal["yes_no"]
+
+    def find(self, text: str, asked: bool, today: date) -> Iterator[Found]:
+        return yes_no.find(text, asked)
+
+
 class ChoiceSlot(_Slot):
     type: Literal["choice"]
     values: dict[str, tuple[str, ...]] = Field(min_length=1, description="how the agent says it: how callers say it")
@@ -171,4 +207,6 @@ class ChoiceSlot(_Slot):
         return choices.find(text, self._patterns)
 
 
-Slot = Annotated[PeopleSlot | DateSlot | TimeSlot | NameSlot | ChoiceSlot, Field(discriminator="type")]
+Slot = Annotated[
+    PeopleSlot | NumberSlot | DateSlot | TimeSlot | NameSlot | YesNoSlot | ChoiceSlot, Field(discriminator="type")
+]

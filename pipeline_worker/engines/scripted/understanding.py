@@ -1,36 +1,51 @@
-"""What a caller's words mean in a script, where the dialogue stands."""
+"""What a caller's words mean in a script, at the place where the dialogue stands.
 
+Two things are read from a sentence: the values that it names, and the intent that its other words resemble most.
+Values speak for the intent that needs them. Words of no example speak against every intent. The numbers below were
+found by trying on the sentences of tests/agents.
+"""
+
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pipeline_worker.core.backchannels import BargeInWords
-from pipeline_worker.engines.scripted.intents import IntentMatcher, plain, stems
-from pipeline_worker.engines.scripted.out_of_scope import sentences
-from pipeline_worker.engines.scripted.script import Script
+from pipeline_worker.engines.scripted.intents import IntentMatcher, Part, Scores, plain, says_something, words
+from pipeline_worker.engines.scripted.script import NO, YES, Script
 from pipeline_worker.engines.scripted.sentence_vectors import vectors_of
 from pipeline_worker.engines.scripted.slot_values import SlotValues, find_values
-from pipeline_worker.engines.scripted.slots import ChoiceSlot, Known
-
-YES, NO = "yes", "no"
-"""Names of the answers to `confirm`; no intent of a file can have them."""
+from pipeline_worker.engines.scripted.slots import ChoiceSlot
+from pipeline_worker.engines.scripted.stock_sentences import stock_sentences
 
 _ANY_DAY = date(2026, 1, 1)
 _ENOUGH = 0.38
 """Resemblance below which words ask for nothing."""
-_SURE = 0.7
-"""Resemblance from which words that answer the question all the same ask for something else."""
-_VALUES_COUNT = (0.0, 0.1, 0.17, 0.22)
+_SURE = 0.78
+"""Resemblance from which words ask for something else although they name values that a form needs."""
+_OVER_SMALL_TALK = 0.47
+"""Resemblance of one part from which the small talk of another gives way to it."""
+_VALUES_ADD = (0.0, 0.1, 0.17, 0.22)
 """What none, one, two and more values of a form add to the resemblance to it."""
-_ANSWER_COUNTS = 0.15
+_ANSWER_ADDS = 0.15
 """What the value adds that was asked for."""
-_CHOICE_COUNTS = 0.2
-_STRANGE_COSTS = 0.03
-_NOTHING = 0.5
-_NOTHING2 = 0.62
-_MOST_UNKNOWN = 2
-"""Words of no example beside a value, for it to be an answer."""
+_CHOICE_ADDS = 0.2
+_CONFIRMING_ADDS = 0.1
+"""To yes and no, when they are waited for."""
+_STRANGE_COSTS = 0.05
+"""What each word costs that is in no example and is not common."""
+_SHORTEST_STRANGE = 3
+_COMMON = 4
+"""A word that stands in so many sentences of the world at large is not strange."""
+_OUT_OF_SCOPE = 0.62
+"""Resemblance to what is out of scope from which values alone are no answer."""
+_OUT_OF_SCOPE_UNASKED = 0.54
+"""The same when other values were asked for, or none."""
+_OUT_OF_SCOPE_FRESH = 0.44
+"""The same when there is no form yet."""
+_MOST_STRANGE = 3
+"""Strange words beside values that belong to an open form."""
 
 
 class Place(NamedTuple):
@@ -42,6 +57,8 @@ class Place(NamedTuple):
     asked: str | None = None
     """The slot of the last question."""
     confirming: bool = False
+    aside: str | None = None
+    """The intent that was answered last, if it needs nothing."""
 
 
 class Meaning(NamedTuple):
@@ -50,91 +67,153 @@ class Meaning(NamedTuple):
     values: Mapping[str, Any] = {}
     rejected: Mapping[str, Any] = {}
     """Values beyond the limits of their slot."""
+    is_backchannel: bool = False
+    """Nothing was said but "okay", or the like."""
+
+
+class _Heard(NamedTuple):
+    """A sentence, before it is decided what it means."""
+
+    found: SlotValues
+    new: frozenset[str]
+    """Slots for which a value was named that is not known yet, or is beyond the limits."""
+    form: str | None
+    """The intent that needs them: the open one, or the first."""
+    parts: Sequence[Part]
+    place: Place
 
 
 class Understanding:
-    """One script's, shared by all sessions. `backchannels` say too little to be a part of an example: "okay" is not
-    "okay, goodbye"."""
+    """One script's, shared by all sessions.
+
+    `backchannels` say too little to be a part of an example: "okay" is not "okay, goodbye".
+    """
 
     def __init__(self, script: Script, backchannels: Iterable[str]) -> None:
-        self._script = script
+        self._slots = script.slots
         self._intents = {intent.name: intent for intent in script.intents}
         self._says_something = BargeInWords(backchannels, min_words=0).claim
         examples: dict[str | None, Sequence[str]] = {intent.name: intent.examples for intent in script.intents}
-        examples |= {YES: script.agree, NO: script.decline, None: (*sentences(), *script.out_of_scope)}
-        without = {name: [self._rest(text) for text in texts] for name, texts in examples.items()}
-        self._matcher = IntentMatcher(without, vectors_of)
-        self._to_the_letter = {plain(text): name for name, texts in examples.items() if name in self._intents for text in texts}
+        self._to_the_letter = {plain(text): name for name, texts in examples.items() for text in texts}
+        examples |= {
+            YES: script.agree,
+            NO: script.decline,
+            None: (*stock_sentences("out_of_scope"), *script.out_of_scope),
+        }
+        without_values = {name: [self._without_values(text) for text in texts] for name, texts in examples.items()}
+        self._matcher = IntentMatcher(without_values, vectors_of)
+        spread = Counter(word for text in without_values[None] for word in set(words(text)))
+        self._vocabulary = {word for word, count in spread.items() if count >= _COMMON}
+        self._vocabulary.update(
+            word for name, texts in without_values.items() if name for text in texts for word in words(text)
+        )
         self._small_talk = {intent.name for intent in script.intents if intent.small_talk}
-        self._vocabulary = {word for name, texts in without.items() if name for text in texts for word in stems(text)}
-
+        self._gives_way = {intent.name for intent in script.intents if intent.small_talk or intent.repeats} | {YES, NO}
         self.understand = lru_cache(maxsize=512)(self._understand)
 
     def _understand(self, text: str, place: Place, today: date) -> Meaning:
-        known: Known = dict(place.known)
-        found = find_values(self._script.slots, text, place.asked, known, today)
-        if not (place.confirming or found.values or self._says_something(text)):
-            return Meaning(self._to_the_letter.get(plain(text)))
-        named = {name for name, value in found.values.items() if known.get(name) != value}
-        named |= found.rejected.keys()
-        form = self._form_of(named, place)
-        intent = self._asked_for(found, named, form, place)
-        if intent is None and not (form is not None and self._is_answer(found, named, place)):
+        known = dict(place.known)
+        found = find_values(self._slots, text, place.asked, known, today)
+        if not (place.confirming or found.values or found.rejected or self._says_something(text)):
+            return Meaning(self._to_the_letter.get(plain(text)), is_backchannel=bool(text.strip()))
+        new = (
+            frozenset(name for name, value in found.values.items() if known.get(name) != value) | found.rejected.keys()
+        )
+        heard = _Heard(found, new, self._form_of(new, place), self._matcher.parts(found.rest), place)
+        intent = self._followed_up(heard) or self._intent(heard)
+        if intent is None and not self._is_answer(heard):
             return Meaning(None)
         return Meaning(intent, found.values, found.rejected)
 
-    def _asked_for(self, found: SlotValues, named: set[str], form: str | None, place: Place) -> str | None:
-        """The intent that the words resemble most, or `YES` or `NO`."""
-        best: dict[str | None, float] = {}
-        tops: dict[str | None, float] = {}
-        for part, scores in self._matcher.resemblances(found.rest):
-            if not place.confirming:
-                scores = {name: score for name, score in scores.items() if name not in (YES, NO)}
-            strange = _STRANGE_COSTS * self._unknown(part)
-            for name in scores:
-                scores[name] += self._worth(name, named, form, place) - (strange if name is not None else 0.0)
-                best[name] = max(best.get(name, 0), scores[name])
-            top = max(scores, key=lambda name: scores[name])
-            tops[top] = max(tops.get(top, 0.0), scores[top])
-        if not best:
+    def _form_of(self, new: frozenset[str], place: Place) -> str | None:
+        order = [self._intents[place.form]] if place.form else []
+        return next((one.name for one in [*order, *self._intents.values()] if new & set(one.needs)), None)
+
+    def _intent(self, heard: _Heard) -> str | None:
+        """What the words resemble most, if that is enough; None also if values say more than the words."""
+        parts = [self._weighed(part, heard) for part in heard.parts]
+        best: Scores = {}
+        for scores in parts:
+            best |= {name: score for name, score in scores.items() if score > best.get(name, 0.0)}
+        name = max(best, key=lambda name: best[name], default=None)
+        if name in self._gives_way and heard.form is not None:
             return None
-        name = max(best, key=lambda name: best[name])
-        if name in self._small_talk or (name in (YES, NO) and form):
-            others = {other: score for other, score in tops.items() if other not in (*self._small_talk, YES, NO, None) and score >= _ENOUGH}
-            name = max(others, key=lambda name: others[name], default=name)
-            if name in (YES, NO) and named & set(self._intents[place.form or ""].needs):
-                return None
-        if best[name] < _ENOUGH or (place.asked in named and name != form and best[name] < _SURE):
+        if name in self._small_talk and heard.place.confirming and best[name] - best.get(YES, 0.0) < _CONFIRMING_ADDS:
+            name = YES
+        if name in self._small_talk:
+            name = self._beside_small_talk(parts, name)
+        if name is None or best[name] < _ENOUGH:
             return None
+        if heard.form in (None, name) or best[name] >= _SURE:
+            return name
+        is_answer = heard.place.asked in heard.new and not heard.found.rest.endswith("?")
+        if is_answer or len(heard.new & set(self._intents[heard.form].needs)) > 1:
+            return None if heard.place.form else heard.form
         return name
 
-    def _worth(self, name: str | None, named: set[str], form: str | None, place: Place) -> float:
-        """What the values beside the words add."""
-        if name is None or name not in self._intents:
-            return 0.0
-        worth = sum(_CHOICE_COUNTS for slot in self._intents[name].uses if slot in named and isinstance(self._script.slots[slot], ChoiceSlot))
-        if name == form:
-            needed = named & set(self._intents[name].needs)
-            worth += _VALUES_COUNT[min(len(needed), len(_VALUES_COUNT) - 1)] + (_ANSWER_COUNTS if place.asked in needed else 0.0)
-        return worth
+    def _followed_up(self, heard: _Heard) -> str | None:
+        """The question that was answered last, asked again about something else: "And on Sunday?"."""
+        aside = self._intents.get(heard.place.aside or "")
+        if aside is None or heard.place.asked is not None or not heard.new or not heard.new <= set(aside.uses):
+            return None
+        return None if says_something(heard.found.rest) else aside.name
 
-    def _is_answer(self, found: SlotValues, named: set[str], place: Place) -> bool:
-        """Whether values are given with few other words, as an answer or a change."""
-        unknown = self._unknown(found.rest)
-        none = max((scores.get(None, 0.0) for _, scores in self._matcher.resemblances(found.rest)), default=0.0)
-        if none >= _NOTHING and place.asked not in named: return False
-        if none >= _NOTHING2: return False
-        if place.form is not None:
-            return unknown <= _MOST_UNKNOWN
-        return unknown < len(named)
+    def _beside_small_talk(self, parts: Sequence[Scores], name: str) -> str:
+        """What a part other than the small talk asks for; among small talk a farewell is what counts."""
+        tops = [max(scores.items(), key=lambda one: one[1]) for scores in parts]
+        others = {
+            other: score
+            for other, score in tops
+            if other is not None and other in self._intents and score >= _OVER_SMALL_TALK
+        }
+        asked_for = {other: score for other, score in others.items() if other not in self._small_talk}
+        farewells = {
+            other: score for other, score in others.items() if self._intents[other].ends_call and score >= _SURE
+        }
+        chosen = asked_for or farewells
+        return max(chosen, key=lambda other: chosen[other]) if chosen else name
 
-    def _unknown(self, text: str) -> int:
-        return len([word for word in stems(text) if len(word) > 2 and word not in self._vocabulary])
+    def _weighed(self, part: Part, heard: _Heard) -> Scores:
+        """What the part resembles, with what speaks for and against it."""
+        cost = _STRANGE_COSTS * self._strange(part.text)
+        return {
+            name: score if name is None else score + self._added(name, heard) - cost
+            for name, score in part.scores.items()
+            if heard.place.confirming or name not in (YES, NO)
+        }
 
-    def _form_of(self, named: set[str], place: Place) -> str | None:
-        """The intent that needs what was named: the open one, or the first."""
-        order = [self._intents[place.form]] if place.form else []
-        return next((one.name for one in [*order, *self._script.intents] if named & set(one.needs)), None)
+    def _added(self, name: str, heard: _Heard) -> float:
+        """What speaks for an intent besides words."""
+        if name in (YES, NO):
+            return _CONFIRMING_ADDS
+        intent = self._intents[name]
+        choices = sum(slot in heard.new and isinstance(self._slots[slot], ChoiceSlot) for slot in intent.uses)
+        added = _CHOICE_ADDS * choices
+        if name == heard.form:
+            needed = heard.new & set(intent.needs)
+            added += _VALUES_ADD[min(len(needed), len(_VALUES_ADD) - 1)]
+            added += _ANSWER_ADDS if heard.place.asked in needed else 0.0
+        return added
 
-    def _rest(self, text: str) -> str:
-        return find_values(self._script.slots, text, None, {}, _ANY_DAY).rest
+    def _is_answer(self, heard: _Heard) -> bool:
+        """Whether values are named with few other words, as an answer, a change, or a wish."""
+        if heard.form is None:
+            return False
+        out_of_scope = max((part.scores[None] for part in heard.parts), default=0.0)
+        strange = self._strange(heard.found.rest)
+        if out_of_scope >= _OUT_OF_SCOPE:
+            return False
+        if strange == 0:
+            return True
+        if out_of_scope >= _OUT_OF_SCOPE_UNASKED and heard.place.asked not in heard.new:
+            return False
+        if heard.place.form is not None:
+            return strange <= _MOST_STRANGE
+        return out_of_scope < _OUT_OF_SCOPE_FRESH and strange <= len(heard.new) - (len(heard.new) < 2)
+
+    def _strange(self, text: str) -> int:
+        """How many words are in no example and are not common."""
+        return sum(len(word) >= _SHORTEST_STRANGE and word not in self._vocabulary for word in words(text))
+
+    def _without_values(self, text: str) -> str:
+        return find_values(self._slots, text, None, {}, _ANY_DAY).rest

@@ -44,7 +44,7 @@ _DATES = tuple(
     )
 )
 _BESIDE = re.compile(r"\b(?:the )?(?:day|night|evening) (?P<side>before|after) $")
-_ONE_AFTER = re.compile(rf"\bnot (?:this )?(?:coming )?{_WEEKDAY},? but the (?:which|1|week) after(?: that)?\b")
+_ONE_AFTER = re.compile(rf"\bnot (?:this )?(?:coming )?{_WEEKDAY},? but the (?:one|1|week) after(?: that)?\b")
 _FEAST = re.compile(rf"{_ON}\b(?P<feast>{'|'.join(_FEASTS)})\b")
 _BARE = re.compile(rf"\b{_DAY}\b(?! ?(?:[ap]m\b|[:.]\d|o'clock))")
 

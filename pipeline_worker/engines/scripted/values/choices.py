@@ -6,9 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pipeline_worker.engines.scripted.values.sentence import Found
 
 
+def any_of(words: Sequence[str]) -> str:
+    """A regular expression for any of `words`, also in the plural; the longest counts."""
+    return r"(?:" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + r")(?:e?s)?\b"
+
+
 def pattern_of(words: Sequence[str]) -> re.Pattern[str]:
-    """Any of `words`, also in the plural."""
-    return re.compile(r"\b(?:" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + r")(?:e?s)?\b", re.IGNORECASE)
+    """Any of `words`, in small letters or capitals."""
+    return re.compile(rf"\b{any_of(words)}", re.IGNORECASE)
 
 
 def find(text: str, patterns: Mapping[str, re.Pattern[str]]) -> Iterator[Found]:

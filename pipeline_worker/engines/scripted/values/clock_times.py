@@ -24,9 +24,10 @@ _PATTERNS = tuple(
         rf"{_ABOUT}\b{_HOUR} (?P<minute>00|05|10|15|20|25|30|35|40|45|50|55)\b{_HALF}{_NOT_PEOPLE}",
         rf"{_ABOUT}\b{_HOUR}(?: oh| o) ?(?P<minute>5)\b{_HALF}",
         rf"{_ABOUT}\b(?P<hour>1\d|2[0-3]) ?(?P<minute>00|15|30|45|hundred|100)\b(?: hours)?{_NOT_PEOPLE}",
+        rf"{_ABOUT}\bhours? {_HOUR}(?: (?:and )?(?P<minute>[0-5]\d))?\b",
         rf"{_ABOUT}\b{_HOUR} ?(?:o'? ?clock|oclock)\b{_HALF}",
         rf"{_ABOUT}\b{_HOUR}\s?(?P<half>[ap])\.?\s?m\b\.?",
-        rf"\b(?:at|around|about|by|until|till|early,? like)\s+(?:around\s+|about\s+|say\s+|like\s+|maybe\s+)*{_HOUR}\b{_NOT_PEOPLE}(?!\s*(?:minutes|o'|\d|[/:.]\d|euros?|dollars?|(?:for\s+)?dinner\s+guests))",
+        rf"\b(?:at|around|about|by|say|until|till|early,? like)\s+(?:around\s+|about\s+|say\s+|like\s+|maybe\s+)*{_HOUR}\b{_NOT_PEOPLE}(?!\s*(?:minutes|o'|\d|[/:.]\d|euros?|dollars?|(?:for\s+)?dinner\s+guests))",
         rf"{_ABOUT}\b{_HOUR}[\s-]?ish\b",
         rf"{_ABOUT}\b{_HOUR}(?= (?:in the (?:evening|morning|afternoon)|at night|tonight|for dinner|for lunch|sharp|on the dot)\b)",
     )
@@ -57,7 +58,10 @@ def find(text: str) -> Iterator[Found]:
 
 def _of(match: re.Match[str], text: str) -> ClockTime:
     groups = match.groupdict()
-    hour, minute = int(groups["hour"]), int(groups.get("minute") or 0) if groups.get("minute") not in ("hundred", "100") else 0
+    hour, minute = (
+        int(groups["hour"]),
+        int(groups.get("minute") or 0) if groups.get("minute") not in ("hundred", "100") else 0,
+    )
     minutes = hour * 60 + minute
     if part := groups.get("part"):
         size = 30 if part == "half" else 15 if "quarter" in part else int(part.split()[0])

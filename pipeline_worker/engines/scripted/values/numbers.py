@@ -1,0 +1,29 @@
+"""Numbers of things, and numbers that are said digit by digit: "three nights", "order 4 5 2 1"."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from pipeline_worker.engines.scripted.values.choices import any_of
+from pipeline_worker.engines.scripted.values.sentence import Found
+
+_BARE = re.compile(r"\b\d{1,9}\b(?![.:]\d)")
+_DIGITS = re.compile(r"\b\d(?:[ -]?\d)*\b")
+
+
+def find(text: str, units: Sequence[str]) -> Iterator[Found]:
+    """The numbers in `text`, which has figures. One beside a unit ("3 nights", "nights: 3") is sure."""
+    if units:
+        unit = any_of(units)
+        beside = rf"\b(?P<before>\d{{1,9}}) {unit}|\b{unit}(?: is| are|:)? (?P<after>\d{{1,9}})\b"
+        for match in re.finditer(beside, text, re.IGNORECASE):
+            yield Found(match.start(), match.end(), int(match["before"] or match["after"]))
+    for match in _BARE.finditer(text):
+        yield Found(match.start(), match.end(), int(match[0]), sure=False)
+
+
+def find_digits(text: str, count: int) -> Iterator[Found]:
+    """Runs of `count` digits, however they are grouped: "45 21" has four. The value is text: it may begin with 0."""
+    for match in _DIGITS.finditer(text):
+        digits = re.sub(r"\D", "", match[0])
+        if len(digits) == count:
+            yield Found(match.start(), match.end(), digits)
