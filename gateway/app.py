@@ -75,7 +75,7 @@ def _described(agent: AgentDefinition) -> dict[str, object]:
 
 
 def _named(choice: EngineChoice) -> str:
-    """The engine, and what of it the agent file chooses. Of a path only the last part: folders are nobody's business."""
+    """The engine, and what the agent file chooses of it. Of a path the last part: its folders are nobody's business."""
     chosen = (choice.options.get(option) for option in _NAMING_OPTIONS)
     return " ".join([choice.engine, *(PurePath(name).name for name in chosen if isinstance(name, str))])
 

@@ -20,7 +20,7 @@ CALLER_RATE = 48_000
 _RECOGNISER_RATE = 16_000
 _TOKENS_PER_S = 6.5
 _LEAST_LIKENESS = 0.6
-_FIGURES = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_FIGURES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
 @contextlib.asynccontextmanager

@@ -20,7 +20,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 _QUIET_DBFS = -50.0
 _OPENING_HOURS = "we are open from five until eleven on saturdays and sundays from noon on mondays we are closed"
 _QUESTION = "what are your opening hours"
-_OTHER_QUESTIONS = ["how do i find you", "what is on the menu", "i would like to book a table", "can you say that again"]
+_OTHER_QUESTIONS = [
+    "how do i find you",
+    "what is on the menu",
+    "i would like to book a table",
+    "can you say that again",
+]
 _DISTRACTORS = [
     "for how many people",
     "our tables are free from five until half past nine on saturdays and sundays from noon what time would you like",

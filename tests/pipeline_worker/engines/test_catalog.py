@@ -145,7 +145,7 @@ class RecordedProvider:
 def install(
     monkeypatch: pytest.MonkeyPatch, provider: RecordedProvider, hearing: RecordedProvider | None = None
 ) -> None:
-    """As the engine `cartesia`, and `hearing`, or one that does nothing, as `deepgram`; `openai` does nothing either."""
+    """As the engine `cartesia`, and `hearing`, or one that does nothing, as `deepgram`; `openai` does nothing."""
     providers = {"cartesia_tts": provider, "deepgram_stt": hearing or RecordedProvider([])}
     for name, installed in (providers | {"openai_lm": RecordedProvider([])}).items():
         module = ModuleType(name)
@@ -227,7 +227,9 @@ async def test_what_an_engine_finds_wrong_is_told_with_the_agents_file(tmp_path:
     with pytest.raises(ConfigError) as raised:
         await Catalog(load_agents(tmp_path)).start()
     # The default recogniser is the first to find something, in a section that the file does not have.
-    assert raised.value.message.startswith(f"{file}: agent 'desk': speech_to_text.options.model: 'tiny-en' understands English")
+    assert raised.value.message.startswith(
+        f"{file}: agent 'desk': speech_to_text.options.model: 'tiny-en' understands English"
+    )
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,20 @@ def test_a_correction_beyond_the_limits_leaves_the_booking_until_there_is_anothe
     ]
 
 
+@pytest.mark.parametrize("answer", ["Two.", "Oh, two then.", "For two people, please."])
+def test_after_a_correction_beyond_the_limits_the_value_may_stay_what_it_was(
+    dialogue: ScriptedDialogue, answer: str
+) -> None:
+    said = [WISH, "No, for twelve.", answer, "Yes."]
+    assert answers(dialogue, *said)[1:] == ["We have tables for up to eight. For how many?", READ_BACK, BOOKED]
+
+
+def test_a_caller_who_does_not_understand_has_nothing_cancelled_and_no_name(dialogue: ScriptedDialogue) -> None:
+    state = after(dialogue, "A table for two.", "Sorry, I don't understand.")
+    assert dict(state.known) == {"party_size": 2}
+    assert state.said.text.endswith("For which day?")
+
+
 def test_a_question_in_the_middle_is_answered_and_the_form_goes_on(dialogue: ScriptedDialogue) -> None:
     said = ["I'd like to book a table.", "When are you open on Sunday?", "Two."]
     assert answers(dialogue, *said)[1:] == [

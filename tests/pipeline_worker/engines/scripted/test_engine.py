@@ -96,7 +96,7 @@ class Clock(datetime):
     zones: list[tzinfo | None] = []
 
     @classmethod
-    def now(cls, tz: tzinfo | None = None) -> "Clock":  # type: ignore[override]
+    def now(cls, tz: tzinfo | None = None) -> "Clock":
         cls.zones.append(tz)
         return cls.combine(cls.at.date(), cls.at.time())
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pipeline_worker.engines.options import read_options
 from pipeline_worker.engines.scripted.script import Answer, Script
 from shared.errors import ConfigError
 from tests.fakes.scripts import scripted_agent
@@ -69,7 +70,11 @@ def test_every_script_knows_how_people_agree_and_decline() -> None:
         ("intents.0.needs", ["party_size", "place"], "intent 'booking': needs: no slot ['place']: add it to 'slots'"),
         ("intents.3.uses", ["place"], "intent 'hours': uses: no slot ['place']: add it to 'slots'"),
         ("slots.day.ask", _REMOVED, "intent 'booking': needs: slot 'day' has no question: add 'ask' to it"),
-        ("intents.1.amends", "bookings", "intent 'change': amends: no intent 'bookings' with 'needs': correct the name"),
+        (
+            "intents.1.amends",
+            "bookings",
+            "intent 'change': amends: no intent 'bookings' with 'needs': correct the name",
+        ),
         ("intents.1.amends", "hours", "intent 'change': amends: no intent 'hours' with 'needs': correct the name"),
         ("intents.1.amends", _REMOVED, "one of 'reply', 'repeats: true' and 'amends': add or remove one"),
         ("intents.1.reply", "Changed.", "one of 'reply', 'repeats: true' and 'amends': add or remove one"),
@@ -132,8 +137,6 @@ def test_a_condition_on_a_value_that_a_choice_does_not_have_is_told() -> None:
 
 
 def test_the_agent_and_the_field_are_told() -> None:
-    from pipeline_worker.engines.options import read_options
-
     with pytest.raises(ConfigError) as raised:
         read_options(scripted_agent(changed("slots.time.windows.0.opens", "5pm")), "language_model", Script)
     assert raised.value.message.startswith("agent 'desk': language_model.options.slots.time")

@@ -37,7 +37,9 @@ def test_a_time_of_day(text: str, clock: str) -> None:
     assert " ".join(f"{one // 60:02}:{one % 60:02}" for one in time.readings) == clock
 
 
-@pytest.mark.parametrize("text", ["seven people", "at seven people's request", "in 7 days", "on the 7th", "a table", ""])
+@pytest.mark.parametrize(
+    "text", ["seven people", "at seven people's request", "in 7 days", "on the 7th", "a table", ""]
+)
 def test_no_time_of_day(text: str) -> None:
     assert sure(clock_times.find(figures(text))) == []
 

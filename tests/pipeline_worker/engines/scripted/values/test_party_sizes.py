@@ -33,7 +33,8 @@ def test_a_party(text: str, people: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["at seven", "for seven o'clock", "for 7 pm", "7:30", "the 4th", "in 3 days", "I have a couple of questions"]
+    "text",
+    ["at seven", "for seven o'clock", "for 7 pm", "7:30", "the 4th", "in 3 days", "I have a couple of questions"],
 )
 def test_no_party(text: str) -> None:
     assert sure(party_sizes.find(figures(text))) == []
