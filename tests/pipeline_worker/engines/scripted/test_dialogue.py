@@ -166,6 +166,13 @@ def test_after_a_correction_beyond_the_limits_the_value_may_stay_what_it_was(
     assert answers(dialogue, *said)[1:] == ["We have tables for up to eight. For how many?", READ_BACK, BOOKED]
 
 
+def test_after_a_correction_beyond_the_limits_another_value_is_read_back_before_it_is_booked(
+    dialogue: ScriptedDialogue,
+) -> None:
+    state = after(dialogue, WISH, "No, for twelve.", "Three.")
+    assert state.said.text == READ_BACK.replace("2 people", "3 people")
+
+
 def test_a_caller_who_does_not_understand_has_nothing_cancelled_and_no_name(dialogue: ScriptedDialogue) -> None:
     state = after(dialogue, "A table for two.", "Sorry, I don't understand.")
     assert dict(state.known) == {"party_size": 2}
