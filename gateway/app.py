@@ -1,7 +1,7 @@
 """The gateway's HTTP side: the page, signaling, the public API, the probes."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from gateway.settings import IceServer
 from gateway.signaling_endpoint import SignalingEndpoint
-from shared.agent import AgentDefinition
+from shared.agent import AgentDefinition, EngineChoice
 from shared.io.probes import Readiness, probe_routes
 
 PAGE_FOLDER = Path(__file__).parent / "page"
@@ -33,6 +33,8 @@ _PAGE_HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
+_NAMING_OPTIONS = ("plugin", "model", "voice")
+"""Options that tell which of an engine's models is in use."""
 
 
 def create_app(
@@ -60,10 +62,22 @@ def create_app(
     )
 
 
-def _described(agent: AgentDefinition) -> dict[str, str]:
-    # The echo agent takes no turns.
-    turn_taking = agent.turn_taking.mode if agent.mode == "conversation" else "automatic"
-    return {"id": agent.id, "name": agent.name, "description": agent.description, "turnTaking": turn_taking}
+def _described(agent: AgentDefinition) -> dict[str, object]:
+    described: dict[str, object] = {"id": agent.id, "name": agent.name, "description": agent.description}
+    if agent.mode == "echo":  # which takes no turns
+        return {**described, "turnTaking": "automatic", "engines": {}}
+    engines = {
+        "speechToText": _named(agent.speech_to_text),
+        "languageModel": _named(agent.language_model),
+        "textToSpeech": _named(agent.text_to_speech),
+    }
+    return {**described, "turnTaking": agent.turn_taking.mode, "engines": engines}
+
+
+def _named(choice: EngineChoice) -> str:
+    """The engine, and what the agent file chooses of it. Of a path the last part: its folders are nobody's business."""
+    chosen = (choice.options.get(option) for option in _NAMING_OPTIONS)
+    return " ".join([choice.engine, *(PurePath(name).name for name in chosen if isinstance(name, str))])
 
 
 def _json_route(path: str, content: Mapping[str, object]) -> Route:

@@ -23,6 +23,8 @@ const CURES = {
   connect_timeout: 'A firewall may be blocking UDP between you and the server.',
 };
 
+const ENGINES = { speechToText: 'Recogniser', languageModel: 'Language model', textToSpeech: 'Voice' };
+
 const NO_DESCRIPTION = element('agentDescription').textContent;
 
 let client = null;
@@ -160,6 +162,9 @@ async function start() {
 function describeAgent() {
   const agent = agents.find(({ id }) => id === chosenAgent());
   element('agentDescription').textContent = agent?.description || NO_DESCRIPTION;
+  const engines = Object.keys(ENGINES).filter((kind) => agent?.engines?.[kind]);
+  element('agentEngines').textContent = engines.map((kind) => `${ENGINES[kind]}: ${agent.engines[kind]}`).join(' · ');
+  element('agentEngines').hidden = engines.length === 0;
   element('talkBtn').hidden = agent?.turnTaking !== 'push_to_talk';
 }
 

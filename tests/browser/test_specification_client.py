@@ -62,8 +62,8 @@ async def test_the_specifications_client_works_unmodified(
             await expect(page.locator("#startBtn")).to_be_visible()
     roles = [role for role, _ in heard]
     assert roles[:3] == ["agent", "user", "agent"]
-    assert heard[1][1].lower() == "what are your opening hours"
-    assert "open every day" in heard[2][1]
+    assert heard[1][1].lower().startswith(("what are your opening", "what are you opening"))
+    assert "On Mondays we are closed" in heard[2][1]
     assert {"listening", "thinking", "speaking"} <= set(statuses)
     assert "Data channel opened" in said
     assert playing

@@ -37,6 +37,10 @@ def test_everything_that_runs_is_in_it_and_no_tests(site_packages: Path) -> None
         assert ours == {path.relative_to(package) for path in package.rglob("*.py")}
     agents = {path.name for path in (APP_FOLDER / "deploy" / "agents").glob("*.yaml")}
     assert agents == {path.name for path in (app / "deploy" / "agents").iterdir()}
+    sentences = Path("pipeline_worker", "engines", "scripted", "sentences")
+    texts = {path.name for path in (APP_FOLDER / sentences).iterdir()}
+    assert texts >= {"agree.txt", "decline.txt", "out_of_scope.txt"}
+    assert texts == {path.name for path in (app / sentences).iterdir()}
     page = {path.name for path in (APP_FOLDER / "gateway" / "page").iterdir()}
     assert page == {path.name for path in (app / "gateway" / "page").iterdir()}
 

@@ -6,28 +6,24 @@ from shared.agent import AgentDefinition
 
 SCRIPT: dict[str, Any] = {
     "slots": {
-        "size": {
-            "ask": "For how many?",
-            "values": {"two": "two | a couple", "seven": "seven"},
-            "phrases": ["[for] {size} [people]"],
-        },
-        "time": {
-            "ask": "When?",
-            "values": {"at seven": "seven [o'clock]", "at half past seven": "seven thirty | half past seven"},
-            "phrases": ["[at] {time}"],
-        },
+        "size": {"type": "people", "ask": "For how many?"},
+        "time": {"type": "time", "ask": "When?"},
     },
     "intents": [
-        {"name": "hours", "phrases": ["when are you open", "what are your opening hours"], "reply": "From five on."},
+        {
+            "name": "hours",
+            "examples": ["when are you open", "what are your opening hours"],
+            "reply": "From five on.",
+        },
         {
             "name": "book",
-            "phrases": ["book a table [for {size} [people]] [at {time}]"],
+            "examples": ["book a table", "I would like to book a table for two at seven", "can I make a reservation"],
             "needs": ["size", "time"],
             "reply": "A table for {size} {time}.",
         },
-        {"name": "forget", "phrases": ["never mind"], "forgets": True, "reply": "Forgotten."},
-        {"name": "repeat", "phrases": ["say that again"], "repeats": True},
-        {"name": "goodbye", "phrases": ["goodbye"], "ends_call": True, "reply": "Goodbye!"},
+        {"name": "forget", "examples": ["never mind", "forget about it"], "forgets": True, "reply": "Forgotten."},
+        {"name": "repeat", "examples": ["say that again", "can you repeat that"], "repeats": True},
+        {"name": "goodbye", "examples": ["goodbye", "bye bye"], "ends_call": True, "reply": "Goodbye!"},
     ],
     "fallback": ["Pardon?", "Ask when we are open."],
 }

@@ -8,14 +8,20 @@ import pytest
 from gateway.app import PAGE_FOLDER, create_app
 from gateway.settings import IceServer
 from gateway.signaling_endpoint import SignalingEndpoint
-from shared.agent import AgentDefinition, TurnTaking
+from shared.agent import AgentDefinition, EngineChoice, TurnTaking
 
 BY_BUTTON = TurnTaking(mode="push_to_talk")
 AGENTS = [
     AgentDefinition(
         id="echo", name="Echo", description="Plays back what it hears.", mode="echo", turn_taking=BY_BUTTON
     ),
-    AgentDefinition(id="radio", name="Radio", turn_taking=BY_BUTTON),
+    AgentDefinition(
+        id="radio",
+        name="Radio",
+        turn_taking=BY_BUTTON,
+        speech_to_text=EngineChoice(engine="moonshine", options={"model": "/srv/models/tiny-en/"}),
+        text_to_speech=EngineChoice(engine="openai", options={"model": "gpt-tts", "voice": "alloy", "speed": 1.2}),
+    ),
 ]
 ICE_SERVERS = [IceServer(urls="stun:192.0.2.1")]
 
@@ -77,7 +83,13 @@ async def test_listed_agents(http: httpx.AsyncClient) -> None:
     response = await http.get("/api/agents")
     echo = {"id": "echo", "name": "Echo", "description": "Plays back what it hears.", "turnTaking": "automatic"}
     radio = {"id": "radio", "name": "Radio", "description": "", "turnTaking": "push_to_talk"}
-    assert response.json() == {"agents": [echo, radio]}
+    # As the agent file has them, but for the folders of its machine.
+    engines = {
+        "speechToText": "moonshine tiny-en",
+        "languageModel": "scripted",
+        "textToSpeech": "openai gpt-tts alloy",
+    }
+    assert response.json() == {"agents": [{**echo, "engines": {}}, {**radio, "engines": engines}]}
 
 
 async def test_ice_servers(http: httpx.AsyncClient) -> None:

@@ -1,21 +1,26 @@
 """What a caller says, and what words were in what it heard."""
 
 import contextlib
-import tempfile
-from collections.abc import AsyncIterator
-from pathlib import Path
+import functools
+from collections.abc import AsyncIterator, Sequence
+from difflib import SequenceMatcher
 from typing import cast
 
 import numpy as np
-import pocketsphinx
 import soxr
 
+from pipeline_worker.core.utterance_text import words_of
 from pipeline_worker.engines.espeak_tts import EspeakTextToSpeech, Provider
+from pipeline_worker.engines.moonshine_files import PACKAGED, folder_of
+from pipeline_worker.engines.moonshine_model import MoonshineModel
 from shared.agent import AgentDefinition, EngineChoice
 from shared.audio import Pcm
 
 CALLER_RATE = 48_000
 _RECOGNISER_RATE = 16_000
+_TOKENS_PER_S = 6.5
+_LEAST_LIKENESS = 0.6
+_FIGURES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
 @contextlib.asynccontextmanager
@@ -45,16 +50,24 @@ def resampled(pcm: Pcm, from_rate: int, to_rate: int) -> Pcm:
     return cast(Pcm, soxr.resample(pcm.astype(np.float32), from_rate, to_rate).astype(np.int16))
 
 
-def best_match(heard: Pcm, phrases: list[str]) -> str:
-    """Which of `phrases` the 48 kHz audio holds, by a recogniser that knows only these; empty if none."""
-    pcm = resampled(heard, CALLER_RATE, _RECOGNISER_RATE)
-    rules = " | ".join(phrases)
-    with tempfile.TemporaryDirectory() as folder:
-        grammar = Path(folder) / "phrases.gram"
-        grammar.write_text(f"#JSGF V1.0;\ngrammar phrases;\npublic <phrase> = {rules};\n", encoding="ascii")
-        decoder = pocketsphinx.Decoder(lm=None, jsgf=str(grammar), loglevel="FATAL")
-        decoder.start_utt()
-        decoder.process_raw(pcm.tobytes(), no_search=False, full_utt=True)
-        decoder.end_utt()
-        found = decoder.hyp()
-    return found.hypstr if found else ""
+def heard_words(heard: Pcm, rate: int = CALLER_RATE) -> list[str]:
+    """The words in up to half a minute of audio, in small letters; numbers up to twelve are spelt out."""
+    pcm = resampled(heard, rate, _RECOGNISER_RATE).astype(np.float32) / np.float32(32_768)
+    model = _recogniser()
+    words = words_of(model.text(model.hear(pcm).tokens))
+    return [_FIGURES[int(word)] if word.isdecimal() and int(word) < len(_FIGURES) else word for word in words]
+
+
+def most_like(words: Sequence[str], phrases: Sequence[str]) -> str:
+    """Which of `phrases` the words resemble most, letter by letter; empty if none."""
+    heard = " ".join(words)
+    likeness = {phrase: SequenceMatcher(None, heard, phrase, autojunk=False).ratio() for phrase in phrases}
+    best = max(likeness, key=lambda phrase: likeness[phrase])
+    return best if likeness[best] >= _LEAST_LIKENESS else ""
+
+
+@functools.cache
+def _recogniser() -> MoonshineModel:
+    folder = folder_of(PACKAGED)
+    assert folder is not None
+    return MoonshineModel(folder, _TOKENS_PER_S)

@@ -7,23 +7,31 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline_worker.core.utterance_text import words_of
 from shared.audio import level_dbfs
 from shared.io.broker import connect
 from tests.integration.caller import RATE, Caller
 from tests.integration.deployment import Deployment
 from tests.integration.recordings import find_echo
-from tests.integration.speech import best_match, spoken
+from tests.integration.speech import heard_words, most_like, spoken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _QUIET_DBFS = -50.0
-_OPENING_HOURS = "we are open every day from five in the afternoon until eleven at night"
+_OPENING_HOURS = "we are open from five until eleven on saturdays and sundays from noon on mondays we are closed"
+_QUESTION = "what are your opening hours"
+_OTHER_QUESTIONS = [
+    "how do i find you",
+    "what is on the menu",
+    "i would like to book a table",
+    "can you say that again",
+]
 _DISTRACTORS = [
     "for how many people",
-    "at what time would you like to come",
-    "sorry i did not get that please say it again",
-    "the station is five minutes from here by foot",
-    "thank you for calling and have a nice day",
+    "our tables are free from five until half past nine on saturdays and sundays from noon what time would you like",
+    "sorry i did not get that could you say it again",
+    "you find us at twelve harbour street next to the old theatre tram four stops right in front of the door",
+    "thank you for calling goodbye",
 ]
 _FREED_TIMEOUT_S = 20.0
 
@@ -51,6 +59,11 @@ async def _interrupted_greeting(caller: Caller) -> None:
     await caller.wait_for(lambda: _statuses(caller)[-1:] == ["listening"])
 
 
+def _type(caller: Caller, text: str) -> None:
+    assert caller.channel is not None
+    caller.channel.send(json.dumps({"type": "text", "text": text}))
+
+
 async def test_a_spoken_question_is_answered_in_words_and_in_sound(deployment: Deployment) -> None:
     (question,) = await spoken("What are your opening hours?")
     async with Caller(url=deployment.signaling_url, agent_id="front-desk") as caller:
@@ -63,8 +76,10 @@ async def test_a_spoken_question_is_answered_in_words_and_in_sound(deployment: D
         heard = caller.heard_samples()[heard_before:]
         statuses, transcripts = _statuses(caller), caller.events("transcript")
         measured = caller.events("metrics")
-    assert "what are your opening hours" in _said(caller, "user")
-    assert best_match(heard, [_OPENING_HOURS, *_DISTRACTORS]) == _OPENING_HOURS
+    (asked,) = _said(caller, "user")
+    # The recogniser knows no script: of a machine that is shared it may mishear a word.
+    assert most_like(words_of(asked), [_QUESTION, *_OTHER_QUESTIONS]) == _QUESTION
+    assert most_like(heard_words(heard), [_OPENING_HOURS, *_DISTRACTORS]) == _OPENING_HOURS
     assert statuses == ["connecting", "speaking", "listening", "thinking", "speaking", "listening"]
     assert [event["role"] for event in transcripts] == ["agent", "user", "agent"]
     greeting, answer = measured
@@ -91,38 +106,40 @@ async def test_both_channels_carry_the_same_events_under_the_same_numbers(deploy
 async def test_the_agent_stops_when_it_is_interrupted(deployment: Deployment) -> None:
     (words,) = await spoken("Excuse me, I would like to book a table for four people please.")
     async with Caller(url=deployment.signaling_url, agent_id="front-desk") as caller:
-        await caller.wait_for(lambda: _loud_for_ms(caller) > 1_500)
+        await _greeted(caller)
+        await caller.wait_for(lambda: _tail_is_quiet(caller))
+        answers, loud_before_ms = len(_said(caller, "agent")), _loud_for_ms(caller)
+        _type(caller, "What are your opening hours?")
+        await caller.wait_for(lambda: _loud_for_ms(caller) > loud_before_ms + 1_500)
         caller.microphone.say(words)
         await caller.wait_for(lambda: caller.microphone.said_at_s is not None)
         said_at_s = caller.microphone.said_at_s
-        await caller.wait_for(lambda: bool(_said(caller, "agent")))
+        await caller.wait_for(lambda: len(_said(caller, "agent")) > answers)
         await caller.wait_for(lambda: _tail_is_quiet(caller))
         last_loud_s = max(at for at, _, pcm in caller.heard if level_dbfs(pcm) > _QUIET_DBFS)
-        interrupted = caller.events("transcript")[0]
+        interrupted = [event for event in caller.events("transcript") if event["role"] == "agent"][answers]
     assert said_at_s is not None
     # Endless speech would be seconds; aiortc's own jitter buffer alone adds 80 ms to what is measured here.
     assert last_loud_s - said_at_s < 1.5
-    assert interrupted["role"] == "agent"
     assert interrupted["interrupted"] is True
-    assert "What can I do for you" not in interrupted["text"]
+    assert interrupted["text"].startswith("We are open")
+    assert "On Mondays we are closed" not in interrupted["text"]
 
 
 async def test_a_typed_message_is_answered(deployment: Deployment) -> None:
     async with Caller(url=deployment.signaling_url, agent_id="front-desk") as caller:
         await _interrupted_greeting(caller)
-        assert caller.channel is not None
         answers = len(_said(caller, "agent"))
-        caller.channel.send(json.dumps({"type": "text", "text": "What are your opening hours?"}))
+        _type(caller, "What are your opening hours?")
         await caller.wait_for(lambda: len(_said(caller, "agent")) > answers)
     assert _said(caller, "user") == ["What are your opening hours?"]
-    assert "open every day" in _said(caller, "agent")[-1]
+    assert "On Mondays we are closed" in _said(caller, "agent")[-1]
 
 
 async def test_a_goodbye_ends_the_call_after_it_was_heard(deployment: Deployment) -> None:
     async with Caller(url=deployment.signaling_url, agent_id="front-desk") as caller:
         await _interrupted_greeting(caller)
-        assert caller.channel is not None
-        caller.channel.send(json.dumps({"type": "text", "text": "Thank you, goodbye."}))
+        _type(caller, "Thank you, goodbye.")
         await caller.wait_for_status("ended")
     assert caller.events("status")[-1]["reason"] == "agent_hangup"
     assert _said(caller, "agent")[-1]

@@ -108,7 +108,7 @@ def test_who_and_by_which_engine_is_told() -> None:
     assert token["gen_ai.operation.name"] == "chat"
     assert (token["gen_ai.provider.name"], token["gen_ai.request.model"]) == ("openai", "small")
     speech = dict(named(spans, "stt_final").attributes or {})
-    assert speech["gen_ai.provider.name"] == "pocketsphinx"
+    assert speech["gen_ai.provider.name"] == "moonshine"
     assert "gen_ai.request.model" not in speech
     resource = spans[0].resource.attributes
     assert (resource["service.name"], resource["service.instance.id"]) == ("antiphon-pipeline-worker", "w1")

@@ -11,9 +11,9 @@ def test_an_id_and_a_name_are_enough() -> None:
     assert agent.greeting is None
     assert agent.listed
     assert [agent.speech_to_text.engine, agent.language_model.engine, agent.text_to_speech.engine] == [
-        "pocketsphinx",
+        "moonshine",
         "scripted",
-        "espeak-ng",
+        "piper",
     ]
     assert agent.turn_taking.barge_in
 

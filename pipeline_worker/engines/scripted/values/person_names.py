@@ -32,7 +32,8 @@ _THE_NAME = (
 _ANNOUNCING = any_of(
     r"""names?(?:'s| is| of|:), name(?= [A-Z]), name to, note down, take down, write down,
     (?:i am|i'm|is|she's|he's) called, call me, under(?: the name(?: of)?)?\b,
-    on the name(?: of)?, by the name of, it's under, (?:put|make|leave) it (?:down )?(?:under|as), booked? (?:it )?(?:under|as)"""
+    on the name(?: of)?, by the name of, it's under,
+    (?:put|make|leave) it (?:down )?(?:under|as), booked? (?:it )?(?:under|as)"""
 )
 # What may stand between those and the name: "my name should be, uh, ..."
 _FILLERS = r"[ ,:]*(?:(?:is|it's|uh,?|um,?|the|of|a|to|should be|now) )*"
