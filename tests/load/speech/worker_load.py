@@ -119,6 +119,8 @@ async def _talk(
     report.add(what="the core's use by others", value=other_share * 100, unit="%")
     report.add(what="sessions that would use all of the core", value=len(callers) / core, unit="sessions")
     errors = [error for caller in callers for error in caller.errors]
+    for error in sorted(set(errors)):
+        report.add(what=f"error: {error}", n=errors.count(error))
     report.bar("sessions on one core", len(callers), _SESSIONS, "higher")
     report.bar("first audio beyond endpointing with them, p95 ms", beyond.percentile(95), _FIRST_AUDIO_P95_MS, "lower")
     report.bar("questions without an answer, and errors", sum(c.unanswered for c in callers) + len(errors), 0, "lower")
