@@ -21,7 +21,8 @@ _CORRECTION = re.compile(
     r"\b(?:no|sorry|wait|hang on|hold on|actually|i mean|make that|make it|rather|scratch that|tell a lie|pardon)\b",
     re.IGNORECASE,
 )
-_CONCLUSION = re.compile(r"\bso(?: put| make| that's)?\s$", re.IGNORECASE)
+_CONCLUSION = re.compile(r"\b(?:so(?: put| make| that's)?|makes|it's|we're)\s$", re.IGNORECASE)
+_ABOUT_TIME = re.compile(r"\b(?:later|earlier|sooner|bring it forward|push(?:ed)? (?:it )?back)\b", re.IGNORECASE)
 
 
 class Mention(NamedTuple):
@@ -91,6 +92,10 @@ class _Owners:
             return self._asked
         if before and before.slot in candidates and (concludes or before.found.value == number):
             return before.slot  # "there were six, one has left, so five"
+        if self._known and _ABOUT_TIME.search(self._sentence):
+            times = [name for name in candidates if isinstance(self._slots[name], TimeSlot)]
+            if times:
+                return times[0]
         if (holder := self._holder_of(number, candidates)) is not None:
             return holder
         if self._known:

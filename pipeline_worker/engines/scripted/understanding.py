@@ -207,7 +207,10 @@ class Understanding:
         if heard.form is None:
             return False
         out_of_scope = max((part.scores[None] for part in heard.parts), default=0.0)
+        of_the_whole = heard.parts[0].scores[None] if heard.parts else 0.0
         strange = self._strange(heard.found.rest)
+        if heard.place.form is None and of_the_whole >= _OUT_OF_SCOPE_FRESH:
+            return False
         if out_of_scope >= _OUT_OF_SCOPE:
             return False
         if strange == 0:
@@ -216,7 +219,7 @@ class Understanding:
             return False
         if heard.place.form is not None:
             return strange <= (_MOST_STRANGE_ASKED if heard.place.asked in heard.new else _MOST_STRANGE)
-        return out_of_scope < _OUT_OF_SCOPE_FRESH and strange <= len(heard.new) - (len(heard.new) < 2)
+        return strange <= (_MOST_STRANGE if len(heard.new) > 1 else 0)
 
     def _strange(self, text: str) -> int:
         """How many words are in no example and are not common."""

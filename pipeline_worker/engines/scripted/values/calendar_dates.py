@@ -42,7 +42,8 @@ _NEAR_FORMS = "|".join((
     r"(?P<today>today|tonight|the night(?= *[.?!]|$)|this (?:evening|afternoon|arvo))",
     rf"(?P<in_a_week>{_WEEK} {_FROM_NOW}|{_WEEK} today|in (?:exactly )?{_WEEK}(?:'s time)?)",
     rf"(?P<in_a_fortnight>(?:a|1|in a) fortnight(?: {_FROM_NOW}| today|'s time)?)",
-    rf"in (?P<days>\d{{1,2}}) days?|in (?P<weeks>\d) weeks?|(?P<weeks_from_now>\d) weeks? {_FROM_NOW}",
+    rf"in (?P<days>\d{{1,2}}) days?|in (?P<weeks>\d) weeks?|(?P<weeks_from_now>\d) weeks? {_FROM_NOW}|"
+    rf"(?P<days_from_now>\d{{1,2}}) days? {_FROM_NOW}",
     rf"(?P<week_from_tomorrow>{_WEEK} (?:from )?tomorrow)",
 ))  # fmt: skip
 _NEAR = re.compile(rf"{_ON}\b(?:{_NEAR_FORMS})\b{_PART_OF_DAY}")
@@ -71,6 +72,8 @@ _DATES = tuple(
         rf"{_ON}\b{_MONTH} (?:the )?{_DAY}{_TH}?\b(?![:.]\d){_MAYBE_YEAR}",  # "May the 3rd", but not "may 4:30"
         rf"{_ON}\b{_DAY}{_TH}\b{_NO_DAY}(?: of (?:this|the) month)?",  # "the 3rd"
         r"(?:on )?\b(?P<day>[0-2]?\d|3[01])\.(?P<month_number>1[0-2]|0[1-9])\.",  # "3.05."
+        rf"(?:on )?\b(?P<day>1[3-9]|2\d|3[01])/(?P<month_number>1[0-2]|0?[1-9])(?:/{_YEAR})?\b",  # "20/12"
+        rf"(?:on )?\b(?:the )?{_DAY}(?<=\bthe \d\d)(?=[,.?!]|$)",  # "the 12", for "the twelfth"
         rf"(?:on )?\b(?P<month_number>1[0-2]|0?[1-9])/(?P<day>[12]\d|3[01]|0?[1-9])(?:/{_YEAR})?\b",  # "5/3/2027"
     )
 )
@@ -143,8 +146,8 @@ def _feast(match: re.Match[str], today: date) -> Found:
 
 
 def _days_ahead(match: re.Match[str]) -> int:
-    if match["days"]:
-        return int(match["days"])
+    if days := match["days"] or match["days_from_now"]:
+        return int(days)
     if weeks := match["weeks"] or match["weeks_from_now"]:
         return 7 * int(weeks)
     return next(days for name, days in _DAYS_AHEAD.items() if match[name])

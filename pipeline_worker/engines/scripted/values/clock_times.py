@@ -69,7 +69,7 @@ _FORMS: tuple[tuple[str, Callable[[re.Match[str]], int]], ...] = (
     # "half 7", as the British say
     (rf"{_ABOUT}\bhalf {_HOUR}\b{_MAYBE_AM_PM}{_NO_HOUR}", _and_half),
     # "7:30 pm", "19.30", "19h30"
-    (rf"{_ABOUT}\b{_HOUR}[:.h](?P<minute>[0-5]\d)\b{_MAYBE_AM_PM}", _and_minutes),
+    (rf"{_ABOUT}\b{_HOUR}[:.h](?P<minute>[0-5]\d)(?=\b|[ap]m\b){_MAYBE_AM_PM}", _and_minutes),
     # "7 45"
     (rf"{_ABOUT}\b{_HOUR} (?P<minute>[0-5][05])\b{_MAYBE_AM_PM}{_NO_HOUR}", _and_minutes),
     # "7 oh 5"

@@ -32,7 +32,8 @@ _AND = any_of("and, plus, with")
 _MONTH = any_of("jan, feb, mar, apr, may, jun, jul, aug, sep, oct, nov, dec")
 _NO_COUNT = any_of(
     rf"""o'? ?clock, oclock, [ap]\.?\s?m\b, [:.h]\d, \d, ish\b, -, in the (?:evening|morning|afternoon), tonight at,
-    more\b, st\b, nd\b, rd\b, th\b, of {_MONTH}, days?\b, weeks?\b, hours?\b, minutes?\b"""
+    more\b, st\b, nd\b, rd\b, th\b, of {_MONTH}, days?\b, weeks?\b, hours?\b, minutes?\b, nights?\b, tickets?\b,
+    past\b, to \d"""
 )
 _COUNT = rf"{_N}\b(?!\s*{_NO_COUNT})"
 
@@ -104,6 +105,8 @@ _FORMS: tuple[tuple[str, int | Callable[[re.Match[str]], int]], ...] = (
     # "my wife, my son and I", "me, my wife and her sister"
     (rf"{_FOR}{_ONE_COMPANION},? (?:and )?{_ONE_COMPANION},? and {_SPEAKER}\b", 3),
     (rf"{_FOR}(?:i|me),? (?:and )?{_ONE_COMPANION},? and {_ONE_COMPANION}\b", 3),
+    # "my wife, our 3 kids and myself"
+    (rf"{_FOR}{_ONE_COMPANION},? (?:and )?(?:our |my |the )?{_N} {PEOPLE},? and {_SPEAKER}\b", _and_two),
     # "both of us", "the 2 of us"
     (rf"{_FOR}(?:both|the pair|the couple) of us\b|{_FOR}(?:the )?2 of us\b", 2),
     # "just for me", "on my own"

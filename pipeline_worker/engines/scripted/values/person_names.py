@@ -10,7 +10,7 @@ from pipeline_worker.engines.scripted.values.not_names import ALSO_NAMES, NOT_NA
 from pipeline_worker.engines.scripted.values.sentence import Found, any_of, words
 
 _MOST_WORDS = 3
-_PARTICLES = frozenset(words("de van von der la di du del"))
+_PARTICLES = frozenset(words("de van von der den ten la di du del el al bin le"))
 """Small words within a name that has capitals: "Anna van Houten"."""
 
 # "Miller", "O'Neill", "Pryce-Jones", "J."
@@ -30,7 +30,7 @@ _THE_NAME = (
 )
 # Other words before a name. The first that fits wins.
 _ANNOUNCING = any_of(
-    r"""names?(?:'s| is| of|:), name(?= [A-Z]), name to, note down, take down, write down,
+    r"""names?(?:'s| is| of|:), name(?= [A-Z]), name to, note down, take down, write down, put(?= [A-Z]),
     (?:i am|i'm|is|she's|he's) called, call me, under(?: the name(?: of)?)?\b,
     on the name(?: of)?, by the name of, it's under,
     (?:put|make|leave) it (?:down )?(?:under|as), booked? (?:it )?(?:under|as)"""
@@ -43,17 +43,21 @@ _FIRST_AND_LAST = re.compile(
     rf"\bfirst name(?:'s| is)? ({_WORD})[,.]? (?:and )?(?:the |my )?(?:last|sur|family) ?name(?:'s| is)? ({_WORD})",
     re.IGNORECASE,
 )
+_LAST_AND_FIRST = re.compile(
+    rf"\b(?:last|sur|family) ?name(?:'s| is)? ({_WORD})[,.]? (?:and )?(?:the |my )?first name(?:'s| is)? ({_WORD})",
+    re.IGNORECASE,
+)
 # "Anna Miller speaking", "Miller is my name", "Miller here", but not "anyone here in the evening"
 _FOLLOWED = re.compile(
     rf"{_WORD_BEGINS}{_TITLE}(?P<name>{_WORD}(?: {_WORD})?),? "
-    r"(?:is (?:my|the) (?:last |sur)?name|speaking|here\b(?! (?:is|are|at|in|for)))",
+    r"(?:(?:is|'s) (?:my|the) (?:last |sur)?name|speaking|here\b(?! (?:is|are|at|in|for)))",
     re.IGNORECASE,
 )
 # "Mr. Jones"
 _TITLED = re.compile(r"\b(?:Mr|Mrs|Ms|Miss|Mister|Missus|Dr|Doctor|Professor)\.? (?=[A-Z])")
 # "This is Anna", "it's for Anna"
 _INTRODUCING = any_of("i'm, i am, it's, it is, this is, here is, here's, for, that's, that is, as")
-_INTRODUCED = re.compile(rf"\b{_INTRODUCING}(?: for)?[ ,]+{_TITLE}", re.IGNORECASE)
+_INTRODUCED = re.compile(rf"\b{_INTRODUCING}(?: for| actually| really)?[ ,]+{_TITLE}", re.IGNORECASE)
 # A name between two commas or full stops: "a table for two, Friday, Miller"
 _BETWEEN_STOPS = re.compile(rf"[,.;] (?i:{_TITLE})(?=[A-Z][\w'’-]+(?: [A-Z][\w'’-]+)?(?:[,.;!]|$))")
 
@@ -83,6 +87,8 @@ def find(text: str, asked: bool) -> Iterator[Found]:
         between = list(_after(_BETWEEN_STOPS, text, needs_capital=True))
         # Several words with capitals between commas are likely no names.
         yield from between if len(between) == 1 else ()
+    if both := _LAST_AND_FIRST.search(text):
+        yield Found(both.start(), both.end(), f"{both[2]} {both[1]}".rstrip("."))
     if both := _FIRST_AND_LAST.search(text):
         yield Found(both.start(), both.end(), f"{both[1]} {both[2]}".rstrip("."))
     if asked:
@@ -120,7 +126,7 @@ def _at(text: str, start: int, begin: int, needs_capital: bool) -> Iterator[Foun
             break
         if (needs_capital or _has_capitals(names)) and not (word[0].isupper() or word in _PARTICLES):
             break
-        names.append(word)
+        names.append(word.removesuffix("'s"))
         end = match.end()
         is_last = word != said  # a full stop that is none of an initial
     if len("".join(names)) > 1:

@@ -34,6 +34,12 @@ def any_of(phrases: str) -> str:
 # People say "twenty-one" and "seven-ish": number words are read without hyphens.
 _HYPHEN = re.compile(r"(?<=[a-z])[-–](?=[a-z])")
 
+# "At, um, six".
+_HESITATION = re.compile(r",? ?\b(?:um+|uh+|er|erm|hmm+)\b,?", re.IGNORECASE)
+# "Ate of us": what a recogniser makes of "eight of us".
+_HOMOPHONES = {"ate": "eight", "to": "two", "too": "two", "for": "four", "won": "one", "tree": "three", "sex": "six"}
+_HOMOPHONE = re.compile(r"\b(ate|too?|for|won|tree|sex)(?= (?:of us|people|persons|guests)\b)", re.IGNORECASE)
+
 # "sevenish", "seven's fine": a number word with an ending is not recognised before it stands alone.
 _NUMBER_WORD = any_of(
     """one, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, thirteen, fourteen, fifteen, sixteen,
@@ -48,16 +54,18 @@ _JUST_THE_ONE = re.compile(r"\b(just|only) the one\b", re.IGNORECASE)
 _BEFORE_ONE = any_of("the, this, that, which, any, no, every, each, some, last, next, another, other")
 _POINTED_AT = rf"\b{_BEFORE_ONE} (?:wee |little |big |small |other )?one\b(?! (?:of us|person|o'? ?clock))|\bones\b"
 # "One more question", "one moment", "one small table": how many people come is another matter.
-_THING = any_of("time, thing, question, moment, minute, table, booking, reservation, night")
-_ONE_THING = rf"\bone (?:more |last |other |small |quiet )?{_THING}\b"
+_THING = any_of("time, thing, question, moment, minute, change, table, booking, reservation, night")
+_ONE_THING = rf"\bone (?:more |last |other |small |little |quick |quiet )?{_THING}\b|\b(?:want|need|have|get|book) one(?= (?:for|on|at)\b)"
 # Somebody: "one of us has cancelled", "one's dropped", which the ending has made "one 's dropped".
-_SOMEBODY = r"\bone (?:has|is|of us has|'s) (?:dropped|cancelled|canceled)\b"
+_SOMEBODY = r"\bone (?:dropped|cancelled|canceled)\b|\bone (?:has|is|of us has|'s) (?:dropped|cancelled|canceled)\b"
 # In a row: "first name", "a second time". But "the second of May" is a day.
 _IN_A_ROW = any_of(
     """names?, thing, of all, time, times, floor, choice, course, thoughts?, date, visit, table, birthday, anniversary,
     person, guest, half, try, come, served"""
 )
-_ORDINAL = rf"\b(?:first|second)(?= {_IN_A_ROW}\b)"
+# "First, tell me", but not "the first", "on June first", "first of May".
+_NO_DAY_BEFORE = r"(?<!the )(?<!y )(?<!r )(?<!ch )(?<!l )(?<!e )(?<!t )"
+_ORDINAL = rf"\b(?:first|second)(?= {_IN_A_ROW}\b)|{_NO_DAY_BEFORE}\bfirst\b(?! of)"
 # Of time: "just a second".
 _A_SECOND = r"\b(?:a|one|wait a|just a) seconds?\b(?! of)"
 
@@ -70,7 +78,9 @@ def with_figures(text: str) -> str:
     Words that only look like numbers stay: "one moment", "the last one", "my first name". Spaces become single ones,
     hyphens within words spaces, and typographic apostrophes plain ones.
     """
+    text = _HESITATION.sub("", text)
     plain = _HYPHEN.sub(" ", text.replace("’", "'"))
+    plain = _HOMOPHONE.sub(lambda match: _HOMOPHONES[match[1].lower()], plain)
     plain = _JUST_THE_ONE.sub(r"\1 one person", plain)
     plain = _WITH_ENDING.sub(r"\1 ", plain)
     # With its group, the pattern splits into text to convert and, at odd places, what matched.
