@@ -2,29 +2,38 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
-from tests.load import density, latency, loss, memory, pipeline, turns
 from tests.load.bench_report import BenchReport
+from tests.load.speech import benchmark as speech
 
-BENCHMARKS: dict[str, Callable[[BenchReport], None]] = {
-    "density": density.run,
-    "latency": latency.run,
-    "loss": loss.run,
-    "memory": memory.run,
-    "pipeline": pipeline.run,
-    "turns": turns.run,
+BENCHMARKS = {
+    "density": "sessions on a core of a media worker, beside plain aiortc and the same work in C",
+    "latency": "a media worker's delay each way, and mouth to ear",
+    "loss": "what is heard when packets are lost",
+    "memory": "of a media worker, per session",
+    "pipeline": "sessions on a core of a pipeline worker, engines over the network",
+    "speech": "the engines that come with Antiphon: words, delays, sessions on a core, requests understood",
+    "turns": "turn taking in the sound that callers send and hear",
 }
 
 
 def main() -> int:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", type=Path, metavar="FILE", help="write figures and bars there")
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
-    parser.add_argument("name", choices=sorted(BENCHMARKS))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and bars there")
+    names = parser.add_subparsers(dest="name", metavar="NAME", required=True)
+    for name, subject in BENCHMARKS.items():
+        benchmark = names.add_parser(name, help=subject, description=subject, parents=[common])
+        if name == "speech":
+            speech.add_options(benchmark)
     arguments = parser.parse_args()
     report = BenchReport(arguments.name)
-    BENCHMARKS[arguments.name](report)
+    if arguments.name == "speech":
+        speech.run(report, arguments)
+    else:
+        import_module(f"tests.load.{arguments.name}").run(report)
     report.print()
     if arguments.json is not None:
         report.write(arguments.json)

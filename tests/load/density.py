@@ -18,7 +18,7 @@ from pathlib import Path
 from media_worker.opus import library_path
 from tests.load import stack
 from tests.load.bench_report import BenchReport
-from tests.load.speech import browser_packets, speech
+from tests.load.load_speech import browser_packets, speech
 from tests.load.steal import stolen_s
 from tests.load.swarm import Swarm, line_exchange, process_cpu_s
 

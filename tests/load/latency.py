@@ -26,7 +26,7 @@ from shared.audio import Pcm
 from tests.load import stack
 from tests.load.bench_report import BenchReport
 from tests.load.delays import Delays
-from tests.load.speech import browser_packets
+from tests.load.load_speech import browser_packets
 from tests.load.steal import StealWatch, watching
 from tests.load.swarm import Caller, Swarm, line_exchange
 

@@ -11,7 +11,7 @@ from shared.io import broker
 from tests.fakes.ports import free_port
 from tests.load import stack
 from tests.load.bench_report import BenchReport
-from tests.load.speech import browser_packets
+from tests.load.load_speech import browser_packets
 from tests.load.swarm import Swarm
 
 _SESSIONS = 200

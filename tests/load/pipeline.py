@@ -75,7 +75,7 @@ async def _measure(report: BenchReport, microphone: str, dtx: bool) -> float:
             client = broker.connect(url)
             await stack.pipeline_worker_there(client)
             await client.aclose()
-            media = StandInMedia(url, question, dtx)
+            media = StandInMedia(url, [question], dtx)
             running = asyncio.create_task(media.run())
             empty_mb = _rss_mb(worker.pid)
             await media.open(_FIRST_SESSIONS, "remote")

@@ -6,6 +6,7 @@ microphone) or known silence (DTX). What the agent says is "played" in real time
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,8 @@ class _Caller:
     pipeline: str | None = None
     position: int = 0
     seq: int = 0
+    questions: int = 0
+    """The number of the next one, or of the one being asked."""
     speech_at: int | None = None
     """Where in the question the caller is; None: silent."""
     silent_until_s: float = 0.0
@@ -61,19 +64,22 @@ class _Caller:
     play_from_s: float | None = None
     reported_s: float = 0.0
     first_audio_s: list[float] = field(default_factory=list)
+    turns: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    """Of each answered question: when it was first heard, and what the worker measured of the turn."""
+    spoke_s: float = 0.0
+    listened_s: float = 0.0
     unanswered: int = 0
     errors: list[str] = field(default_factory=list)
 
 
 class StandInMedia:
-    def __init__(self, url: str, question: Pcm, dtx: bool) -> None:
+    def __init__(self, url: str, questions: Sequence[Pcm], dtx: bool) -> None:
+        """Each caller asks one question after the other; they begin in different places."""
         self._client = broker.connect(url)
         self._outbox = Outbox(self._client, WORKER)
         self._inbox = Inbox(broker.connect_blocking(url), keys.inbox("media", WORKER))
-        frames = question[: len(question) // _FRAME * _FRAME].reshape(-1, _FRAME)
-        self._question = [frame.tobytes() for frame in frames]
-        noise = (np.random.default_rng(5).standard_normal(50 * _FRAME) * 26.0).astype("<i2").reshape(-1, _FRAME)
-        self._noise = [frame.tobytes() for frame in noise]
+        self._questions = [_frames(question) for question in questions]
+        self._noise = _frames((np.random.default_rng(5).standard_normal(50 * _FRAME) * 26.0).astype(np.int16))
         self._dtx = dtx
         self.callers: dict[str, _Caller] = {}
         self.worst_late_s = 0.0
@@ -87,10 +93,13 @@ class StandInMedia:
 
     async def open(self, count: int, agent_id: str) -> None:
         """`count` more sessions, once a pipeline worker has taken them."""
+        apart = max(1, len(self._questions) // count)
         for index in range(count):
-            session = f"load-{len(self.callers)}"
+            number = len(self.callers)
+            session = f"load-{number}"
             # Callers begin at different moments, so that they do not all speak at once.
-            self.callers[session] = _Caller(session, silent_until_s=time.monotonic() + 2 + index * 5.0 / count)
+            begins_s = time.monotonic() + 2 + index * 5.0 / count
+            self.callers[session] = _Caller(session, questions=number * apart, silent_until_s=begins_s)
             start = StartPipeline(session=session, agent_id=agent_id, media_worker=WORKER)
             await self._client.xadd(keys.jobs("default"), {PAYLOAD: encode_message(start)})
         async with asyncio.timeout(30):
@@ -110,7 +119,9 @@ class StandInMedia:
         self.worst_late_s = 0.0
         for caller in self.callers.values():
             caller.first_audio_s.clear()
+            caller.turns.clear()
             caller.unanswered = 0
+            caller.spoke_s = caller.listened_s = 0.0
 
     async def _listen(self) -> None:
         async for items in self._inbox:
@@ -133,6 +144,8 @@ class StandInMedia:
             case PipelineAttached(pipeline_worker=worker):
                 caller.pipeline = keys.inbox("pipeline", worker)
                 self._tell(caller, CallerConnected(session=caller.session))
+            case PublishEvent(type="metrics", fields=fields) if "endpointMs" in fields and caller.first_audio_s:
+                caller.turns.append((caller.first_audio_s[-1], fields))
             case PublishEvent(type="error", fields=fields):
                 caller.errors.append(str(fields))
             case EndSession(reason=reason):
@@ -167,9 +180,12 @@ class StandInMedia:
 
     def _speak(self, caller: _Caller, now: float) -> None:
         if caller.speech_at is not None:
-            self._send(caller, self._question[caller.speech_at])
+            question = self._questions[caller.questions % len(self._questions)]
+            self._send(caller, question[caller.speech_at])
             caller.speech_at += 1
-            if caller.speech_at == len(self._question):
+            caller.spoke_s += _FRAME / UPLINK_RATE
+            if caller.speech_at == len(question):
+                caller.questions += 1
                 caller.speech_at, caller.asked_s = None, now
             return
         if caller.asked_s and now - caller.asked_s > _REPLY_TIMEOUT_S:
@@ -197,7 +213,9 @@ class StandInMedia:
     def _play(self, caller: _Caller, now: float) -> None:
         if caller.play_from_s is None:
             return
+        before = caller.played
         caller.played = min(caller.buffered, max(caller.played, int((now - caller.play_from_s) * caller.rate)))
+        caller.listened_s += (caller.played - before) / caller.rate
         if caller.end_sample is not None and caller.played >= caller.end_sample:
             caller.play_from_s = caller.end_sample = None
             caller.silent_until_s = now + _LISTEN_S
@@ -212,3 +230,7 @@ class StandInMedia:
     def _tell(self, caller: _Caller, item: Item) -> None:
         if caller.pipeline is not None:
             self._outbox.send(caller.pipeline, item)
+
+
+def _frames(pcm: Pcm) -> list[bytes]:
+    return [frame.astype("<i2").tobytes() for frame in pcm[: len(pcm) // _FRAME * _FRAME].reshape(-1, _FRAME)]

@@ -20,7 +20,7 @@ from shared.frames import AudioFrame
 from shared.io import broker
 from shared.io.inbox import Inbox
 from shared.io.outbox import Outbox
-from tests.load.speech import speech
+from tests.load.load_speech import speech
 
 _RATE = 24_000
 _PIECE_S = 0.1

@@ -51,9 +51,17 @@ _EMPTY = frozenset(
         "or",
     }
     | {"but", "so", "that", "this", "then", "there", "here", "by", "too", "no", "sorry", "wait", "mean", "be", "would"}
-    | {"'s", "know", "see"}
+    | {"'s", "know", "see", "i'm", "it's", "that's"}
 )
 """Words that tell nothing of what a sentence is about."""
+_CONTRACTIONS = {
+    "d'you": "do you",
+    "wanna": "want to",
+    "gonna": "going to",
+    "y'all": "you",
+    "d'ya": "do you",
+    "cuppa": "coffee",
+}
 _ENDINGS = ("ings", "ing", "'s", "ies", "es", "ed", "s")
 
 Scores = dict[str | None, float]
@@ -111,9 +119,16 @@ class IntentMatcher:
         return np.hstack([_MEANING**0.5 * meanings, (1 - _MEANING) ** 0.5 * bags])
 
 
+def _said_in_full(text: str) -> str:
+    """In small letters, and without contractions that the examples do not have."""
+    for short, full in _CONTRACTIONS.items():
+        text = text.replace(short, full)
+    return text
+
+
 def plain(text: str) -> str:
     """In small letters, without fillers: how a sentence is written does not matter."""
-    kept = [word for word in _WORD.findall(text.lower()) if word not in _FILLERS]
+    kept = [word for word in _WORD.findall(_said_in_full(text.lower())) if word not in _FILLERS]
     return " ".join(kept) or text.lower()
 
 
@@ -124,7 +139,7 @@ def says_something(text: str) -> bool:
 
 def words(text: str) -> list[str]:
     """The words of `text` without common English endings, and without fillers."""
-    return [_stem(word) for word in _WORD.findall(text.lower()) if word not in _FILLERS]
+    return [_stem(word) for word in _WORD.findall(_said_in_full(text.lower())) if word not in _FILLERS]
 
 
 def _stem(word: str) -> str:

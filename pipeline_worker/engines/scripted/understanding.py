@@ -19,6 +19,8 @@ from pipeline_worker.engines.scripted.slot_values import SlotValues, find_values
 from pipeline_worker.engines.scripted.slots import ChoiceSlot
 from pipeline_worker.engines.scripted.stock_sentences import stock_sentences
 
+_MOST_CHARACTERS = 500
+"""Of a typed text: nobody says more in one breath, and the search for values takes longer than the text is long."""
 _ANY_DAY = date(2026, 1, 1)
 _ENOUGH = 0.38
 """Resemblance below which words ask for nothing."""
@@ -35,6 +37,8 @@ _CONFIRMING_ADDS = 0.1
 """To yes and no, when they are waited for."""
 _STRANGE_COSTS = 0.05
 """What each word costs that is in no example and is not common."""
+_STRANGE_COUNT = 4
+"""So many of them count at most."""
 _SHORTEST_STRANGE = 3
 _COMMON = 4
 """A word that stands in so many sentences of the world at large is not strange."""
@@ -46,6 +50,8 @@ _OUT_OF_SCOPE_FRESH = 0.44
 """The same when there is no form yet."""
 _MOST_STRANGE = 3
 """Strange words beside values that belong to an open form."""
+_MOST_STRANGE_ASKED = 6
+"""The same beside the value that was asked for."""
 
 
 class Place(NamedTuple):
@@ -113,6 +119,7 @@ class Understanding:
 
     def _understand(self, text: str, place: Place, today: date) -> Meaning:
         known = dict(place.known)
+        text = text[:_MOST_CHARACTERS]
         found = find_values(self._slots, text, place.asked, known, today)
         if not (place.confirming or found.values or found.rejected or self._says_something(text)):
             return Meaning(self._to_the_letter.get(plain(text)), is_backchannel=bool(text.strip()))
@@ -140,7 +147,7 @@ class Understanding:
             return None
         if name in self._small_talk and heard.place.confirming and best[name] - best.get(YES, 0.0) < _CONFIRMING_ADDS:
             name = YES
-        if name in self._small_talk:
+        if name in self._small_talk or name in (YES, NO):
             name = self._beside_small_talk(parts, name)
         if name is None or best[name] < _ENOUGH:
             return None
@@ -175,7 +182,7 @@ class Understanding:
 
     def _weighed(self, part: Part, heard: _Heard) -> Scores:
         """What the part resembles, with what speaks for and against it."""
-        cost = _STRANGE_COSTS * self._strange(part.text)
+        cost = _STRANGE_COSTS * min(self._strange(part.text), _STRANGE_COUNT)
         return {
             name: score if name is None else score + self._added(name, heard) - cost
             for name, score in part.scores.items()
@@ -208,7 +215,7 @@ class Understanding:
         if out_of_scope >= _OUT_OF_SCOPE_UNASKED and heard.place.asked not in heard.new:
             return False
         if heard.place.form is not None:
-            return strange <= _MOST_STRANGE
+            return strange <= (_MOST_STRANGE_ASKED if heard.place.asked in heard.new else _MOST_STRANGE)
         return out_of_scope < _OUT_OF_SCOPE_FRESH and strange <= len(heard.new) - (len(heard.new) < 2)
 
     def _strange(self, text: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import redis.asyncio
 import uvloop
 
-from tests.load.speech import speech
+from tests.load.load_speech import speech
 
 _RATE = 24_000
 _PIECE_S = 0.1

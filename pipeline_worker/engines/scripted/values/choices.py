@@ -1,4 +1,4 @@
-"""One of a list of things, by the words that callers use for it."""
+"""One of a list of things, by the words that callers use for it: "any fish dishes?" names the choice "fish"."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pipeline_worker.engines.scripted.values.sentence import Found
 
 
-def any_of(words: Sequence[str]) -> str:
-    """A regular expression for any of `words`, also in the plural; the longest counts."""
+def singular_or_plural(words: Sequence[str]) -> str:
+    """A regular expression for any of `words`, also in the plural: "dish" and "dishes"."""
+    # Longer ones first, or "fish" would hide "fish soup".
     return r"(?:" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + r")(?:e?s)?\b"
 
 
 def pattern_of(words: Sequence[str]) -> re.Pattern[str]:
-    """Any of `words`, in small letters or capitals."""
-    return re.compile(rf"\b{any_of(words)}", re.IGNORECASE)
+    """Any of `words` in capitals or small letters, also in the plural."""
+    return re.compile(rf"\b{singular_or_plural(words)}", re.IGNORECASE)
 
 
 def find(text: str, patterns: Mapping[str, re.Pattern[str]]) -> Iterator[Found]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from pipeline_worker.engines.scripted.values.choices import any_of
+from pipeline_worker.engines.scripted.values.choices import singular_or_plural
 from pipeline_worker.engines.scripted.values.sentence import Found
 
 _BARE = re.compile(r"\b\d{1,9}\b(?![.:]\d)")
@@ -13,7 +13,7 @@ _DIGITS = re.compile(r"\b\d(?:[ -]?\d)*\b")
 def find(text: str, units: Sequence[str]) -> Iterator[Found]:
     """The numbers in `text`, which has figures. One beside a unit ("3 nights", "nights: 3") is sure."""
     if units:
-        unit = any_of(units)
+        unit = singular_or_plural(units)
         beside = rf"\b(?P<before>\d{{1,9}}) {unit}|\b{unit}(?: is| are|:)? (?P<after>\d{{1,9}})\b"
         for match in re.finditer(beside, text, re.IGNORECASE):
             yield Found(match.start(), match.end(), int(match["before"] or match["after"]))

@@ -6,96 +6,124 @@ Recognisers write names with capitals. Typed text may lack them, and is then a n
 import re
 from collections.abc import Iterator
 
-from pipeline_worker.engines.scripted.values.sentence import Found
+from pipeline_worker.engines.scripted.values.not_names import ALSO_NAMES, NOT_NAMES
+from pipeline_worker.engines.scripted.values.sentence import Found, any_of, words
 
+_MOST_WORDS = 3
+_PARTICLES = frozenset(words("de van von der la di du del"))
+"""Small words within a name that has capitals: "Anna van Houten"."""
+
+# "Miller", "O'Neill", "Pryce-Jones", "J."
 _WORD = r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?"
+# Only where a word begins. Tried at each of its letters, a long word would take the square of its length.
+_WORD_BEGINS = r"(?<![^\W\d_])(?<![^\W\d_]['’-])"
+_NEXT_WORD = re.compile(rf"\s*({_WORD})")
+_NEXT_CAPITAL = re.compile(r" [A-Z][a-z]")
+_INITIAL = re.compile(r"[A-Z]\.")
+# "Mr. ", if there is one.
 _TITLE = r"(?:(?:mister|missus|mr|mrs|ms|miss|dr|doctor|professor|prof)\b\.? )?"
-_ANNOUNCED = re.compile(
-    rf"\b(?:(?:my|the|his|her|our|last|first|full|sur|and|in)(?: \w+(?:'s)?){{0,2}} ?name(?:'s| is| would be| will be|:)?|(?:first|last) name|surname(?:'s| is)?|names?(?:'s| is| of|:)|name(?= [A-Z])|name to|note down|take down|write down|(?:i am|i'm|is) called|call me|under(?: the name(?: of)?)?|in the name(?: of)?|on the name(?: of)?|"
-    rf"(?:put|make|leave) it (?:down )?(?:under|as)|call me|booked? (?:it )?(?:under|as)|surname|it's under|by the name of)[ ,:]*(?:is |it's |uh,? |um,? |the |of |a |to |should be |now )*(?P<title>{_TITLE})",
-    re.IGNORECASE,
+
+# "My name is", "his wife's last name:", "and the name would be"
+_THE_NAME = (
+    rf"{any_of('my, the, his, her, our, last, first, full, sur, and, in')}(?: \w+(?:'s)?){{0,2}} ?name"
+    r"(?:'s| is| would be| will be|:)?"
 )
-_SPEAKING = re.compile(
-    rf"\b(?:i'm|i am|it's|it is|this is|here is|here's|for|that's|that is|as)(?: for)?[ ,]+(?P<title>{_TITLE})",
-    re.IGNORECASE,
+# Other words before a name. The first that fits wins.
+_ANNOUNCING = any_of(
+    r"""names?(?:'s| is| of|:), name(?= [A-Z]), name to, note down, take down, write down,
+    (?:i am|i'm|is|she's|he's) called, call me, under(?: the name(?: of)?)?\b, on the name(?: of)?, by the name of, it's under,
+    (?:put|make|leave) it (?:down )?(?:under|as), booked? (?:it )?(?:under|as)"""
 )
-_AFTER = re.compile(
-    rf"(?:{_TITLE})(?P<name>{_WORD}(?: {_WORD})?)(?:,)? (?:is (?:my|the) (?:last |sur)?name|speaking|here\b(?! (?:is|are|at|in|for)))",
-    re.IGNORECASE,
-)
-_ALONE = re.compile(rf"[,.;] (?P<title>(?i:{_TITLE}))(?=[A-Z][\w'’-]+(?: [A-Z][\w'’-]+)?(?:[,.;!]|$))")
-_TITLED = re.compile(r"\b(?:Mr|Mrs|Ms|Miss|Mister|Missus|Dr|Doctor|Professor)\.? (?=[A-Z])")
-"""A name between two commas or full stops: "a table for two, Friday, Miller"."""
+# What may stand between those and the name: "my name should be, uh, ..."
+_FILLERS = r"[ ,:]*(?:(?:is|it's|uh,?|um,?|the|of|a|to|should be|now) )*"
+_ANNOUNCED = re.compile(rf"\b(?:{_THE_NAME}|{_ANNOUNCING}){_FILLERS}{_TITLE}", re.IGNORECASE)
+# "First name Anna, last name Miller"
 _FIRST_AND_LAST = re.compile(
     rf"\bfirst name(?:'s| is)? ({_WORD})[,.]? (?:and )?(?:the |my )?(?:last|sur|family) ?name(?:'s| is)? ({_WORD})",
     re.IGNORECASE,
 )
-_LEADS = re.compile(
-    rf"^(?:(?:oh|uh|um|er|erm|well|so|yes|yeah|yep|sure|okay|ok|right|hi|hello|hmm|of course|certainly|just|please|it's|it is|it would be|it'll be|it will be|that's|that is|that'd be|that would be|this is|i'm|i am|"
-    rf"(?:you can )?(?:just )?(?:put|make|book|use|take|write|say|call|leave)(?: it| me| that| down)*|under|for|on|in|as|my|the|is|last|first|full|surname|family|name|name's|names|of|be|should|will|would|with|to|go)\b[ ,.:]*)*(?P<title>{_TITLE})",
+# "Anna Miller speaking", "Miller is my name", "Miller here", but not "anyone here in the evening"
+_FOLLOWED = re.compile(
+    rf"{_WORD_BEGINS}{_TITLE}(?P<name>{_WORD}(?: {_WORD})?),? "
+    r"(?:is (?:my|the) (?:last |sur)?name|speaking|here\b(?! (?:is|are|at|in|for)))",
     re.IGNORECASE,
 )
-_NOT_A_NAME = frozenset(
-    "a an the and or but for at on in of to with by from please thanks thank you we i it is are was be am do does did can could would will shall should may might have has had "
-    "not no yes yeah okay ok so that this these those there here what when where who why how which if then than as my your our their his her me us them "
-    "he she they sorry actually wait um uh er erm like just also too only about around maybe speaking table booking reservation people persons person guests party dinner lunch "
-    "today tomorrow tonight evening morning afternoon night monday tuesday wednesday thursday friday saturday sunday january february march april june july august september "
-    "october november december noon midnight half past quarter number phone calling call looking hoping trying wondering going thinking gonna afraid interested good great fine perfect "
-    "correct right wrong vegetarian vegan gluten allergic late early running coming open closed hungry spelled spelt spelling instead same change everything all nothing something "
-    "want need know don't can't won't isn't it's i'm i'd we'd we're we'll let's business work birthday anniversary christmas eve wife husband friend daughter son boss mum mom dad "
-    "kids children yourself myself family full last first name names surname double capital letter with doing ready happy glad new sure never mind forget cancel stop goodbye bye hello hi hey "
-    "one two three four five six seven eight nine ten well absolutely definitely exactly certainly bit little lot some any anything more less many much "
-    "been being having get got make made put book reserve order eat drink food menu restaurant place address parking what's that's who's where's how's there's here's tired possible pardon hold called name said say".split()
+# "Mr. Jones"
+_TITLED = re.compile(r"\b(?:Mr|Mrs|Ms|Miss|Mister|Missus|Dr|Doctor|Professor)\.? (?=[A-Z])")
+# "This is Anna", "it's for Anna"
+_INTRODUCING = any_of("i'm, i am, it's, it is, this is, here is, here's, for, that's, that is, as")
+_INTRODUCED = re.compile(rf"\b{_INTRODUCING}(?: for)?[ ,]+{_TITLE}", re.IGNORECASE)
+# A name between two commas or full stops: "a table for two, Friday, Miller"
+_BETWEEN_STOPS = re.compile(rf"[,.;] (?i:{_TITLE})(?=[A-Z][\w'’-]+(?: [A-Z][\w'’-]+)?(?:[,.;!]|$))")
+
+# What an answer to the question for a name begins with: "oh yes, it's", "you can just put it down under"
+_LEAD = any_of(
+    """oh, uh, um, er, erm, well, so, yes, yeah, yep, sure, okay, ok, right, hi, hello, hmm, of course, certainly, just,
+    please, it's, it is, it would be, it'll be, it will be, that's, that is, that'd be, that'll be, that will be, that would be, this is,
+    i'm, i am, under, for, on, in, as, my, the, is, last, first, full, surname, family, name, names, of, be, should,
+    will, would, with, to, go"""
 )
-_MOST_WORDS = 3
+_PUT_IT = r"(?:you can )?(?:just )?(?:put|make|book|use|take|write|say|call|leave)(?: it| me| that| down)*"
+_CLAUSE = re.compile(r"[,.;] (?:so )?")
+_MOST_CLAUSES = 8
+_LEADS = re.compile(rf"(?:(?:{_LEAD}|{_PUT_IT})\b[ ,.:]*)*{_TITLE}", re.IGNORECASE)
 
 
 def find(text: str, asked: bool) -> Iterator[Found]:
     """The names in `text`, which has its capitals. `asked`: the question was for a name, and a bare one will do."""
     is_cased = text[:1].isupper()
-    for match in _ANNOUNCED.finditer(text):
-        yield from _at(text, match.start(), match.end(), needs_capital=False)
-    for match in _AFTER.finditer(text):
+    yield from _after(_ANNOUNCED, text, needs_capital=False)
+    for match in _FOLLOWED.finditer(text):
         yield from _at(text, match.start("name"), match.start("name"), needs_capital=is_cased)
-    for match in _TITLED.finditer(text):
-        yield from _at(text, match.start(), match.end(), needs_capital=True)
-    for match in _SPEAKING.finditer(text):
-        yield from _at(text, match.start(), match.end(), needs_capital=True)
-    alone = [
-        one for match in _ALONE.finditer(text) for one in _at(text, match.start(), match.end(), needs_capital=True)
-    ]
-    if not asked and len(alone) == 1:
-        yield alone[0]
-    if match := _FIRST_AND_LAST.search(text):
-        yield Found(match.start(), match.end(), f"{match[1]} {match[2]}")
-    if asked and (lead := _LEADS.match(text)):
-        for one in _at(text, 0, lead.end(), needs_capital=is_cased):
-            longer = re.search(rf"[.,] (?:the name is )?({re.escape(one.value)} {_WORD})", text[one.end :])
-            yield Found(0, one.end, longer[1].rstrip(".")) if longer else one
+    yield from _after(_TITLED, text, needs_capital=True)
+    yield from _after(_INTRODUCED, text, needs_capital=True)
+    if not asked:
+        between = list(_after(_BETWEEN_STOPS, text, needs_capital=True))
+        # Several words with capitals between commas are likely no names.
+        yield from between if len(between) == 1 else ()
+    if both := _FIRST_AND_LAST.search(text):
+        yield Found(both.start(), both.end(), f"{both[1]} {both[2]}".rstrip("."))
+    if asked:
+        yield from _answer(text, needs_capital=is_cased)
+
+
+def _after(pattern: re.Pattern[str], text: str, needs_capital: bool) -> Iterator[Found]:
+    for match in pattern.finditer(text):
+        yield from _at(text, match.start(), match.end(), needs_capital)
+
+
+def _answer(text: str, needs_capital: bool) -> Iterator[Found]:
+    """What follows the leading words, of the first clause that has a name. Of "Bond, James Bond" the longer counts."""
+    begins = [0, *(match.end() for match in _CLAUSE.finditer(text))][:_MOST_CLAUSES]
+    for begin in begins:
+        lead = _LEADS.match(text, begin)
+        for one in _at(text, begin, lead.end() if lead else begin, needs_capital):
+            longer = re.search(rf"[.,] (?:the name is )?(?P<name>{re.escape(one.value)} {_WORD})", text[one.end :])
+            yield Found(one.start, one.end, longer["name"].rstrip(".")) if longer else one
+            return
 
 
 def _at(text: str, start: int, begin: int, needs_capital: bool) -> Iterator[Found]:
     """The name that begins at `begin`; what announces it begins at `start`."""
-    words: list[str] = []
+    names: list[str] = []
     end = begin
-    for match in re.finditer(rf"\s*({_WORD})", text[begin:]):
-        word = match[1].rstrip(".") if not re.fullmatch(r"[A-Z]\.", match[1]) else match[1]
-        if (
-            begin + match.start() != end
-            or (len(word) == 1 and match[1] == word)
-            or word.casefold() in _NOT_A_NAME
-            or len(words) == _MOST_WORDS
-        ):
+    is_last = False
+    while not is_last and len(names) < _MOST_WORDS and (match := _NEXT_WORD.match(text, end)):
+        said = match[1]
+        is_initial = _INITIAL.fullmatch(said) is not None
+        word = said if is_initial else said.rstrip(".")
+        small = word.casefold().removesuffix("'s")
+        is_name = small not in NOT_NAMES or (small in ALSO_NAMES and bool(_NEXT_CAPITAL.match(text, match.end())))
+        if len(said) == 1 or not is_name:
             break
-        if (
-            (needs_capital or any(done[0].isupper() for done in words))
-            and not word[0].isupper()
-            and word not in ("de", "van", "von", "der", "la", "di", "du", "del")
-        ):
+        if (needs_capital or _has_capitals(names)) and not (word[0].isupper() or word in _PARTICLES):
             break
-        words.append(word)
-        end = begin + match.end()
-        if match[1].endswith(".") and word == match[1].rstrip("."):
-            break
-    if words and len("".join(words)) > 1:
-        yield Found(start, end, " ".join(words if any(word[0].isupper() for word in words) else map(str.title, words)))
+        names.append(word)
+        end = match.end()
+        is_last = word != said  # a full stop that is none of an initial
+    if len("".join(names)) > 1:
+        yield Found(start, end, " ".join(names if _has_capitals(names) else map(str.title, names)))
+
+
+def _has_capitals(names: list[str]) -> bool:
+    return any(name[0].isupper() for name in names)

@@ -1,22 +1,9 @@
-"""A sentence in the form in which values are looked for, and what was found in it."""
+"""A sentence in the form in which values are looked for, what is found in it, and how the patterns are written."""
 
 import re
 from typing import Any, NamedTuple
 
 from text_to_num import alpha2digit
-
-_NUMBER_WORD = (
-    r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
-    r"eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)"
-)
-_HYPHEN = re.compile(r"(?<=[a-z])[-–](?=[a-z])")
-_ENDING = re.compile(rf"\b({_NUMBER_WORD})(?=ish\b|'s\b)", re.IGNORECASE)
-_JUST_THE_ONE = re.compile(r"\b(just|only) the one\b", re.IGNORECASE)
-_NO_NUMBER = re.compile(
-    r"(\b(?:the|this|that|which|any|no|every|each|some|last|next|another|other) one\b(?! (?:of us|person|o'? ?clock))|\bones\b|\bone (?:more |last |other )?(?:time|thing|question|moment|minute)\b|\bone (?:has|is|of us has|'s) (?:dropped|cancelled|canceled)\b"
-    r"|\b(?:first|second)(?= (?:names?|thing|of all|time|times|floor|choice|course|thoughts?|date|visit|table|birthday|anniversary|person|guest|half)\b)|\b(?:a|one|wait a|just a) seconds?\b(?! of))",
-    re.IGNORECASE,
-)
 
 
 class Found(NamedTuple):
@@ -31,17 +18,71 @@ class Found(NamedTuple):
     """Of a day: it has a date, not just a day of the week."""
 
 
+def words(text: str) -> tuple[str, ...]:
+    """The words of a list that takes several lines, in their order."""
+    return tuple(text.split())
+
+
+def any_of(phrases: str) -> str:
+    """A pattern for any of the phrases between the commas: "at, as late as" is `(?:at|as late as)`.
+
+    A phrase may be a pattern itself ("seats?"). The list may take several lines; the first phrase that fits wins.
+    """
+    return f"(?:{'|'.join(' '.join(phrase.split()) for phrase in phrases.split(','))})"
+
+
+# People say "twenty-one" and "seven-ish": number words are read without hyphens.
+_HYPHEN = re.compile(r"(?<=[a-z])[-–](?=[a-z])")
+
+# "sevenish", "seven's fine": a number word with an ending is not recognised before it stands alone.
+_NUMBER_WORD = any_of(
+    """one, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, thirteen, fourteen, fifteen, sixteen,
+    seventeen, eighteen, nineteen, twenty, thirty, forty, fifty, sixty, seventy, eighty, ninety"""
+)
+_WITH_ENDING = re.compile(rf"\b({_NUMBER_WORD})(?=ish\b|'s\b)", re.IGNORECASE)
+
+# "Just the one, please" is a party of one.
+_JUST_THE_ONE = re.compile(r"\b(just|only) the one\b", re.IGNORECASE)
+
+# Which one: "the last one". But "the one of us" and "no, one o'clock" count.
+_BEFORE_ONE = any_of("the, this, that, which, any, no, every, each, some, last, next, another, other")
+_POINTED_AT = rf"\b{_BEFORE_ONE} (?:wee |little |big |small |other )?one\b(?! (?:of us|person|o'? ?clock))|\bones\b"
+# "One more question", "one moment", "one small table": how many people come is another matter.
+_THING = any_of("time, thing, question, moment, minute, table, booking, reservation, night")
+_ONE_THING = rf"\bone (?:more |last |other |small |quiet )?{_THING}\b"
+# Somebody: "one of us has cancelled", "one's dropped", which the ending has made "one 's dropped".
+_SOMEBODY = r"\bone (?:has|is|of us has|'s) (?:dropped|cancelled|canceled)\b"
+# In a row: "first name", "a second time". But "the second of May" is a day.
+_IN_A_ROW = any_of(
+    """names?, thing, of all, time, times, floor, choice, course, thoughts?, date, visit, table, birthday, anniversary,
+    person, guest, half, try, come, served"""
+)
+_ORDINAL = rf"\b(?:first|second)(?= {_IN_A_ROW}\b)"
+# Of time: "just a second".
+_A_SECOND = r"\b(?:a|one|wait a|just a) seconds?\b(?! of)"
+
+_NOT_A_NUMBER = re.compile(f"({'|'.join((_POINTED_AT, _ONE_THING, _SOMEBODY, _ORDINAL, _A_SECOND))})", re.IGNORECASE)
+
+
 def with_figures(text: str) -> str:
-    """`text` with its English number words as figures: "half past seven" becomes "half past 7"."""
+    """`text` with its English number words as figures: "half past seven" becomes "half past 7".
+
+    Words that only look like numbers stay: "one moment", "the last one", "my first name". Spaces become single ones,
+    hyphens within words spaces, and typographic apostrophes plain ones.
+    """
     plain = _HYPHEN.sub(" ", text.replace("’", "'"))
-    plain = _ENDING.sub(r"\1 ", _JUST_THE_ONE.sub(r"\1 one person", plain))
-    pieces = _NO_NUMBER.split(" ".join(plain.split()))
+    plain = _JUST_THE_ONE.sub(r"\1 one person", plain)
+    plain = _WITH_ENDING.sub(r"\1 ", plain)
+    # With its group, the pattern splits into text to convert and, at odd places, what matched.
+    pieces = _NOT_A_NUMBER.split(" ".join(plain.split()))
     return "".join(piece if index % 2 else _figures(piece) for index, piece in enumerate(pieces))
 
 
 def _figures(text: str) -> str:
+    """The library drops spaces at both ends, which the pieces of a sentence need."""
     inner = text.strip()
     if not inner:
         return text
     start = text.index(inner)
-    return text[:start] + alpha2digit(inner, "en", 0.0) + text[start + len(inner) :]
+    figures: str = alpha2digit(inner, "en", 0.0)
+    return text[:start] + figures + text[start + len(inner) :]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pipeline_worker.engines.scripted.values.sentence import Found
 
 _YES = re.compile(
-    r"^\W*(?:(?:oh|well|um|uh|hmm)\W+)*(?:yes|yeah|yep|yup|aye|sure|of course|certainly|definitely|exactly|correct|right"
-    r"|absolutely|it is|it does|i do|i am|we do|we are|i think so|please)\b",
+    r"^\W*(?:(?:oh|well|um|uh|hmm)\W+)*(?:yes|yeah|yep|yup|aye|sure|of course|certainly|definitely|exactly|correct"
+    r"|right|absolutely|it is|it does|i do|i am|we do|we are|i think so|please)\b",
     re.IGNORECASE,
 )
 _NO = re.compile(

@@ -1,0 +1,15 @@
+"""What was said and what was made of it, where that differs: for people who want to do something about it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Misheard:
+    lines: list[str] = field(default_factory=list)
+
+    def add(self, where: str, said: str, heard: str, note: str = "") -> None:
+        self.lines.append(f"{where}: {said} -> {heard or '(nothing)'}" + (f"  [{note}]" if note else ""))
+
+    def write(self, file: Path) -> None:
+        file.write_text("".join(f"{line}\n" for line in self.lines), encoding="utf-8")
