@@ -124,8 +124,8 @@ class Catalog:
                             self._provider(part.agent, section).add(part.agent)
             if self._agents:
                 self._vad = await _started_vad()
-            # Side by side: each waits for a process, a model or a server of its own.
-            starting = [self._start(*key, provider) for key, provider in self._providers.items()]
+            # Side by side, but for those of one engine: they may share a server that is to be asked once.
+            starting = [self._start_all(engine) for engine in {engine for _, engine in self._providers}]
             for failure in await asyncio.gather(*starting, return_exceptions=True):
                 if failure is not None:
                     raise failure
@@ -160,9 +160,11 @@ class Catalog:
         self._providers, self._vad = {}, None
         await _close_all([asyncio.create_task(close, name=name) for name, close in closes.items()])
 
-    async def _start(self, section: str, engine: str, provider: Provider[Any]) -> None:
-        with told_in_place(self._agents, section):
-            await _try(section, engine, provider)
+    async def _start_all(self, engine: str) -> None:
+        for (section, name), provider in self._providers.items():
+            if name == engine:
+                with told_in_place(self._agents, section):
+                    await _try(section, engine, provider)
 
     def _parts_of(self, agent: AgentDefinition, section: str) -> Iterator[_Part]:
         choice: EngineChoice = getattr(agent, section)

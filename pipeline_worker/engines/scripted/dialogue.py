@@ -27,6 +27,8 @@ class DialogueState(NamedTuple):
     asked: str | None = None
     """The slot that the last question was about."""
     confirming: bool = False
+    done: bool = False
+    """The form's reply was given; what changes now need not be confirmed."""
     aside: str | None = None
     """The intent that was answered last, if it needs nothing."""
     amending: bool = False
@@ -90,19 +92,20 @@ class ScriptedDialogue:
         is_open = before.form == intent.name and (
             self._missing(before) is not None or bool(meaning.values or meaning.rejected)
         )
-        was_done = is_open and self._missing(before) is None and not before.confirming
+        was_done = is_open and before.done
         known = dict(before.known) if is_open else {}
         known |= {name: value for name, value in meaning.values.items() if name in intent.needs}
         rejected = self._beyond_limits(known, [name for name in meaning.rejected if name in intent.needs])
-        now = DialogueState(before.said, intent.name, known)
+        now = DialogueState(before.said, intent.name, known, done=was_done)
         if rejected is not None:
+            known.pop(rejected, None)  # what it was is asked for again, and read back with the rest
             slot = self._script.slots[rejected]
             return now._replace(asked=rejected, said=Reply(slot.otherwise or slot.ask or ""))
         if (missing := self._missing(now)) is not None:
             return now._replace(asked=missing, said=Reply(self._script.slots[missing].ask or ""))
         if intent.confirm and not was_done:
             return now._replace(confirming=True, said=Reply(self._filled(intent.confirm, known)))
-        return now._replace(said=Reply(self._reply(intent, known)))
+        return now._replace(said=Reply(self._reply(intent, known)), done=True)
 
     def _beyond_limits(self, known: dict[str, Any], named: Iterable[str]) -> str | None:
         """The first slot to ask for again: limits of one value may depend on another. Takes those out of `known`."""
@@ -115,7 +118,7 @@ class ScriptedDialogue:
 
     def _confirmed(self, before: DialogueState) -> DialogueState:
         intent = self._intents[before.form or ""]
-        return DialogueState(Reply(self._reply(intent, before.known)), before.form, before.known)
+        return DialogueState(Reply(self._reply(intent, before.known)), before.form, before.known, done=True)
 
     def _amend(self, before: DialogueState, text: str) -> DialogueState:
         """Which value is to be changed is asked, if it was not said."""

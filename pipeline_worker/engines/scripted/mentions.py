@@ -22,6 +22,7 @@ _CORRECTION = re.compile(
     re.IGNORECASE,
 )
 _CONCLUSION = re.compile(r"\b(?:so(?: put| make| that's)?|makes|it's|we're)\s$", re.IGNORECASE)
+_BEGINS_CORRECTING = re.compile(r"\W*(?:no|sorry|wait|actually|hang on|hold on)\b", re.IGNORECASE)
 _ABOUT_TIME = re.compile(r"\b(?:later|earlier|sooner|bring it forward|push(?:ed)? (?:it )?back)\b", re.IGNORECASE)
 
 
@@ -82,6 +83,8 @@ class _Owners:
         before, after = self._beside(start, end)
         number = int(self._sentence[start:end])
         concludes = bool(_CONCLUSION.search(self._sentence[:start]))
+        if (last := self._corrected(candidates)) is not None:
+            return last
         if self._asked in candidates and self._asked not in self._sure:
             return self._asked
         if before and before.slot in candidates and _CORRECTION.search(self._sentence[before.found.end : start]):
@@ -113,6 +116,13 @@ class _Owners:
             ),
             None,
         )
+
+    def _corrected(self, candidates: Sequence[str]) -> str | None:
+        """The slot that was filled last: "no, five", when what is asked for is no number."""
+        last = next(reversed(list(self._known)), None)
+        asks_for_number = isinstance(self._slots.get(self._asked or ""), PeopleSlot | NumberSlot | TimeSlot)
+        is_correction = bool(_BEGINS_CORRECTING.match(self._sentence)) and self._asked is not None
+        return last if is_correction and not asks_for_number and last in candidates else None
 
     def _beside(self, start: int, end: int) -> tuple[Mention | None, Mention | None]:
         """The mentions before and after that place."""

@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pipeline_worker.engines.options import Options
-from pipeline_worker.engines.scripted.slots import Slot
+from pipeline_worker.engines.scripted.slots import DateSlot, Slot, TimeSlot
 from pipeline_worker.engines.scripted.stock_sentences import stock_sentences
 
 
@@ -101,6 +101,17 @@ class Script(Options):
             raise ValueError(f"no time zone '{name}': write one such as Europe/Berlin")
         return name
 
+    @model_validator(mode="after")
+    def _days_of_times_are_days(self) -> "Script":
+        for name, slot in self.slots.items():
+            if (
+                isinstance(slot, TimeSlot)
+                and slot.day is not None
+                and not isinstance(self.slots.get(slot.day), DateSlot)
+            ):
+                raise ValueError(f"slot '{name}': day: no slot '{slot.day}' of type date: correct the name")
+        return self
+
     def _check(self, intent: Intent) -> None:
         where = f"intent '{intent.name}'"
         for field, used in (("needs", intent.needs), ("uses", intent.uses)):
@@ -114,14 +125,25 @@ class Script(Options):
         for answer in intent.answers:
             if unknown := answer.if_.keys() - known:
                 raise ValueError(f"{where}: if: {sorted(unknown)}: list it under 'needs' or 'uses'")
+            for slot, values in answer.conditions:
+                possible = self.slots[slot].keys()
+                if possible is not None and (unknown := set(values) - possible):
+                    choices = ", ".join(sorted(possible))
+                    raise ValueError(
+                        f"{where}: if: slot '{slot}' has no value {sorted(unknown)}: choose from {choices}"
+                    )
             # A value that is only used is known where the answer's condition names it.
-            if unknown := _fields(answer.say) - {*intent.needs, *answer.if_}:
+            if unknown := _fields(answer.say, f"{where}: reply") - {*intent.needs, *answer.if_}:
                 raise ValueError(
                     f"{where}: reply uses {sorted(unknown)}: list it under 'needs', or in the answer's 'if'"
                 )
-        if unknown := _fields(intent.confirm or "") - set(intent.needs):
+        if unknown := _fields(intent.confirm or "", f"{where}: confirm") - set(intent.needs):
             raise ValueError(f"{where}: confirm uses {sorted(unknown)}: list it under 'needs'")
 
 
-def _fields(text: str) -> set[str]:
-    return {field for _, field, _, _ in Formatter().parse(text) if field is not None}
+def _fields(text: str, where: str) -> set[str]:
+    """The slots in braces."""
+    try:
+        return {field for _, field, _, _ in Formatter().parse(text) if field is not None}
+    except ValueError as error:
+        raise ValueError(f"{where}: '{text}': a brace has no partner ({error}): add it, or remove the brace") from error

@@ -3,6 +3,7 @@
 A value that is denied ("not Friday") does not count, and of several the last one does ("four, no, five").
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
@@ -11,6 +12,9 @@ from pipeline_worker.engines.scripted.mentions import Mention, mentions_in
 from pipeline_worker.engines.scripted.relative_changes import relative_changes
 from pipeline_worker.engines.scripted.slots import ChoiceSlot, DateSlot, Known, Slot
 from pipeline_worker.engines.scripted.values.sentence import with_figures
+
+_PART_OF_DAY = re.compile(r"\b(?:in the (?:morning|afternoon|evening)|at night)\b", re.IGNORECASE)
+"""What belongs to a time of day, wherever it stands."""
 
 
 class SlotValues(NamedTuple):
@@ -62,4 +66,4 @@ def _without(sentence: str, slots: Mapping[str, Slot], mentions: Sequence[Mentio
     for one in reversed(mentions):
         if not isinstance(slots[one.slot], ChoiceSlot):
             sentence = f"{sentence[: one.found.start]} {sentence[one.found.end :]}"
-    return " ".join(sentence.split())
+    return " ".join(_PART_OF_DAY.sub(" ", sentence).split())

@@ -52,6 +52,10 @@ class _Slot(Options):
         """What `if` in a reply compares with."""
         return str(value)
 
+    def keys(self) -> frozenset[str] | None:
+        """All that `key` may return; None if there is no end of them."""
+        return None
+
     def is_named_in(self, name: str, text: str) -> bool:
         """Whether `text` speaks of the slot itself: "the time is wrong"."""
         words = set(re.findall(r"[a-z]+", text.lower()))
@@ -112,6 +116,9 @@ class DateSlot(_Slot):
 
     def key(self, value: date) -> str:
         return WEEKDAYS[value.weekday()]
+
+    def keys(self) -> frozenset[str]:
+        return frozenset(WEEKDAYS)
 
 
 def _minutes(text: Any) -> Any:
@@ -183,6 +190,9 @@ class NameSlot(_Slot):
 class YesNoSlot(_Slot):
     type: Literal["yes_no"]
 
+    def keys(self) -> frozenset[str]:
+        return frozenset({"yes", "no"})
+
     def find(self, text: str, asked: bool, today: date) -> Iterator[Found]:
         return yes_no.find(text, asked)
 
@@ -202,6 +212,9 @@ class ChoiceSlot(_Slot):
     @cached_property
     def _patterns(self) -> dict[str, Any]:
         return {said: choices.pattern_of([said.replace("_", " "), *words]) for said, words in self.values.items()}
+
+    def keys(self) -> frozenset[str]:
+        return frozenset(self.values)
 
     def find(self, text: str, asked: bool, today: date) -> Iterator[Found]:
         return choices.find(text, self._patterns)

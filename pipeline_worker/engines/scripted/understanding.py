@@ -144,7 +144,8 @@ class Understanding:
             best |= {name: score for name, score in scores.items() if score > best.get(name, 0.0)}
         name = max(best, key=lambda name: best[name], default=None)
         if name in self._gives_way and heard.form is not None:
-            return None
+            name = self._beside_small_talk(parts, name)
+            return None if name in self._gives_way else name
         if name in self._small_talk and heard.place.confirming and best[name] - best.get(YES, 0.0) < _CONFIRMING_ADDS:
             name = YES
         if name in self._small_talk or name in (YES, NO):
@@ -206,8 +207,9 @@ class Understanding:
         """Whether values are named with few other words, as an answer, a change, or a wish."""
         if heard.form is None:
             return False
-        out_of_scope = max((part.scores[None] for part in heard.parts), default=0.0)
-        of_the_whole = heard.parts[0].scores[None] if heard.parts else 0.0
+        tops = [max(part.scores.items(), key=lambda one: one[1]) for part in heard.parts]
+        out_of_scope = max((score for name, score in tops if name is None), default=0.0)
+        of_the_whole = tops[0][1] if tops and tops[0][0] is None else 0.0
         strange = self._strange(heard.found.rest)
         if heard.place.form is None and of_the_whole >= _OUT_OF_SCOPE_FRESH:
             return False

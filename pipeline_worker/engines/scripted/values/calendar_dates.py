@@ -1,5 +1,6 @@
 """Days in English: "tomorrow", "next Friday", "the 3rd of May", "December 12th", "in two weeks", "Christmas Eve"."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -80,6 +81,9 @@ _DATES = tuple(
 # "We come on 3": a number that may be a day, unless it is a time: "3 pm", "3:30", "3 o'clock".
 _BARE = re.compile(rf"\b{_DAY}\b(?! ?(?:[ap]m\b|[:.]\d|o'clock))")
 
+_LEAP_YEAR = 2024
+_YEARS_TO_LEAP_DAY = 9
+"""At most, with a year that is none although it is divisible by four."""
 _FEASTS = {
     "christmas eve": (12, 24), "christmas day": (12, 25), "christmas": (12, 25), "boxing day": (12, 26),
     "new year's eve": (12, 31), "new years eve": (12, 31), "new year's day": (1, 1),
@@ -92,9 +96,13 @@ _BESIDE = re.compile(r"\b(?:the )?(?:day|night|evening) (?P<side>before|after) $
 
 def find(text: str, today: date) -> Iterator[Found]:
     """The days in `text`, which is in small letters and figures; those without a year are the next of their kind."""
+    no_days: list[range] = []
     for pattern in _DATES:
         for match in pattern.finditer(text):
-            if (day := _dated(match, today)) is not None:
+            day = _dated(match, today)
+            if day is None:
+                no_days.append(range(match.start(), match.end()))
+            elif not any(match.end() - 1 in place for place in no_days):
                 yield Found(match.start(), match.end(), day, explicit=True)
     for match in _FEAST.finditer(text):
         yield _feast(match, today)
@@ -117,9 +125,12 @@ def _dated(match: re.Match[str], today: date) -> date | None:
     if not month:
         return _next_of_day(day, today)
     try:
-        return date(int(groups["year"]), month, day) if groups.get("year") else _next_of_year(month, day, today)
+        if groups.get("year"):
+            return date(int(groups["year"]), month, day)
+        date(_LEAP_YEAR, month, day)
     except ValueError:
         return None
+    return _next_of_year(month, day, today)
 
 
 def _month(name: str) -> int:
@@ -128,8 +139,11 @@ def _month(name: str) -> int:
 
 def _next_of_year(month: int, day: int, today: date) -> date:
     """The next such day of a year, which may be today."""
-    this_year = date(today.year, month, day)
-    return this_year if this_year >= today else date(today.year + 1, month, day)
+    for year in range(today.year, today.year + _YEARS_TO_LEAP_DAY):
+        with contextlib.suppress(ValueError):  # a leap day, in another year
+            if (day_of_year := date(year, month, day)) >= today:
+                return day_of_year
+    raise ValueError(f"no day {day} in month {month}")
 
 
 def _next_of_day(day: int, today: date) -> date | None:

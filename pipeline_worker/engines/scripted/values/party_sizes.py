@@ -133,8 +133,8 @@ _FORMS: tuple[tuple[str, int | Callable[[re.Match[str]], int]], ...] = (
     (rf"{_FOR}{_N}[ -]?{PEOPLE}", _number),
     # "a couple", "half a dozen of us"
     (
-        rf"{_FOR}(?:a |the )?(?P<word>{'|'.join(_MULTIPLES)})(?: of)?"
-        r"(?: (?:us|people|persons|guests|friends))?(?=\W|$)",
+        rf"{_FOR}(?:a |the )?(?P<word>{'|'.join(_MULTIPLES)})"
+        r"(?:(?: of)? (?:us|people|persons|guests|friends|folks?)|(?! of))(?=\W|$)",
         _multiple,
     ),
     # "for about 4", "us 4", "people: 4"

@@ -37,7 +37,8 @@ _ANNOUNCING = any_of(
 )
 # What may stand between those and the name: "my name should be, uh, ..."
 _FILLERS = r"[ ,:]*(?:(?:is|it's|uh,?|um,?|the|of|a|to|should be|now) )*"
-_ANNOUNCED = re.compile(rf"\b(?:{_THE_NAME}|{_ANNOUNCING}){_FILLERS}{_TITLE}", re.IGNORECASE)
+_NAMED = re.compile(rf"\b{_THE_NAME}{_FILLERS}{_TITLE}", re.IGNORECASE)
+_ANNOUNCED = re.compile(rf"\b{_ANNOUNCING}{_FILLERS}{_TITLE}", re.IGNORECASE)
 # "First name Anna, last name Miller"
 _FIRST_AND_LAST = re.compile(
     rf"\bfirst name(?:'s| is)? ({_WORD})[,.]? (?:and )?(?:the |my )?(?:last|sur|family) ?name(?:'s| is)? ({_WORD})",
@@ -78,7 +79,8 @@ _LEADS = re.compile(rf"(?:(?:{_LEAD}|{_PUT_IT})\b[ ,.:]*)*{_TITLE}", re.IGNORECA
 def find(text: str, asked: bool) -> Iterator[Found]:
     """The names in `text`, which has its capitals. `asked`: the question was for a name, and a bare one will do."""
     is_cased = text[:1].isupper()
-    yield from _after(_ANNOUNCED, text, needs_capital=False)
+    yield from _after(_NAMED, text, needs_capital=False)
+    yield from _after(_ANNOUNCED, text, needs_capital=is_cased)  # "under the window" is no name
     for match in _FOLLOWED.finditer(text):
         yield from _at(text, match.start("name"), match.start("name"), needs_capital=is_cased)
     yield from _after(_TITLED, text, needs_capital=True)
@@ -116,7 +118,11 @@ def _at(text: str, start: int, begin: int, needs_capital: bool) -> Iterator[Foun
     names: list[str] = []
     end = begin
     is_last = False
-    while not is_last and len(names) < _MOST_WORDS and (match := _NEXT_WORD.match(text, end)):
+    while (
+        not is_last
+        and sum(name not in _PARTICLES for name in names) < _MOST_WORDS
+        and (match := _NEXT_WORD.match(text, end))
+    ):
         said = match[1]
         is_initial = _INITIAL.fullmatch(said) is not None
         word = said if is_initial else said.rstrip(".")

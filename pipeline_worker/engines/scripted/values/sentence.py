@@ -55,7 +55,8 @@ _BEFORE_ONE = any_of("the, this, that, which, any, no, every, each, some, last, 
 _POINTED_AT = rf"\b{_BEFORE_ONE} (?:wee |little |big |small |other )?one\b(?! (?:of us|person|o'? ?clock))|\bones\b"
 # "One more question", "one moment", "one small table": how many people come is another matter.
 _THING = any_of("time, thing, question, moment, minute, change, table, booking, reservation, night")
-_ONE_THING = rf"\bone (?:more |last |other |small |little |quick |quiet )?{_THING}\b|\b(?:want|need|have|get|book) one(?= (?:for|on|at)\b)"
+_WHICH_THING = any_of("more, last, other, small, little, quick, quiet")
+_ONE_THING = rf"\bone (?:{_WHICH_THING} )?{_THING}\b|\b(?:want|need|have|get|book) one(?= (?:for|on|at)\b)"
 # Somebody: "one of us has cancelled", "one's dropped", which the ending has made "one 's dropped".
 _SOMEBODY = r"\bone (?:dropped|cancelled|canceled)\b|\bone (?:has|is|of us has|'s) (?:dropped|cancelled|canceled)\b"
 # In a row: "first name", "a second time". But "the second of May" is a day.
