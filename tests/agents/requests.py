@@ -4,8 +4,10 @@ A set is a list of sentences, each with the place in the dialogue where it is sa
 that a restaurant's desk knows) and the values that it names. All are said on Wednesday, 2 December 2026.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
+from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ TODAY = date(2026, 12, 2)
 AGENT = Path(__file__).parents[2] / "deploy/agents/front-desk.yaml"
 FOLDER = Path(__file__).parent
 _BOOKED: Mapping[str, Any] = {"party_size": 2, "day": date(2026, 12, 5), "time": 19 * 60, "name": "Miller"}
+_ALIKE = 0.5
 _FORM = "booking"
 _SLOTS = {_FORM: ("party_size", "day", "time", "name"), "opening_hours": ("day",), "menu": ("topic",)}
 """Those that count for each intent."""
@@ -45,6 +48,11 @@ class Request(BaseModel):
         return Place()
 
     @property
+    def is_for_the_eye(self) -> bool:
+        """Written as nobody speaks: "2 ppl sat 7pm"."""
+        return bool(re.search(r"\d|\b(?:ppl|pls|plz|thx|tmrw|u|ur)\b", self.say))
+
+    @property
     def values(self) -> dict[str, Any]:
         return {name: _minutes(value) if name == "time" else value for name, value in self.slots.items()}
 
@@ -61,15 +69,26 @@ def front_desk() -> Understanding:
 
 
 def is_understood(request: Request, text: str | None = None) -> bool:
-    """Whether `text`, or else the sentence itself, is taken for what it is, with all its values."""
+    """Whether the sentence, or else what a recogniser made of it, is taken for what it is, with all its values.
+
+    A recogniser cannot know how a name is spelt: one that sounds alike will do.
+    """
     meaning = front_desk().understand(request.say if text is None else text, request.place, TODAY)
     intent = _intent(meaning)
     if request.intent == "none" or intent != request.intent:
         return request.intent == "none" and intent is None
     found = {**meaning.values, **meaning.rejected}
+    if text is not None and _alike(found.get("name"), request.values.get("name")):
+        found["name"] = request.values["name"]
     return _comparable({name: found[name] for name in _SLOTS.get(intent, ()) if name in found}) == _comparable(
         request.values
     )
+
+
+def _alike(heard: str | None, name: str | None) -> bool:
+    if not heard or not name:
+        return False
+    return SequenceMatcher(None, heard.casefold(), name.casefold(), autojunk=False).ratio() >= _ALIKE
 
 
 def _intent(meaning: Meaning) -> str | None:

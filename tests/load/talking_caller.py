@@ -83,12 +83,12 @@ class TalkingCaller:
                 await asyncio.sleep(_FRAME_S)
         return sounds[0].arrived_s
 
-    async def agent_falls_silent(self, since_s: float, within_s: float) -> float:
-        """The end of the last sound after `since_s`; known when nothing followed for a while."""
+    async def agent_falls_silent(self, since_s: float, within_s: float, for_s: float = _SILENT_AFTER_S) -> float:
+        """The end of the last sound after `since_s`; known when nothing followed `for_s`."""
         last_s, looks_without = since_s, 0
         async with asyncio.timeout(within_s):
             # Counted in looks and not by the clock: if we stand still ourselves, the packets wait in the socket.
-            while looks_without * _FRAME_S < _SILENT_AFTER_S:
+            while looks_without * _FRAME_S < for_s:
                 await asyncio.sleep(_FRAME_S)
                 newer = self._sounds(last_s + 1e-6)
                 looks_without = 0 if newer else looks_without + 1

@@ -1,4 +1,4 @@
-"""A language model that answers with tone words, other ones each time, its first after a fixed time."""
+"""A language model that answers with tone words, other ones each time, or with a text; its first after a fixed time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -16,6 +16,7 @@ _WORDS_PER_SENTENCE = 4
 class FixedLmOptions(Options):
     first_token_ms: int = Field(250, ge=0)
     words: int = Field(4, ge=1, le=60, description="of each reply")
+    text: str = Field("", description="said every time instead")
 
 
 class _LanguageModel:
@@ -26,13 +27,16 @@ class _LanguageModel:
         self._next = 0
 
     async def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
-        first = self._next
-        self._next += self._options.words
+        words = self._options.text.split() or self._tone_words()
         await asyncio.sleep(self._options.first_token_ms / 1000)
-        for index in range(self._options.words):
-            last = index + 1 == self._options.words
-            mark = "." if last or (index + 1) % _WORDS_PER_SENTENCE == 0 else ""
-            yield Reply(f"{name(first + index)}{mark} ")
+        for word in words:
+            yield Reply(f"{word} ")
+
+    def _tone_words(self) -> list[str]:
+        first, count = self._next, self._options.words
+        self._next += count
+        marked = [index + 1 == count or (index + 1) % _WORDS_PER_SENTENCE == 0 for index in range(count)]
+        return [name(first + index) + "." * ends for index, ends in enumerate(marked)]
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -51,7 +51,7 @@ _OF_NAMES = words("""
     name names surname first last full spelled spelt spelling capital letter
 """)
 
-ALSO_NAMES = frozenset(words("april june august will eve may love"))
+ALSO_NAMES = frozenset(words("april june august will eve may"))
 NOT_NAMES = frozenset((
     *_GRAMMAR, *_ASIDES, *_NUMBERS, *_TIMES, *_COMPANY, *_RESTAURANT, *_STATES, *_ACTIONS, *_OF_NAMES,
 ))  # fmt: skip

@@ -36,7 +36,7 @@ _ANNOUNCING = any_of(
     (?:put|make|leave) it (?:down )?(?:under|as), booked? (?:it )?(?:under|as)"""
 )
 # What may stand between those and the name: "my name should be, uh, ..."
-_FILLERS = r"[ ,:]*(?:(?:is|it's|uh,?|um,?|the|of|a|to|should be|now) )*"
+_FILLERS = r"[ ,:]*(?:(?:is|it's|uh,?|um,?|the|of|a|to|should be|now|on it to) )*"
 _NAMED = re.compile(rf"\b{_THE_NAME}{_FILLERS}{_TITLE}", re.IGNORECASE)
 _ANNOUNCED = re.compile(rf"\b{_ANNOUNCING}{_FILLERS}{_TITLE}", re.IGNORECASE)
 # "First name Anna, last name Miller"
@@ -80,7 +80,7 @@ def find(text: str, asked: bool) -> Iterator[Found]:
     """The names in `text`, which has its capitals. `asked`: the question was for a name, and a bare one will do."""
     is_cased = text[:1].isupper()
     yield from _after(_NAMED, text, needs_capital=False)
-    yield from _after(_ANNOUNCED, text, needs_capital=is_cased)  # "under the window" is no name
+    yield from _after(_ANNOUNCED, text, needs_capital=is_cased and not asked)  # "under the window" is no name
     for match in _FOLLOWED.finditer(text):
         yield from _at(text, match.start("name"), match.start("name"), needs_capital=is_cased)
     yield from _after(_TITLED, text, needs_capital=True)

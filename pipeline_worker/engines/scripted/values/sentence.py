@@ -36,9 +36,20 @@ _HYPHEN = re.compile(r"(?<=[a-z])[-–](?=[a-z])")
 
 # "At, um, six".
 _HESITATION = re.compile(r",? ?\b(?:um+|uh+|er|erm|hmm+)\b,?", re.IGNORECASE)
+# "To-night", "to morrow": an old spelling, which recognisers have learnt.
+_TWO_WORDS = re.compile(r"\bto[- ](?=(?:night|morrow)\b)", re.IGNORECASE)
 # "Ate of us": what a recogniser makes of "eight of us".
-_HOMOPHONES = {"ate": "eight", "to": "two", "too": "two", "for": "four", "won": "one", "tree": "three", "sex": "six"}
-_HOMOPHONE = re.compile(r"\b(ate|too?|for|won|tree|sex)(?= (?:of us|people|persons|guests)\b)", re.IGNORECASE)
+_HOMOPHONES = {
+    "ate": "eight",
+    "aid": "eight",
+    "to": "two",
+    "too": "two",
+    "for": "four",
+    "won": "one",
+    "tree": "three",
+    "sex": "six",
+}
+_HOMOPHONE = re.compile(r"\b(ate|aid|too?|for|won|tree|sex)(?= (?:of us|people|persons|guests)\b)", re.IGNORECASE)
 
 # "sevenish", "seven's fine": a number word with an ending is not recognised before it stands alone.
 _NUMBER_WORD = any_of(
@@ -79,7 +90,7 @@ def with_figures(text: str) -> str:
     Words that only look like numbers stay: "one moment", "the last one", "my first name". Spaces become single ones,
     hyphens within words spaces, and typographic apostrophes plain ones.
     """
-    text = _HESITATION.sub("", text)
+    text = _TWO_WORDS.sub("to", _HESITATION.sub("", text))
     plain = _HYPHEN.sub(" ", text.replace("’", "'"))
     plain = _HOMOPHONE.sub(lambda match: _HOMOPHONES[match[1].lower()], plain)
     plain = _JUST_THE_ONE.sub(r"\1 one person", plain)

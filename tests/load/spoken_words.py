@@ -1,0 +1,84 @@
+"""Words of real speech in what a caller heard, by a recogniser that has nothing to do with the voice's own word times.
+
+A recogniser errs now and then, and makes something up of a word that was cut off. So words are counted by their
+alignment with the text that is known: one that was misheard is there all the same, one that is missing or too many is
+told apart from it, and what follows the last word that was understood is no evidence that any more was heard.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline_worker.core.utterance_text import words_of
+from pipeline_worker.engines.moonshine_files import PACKAGED, folder_of
+from pipeline_worker.engines.moonshine_model import MoonshineModel
+from shared.audio import Pcm
+
+RATE = 16_000
+TEXT = (
+    "Yes, we have warm bread, fresh salad and green apples for your breakfast. "
+    "Our garden is open until sunset, so bring the children, blankets with some music. "
+    "My brother will paint this old wooden door blue on Monday, before winter comes again."
+)
+"""Different words, which the recogniser understands when the shipped voice says them; some 14 s."""
+WORDS: tuple[str, ...] = tuple(words_of(TEXT))
+_TOKENS_PER_S = 6.5
+_BLOCK = RATE // 100
+_LOUD_RMS = 100.0
+
+
+class Compared(NamedTuple):
+    """Words of a text against words heard of its beginning."""
+
+    understood: int
+    """The position in the text, from 1, of the last word that was understood."""
+    misheard: int
+    lost: int
+    added: int
+    """Up to there; so are the two before."""
+
+
+def recognised(pcm: Pcm) -> list[str]:
+    """16 kHz, half a minute at most; in small letters."""
+    model = _recogniser()
+    return words_of(model.text(model.hear(pcm.astype(np.float32) / np.float32(32_768)).tokens))
+
+
+def compared(heard: Sequence[str], text: Sequence[str] = WORDS) -> Compared:
+    """By the fewest changes (Levenshtein) between `heard` and any beginning of `text`."""
+    costs = [list(range(len(heard) + 1))]
+    for number, word in enumerate(text, 1):
+        row = [number]
+        for at, other in enumerate(heard):
+            row.append(min(costs[-1][at] + (word != other), costs[-1][at + 1] + 1, row[at] + 1))
+        costs.append(row)
+    said, at = min(range(len(costs)), key=lambda number: costs[number][-1]), len(heard)
+    understood = misheard = lost = added = 0
+    while said or at:
+        cost = costs[said][at]
+        # Words too many before all else: of a word that comes again, the first one counts.
+        if at and cost == costs[said][at - 1] + 1:
+            at, added = at - 1, added + 1
+        elif said and at and cost == costs[said - 1][at - 1] + (differs := text[said - 1] != heard[at - 1]):
+            said, at = said - 1, at - 1
+            if not differs and not understood:
+                understood, misheard, lost, added = said + 1, 0, 0, 0
+            misheard += differs
+        else:
+            said, lost = said - 1, lost + 1
+    return Compared(understood, misheard, lost, added) if understood else Compared(0, 0, 0, 0)
+
+
+def loud_s(pcm: Pcm) -> float:
+    """How long there was sound, without the silence between words: a word that is lost or repeated changes it."""
+    blocks = pcm[: len(pcm) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).astype(np.float64)
+    return float((np.sqrt((blocks**2).mean(axis=1)) > _LOUD_RMS).sum()) * _BLOCK / RATE
+
+
+@functools.cache
+def _recogniser() -> MoonshineModel:
+    folder = folder_of(PACKAGED)
+    assert folder is not None
+    return MoonshineModel(folder, _TOKENS_PER_S)
