@@ -34,3 +34,12 @@ def test_a_word_that_was_paused_and_resumed_is_one_word() -> None:
     middle = words[0].end_sample // 2
     paused = np.concatenate([pcm[:middle], np.zeros(RATE // 50, np.int16), pcm[middle - 80 :]])
     assert [word.text for word in words_in(paused, RATE)] == ["w7", "w8"]
+
+
+@pytest.mark.parametrize("number", [7, 53, 200])
+def test_a_word_is_read_right_however_long_it_was_paused(number: int) -> None:
+    pcm, words = speak(name(number), RATE)
+    middle = words[0].end_sample // 2
+    for silence in range(80, RATE // 40, 7):
+        paused = np.concatenate([pcm[:middle], np.zeros(silence, np.int16), pcm[middle:]])
+        assert [word.text for word in words_in(paused, RATE)] == [name(number)]

@@ -64,10 +64,16 @@ def words_in(pcm: Pcm, rate: int) -> list[ToneWord]:
     runs = np.split(loud, np.flatnonzero(np.diff(loud) > _BRIDGED_S / _STEP_S) + 1)
     least = _HEARD_SHARE * TONE_S / _STEP_S
     return [
-        ToneWord(name(_recognised(pcm[run[0] * step : (run[-1] + 1) * step], rate)), int(run[0]) * step)
+        ToneWord(name(_recognised(_unbroken(pcm, run, step), rate)), int(run[0]) * step)
         for run in runs
         if len(run) >= least
     ]
+
+
+def _unbroken(pcm: Pcm, run: NDArray[np.intp], step: int) -> Pcm:
+    """The longer part of a word that was paused: across the pause its tones are out of phase, and look like others."""
+    part = max(np.split(run, np.flatnonzero(np.diff(run) > 1) + 1), key=len)
+    return pcm[part[0] * step : (part[-1] + 1) * step]
 
 
 def _tone(number: int, rate: int) -> Pcm:
