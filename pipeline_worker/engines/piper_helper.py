@@ -3,7 +3,8 @@
 One thread reads the pipe and never waits for a model; the main thread makes slices, one at a time.
 
 Frames in:  {channel, op: "load", voices: [{model: the .onnx file, sha256: or null, speakers: [number or null]}]}
-            {channel, op: "speak", model, speaker, length_scale} + the text: asks for its first slice
+            {channel, op: "speak", model, speaker, length_scale, in_hand_s: speech before it that is not played out yet}
+            + the text: asks for its first slice
             {channel, op: "more"}: asks for the next one; {channel, op: "cancel"}
 Frames out: to load {channel, loaded: true}; for a slice {channel, sample_rate} + PCM (16 bit, mono), with the first one
             word_ends: [samples from the text's beginning] and with the last one last: true; {channel, error, code}
@@ -92,7 +93,7 @@ class Helper:
         except (KeyError, ValueError) as error:
             self._answer(channel, {"error": f"{type(error).__name__}: {error}"})
             return
-        if not self._queue.open(channel, speech, time.monotonic()):
+        if not self._queue.open(channel, speech, time.monotonic() + frame.header.get("in_hand_s", 0.0)):
             self._answer(channel, {"error": f"more than {MOST_TEXTS} texts at once", "code": "engine_busy"})
 
     def _load(self, request: Frame) -> None:

@@ -1,5 +1,6 @@
 """Text to speech by Piper voices on this machine, in helper processes, slice by slice, with the time of each word."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any
@@ -62,24 +63,37 @@ class PiperTextToSpeech:
     def __init__(self, helpers: list[HelperProcess], options: PiperOptions) -> None:
         self._helpers = helpers
         self._options = options
+        self._played_until = 0.0
+        """When the speech that was given is played out, if nobody interrupts it."""
 
     async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         """A slice is asked for when the one before was taken, so who stops listening stops the work."""
         given = 0
+        is_whole = False
         pause: Pcm = np.zeros(samples_in(self._options.sentence_pause_ms, _SAMPLE_RATE), dtype=np.int16)
-        for sentence in _parts(text):
-            begin = given
-            async with aclosing(self._sentence(sentence)) as pieces:
-                async for piece in pieces:
-                    given += len(piece.samples)
-                    words = tuple(Word(word.text, word.end_sample + begin) for word in piece.words)
-                    yield SpeechPiece(piece.samples, words)
-            if sentence[-1] in ".!?":
-                yield SpeechPiece(pause, ())
-                given += len(pause)
+        try:
+            for sentence in _parts(text):
+                begin = given
+                async with aclosing(self._sentence(sentence)) as pieces:
+                    async for piece in pieces:
+                        given += len(piece.samples)
+                        self._give(len(piece.samples))
+                        words = tuple(Word(word.text, word.end_sample + begin) for word in piece.words)
+                        yield SpeechPiece(piece.samples, words)
+                if sentence[-1] in ".!?":
+                    self._give(len(pause))
+                    yield SpeechPiece(pause, ())
+                    given += len(pause)
+            is_whole = True
+        finally:
+            if not is_whole:
+                self._played_until = 0.0  # Whoever interrupts throws away what is in hand.
 
     async def close(self) -> None:
         """Closed with its provider."""
+
+    def _give(self, samples: int) -> None:
+        self._played_until = max(self._played_until, _now()) + samples / _SAMPLE_RATE
 
     async def _sentence(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         """Tries once more when the helper dies before it has said anything."""
@@ -104,6 +118,7 @@ class PiperTextToSpeech:
                 "model": str(self._options.file),
                 "speaker": self._options.speaker,
                 "length_scale": self._options.length_scale,
+                "in_hand_s": max(0.0, self._played_until - _now()),
             }
             await channel.send({"op": "speak", **voice}, text.encode())
             while not (frame := await channel.receive(_ANSWER_TIMEOUT_S)).header.get("last"):
@@ -182,3 +197,7 @@ def _parts(text: str) -> Iterator[str]:
             rest = rest[end:]
         if rest:
             yield rest
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,7 +1,7 @@
 """Whose speech a voice should make next. No IO, no clock: `now` is passed in.
 
 Speech is made in slices, and a slice only when it is asked for, so little is made for a caller who interrupts. The next
-slice of a text is due when the speech that it has been given is played out; the first slice of a new text is due at
+slice of a text is due when the speech that it has been given is played out; the first slice of a reply is due at
 once. The slice that is due first is made next. So a caller who still has speech in hand never holds up a reply, and
 callers whose speech has run out take turns.
 """
@@ -20,22 +20,25 @@ class Turn(NamedTuple, Generic[T]):
 
 
 class _Text(Generic[T]):
-    def __init__(self, text: T, now: float) -> None:
+    def __init__(self, text: T, due: float) -> None:
         self.text = text
-        self.due: float | None = now
+        self.due: float | None = due
         """None while nobody asks for a slice."""
-        self.played_until = now
+        self.played_until = due
 
 
 class SpeechQueue(Generic[T]):
     def __init__(self) -> None:
         self._texts: dict[int, _Text[T]] = {}
 
-    def open(self, channel: int, text: T, now: float) -> bool:
-        """A text, which asks for its first slice. False when there are too many already."""
+    def open(self, channel: int, text: T, due: float) -> bool:
+        """A text, which asks for its first slice: `due` at once, or when speech before it is played out.
+
+        False when there are too many already.
+        """
         if len(self._texts) >= MOST_TEXTS:
             return False
-        self._texts[channel] = _Text(text, now)
+        self._texts[channel] = _Text(text, due)
         return True
 
     def ask(self, channel: int, now: float) -> None:

@@ -1,7 +1,8 @@
 """Which utterance a recogniser that takes whole utterances should look at next. No IO, no clock: `now` is passed in.
 
 Such a recogniser starts from the beginning each time, so the text so far costs a pass of its own. Final texts come
-first; interim ones get at most half of the time, however many people talk, so they grow rarer and never pile up.
+first, then those of pauses, which are final if nothing follows; others get at most half of the time, however many
+people talk, so they grow rarer and never pile up.
 
 An interim text is due after so much new sound, and at once in a pause: if nothing is heard after it, it is the final
 text and costs no further pass. Of a long utterance, what was said up to a pause is settled and looked at no more.
@@ -90,10 +91,13 @@ class _Utterance:
     def pauses(self) -> bool:
         return len(self._powers) - self._end >= _PAUSE_FRAMES
 
+    @property
+    def in_new_pause(self) -> bool:
+        return self.pauses and self._pause_told != self._end
+
     def wants_interim(self, least_frames: int) -> bool:
         least = max(1, least_frames, int(_NEW_SHARE * (self._end - self._first)))
-        in_new_pause = self.pauses and self._pause_told != self._end
-        return in_new_pause or self.new_frames >= least
+        return self.in_new_pause or self.new_frames >= least
 
     def look(self, channel: int, *, final: bool) -> Pass:
         if self._end - self._first > _LONGEST_PART_FRAMES:
@@ -167,9 +171,8 @@ class UtteranceQueue:
             if work.final:
                 del self._finished[channel]
             return work
-        if now < self._interims_from:
-            return None
-        if due := max(self._due(), key=lambda item: item[1].urgency, default=None):
+        urgent = now < self._interims_from
+        if due := max(self._due(in_pauses_only=urgent), key=lambda item: item[1].urgency, default=None):
             channel, utterance = due
             return utterance.look(channel, final=False)
         return None
@@ -179,7 +182,8 @@ class UtteranceQueue:
         heard = f"{work.settled} {hypothesis.text.strip() if hypothesis else ''}".strip()
         if work.final:
             return heard
-        self._interims_from = ended + (ended - began)
+        if not work.pause:
+            self._interims_from = ended + (ended - began)
         utterance = self._utterances.get(work.channel) or self._finished.get(work.channel)
         if utterance is None:
             return None
@@ -192,8 +196,8 @@ class UtteranceQueue:
         # Recognisers end every text like a sentence; in the middle of the sound that means nothing.
         return heard if work.pause else heard.rstrip(_MARKS)
 
-    def _due(self) -> Iterator[tuple[int, _Utterance]]:
+    def _due(self, *, in_pauses_only: bool = False) -> Iterator[tuple[int, _Utterance]]:
         if self._interim_frames:
             for channel, utterance in self._utterances.items():
-                if utterance.wants_interim(self._interim_frames):
+                if (utterance.in_new_pause or not in_pauses_only) and utterance.wants_interim(self._interim_frames):
                     yield channel, utterance

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline_worker.engines.speech_queue import MOST_TEXTS, SpeechQueue
+from pipeline_worker.engines.speech_queue import MOST_TEXTS, SpeechQueue, Turn
 
 
 def queue_with(*channels: int) -> SpeechQueue[str]:
@@ -116,3 +116,10 @@ def test_there_is_an_end_to_how_many_there_can_be(freed: int) -> None:
     assert not queue.open(MOST_TEXTS, "one more", 0.0)
     queue.close(freed)
     assert queue.open(MOST_TEXTS, "one more", 0.0)
+
+
+def test_a_sentence_that_follows_speech_in_hand_lets_a_new_reply_go_first() -> None:
+    queue: SpeechQueue[str] = SpeechQueue()
+    queue.open(1, "second sentence of a reply", 0.0 + 1.5)
+    queue.open(2, "first sentence of another", 0.2)
+    assert [queue.next(), queue.next()] == [Turn(2, "first sentence of another"), Turn(1, "second sentence of a reply")]

@@ -65,6 +65,16 @@ def test_interim_texts_take_at_most_half_of_the_time() -> None:
     assert queue.next(11.0) is not None
 
 
+def test_a_pause_is_looked_at_although_other_texts_have_had_their_time() -> None:
+    queue = queue_with(1, 2)
+    queue.push(1, SECOND)
+    queue.done(due(queue, 10.0), Hypothesis("a"), 10.0, 10.5)
+    queue.push(2, SECOND + QUIET * 2)
+    work = queue.next(10.6)
+    assert work is not None
+    assert (work.channel, work.pause) == (2, True)
+
+
 def test_who_has_said_most_since_the_last_look_is_next() -> None:
     queue = queue_with(1, 2)
     queue.push(1, SECOND)
