@@ -115,7 +115,7 @@ class Understanding:
         )
         self._small_talk = {intent.name for intent in script.intents if intent.small_talk}
         self._gives_way = {intent.name for intent in script.intents if intent.small_talk or intent.repeats} | {YES, NO}
-        self.understand = lru_cache(maxsize=512)(self._understand)
+        self.understand = lru_cache(maxsize=4096)(self._understand)
 
     def _understand(self, text: str, place: Place, today: date) -> Meaning:
         known = dict(place.known)
