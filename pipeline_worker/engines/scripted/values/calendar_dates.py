@@ -59,7 +59,7 @@ _ON_WEEKDAY = re.compile(
     r"(?: (?P<week_after>next week|week\b|in a week|after next|the week after|of next week))?"
 )
 # "not Friday, but the one after"
-_ONE_AFTER = re.compile(rf"\bnot (?:this )?(?:coming )?{_WEEKDAY},? but the (?:one|1|week) after(?: that)?\b")
+_ONE_AFTER = re.compile(rf"\bnot (?:this |the )?(?:coming )?{_WEEKDAY},? but the (?:one|1|week) after(?: that)?\b")
 
 # "The 3rd floor", and "the 30th of February", which is no day.
 _NO_DAY = rf"(?! (?:floor|time|person|course|(?:of )?{_MONTH_NAME}\b))"
