@@ -6,7 +6,6 @@ by token, but for what rounding decides (its numbers are scaled by run), at half
 """
 
 import os
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,9 +25,6 @@ _LOOP_TIMES = 5
 _LOOP_TOKENS = 12
 """So many times the same so many tokens or fewer are a model that goes round in a circle."""
 
-_DIGIT = re.compile(rb"[0-9]")
-"""Once the model writes figures it is easily lost ("3.30, 3.30, 3.30"), so it has to write numbers as words."""
-
 _Floats = NDArray[np.float32]
 
 
@@ -45,7 +41,6 @@ class MoonshineModel:
         self._encoder = _session(folder / ENCODER)
         self._decoder = _session(folder / DECODER)
         self._pieces = read_pieces((folder / TOKENIZER).read_bytes())
-        self._unwanted = np.flatnonzero([bool(_DIGIT.search(piece)) for piece in self._pieces])
         inputs = {one.name: one.shape for one in self._decoder.get_inputs()}
         self._nothing_past: dict[str, _Floats] = {
             name: np.zeros((1, shape[1], 0, shape[3]), np.float32)
@@ -84,7 +79,6 @@ class MoonshineModel:
         """The decoder's choice after each of the tokens, and what it remembers."""
         inputs = {"input_ids": np.array([tokens], np.int64), "use_cache_branch": np.array([not first]), **given, **past}
         logits, *present = self._decoder.run(None, inputs)
-        logits[:, :, self._unwanted] = -np.inf
         return logits[0], dict(zip(past, present, strict=True))
 
 
