@@ -18,7 +18,7 @@ from shared.errors import ConfigError
 
 class MoonshineOptions(UtteranceOptions):
     model: str = Field(PACKAGED, min_length=1, description=f"{PACKAGED}, or a folder with {', '.join(FILES)}")
-    interim_ms: int = Field(500, ge=0, le=10_000, description="speech between interim texts, at least; 0: none")
+    interim_ms: int = Field(400, ge=0, le=10_000, description="speech between interim texts, at least; 0: none")
 
     def model_settings(self, language: str) -> dict[str, Any]:
         return {"model": str(folder_of(self.model)), "packaged": self.model == PACKAGED, "language": language}
