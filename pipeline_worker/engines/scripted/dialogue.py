@@ -88,7 +88,7 @@ class ScriptedDialogue:
         return next((intent.name for intent in [*order, *self._script.intents] if named & set(intent.needs)), None)
 
     def _fill(self, before: DialogueState, intent: Intent, meaning: Meaning) -> DialogueState:
-        """Values of a form that is complete correct it; to ask for the same again, without any, begins anew."""
+        """Values of a form that is complete correct it; to ask for the same again, without any, starts over."""
         is_open = before.form == intent.name and (
             self._missing(before) is not None or bool(meaning.values or meaning.rejected)
         )
