@@ -30,4 +30,4 @@ def verify(folder: Path) -> None:
     """Raises `ValueError` when the files in `folder` are not those of `PACKAGED`."""
     for name, expected in _SHA256.items():
         if sha256((folder / name).read_bytes()).hexdigest() != expected:
-            raise ValueError(f"{folder / name} is not the file of moonshine-voice 0.1.0: reinstall that version")
+            raise ValueError(f"{folder / name} is not the file of moonshine-voice 0.1.0: install that version again")
