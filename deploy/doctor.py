@@ -155,7 +155,7 @@ async def check_engines(_: Mapping[str, str]) -> Finding:
 
 
 async def check_tools(environment: Mapping[str, str]) -> Finding:
-    from pipeline_worker.toolbox import Toolboxes
+    from pipeline_worker.tools.toolbox import Toolboxes
 
     try:
         agents = load_agents(Settings.load().agents_dir)

@@ -7,8 +7,8 @@ import sys
 from pipeline_worker.engines.catalog import Catalog
 from pipeline_worker.helper_load import HelperLoad
 from pipeline_worker.settings import PipelineSettings
-from pipeline_worker.toolbox import Toolboxes
-from pipeline_worker.tracing import open_tracer, tracing
+from pipeline_worker.telemetry.tracing import open_tracer, tracing
+from pipeline_worker.tools.toolbox import Toolboxes
 from pipeline_worker.worker import PipelineWorker
 from shared.errors import ConfigError
 from shared.ids import new_worker_id

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import deque
 
-from pipeline_worker.core.conversation import MAX_ENTRIES, Entry, ToolUse
+from pipeline_worker.turns.conversation import MAX_ENTRIES, Entry, ToolUse
 from shared import keys
 from shared.io.broker import BROKER_FAILURES, Redis
 from shared.io.logs import get_logger

@@ -4,11 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import Any, assert_never
 
-from pipeline_worker.agent_voice import AgentVoice, Patience
 from pipeline_worker.conversation_store import ConversationStore
-from pipeline_worker.core.conversation import Conversation, Entry, Utterance
-from pipeline_worker.core.floor import IllegalInput, State
-from pipeline_worker.core.turn_events import (
+from pipeline_worker.engines.catalog import Engines
+from pipeline_worker.engines.protocols import Reply
+from pipeline_worker.hearing.transcription import Transcription
+from pipeline_worker.hearing.uplink import Uplink
+from pipeline_worker.mailbox import Mailbox
+from pipeline_worker.media_link import MediaLink
+from pipeline_worker.speaking.downlink import Downlink
+from pipeline_worker.speaking.voice import AgentVoice, Patience
+from pipeline_worker.telemetry.turn_meter import TurnMeter
+from pipeline_worker.tools.loop import ToolLoop
+from pipeline_worker.tools.toolbox import Toolbox
+from pipeline_worker.turns.conversation import Conversation, Entry, Utterance
+from pipeline_worker.turns.events import (
     Action,
     CallerConnected,
     CancelReply,
@@ -34,17 +43,8 @@ from pipeline_worker.core.turn_events import (
     StopSpeaking,
     TextTyped,
 )
-from pipeline_worker.core.turn_taking import TurnTaking
-from pipeline_worker.downlink import Downlink
-from pipeline_worker.engines.catalog import Engines
-from pipeline_worker.engines.protocols import Reply
-from pipeline_worker.mailbox import Mailbox
-from pipeline_worker.media_link import MediaLink
-from pipeline_worker.tool_use import ToolUsingModel
-from pipeline_worker.toolbox import Toolbox
-from pipeline_worker.transcription import Transcription
-from pipeline_worker.turn_meter import TurnMeter
-from pipeline_worker.uplink import Uplink
+from pipeline_worker.turns.state import IllegalInput, State
+from pipeline_worker.turns.table import TurnTaking
 from shared import events
 from shared.agent import AgentDefinition
 from shared.errors import EngineError
@@ -85,9 +85,7 @@ class ConversationSession:
         self._turns = TurnTaking(agent)
         self._meter = TurnMeter(agent.id, link.session, self._publish)
         self._lm = engines.lm
-        self._tools = (
-            ToolUsingModel(engines.lm, toolbox, link.session, self._publish, self._record) if toolbox else None
-        )
+        self._tools = ToolLoop(engines.lm, toolbox, link.session, self._publish, self._record) if toolbox else None
         self._transcription = Transcription(engines.stt, self._on_interim, self._on_final, self._on_engine_failure)
         self._interim_shown: InterimText | None = None
         self._uplink = Uplink(agent, engines.vad, self._transcription, self._turns, self._handle)

@@ -7,14 +7,14 @@ from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
-from pipeline_worker.agent_voice import Patience
 from pipeline_worker.conversation_store import ConversationStore
 from pipeline_worker.echo_session import EchoSession
 from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.media_link import MediaLink, Send
 from pipeline_worker.session import ConversationSession
 from pipeline_worker.settings import PipelineSettings
-from pipeline_worker.toolbox import Toolbox
+from pipeline_worker.speaking.voice import Patience
+from pipeline_worker.tools.toolbox import Toolbox
 from shared.agent import AgentDefinition
 from shared.errors import AntiphonError
 from shared.events import StartPipeline

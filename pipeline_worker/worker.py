@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from prometheus_client import Gauge
 
-from pipeline_worker.core.capacity import TICK_S, Admission
+from pipeline_worker.admission import TICK_S, Admission
 from pipeline_worker.job_queue import Job, JobQueue
 from pipeline_worker.session_host import EngineSource, SessionHost, ToolSource
 from pipeline_worker.settings import PipelineSettings

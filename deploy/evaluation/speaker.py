@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deploy.evaluation.scenario import NoisePart
 from deploy.evaluation.voice import Voice
-from pipeline_worker.engines.espeak_tts import Provider
+from pipeline_worker.engines.espeak.text_to_speech import Provider
 from pipeline_worker.engines.resampling import resampled
 from shared.agent import AgentDefinition, EngineChoice
 from shared.audio import Pcm

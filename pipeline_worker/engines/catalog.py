@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from pipeline_worker.engines.engine_watch import STALL_S, EngineWatch, Watched
-from pipeline_worker.engines.mistake_place import as_fallback, told_in_place
+from pipeline_worker.engines.config_errors import as_fallback, told_in_place
+from pipeline_worker.engines.fallback.language_model import FallbackLanguageModel
+from pipeline_worker.engines.fallback.speech_to_text import FallbackSpeechToText
+from pipeline_worker.engines.fallback.text_to_speech import FallbackTextToSpeech
+from pipeline_worker.engines.guard import STALL_S, EngineGuard, Guarded
 from pipeline_worker.engines.protocols import LanguageModel, SpeechToText, TextToSpeech, VoiceActivityDetector
-from pipeline_worker.engines.reliable_lm import ReliableLanguageModel
-from pipeline_worker.engines.reliable_stt import ReliableSpeechToText
-from pipeline_worker.engines.reliable_tts import ReliableTextToSpeech
 from shared.agent import AgentDefinition, EngineChoice
 from shared.errors import ConfigError, EngineError
 from shared.io.logs import get_logger
@@ -21,25 +21,25 @@ from shared.io.logs import get_logger
 # A module is imported when an agent names its engine; each has a `Provider`.
 _MODULES: Mapping[str, Mapping[str, str]] = {
     "speech_to_text": {
-        "openai": "pipeline_worker.engines.openai_stt",
-        "deepgram": "pipeline_worker.engines.deepgram_stt",
-        "moonshine": "pipeline_worker.engines.moonshine_stt",
-        "faster-whisper": "pipeline_worker.engines.faster_whisper_stt",
-        "livekit": "pipeline_worker.engines.livekit_stt",
+        "openai": "pipeline_worker.engines.openai.speech_to_text",
+        "deepgram": "pipeline_worker.engines.deepgram.speech_to_text",
+        "moonshine": "pipeline_worker.engines.moonshine.speech_to_text",
+        "faster-whisper": "pipeline_worker.engines.whisper.speech_to_text",
+        "livekit": "pipeline_worker.engines.livekit.speech_to_text",
     },
     "language_model": {
         "scripted": "pipeline_worker.engines.scripted.engine",
-        "openai": "pipeline_worker.engines.openai_lm",
-        "livekit": "pipeline_worker.engines.livekit_lm",
+        "openai": "pipeline_worker.engines.openai.language_model",
+        "livekit": "pipeline_worker.engines.livekit.language_model",
     },
     "text_to_speech": {
-        "espeak-ng": "pipeline_worker.engines.espeak_tts",
-        "openai": "pipeline_worker.engines.openai_tts",
-        "deepgram": "pipeline_worker.engines.deepgram_tts",
-        "elevenlabs": "pipeline_worker.engines.elevenlabs_tts",
-        "cartesia": "pipeline_worker.engines.cartesia_tts",
-        "piper": "pipeline_worker.engines.piper_tts",
-        "livekit": "pipeline_worker.engines.livekit_tts",
+        "espeak-ng": "pipeline_worker.engines.espeak.text_to_speech",
+        "openai": "pipeline_worker.engines.openai.text_to_speech",
+        "deepgram": "pipeline_worker.engines.deepgram.text_to_speech",
+        "elevenlabs": "pipeline_worker.engines.elevenlabs.text_to_speech",
+        "cartesia": "pipeline_worker.engines.cartesia.text_to_speech",
+        "piper": "pipeline_worker.engines.piper.text_to_speech",
+        "livekit": "pipeline_worker.engines.livekit.text_to_speech",
     },
 }
 
@@ -95,7 +95,7 @@ class _Part(NamedTuple):
 
     agent: AgentDefinition
     section: str
-    watch: EngineWatch
+    watch: EngineGuard
 
 
 class Catalog:
@@ -140,9 +140,9 @@ class Catalog:
             raise EngineError("the engines are not started")
         return Engines(
             self._vad,
-            ReliableSpeechToText(*self._open(agent_id, "speech_to_text")),
-            ReliableLanguageModel(*self._open(agent_id, "language_model")),
-            ReliableTextToSpeech(*self._open(agent_id, "text_to_speech")),
+            FallbackSpeechToText(*self._open(agent_id, "speech_to_text")),
+            FallbackLanguageModel(*self._open(agent_id, "language_model")),
+            FallbackTextToSpeech(*self._open(agent_id, "text_to_speech")),
         )
 
     def helper_pids(self) -> list[int]:
@@ -180,11 +180,11 @@ class Catalog:
 
     def _part(self, agent: AgentDefinition, section: str, choice: EngineChoice) -> _Part:
         first_output_s = choice.first_output_s or _FIRST_OUTPUT_S[section]
-        return _Part(agent, section, EngineWatch(section, choice.engine, first_output_s, self._stall_s))
+        return _Part(agent, section, EngineGuard(section, choice.engine, first_output_s, self._stall_s))
 
-    def _open(self, agent_id: str, section: str) -> list[Watched[Any]]:
+    def _open(self, agent_id: str, section: str) -> list[Guarded[Any]]:
         return [
-            Watched(self._provider(part.agent, section).open(part.agent.id), part.watch)
+            Guarded(self._provider(part.agent, section).open(part.agent.id), part.watch)
             for part in self._parts[agent_id, section]
         ]
 
@@ -260,7 +260,7 @@ async def _close_all(closing: Collection[asyncio.Task[None]]) -> None:
 
 
 async def _started_vad() -> SharedDetector:
-    silero = await asyncio.to_thread(import_module, "pipeline_worker.engines.silero")
+    silero = await asyncio.to_thread(import_module, "pipeline_worker.engines.silero.detector")
     vad: SharedDetector = await asyncio.to_thread(silero.SileroVoiceActivityDetector)
     stream = vad.open()
     await stream.push(np.ones(vad.chunk_samples, dtype=np.int16))

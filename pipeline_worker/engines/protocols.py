@@ -7,18 +7,24 @@ All raise `shared.errors.EngineError` when they fail.
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
-from pipeline_worker.core.conversation import Entry as Entry
-from pipeline_worker.core.conversation import ToolCall as ToolCall
-from pipeline_worker.core.conversation import Utterance as Utterance
-from pipeline_worker.core.spoken_text import Word as Word
+from pipeline_worker.turns.conversation import Entry as Entry
+from pipeline_worker.turns.conversation import ToolCall as ToolCall
+from pipeline_worker.turns.conversation import Utterance as Utterance
 from shared.audio import Pcm
 
 
-class Recognised(NamedTuple):
+class Transcript(NamedTuple):
     """Words heard. `text` is empty when speech was heard that is not understood."""
 
     text: str
     final: bool
+
+
+class Word(NamedTuple):
+    """A word and where it ends, in samples from the beginning of the speech that it belongs to."""
+
+    text: str
+    end_sample: int
 
 
 class SpeechPiece(NamedTuple):
@@ -70,9 +76,9 @@ class SpeechToText(Protocol):
 class SpeechToTextStream(Protocol):
     """One utterance. `push` takes 16 kHz mono and may return what is understood so far."""
 
-    async def push(self, samples: Pcm) -> Recognised | None: ...
+    async def push(self, samples: Pcm) -> Transcript | None: ...
 
-    async def finish(self) -> Recognised:
+    async def finish(self) -> Transcript:
         """The utterance is over: the final text. The stream is closed."""
         ...
 

@@ -15,9 +15,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from yaml import safe_load
 
-from pipeline_worker.core.backchannels import usual
 from pipeline_worker.engines.scripted.script import Script
 from pipeline_worker.engines.scripted.understanding import Meaning, Place, Understanding
+from pipeline_worker.turns.backchannels import usual
 
 TODAY = date(2026, 12, 2)
 AGENT = Path(__file__).parents[2] / "deploy/agents/front-desk.yaml"

@@ -33,3 +33,9 @@ def test_every_setting_of_every_service_says_what_it_is_for_and_has_a_default() 
         for name, field in service.model_fields.items():
             assert field.description, f"{service.__name__}.{name}"
             assert not field.is_required(), f"{service.__name__}.{name}"
+
+
+def test_tests_are_packages_all_the_way_down() -> None:
+    """Otherwise `tests/gateway` would be imported as `gateway`."""
+    folders = {file.parent for file in (ROOT / "tests").rglob("*.py")}
+    assert [folder for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []

@@ -8,24 +8,17 @@ from pathlib import Path
 from tests.architecture.source_tree import ROOT
 
 MEASURED = (
-    "backchannels",
-    "endpointing",
-    "floor",
-    "floor_clock",
-    "speaker_pauses",
-    "talkspurts",
-    "turn_events",
-    "turn_metrics",
-    "turn_steps",
-    "turn_taking",
-    "utterance_text",
+    *(f"turns/{name}" for name in ("backchannels", "events", "handlers", "state", "table", "timers")),
+    *(f"hearing/{name}" for name in ("completeness", "endpointing", "talkspurts")),
+    "telemetry/turn_metrics",
 )
 
 
 def test_every_branch_of_turn_taking_is_covered_by_its_own_tests(tmp_path: Path) -> None:
     """Without the tests by chance (hypothesis), which cover this today and that tomorrow."""
-    modules = ",".join(f"pipeline_worker/core/{name}.py" for name in MEASURED)
-    tests = [f"tests/pipeline_worker/core/test_{name}.py" for name in MEASURED]
+    modules = ",".join(f"pipeline_worker/{name}.py" for name in MEASURED)
+    folders = [f"tests/pipeline_worker/{folder}" for folder in ("turns", "hearing")]
+    tests = [*folders, "tests/pipeline_worker/telemetry/test_turn_metrics.py"]
     pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not hypothesis", *tests]
     coverage("run", "--branch", f"--include={modules}", *pytest, data=tmp_path)
     coverage("report", "--show-missing", "--skip-covered", "--fail-under=100", data=tmp_path)

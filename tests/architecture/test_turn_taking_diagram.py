@@ -1,7 +1,7 @@
 """The diagram in the documents is the table."""
 
-from pipeline_worker.core.floor import State
-from pipeline_worker.core.turn_taking import TABLE
+from pipeline_worker.turns.state import State
+from pipeline_worker.turns.table import TABLE
 from tests.architecture.turn_taking_diagram import diagram, drawn
 
 

@@ -2,8 +2,8 @@
 
 import re
 
-from pipeline_worker.core.floor import State
-from pipeline_worker.core.turn_taking import TABLE
+from pipeline_worker.turns.state import State
+from pipeline_worker.turns.table import TABLE
 from tests.architecture.source_tree import ROOT
 
 DOCUMENT = ROOT / "docs" / "turn-taking.md"

@@ -28,7 +28,7 @@ class Logs(io.StringIO):
         return super().write(text)
 
 
-class Watched:
+class Guarded:
     """A child of a Python program, and what came of it."""
 
     def __init__(self, program: str, *, quiet: bool = False) -> None:
@@ -49,7 +49,7 @@ class Watched:
 
 @pytest.mark.parametrize("code", [EXIT_CONFIG, EXIT_BROKER])
 async def test_what_a_person_has_to_mend_is_not_tried_again(code: int) -> None:
-    watched = Watched(f"print('the reason'); raise SystemExit({code})")
+    watched = Guarded(f"print('the reason'); raise SystemExit({code})")
     async with watched.running():
         failure = await watched.failed
     assert failure.exit_code == code
@@ -58,7 +58,7 @@ async def test_what_a_person_has_to_mend_is_not_tried_again(code: int) -> None:
 
 async def test_one_that_never_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restart_policy, "FIRST_DELAY_S", 0.001)
-    watched = Watched("raise SystemExit(3)")
+    watched = Guarded("raise SystemExit(3)")
     async with watched.running():
         failure = await watched.failed
     assert failure.exit_code == EXIT_FAILED
@@ -67,7 +67,7 @@ async def test_one_that_never_starts_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_quiet_one_speaks_only_when_it_ends_unasked() -> None:
-    watched = Watched(f"print('chatter'); raise SystemExit({EXIT_CONFIG})", quiet=True)
+    watched = Guarded(f"print('chatter'); raise SystemExit({EXIT_CONFIG})", quiet=True)
     async with watched.running():
         await watched.failed
     assert "chatter" in watched.logs.getvalue()
@@ -76,7 +76,7 @@ async def test_a_quiet_one_speaks_only_when_it_ends_unasked() -> None:
 async def test_stopping_interrupts_the_wait_before_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restart_policy, "FIRST_DELAY_S", 3600.0)
     monkeypatch.setattr(restart_policy, "LONGEST_DELAY_S", 3600.0)
-    watched = Watched("raise SystemExit(3)")
+    watched = Guarded("raise SystemExit(3)")
     async with watched.running():
         await watched.logs.written
     assert "starting again in 3600 s" in watched.logs.getvalue()
@@ -85,13 +85,13 @@ async def test_stopping_interrupts_the_wait_before_a_restart(monkeypatch: pytest
 
 async def test_output_of_what_it_left_behind_does_not_hold_us_up() -> None:
     grandchild = "import subprocess; subprocess.Popen(['sleep', '600'])"
-    watched = Watched(f"{grandchild}; raise SystemExit({EXIT_CONFIG})")
+    watched = Guarded(f"{grandchild}; raise SystemExit({EXIT_CONFIG})")
     async with watched.running():
         assert (await watched.failed).exit_code == EXIT_CONFIG
 
 
 async def test_stopping_one_that_never_started_or_twice_does_nothing() -> None:
-    watched = Watched("")
+    watched = Guarded("")
     await watched.child.stop(deadline_s=0)
     async with watched.running():
         await watched.child.stop(deadline_s=DEADLINE_S)

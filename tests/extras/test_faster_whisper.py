@@ -9,8 +9,8 @@ import numpy as np
 import psutil
 import pytest
 
-from pipeline_worker.engines.faster_whisper_stt import Provider
-from pipeline_worker.engines.protocols import Recognised
+from pipeline_worker.engines.protocols import Transcript
+from pipeline_worker.engines.whisper.speech_to_text import Provider
 from shared.audio import Pcm
 from shared.errors import ConfigError
 from tests.extras.agents import agent_with
@@ -35,7 +35,7 @@ async def provider(model: Path) -> AsyncIterator[Provider]:
     await provider.close()
 
 
-async def heard(provider: Provider, samples: Pcm) -> Recognised:
+async def heard(provider: Provider, samples: Pcm) -> Transcript:
     stream = provider.open("desk").open()
     for begin in range(0, len(samples), 1_600):
         await stream.push(samples[begin : begin + 1_600])
@@ -61,7 +61,7 @@ async def test_interim_texts_come_while_one_speaks(provider: Provider) -> None:
 
 
 async def test_nothing_said_is_nothing_heard(provider: Provider) -> None:
-    assert await heard(provider, NOISE[:0]) == Recognised("", True)
+    assert await heard(provider, NOISE[:0]) == Transcript("", True)
 
 
 async def test_a_folder_that_is_no_model_is_told_at_the_start(tmp_path: Path) -> None:

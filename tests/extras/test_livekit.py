@@ -10,9 +10,11 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from pipeline_worker.core.conversation import ToolCall, ToolUse, Utterance
-from pipeline_worker.engines import livekit_lm, livekit_stt, livekit_tts
-from pipeline_worker.engines.protocols import Recognised, Reply
+from pipeline_worker.engines.livekit import language_model as livekit_lm
+from pipeline_worker.engines.livekit import speech_to_text as livekit_stt
+from pipeline_worker.engines.livekit import text_to_speech as livekit_tts
+from pipeline_worker.engines.protocols import Reply, Transcript
+from pipeline_worker.turns.conversation import ToolCall, ToolUse, Utterance
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from tests.extras.agents import agent_with
@@ -154,7 +156,7 @@ async def test_a_recogniser_that_does_not_stream_hears_the_whole(openai_server: 
         stt = await started(provider, agent_with("speech_to_text", "livekit", plugin="openai", arguments=arguments))
         stream = stt.open()
         assert await stream.push(SOUND) is None
-        assert await stream.finish() == Recognised("a table for four", True)
+        assert await stream.finish() == Transcript("a table for four", True)
     finally:
         await provider.close()
 
@@ -168,7 +170,7 @@ async def test_a_recogniser_that_streams(deepgram_server: ListenServer) -> None:
         for begin in range(0, len(SOUND), 1_600):
             await stream.push(SOUND[begin : begin + 1_600])
         await deepgram_server.until(lambda: deepgram_server.open_connections == 1)
-        assert await stream.finish() == Recognised("a table for four please", True)
+        assert await stream.finish() == Transcript("a table for four please", True)
         another = stt.open()
         await another.push(SOUND)
         await another.cancel()

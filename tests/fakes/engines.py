@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import numpy as np
 
 from pipeline_worker.engines.catalog import Engines
-from pipeline_worker.engines.protocols import Entry, Recognised, Reply, SpeechPiece, Word
+from pipeline_worker.engines.protocols import Entry, Reply, SpeechPiece, Transcript, Word
 from shared.audio import Pcm
 from shared.errors import EngineError
 
@@ -87,19 +87,19 @@ class FakeSttStream:
         self._heard = heard
         self._open = True
 
-    async def push(self, samples: Pcm) -> Recognised | None:
+    async def push(self, samples: Pcm) -> Transcript | None:
         self._heard.append(samples)
         text = self._stt.texts[0] if self._stt.texts else ""
         if isinstance(text, EngineError) or len(self._heard) not in (1, _UNDERSTOOD_AFTER_PUSHES):
             return None
-        return Recognised(text.partition(" ")[0] if len(self._heard) == 1 else text, False)
+        return Transcript(text.partition(" ")[0] if len(self._heard) == 1 else text, False)
 
-    async def finish(self) -> Recognised:
+    async def finish(self) -> Transcript:
         self._close()
         text = self._stt.texts.pop(0) if self._stt.texts else ""
         if isinstance(text, EngineError):
             raise text
-        return Recognised(text, True)
+        return Transcript(text, True)
 
     async def cancel(self) -> None:
         self._stt.cancelled += self._open

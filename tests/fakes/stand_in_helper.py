@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from pipeline_worker.engines.pipe_frames import pack, read
+from pipeline_worker.engines.helper.frames import pack, read
 
 
 def main() -> None:

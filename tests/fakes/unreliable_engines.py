@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from pipeline_worker.engines.protocols import Entry, Recognised, Reply, SpeechPiece
+from pipeline_worker.engines.protocols import Entry, Reply, SpeechPiece, Transcript
 from shared.audio import Pcm
 
 T = TypeVar("T")
@@ -98,14 +98,14 @@ class UnreliableSttStream:
         self._pushed = 0
         self._over = False
 
-    async def push(self, samples: Pcm) -> Recognised | None:
+    async def push(self, samples: Pcm) -> Transcript | None:
         step = self._stt.pushes[min(self._pushed, len(self._stt.pushes) - 1)] if self._stt.pushes else None
         self._pushed += 1
         understood = await _perform(step)
         self._stt.heard.append(samples)
         return understood
 
-    async def finish(self) -> Recognised:
+    async def finish(self) -> Transcript:
         final = await _perform(self._stt.final)
         assert final is not None
         await self.cancel()
@@ -116,12 +116,12 @@ class UnreliableSttStream:
         self._over = True
 
 
-async def _perform(step: object) -> Recognised | None:
+async def _perform(step: object) -> Transcript | None:
     if isinstance(step, Exception):
         raise step
     if isinstance(step, int | float):
         await asyncio.sleep(step)
-    return step if isinstance(step, Recognised) else None
+    return step if isinstance(step, Transcript) else None
 
 
 def sound(samples: int, value: int = 1000) -> Pcm:

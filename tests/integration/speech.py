@@ -9,10 +9,10 @@ from typing import cast
 import numpy as np
 import soxr
 
-from pipeline_worker.core.utterance_text import words_of
-from pipeline_worker.engines.espeak_tts import EspeakTextToSpeech, Provider
-from pipeline_worker.engines.moonshine_files import PACKAGED, folder_of
-from pipeline_worker.engines.moonshine_model import MoonshineModel
+from pipeline_worker.engines.espeak.text_to_speech import EspeakTextToSpeech, Provider
+from pipeline_worker.engines.moonshine.files import PACKAGED, folder_of
+from pipeline_worker.engines.moonshine.model import MoonshineModel
+from pipeline_worker.text.words import words_of
 from shared.agent import AgentDefinition, EngineChoice
 from shared.audio import Pcm
 

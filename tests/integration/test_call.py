@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline_worker.core.utterance_text import words_of
+from pipeline_worker.text.words import words_of
 from shared.audio import level_dbfs
 from shared.io.broker import connect
 from tests.integration.caller import RATE, Caller

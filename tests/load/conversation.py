@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from pipeline_worker.core.utterance_text import words_of
+from pipeline_worker.text.words import words_of
 from shared.audio import Pcm
 from tests.integration.speech import CALLER_RATE, resampled, spoken
 from tests.load import stack

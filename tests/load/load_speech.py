@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 from av.audio.codeccontext import AudioCodecContext
 
-from pipeline_worker.engines.espeak_tts import Provider
+from pipeline_worker.engines.espeak.text_to_speech import Provider
 from shared.agent import AgentDefinition
 from shared.audio import Pcm
 

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline_worker.core.talkspurts import ONSET_MS
-from pipeline_worker.engines.piper_options import PiperOptions
-from pipeline_worker.engines.piper_tts import Provider
+from pipeline_worker.engines.piper.options import PiperOptions
+from pipeline_worker.engines.piper.text_to_speech import Provider
+from pipeline_worker.hearing.talkspurts import ONSET_MS
 from shared.agent import AgentDefinition, EngineChoice
 from shared.audio import Pcm
 from tests.integration.speech import resampled

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline_worker.core.utterance_text import words_of
-from pipeline_worker.engines.moonshine_files import PACKAGED, folder_of
-from pipeline_worker.engines.moonshine_model import MoonshineModel
+from pipeline_worker.engines.moonshine.files import PACKAGED, folder_of
+from pipeline_worker.engines.moonshine.model import MoonshineModel
+from pipeline_worker.text.words import words_of
 from shared.audio import Pcm
 
 RATE = 16_000

@@ -3,11 +3,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.phoneme_alignment import ends_of_words
+from pipeline_worker.engines.piper.phoneme_alignment import ends_of_words
 from shared.audio import Pcm
 from tests.integration.speech import resampled
 from tests.load.spoken_words import RATE, TEXT, WORDS, Compared, compared, loud_s, recognised
-from tests.pipeline_worker.engines.piper_voices import joe
+from tests.pipeline_worker.engines.piper.piper_voices import joe
 
 TEXT_WORDS = ["we", "have", "warm", "bread", "and", "green", "apples"]
 SENTENCE = TEXT[: TEXT.index(".") + 1]

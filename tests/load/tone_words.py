@@ -1,6 +1,6 @@
 """Words that are pairs of tones: what was heard of a text can be read back from the sound, word for word.
 
-A word is `w0` to `w255`: one tone of a low group with one of a high group for 160 ms, then 60 ms of silence. Recognised
+A word is `w0` to `w255`: one tone of a low group with one of a high group for 160 ms, then 60 ms of silence. Transcript
 speech would err now and then; a benchmark of turn taking must not.
 """
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_worker.core.spoken_text import Word
+from pipeline_worker.engines.protocols import Word
 from shared.audio import Pcm
 
 WORDS = 256

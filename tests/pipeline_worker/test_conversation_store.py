@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from pipeline_worker.conversation_store import ConversationStore
-from pipeline_worker.core.conversation import MAX_ENTRIES, ToolCall, ToolUse, Utterance
+from pipeline_worker.turns.conversation import MAX_ENTRIES, ToolCall, ToolUse, Utterance
 from shared import keys
 from shared.io.broker import Redis, connect
 

@@ -5,18 +5,18 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pipeline_worker.agent_voice import Patience
 from pipeline_worker.conversation_store import ConversationStore
-from pipeline_worker.core.conversation import NOT_UNDERSTOOD, Utterance
 from pipeline_worker.engines.catalog import Engines
-from pipeline_worker.engines.engine_watch import EngineWatch, Watched
-from pipeline_worker.engines.protocols import Entry, Recognised, Reply, ToolCall
-from pipeline_worker.engines.reliable_lm import ReliableLanguageModel
-from pipeline_worker.engines.reliable_stt import ReliableSpeechToText
-from pipeline_worker.engines.reliable_tts import ReliableTextToSpeech
+from pipeline_worker.engines.fallback.language_model import FallbackLanguageModel
+from pipeline_worker.engines.fallback.speech_to_text import FallbackSpeechToText
+from pipeline_worker.engines.fallback.text_to_speech import FallbackTextToSpeech
+from pipeline_worker.engines.guard import EngineGuard, Guarded
+from pipeline_worker.engines.protocols import Entry, Reply, ToolCall, Transcript
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.session import ConversationSession
-from pipeline_worker.toolbox import Toolbox, Toolboxes
+from pipeline_worker.speaking.voice import Patience
+from pipeline_worker.tools.toolbox import Toolbox, Toolboxes
+from pipeline_worker.turns.conversation import NOT_UNDERSTOOD, Utterance
 from shared import keys
 from shared.agent import AgentDefinition, Greeting, Idle, Limits
 from shared.agent_tools import Tool
@@ -123,11 +123,11 @@ class SlowSttStream(FakeSttStream):
         super().__init__(stt, [])
         self._slow = stt
 
-    async def push(self, samples: Pcm) -> Recognised | None:
+    async def push(self, samples: Pcm) -> Transcript | None:
         await self._slow.may_hear.wait()
         return await super().push(samples)
 
-    async def finish(self) -> Recognised:
+    async def finish(self) -> Transcript:
         await self._slow.may_finish.wait()
         return await super().finish()
 
@@ -658,17 +658,17 @@ class FallingBackEngines(FakeEngines):
         self.hoarse.failure = EngineError("hoarse")
 
     def open(self, agent_id: str) -> Engines:
-        dead_stt = UnreliableStt([EngineError("deaf")], Recognised("", True))
+        dead_stt = UnreliableStt([EngineError("deaf")], Transcript("", True))
         return Engines(
             self.vad,
-            ReliableSpeechToText(watched("stt", dead_stt), watched("stt", self.stt)),
-            ReliableLanguageModel(watched("lm", self.dead_lm), watched("lm", self.lm)),
-            ReliableTextToSpeech(watched("tts", self.hoarse), watched("tts", self.tts)),
+            FallbackSpeechToText(watched("stt", dead_stt), watched("stt", self.stt)),
+            FallbackLanguageModel(watched("lm", self.dead_lm), watched("lm", self.lm)),
+            FallbackTextToSpeech(watched("tts", self.hoarse), watched("tts", self.tts)),
         )
 
 
-def watched(kind: str, engine: T) -> Watched[T]:
-    return Watched(engine, EngineWatch(kind, "fake", first_output_s=5))
+def watched(kind: str, engine: T) -> Guarded[T]:
+    return Guarded(engine, EngineGuard(kind, "fake", first_output_s=5))
 
 
 async def test_where_every_engine_breaks_the_call_goes_on_with_the_fallbacks(broker: Redis) -> None:

@@ -4,7 +4,7 @@ from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.mailbox import MAX_MESSAGES
 from pipeline_worker.session_host import SessionHost
 from pipeline_worker.settings import PipelineSettings
-from pipeline_worker.toolbox import Toolboxes
+from pipeline_worker.tools.toolbox import Toolboxes
 from shared import keys
 from shared.agent import AgentDefinition
 from shared.errors import EngineError

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pipeline_worker.core.capacity import LATE_MS, TICK_S, Admission
+from pipeline_worker.admission import LATE_MS, TICK_S, Admission
 from pipeline_worker.settings import PipelineSettings
-from pipeline_worker.toolbox import Toolboxes
+from pipeline_worker.tools.toolbox import Toolboxes
 from pipeline_worker.worker import PipelineWorker
 from shared import keys
 from shared.agent import AgentDefinition, Greeting

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from pipeline_worker.core.backchannels import expected
 from pipeline_worker.engines.options import read_options
 from pipeline_worker.engines.protocols import Entry, Reply, Utterance
 from pipeline_worker.engines.scripted.dialogue import DialogueState, ScriptedDialogue
 from pipeline_worker.engines.scripted.script import Script
 from pipeline_worker.engines.scripted.understanding import Understanding
+from pipeline_worker.turns.backchannels import expected
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError
 

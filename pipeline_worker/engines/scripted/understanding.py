@@ -11,13 +11,13 @@ from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from pipeline_worker.core.backchannels import BargeInWords
 from pipeline_worker.engines.scripted.intents import IntentMatcher, Part, Scores, plain, says_something, words
 from pipeline_worker.engines.scripted.script import NO, YES, Script
 from pipeline_worker.engines.scripted.sentence_vectors import vectors_of
 from pipeline_worker.engines.scripted.slot_values import SlotValues, find_values
 from pipeline_worker.engines.scripted.slots import ChoiceSlot
 from pipeline_worker.engines.scripted.stock_sentences import stock_sentences
+from pipeline_worker.turns.backchannels import BargeInWords
 
 _MOST_CHARACTERS = 500
 """Of a typed text: nobody says more in one breath, and the search for values takes longer than the text is long."""

@@ -5,7 +5,7 @@ import asyncio
 from pydantic import Field
 
 from pipeline_worker.engines.options import Options, read_options
-from pipeline_worker.engines.protocols import Recognised
+from pipeline_worker.engines.protocols import Transcript
 from shared.agent import AgentDefinition
 from shared.audio import UPLINK_RATE, Pcm, samples_in
 
@@ -23,13 +23,13 @@ class _Stream:
         self._short = samples_in(options.short_ms, UPLINK_RATE)
         self._samples = 0
 
-    async def push(self, samples: Pcm) -> Recognised | None:
+    async def push(self, samples: Pcm) -> Transcript | None:
         self._samples += len(samples)
-        return Recognised(self._heard, False)
+        return Transcript(self._heard, False)
 
-    async def finish(self) -> Recognised:
+    async def finish(self) -> Transcript:
         await asyncio.sleep(self._final_s)
-        return Recognised(self._heard, True)
+        return Transcript(self._heard, True)
 
     @property
     def _heard(self) -> str:

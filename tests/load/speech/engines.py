@@ -9,7 +9,9 @@ import numpy as np
 import psutil
 import soxr
 
-from pipeline_worker.engines import espeak_tts, moonshine_stt, piper_tts
+from pipeline_worker.engines.espeak import text_to_speech as espeak_tts
+from pipeline_worker.engines.moonshine import speech_to_text as moonshine_stt
+from pipeline_worker.engines.piper import text_to_speech as piper_tts
 from pipeline_worker.engines.protocols import SpeechToText, TextToSpeech
 from shared.agent import AgentDefinition, EngineChoice
 from shared.audio import UPLINK_RATE, Pcm, samples_in

@@ -9,9 +9,9 @@ import itertools
 import time
 from collections.abc import Sequence
 
-from pipeline_worker.core.turn_events import FinalText, InterimText
 from pipeline_worker.engines.protocols import SpeechToText
-from pipeline_worker.transcription import Transcription
+from pipeline_worker.hearing.transcription import Transcription
+from pipeline_worker.turns.events import FinalText, InterimText
 from shared.audio import UPLINK_RATE, samples_in
 from shared.errors import EngineError
 from tests.load.bench_report import BenchReport

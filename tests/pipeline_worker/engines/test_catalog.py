@@ -114,7 +114,7 @@ async def test_an_agent_that_cannot_be_served_is_told_before_anything_is_loaded(
 
 
 async def test_an_engine_whose_package_is_missing_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pipeline_worker.engines.espeak_tts", None)  # Its import fails.
+    monkeypatch.setitem(sys.modules, "pipeline_worker.engines.espeak.text_to_speech", None)  # Its import fails.
     with pytest.raises(ConfigError, match=r"'espeak-ng' cannot be loaded: .*install what is missing"):
         await Catalog({"desk": scripted_agent(text_to_speech={"engine": "espeak-ng"})}).start()
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from pipeline_worker.engines import warm_up
 from pipeline_worker.engines.catalog import Catalog, Engines
+from pipeline_worker.engines.network import warm_up
 from pipeline_worker.engines.protocols import Utterance
 from shared.agent import AgentDefinition
 from shared.errors import EngineError

@@ -5,11 +5,11 @@ from datetime import date
 
 import pytest
 
-from pipeline_worker.core.backchannels import usual
 from pipeline_worker.engines.protocols import Reply
 from pipeline_worker.engines.scripted.dialogue import DialogueState, ScriptedDialogue
 from pipeline_worker.engines.scripted.script import Script
 from pipeline_worker.engines.scripted.understanding import Understanding
+from pipeline_worker.turns.backchannels import usual
 from tests.pipeline_worker.engines.scripted.scripts import RESTAURANT
 
 TODAY = date(2026, 12, 2)

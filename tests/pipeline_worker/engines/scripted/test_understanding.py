@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pipeline_worker.core.backchannels import usual
 from pipeline_worker.engines.scripted.script import NO, YES, Script
 from pipeline_worker.engines.scripted.understanding import Meaning, Place, Understanding
+from pipeline_worker.turns.backchannels import usual
 from tests.pipeline_worker.engines.scripted.scripts import RESTAURANT
 
 TODAY = date(2026, 12, 2)

@@ -1,0 +1,177 @@
+"""Text to speech by Cartesia Sonic over a WebSocket: JSON messages with audio, and others with word times.
+
+A text is one context. A connection could carry several at once; it carries one, so that a caller who listens slowly
+holds nobody else's speech back. Times count from the beginning of the context, in seconds.
+"""
+
+import base64
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+from pydantic import BaseModel, Field, ValidationError
+from websockets.exceptions import ConnectionClosed
+
+from pipeline_worker.engines.network.account import (
+    BaseUrl,
+    EnvironmentName,
+    VendorAccount,
+    VendorOptions,
+    read_account,
+    side_by_side,
+    try_account,
+)
+from pipeline_worker.engines.network.errors import broken, lost, refusal
+from pipeline_worker.engines.network.speech import SAMPLE_RATE, TimedSpeech, spoken
+from pipeline_worker.engines.network.websocket_pool import WebSocketPool
+from pipeline_worker.engines.options import read_options
+from pipeline_worker.engines.protocols import SpeechPiece, Word
+from shared.agent import AgentDefinition
+from shared.audio import Pcm, as_samples
+
+_VENDOR = "Cartesia"
+_API_VERSION = "2026-03-01"
+
+
+class CartesiaOptions(VendorOptions):
+    api_key_env: EnvironmentName = "CARTESIA_API_KEY"
+    base_url: BaseUrl = "https://api.cartesia.ai"
+    voice: str = Field(pattern=r"^[\w-]+$", description="id of the voice")
+    model: str = "sonic-3.5"
+    language: str | None = Field(None, pattern=r"^[a-z]{2,3}$", description="else the agent's")
+    speed: float | None = Field(None, ge=0.6, le=1.5)
+    volume: float | None = Field(None, ge=0.5, le=2)
+    emotion: str | None = None
+
+
+class _WordTimes(BaseModel):
+    words: list[str]
+    end: list[float]
+
+
+class _Message(BaseModel):
+    type: str
+    context_id: str | None = None
+    data: str = ""
+    word_timestamps: _WordTimes | None = None
+    status_code: int = 500
+    title: str | None = None
+    message: str | None = None
+    error: str | None = None
+
+    def samples(self) -> Pcm:
+        return as_samples(base64.b64decode(self.data, validate=True))
+
+    def words(self) -> list[Word]:
+        times = self.word_timestamps
+        if times is None:
+            return []
+        return [Word(text, round(end * SAMPLE_RATE)) for text, end in zip(times.words, times.end, strict=True)]
+
+
+class CartesiaTextToSpeech:
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, pool: WebSocketPool, options: CartesiaOptions, language: str) -> None:
+        self._pool = pool
+        self._request: dict[str, Any] = {
+            "model_id": options.model,
+            "voice": {"mode": "id", "id": options.voice},
+            "language": options.language or language.partition("-")[0],
+            "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": SAMPLE_RATE},
+            "add_timestamps": True,
+            "continue": False,
+        }
+        config = options.model_dump(include={"speed", "volume", "emotion"}, exclude_none=True)
+        if config:
+            self._request["generation_config"] = config
+
+    def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
+        return spoken(_VENDOR, text, self._attempt)
+
+    async def close(self) -> None:
+        """Closed with its provider."""
+
+    async def _attempt(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
+        context = uuid4().hex
+        speech = TimedSpeech()
+        done = False
+        connection = await self._pool.take()
+        try:
+            await connection.send(json.dumps({**self._request, "transcript": text, "context_id": context}))
+            while not done:
+                message = _read(await connection.recv())
+                if message.context_id not in (context, None):
+                    continue  # of a text that nobody wants any more
+                done = message.type == "done"
+                if piece := _taken(message, speech):
+                    yield piece
+        except ConnectionClosed as error:
+            raise lost(_VENDOR, error) from error
+        finally:
+            if done:
+                self._pool.give_back(connection)
+            else:
+                self._pool.discard(connection, json.dumps({"context_id": context, "cancel": True}))
+        if piece := speech.finish():
+            yield piece
+
+
+class Provider:
+    """The connections, one pool for each account, and the voice of each agent."""
+
+    def __init__(self) -> None:
+        self._voices: dict[str, tuple[CartesiaOptions, VendorAccount, str]] = {}
+        self._pools: dict[VendorAccount, WebSocketPool] = {}
+
+    def add(self, agent: AgentDefinition) -> None:
+        options = read_options(agent, "text_to_speech", CartesiaOptions)
+        account = read_account(agent, "text_to_speech", _VENDOR, options)
+        self._voices[agent.id] = options, account, agent.language
+        if account not in self._pools:
+            url = account.websocket_url("/tts/websocket", {"cartesia_version": _API_VERSION})
+            headers = {"X-API-Key": account.key, "Cartesia-Version": _API_VERSION}
+            self._pools[account] = WebSocketPool(_VENDOR, url, headers)
+
+    async def start(self) -> None:
+        """Opens the first connections."""
+        users = {account: (agent_id, options) for agent_id, (options, account, _) in self._voices.items()}
+        await side_by_side(
+            try_account(agent_id, "text_to_speech", options, self._pools[account].try_out(), decisive=True)
+            for account, (agent_id, options) in users.items()
+        )
+
+    def open(self, agent_id: str) -> CartesiaTextToSpeech:
+        options, account, language = self._voices[agent_id]
+        self._pools[account].warm()
+        return CartesiaTextToSpeech(self._pools[account], options, language)
+
+    async def close(self) -> None:
+        for pool in self._pools.values():
+            await pool.close()
+
+
+def _read(text: str | bytes) -> _Message:
+    try:
+        return _Message.model_validate_json(text)
+    except ValidationError as error:
+        raise broken(_VENDOR, str(text)) from error
+
+
+def _taken(message: _Message, speech: TimedSpeech) -> SpeechPiece | None:
+    match message.type:
+        case "chunk":
+            try:
+                return speech.push(message.samples())
+            except ValueError as error:
+                raise broken(_VENDOR, "a chunk that is no audio") from error
+        case "timestamps":
+            try:
+                speech.add_words(message.words())
+            except ValueError as error:
+                raise broken(_VENDOR, "word times that do not fit their words") from error
+        case "error":
+            said = ": ".join(filter(None, [message.title, message.message, message.error]))
+            raise refusal(_VENDOR, message.status_code, said)
+    return None

@@ -1,0 +1,294 @@
+"""Speech to text by Deepgram Nova, live over a WebSocket that serves one utterance after the other.
+
+Our endpointing decides when an utterance is over: Deepgram's is off, and `Finalize` makes it tell the rest at once. It
+answers with a result that is marked `from_finalize`, or, so its documentation, sometimes not at all.
+"""
+
+import asyncio
+import json
+
+from pydantic import BaseModel, Field, ValidationError
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from pipeline_worker.engines.network.account import (
+    BaseUrl,
+    EnvironmentName,
+    VendorAccount,
+    VendorOptions,
+    read_account,
+    side_by_side,
+    try_account,
+)
+from pipeline_worker.engines.network.errors import ConnectionLostError, broken, late, lost
+from pipeline_worker.engines.network.websocket_pool import WebSocketPool
+from pipeline_worker.engines.options import read_options
+from pipeline_worker.engines.protocols import Transcript
+from shared.agent import AgentDefinition
+from shared.audio import UPLINK_RATE, Pcm
+from shared.errors import EngineError
+
+_VENDOR = "Deepgram"
+_FINALIZE = json.dumps({"type": "Finalize"})
+_KEEP_ALIVE = json.dumps({"type": "KeepAlive"})
+_CLOSE = json.dumps({"type": "CloseStream"})
+_ANSWER_TIMEOUT_S = 5.0
+_QUIET_S = 1.0
+"""After `Finalize`, this long after the last result none is coming any more."""
+_KEPT_SAMPLES = 60 * UPLINK_RATE
+"""An utterance is kept up to this length, to be sent again should its connection be lost."""
+
+
+class DeepgramOptions(VendorOptions):
+    api_key_env: EnvironmentName = "DEEPGRAM_API_KEY"
+    base_url: BaseUrl = "https://api.deepgram.com"
+    model: str = "nova-3"
+    language: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9-]{2,12}$", description="else the agent's; multi for several"
+    )
+    smart_format: bool = Field(True, description="write numbers, dates, addresses as people do")
+    keyterms: tuple[str, ...] = Field((), max_length=100, description="names and terms to listen for (nova-3)")
+
+
+class _Alternative(BaseModel):
+    transcript: str
+
+
+class _Channel(BaseModel):
+    alternatives: list[_Alternative] = Field(min_length=1)
+
+
+class _Results(BaseModel):
+    channel: _Channel
+    is_final: bool = False
+    from_finalize: bool = False
+
+
+class _Message(BaseModel):
+    type: str
+    description: str | None = None
+    message: str | None = None
+
+
+class TranscriptParts:
+    """What the results so far say: segments that are final, and the one that may still change."""
+
+    def __init__(self) -> None:
+        self._final: list[str] = []
+        self._interim = ""
+        self.has_results = False
+        self.is_ending = False
+        """`Finalize` was asked for."""
+        self.is_finalized = False
+
+    @property
+    def text(self) -> str:
+        return " ".join(filter(None, [*self._final, self._interim]))
+
+    def take(self, data: str | bytes) -> None:
+        """Raises `EngineError` for what is no message of Deepgram's, and for one that tells of an error."""
+        try:
+            message = _Message.model_validate_json(data)
+            if message.type == "Results":
+                self._take(_Results.model_validate_json(data))
+        except ValidationError as error:
+            raise broken(_VENDOR, str(data)) from error
+        if message.type == "Error":
+            said = message.description or message.message or "no reason given"
+            raise EngineError(f"{_VENDOR} reports an error: {said[:200]}", code="engine_refused")
+
+    def _take(self, results: _Results) -> None:
+        if results.from_finalize and not self.is_ending:
+            return  # the end of the utterance before, told twice
+        text = results.channel.alternatives[0].transcript.strip()
+        self.has_results = True
+        self.is_finalized = results.from_finalize
+        if results.is_final:
+            self._final.append(text)
+            self._interim = ""
+        else:
+            self._interim = text
+
+
+class DeepgramStream:
+    """One utterance. A connection that is lost on the way is replaced once, and hears the utterance again."""
+
+    def __init__(self, pool: WebSocketPool) -> None:
+        self._pool = pool
+        self._connection: ClientConnection | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._transcript = TranscriptParts()
+        self._news = asyncio.Event()
+        self._failure: EngineError | None = None
+        self._messages: list[bytes | str] = []
+        self._sent = 0
+        self._samples = 0
+        self._may_replace = True
+        self._told = ""
+        self._over = False
+
+    async def push(self, samples: Pcm) -> Transcript | None:
+        """Does not wait for an answer: what is returned was heard in earlier samples."""
+        if self._over:
+            raise EngineError("the utterance is over")
+        self._samples += len(samples)
+        self._messages.append(samples.astype("<i2").tobytes())
+        await self._deliver()
+        if self._samples > _KEPT_SAMPLES:
+            self._may_replace = False
+            self._messages, self._sent = [], 0
+        text = self._transcript.text
+        if text in ("", self._told):
+            return None
+        self._told = text
+        return Transcript(text, final=False)
+
+    async def finish(self) -> Transcript:
+        if self._over:
+            raise EngineError("the utterance is over")
+        self._over = True
+        try:
+            if self._samples:
+                self._messages.append(_FINALIZE)
+                self._transcript.is_ending = True
+                await self._deliver()
+                await self._finalized()
+            return Transcript(self._transcript.text, final=True)
+        finally:
+            await self._release()
+
+    async def cancel(self) -> None:
+        self._over = True
+        await self._release()
+
+    async def _deliver(self) -> None:
+        """Sends what was not sent yet."""
+        while True:
+            if self._failure is not None:
+                await self._replace(self._failure)
+            try:
+                connection = await self._connected()
+                while self._sent < len(self._messages):
+                    await connection.send(self._messages[self._sent])
+                    self._sent += 1
+                return
+            except ConnectionClosed as error:
+                self._failure = self._failure or lost(_VENDOR, error)
+
+    async def _finalized(self) -> None:
+        while not self._transcript.is_finalized:
+            if self._failure is not None:
+                await self._deliver()
+                continue
+            self._news.clear()
+            try:
+                async with asyncio.timeout(_QUIET_S if self._transcript.has_results else _ANSWER_TIMEOUT_S):
+                    await self._news.wait()
+            except TimeoutError as error:
+                if self._transcript.has_results:
+                    return
+                raise late(_VENDOR) from error
+
+    async def _connected(self) -> ClientConnection:
+        if self._connection is None:
+            self._connection = await self._pool.take()
+            self._reading = asyncio.create_task(self._read(self._connection), name="deepgram-results")
+        return self._connection
+
+    async def _read(self, connection: ClientConnection) -> None:
+        """Until the result that ends the utterance, after which nothing comes."""
+        try:
+            while not self._transcript.is_finalized:
+                self._transcript.take(await connection.recv())
+                self._news.set()
+        except ConnectionClosed as error:
+            self._failure = lost(_VENDOR, error)
+        except EngineError as error:
+            self._failure = error
+        self._news.set()
+
+    async def _replace(self, failure: EngineError) -> None:
+        if not self._may_replace or not isinstance(failure, ConnectionLostError):
+            raise failure
+        await self._release()
+        self._may_replace = False
+        self._failure = None
+        self._transcript = TranscriptParts()
+        self._transcript.is_ending = self._over
+        self._sent = 0
+
+    async def _release(self) -> None:
+        """Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is None or self._reading is None:
+            return
+        if self._transcript.is_finalized and self._reading.done():
+            self._pool.give_back(connection)
+            return
+        self._reading.cancel()
+        self._pool.discard(connection, _CLOSE)
+        await asyncio.wait([self._reading])
+
+
+class DeepgramSpeechToText:
+    def __init__(self, pool: WebSocketPool) -> None:
+        self._pool = pool
+
+    def open(self) -> DeepgramStream:
+        return DeepgramStream(self._pool)
+
+    async def close(self) -> None:
+        """Closed with its provider."""
+
+
+class Provider:
+    """The connections, one pool for each way to listen."""
+
+    def __init__(self) -> None:
+        self._agents: dict[str, tuple[DeepgramOptions, WebSocketPool]] = {}
+        self._pools: dict[tuple[str, VendorAccount], WebSocketPool] = {}
+
+    def add(self, agent: AgentDefinition) -> None:
+        options = read_options(agent, "speech_to_text", DeepgramOptions)
+        account = read_account(agent, "speech_to_text", _VENDOR, options)
+        url = _url(account, options, agent.language)
+        if (url, account) not in self._pools:
+            self._pools[url, account] = WebSocketPool(
+                _VENDOR, url, {"Authorization": f"Token {account.key}"}, keep_alive=_KEEP_ALIVE
+            )
+        self._agents[agent.id] = options, self._pools[url, account]
+
+    async def start(self) -> None:
+        """Opens the first connections: Deepgram looks at the key, the model and the language before it accepts one."""
+        users = {pool: (agent_id, options) for agent_id, (options, pool) in self._agents.items()}
+        await side_by_side(
+            try_account(agent_id, "speech_to_text", options, pool.try_out(), decisive=True)
+            for pool, (agent_id, options) in users.items()
+        )
+
+    def open(self, agent_id: str) -> DeepgramSpeechToText:
+        _, pool = self._agents[agent_id]
+        pool.warm()
+        return DeepgramSpeechToText(pool)
+
+    async def close(self) -> None:
+        for pool in self._pools.values():
+            await pool.close()
+
+
+def _url(account: VendorAccount, options: DeepgramOptions, language: str) -> str:
+    return account.websocket_url(
+        "/v1/listen",
+        {
+            "model": options.model,
+            "language": options.language or language,
+            "encoding": "linear16",
+            "sample_rate": str(UPLINK_RATE),
+            "channels": "1",
+            "interim_results": "true",
+            "punctuate": "true",
+            "smart_format": str(options.smart_format).lower(),
+            "endpointing": "false",
+            "keyterm": list(options.keyterms),
+        },
+    )

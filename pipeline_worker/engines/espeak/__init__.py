@@ -1,0 +1,1 @@
+"""eSpeak NG: text to speech on this machine, in many languages."""

@@ -1,0 +1,1 @@
+"""Helper processes: models and libraries that must not share the worker's process, and the pipe to them."""

@@ -1,0 +1,1 @@
+"""Plugins of LiveKit Agents as engines."""

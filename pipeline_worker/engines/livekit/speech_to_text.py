@@ -1,0 +1,157 @@
+"""Speech to text by any LiveKit plugin. One that does not stream is given the whole utterance at its end."""
+
+import asyncio
+import contextlib
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, connect_options, errors_explained
+from pipeline_worker.engines.protocols import SpeechToTextStream, Transcript
+from shared.agent import AgentDefinition
+from shared.audio import UPLINK_RATE, Pcm
+from shared.errors import EngineError
+
+_LAST_WORDS_S = 4.0
+"""How long the end of the stream is waited for. Some plugins leave it open; what they said by then is the text."""
+_LONGEST_UTTERANCE = 60 * UPLINK_RATE
+
+
+class LiveKitStream:
+    """One utterance through a plugin's own stream, and so through a connection of its own with most vendors."""
+
+    def __init__(self, stt: Any, vendor: str) -> None:
+        self._stt = stt
+        self._vendor = vendor
+        self._stream: Any = None
+        self._reading: asyncio.Task[None] | None = None
+        self._final: list[str] = []
+        self._interim = ""
+        self._told = ""
+        self._over = False
+
+    async def push(self, samples: Pcm) -> Transcript | None:
+        with errors_explained(self._vendor):
+            self._opened().push_frame(_frame(samples))
+        text = self._text()
+        if text == self._told:
+            return None
+        self._told = text
+        return Transcript(text, final=False)
+
+    async def finish(self) -> Transcript:
+        try:
+            with errors_explained(self._vendor):
+                self._opened().end_input()
+            assert self._reading is not None
+            await asyncio.wait([self._reading], timeout=_LAST_WORDS_S)
+            if self._reading.done():
+                self._reading.result()
+            elif not self._text():
+                raise EngineError(f"{self._vendor} does not finish its text", code="engine_timeout")
+        finally:
+            await self.cancel()
+        return Transcript(self._text(), final=True)
+
+    async def cancel(self) -> None:
+        self._over = True
+        reading, self._reading = self._reading, None
+        stream, self._stream = self._stream, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.wait([reading])
+            _ = reading.cancelled() or reading.exception()  # known, or of no interest any more
+        if stream is not None:
+            with contextlib.suppress(EngineError), errors_explained(self._vendor):  # it is given up in any case
+                await stream.aclose()
+
+    def _opened(self) -> Any:
+        if self._over:
+            raise EngineError("the utterance is over")
+        if self._stream is None:
+            self._stream = self._stt.stream(conn_options=connect_options())
+            self._reading = asyncio.create_task(self._read(self._stream), name=f"livekit-stt-{self._vendor}")
+        elif self._reading is not None and self._reading.done():
+            self._reading.result()  # what went wrong
+        return self._stream
+
+    async def _read(self, stream: Any) -> None:
+        kinds = import_module("livekit.agents.stt").SpeechEventType
+        with errors_explained(self._vendor):
+            async for event in stream:
+                text = event.alternatives[0].text.strip() if event.alternatives else ""
+                match event.type:
+                    case kinds.FINAL_TRANSCRIPT:
+                        self._interim = ""
+                        if text:
+                            self._final.append(text)
+                    case kinds.INTERIM_TRANSCRIPT | kinds.PREFLIGHT_TRANSCRIPT:
+                        self._interim = text
+
+    def _text(self) -> str:
+        return " ".join([*self._final, self._interim]).strip()
+
+
+class WholeUtterance:
+    """One utterance for a plugin that does not stream."""
+
+    def __init__(self, stt: Any, vendor: str) -> None:
+        self._stt = stt
+        self._vendor = vendor
+        self._pieces: list[Pcm] = []
+        self._samples = 0
+
+    async def push(self, samples: Pcm) -> Transcript | None:
+        if self._samples < _LONGEST_UTTERANCE:
+            self._pieces.append(samples)
+            self._samples += len(samples)
+        return None
+
+    async def finish(self) -> Transcript:
+        pieces, self._pieces = self._pieces, []
+        if not pieces:
+            return Transcript("", final=True)
+        with errors_explained(self._vendor):
+            event = await self._stt.recognize(_frame(np.concatenate(pieces)), conn_options=connect_options())
+        return Transcript(event.alternatives[0].text.strip() if event.alternatives else "", final=True)
+
+    async def cancel(self) -> None:
+        self._pieces.clear()
+
+
+class LiveKitSpeechToText:
+    """The plugin's object belongs to the provider."""
+
+    def __init__(self, stt: Any, vendor: str) -> None:
+        self._stt = stt
+        self._vendor = vendor
+
+    def open(self) -> SpeechToTextStream:
+        streams = self._stt.capabilities.streaming
+        return LiveKitStream(self._stt, self._vendor) if streams else WholeUtterance(self._stt, self._vendor)
+
+    async def close(self) -> None:
+        """Closed with its provider."""
+
+
+class Provider:
+    def __init__(self) -> None:
+        self._plugins = LiveKitPlugins("speech_to_text", "STT")
+
+    def add(self, agent: AgentDefinition) -> None:
+        self._plugins.add(agent)
+
+    async def start(self) -> None:
+        await self._plugins.start()
+
+    def open(self, agent_id: str) -> LiveKitSpeechToText:
+        return LiveKitSpeechToText(self._plugins.get(agent_id), self._plugins.name(agent_id))
+
+    async def close(self) -> None:
+        await self._plugins.close()
+
+
+def _frame(samples: Pcm) -> Any:
+    pcm = samples.astype("<i2").tobytes()
+    return import_module("livekit.rtc").AudioFrame(pcm, UPLINK_RATE, 1, len(samples))

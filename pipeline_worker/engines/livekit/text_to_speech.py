@@ -1,0 +1,76 @@
+"""Text to speech by any LiveKit plugin, with the times of words if it tells them."""
+
+from collections.abc import AsyncGenerator
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, connect_options, errors_explained, seconds
+from pipeline_worker.engines.protocols import SpeechPiece, Word
+from pipeline_worker.engines.resampling import Resampler
+from shared.agent import AgentDefinition
+from shared.audio import OPUS_RATES, Pcm
+
+_USUAL_RATE = 24_000
+
+
+class LiveKitTextToSpeech:
+    """The plugin's object belongs to the provider."""
+
+    def __init__(self, tts: Any, vendor: str) -> None:
+        self._tts = tts
+        self._vendor = vendor
+        self.sample_rate: int = tts.sample_rate if tts.sample_rate in OPUS_RATES else _USUAL_RATE
+
+    async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
+        with errors_explained(self._vendor):
+            async with self._asked(text) as answers:
+                resampler: Resampler | None = None
+                async for answer in answers:
+                    frame = answer.frame
+                    samples: Pcm = np.frombuffer(frame.data, dtype="<i2")[:: frame.num_channels]
+                    if frame.sample_rate != self.sample_rate:
+                        resampler = resampler or Resampler(frame.sample_rate, self.sample_rate)
+                        samples = resampler.push(samples)
+                    words = self._words(frame.userdata)
+                    if len(samples) or words:
+                        yield SpeechPiece(samples, words)
+                if resampler is not None:
+                    yield SpeechPiece(resampler.flush(), ())
+
+    async def close(self) -> None:
+        """Closed with its provider."""
+
+    def _asked(self, text: str) -> Any:
+        if not self._tts.capabilities.streaming:
+            return self._tts.synthesize(text, conn_options=connect_options())
+        stream = self._tts.stream(conn_options=connect_options())
+        stream.push_text(text)
+        stream.end_input()
+        return stream
+
+    def _words(self, userdata: dict[str, Any]) -> tuple[Word, ...]:
+        timed = userdata.get(import_module("livekit.agents.types").USERDATA_TIMED_TRANSCRIPT, ())
+        return tuple(
+            Word(word.strip(), round(end_s * self.sample_rate))
+            for word in timed
+            if word.strip() and (end_s := seconds(word.end_time)) is not None
+        )
+
+
+class Provider:
+    def __init__(self) -> None:
+        self._plugins = LiveKitPlugins("text_to_speech", "TTS")
+
+    def add(self, agent: AgentDefinition) -> None:
+        self._plugins.add(agent)
+
+    async def start(self) -> None:
+        await self._plugins.start()
+
+    def open(self, agent_id: str) -> LiveKitTextToSpeech:
+        return LiveKitTextToSpeech(self._plugins.get(agent_id), self._plugins.name(agent_id))
+
+    async def close(self) -> None:
+        await self._plugins.close()

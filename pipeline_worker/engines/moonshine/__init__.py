@@ -1,0 +1,1 @@
+"""Moonshine: speech to text on this machine. The default."""

@@ -1,0 +1,50 @@
+"""Speech to text by Moonshine models on this machine, by default the English one that is installed with Antiphon (MIT).
+
+Of the package moonshine-voice only the model's files are used: newer releases carry none, and its library brings a
+second runtime, so its streaming models and those that it fetches are not offered.
+"""
+
+from typing import Any
+
+from pydantic import Field
+
+from pipeline_worker.engines.moonshine.files import FILES, PACKAGED, folder_of
+from pipeline_worker.engines.optional_package import require_file
+from pipeline_worker.engines.utterance.speech_to_text import SECTION, UtteranceOptions, UtteranceProvider
+from pipeline_worker.text.words import primary_language
+from shared.agent import AgentDefinition
+from shared.errors import ConfigError
+
+
+class MoonshineOptions(UtteranceOptions):
+    model: str = Field(PACKAGED, min_length=1, description=f"{PACKAGED}, or a folder with {', '.join(FILES)}")
+    interim_ms: int = Field(400, ge=0, le=10_000, description="speech between interim texts, at least; 0: none")
+
+    def model_settings(self, language: str) -> dict[str, Any]:
+        return {"model": str(folder_of(self.model)), "packaged": self.model == PACKAGED, "language": language}
+
+
+class Provider(UtteranceProvider[MoonshineOptions]):
+    def __init__(self) -> None:
+        super().__init__(
+            "moonshine",
+            "pipeline_worker.engines.moonshine.helper",
+            MoonshineOptions,
+            cure="name a folder with all of it",
+        )
+
+    def check(self, agent: AgentDefinition, options: MoonshineOptions) -> None:
+        language = primary_language(options.language or agent.language)
+        if options.model == PACKAGED and language != "en":
+            raise ConfigError(
+                f"agent '{agent.id}': {SECTION}.options.model: '{PACKAGED}' understands English, the language here is "
+                f"'{language}': name a folder with a model of that language, or choose another engine"
+            )
+        folder = folder_of(options.model)
+        if folder is None:
+            raise ConfigError(
+                f"agent '{agent.id}': {SECTION}.options.model: the package that '{PACKAGED}' comes with is missing: "
+                "pip install moonshine-voice==0.1.0"
+            )
+        for name in FILES:
+            require_file(agent, f"{SECTION}.options.model", folder / name, "Moonshine model")

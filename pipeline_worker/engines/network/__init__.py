@@ -1,0 +1,1 @@
+"""What all vendors over the network share: account and key, HTTP, WebSockets, errors, timed speech."""

@@ -1,0 +1,72 @@
+"""What is common to the speech of remote vendors: samples and word times that come apart, and one second try."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+import numpy as np
+
+from pipeline_worker.engines.network.errors import ConnectionLostError, broken
+from pipeline_worker.engines.protocols import SpeechPiece, Word
+from shared.audio import Pcm, samples_in
+
+SAMPLE_RATE = 24_000
+_TAIL_SAMPLES = samples_in(10, SAMPLE_RATE)
+
+
+class TimedSpeech:
+    """Speech of one text. A few last samples are withheld until the end, so that the last words have company.
+
+    Words travel with samples only, and a vendor may tell them after all of its audio. None ends after the speech does:
+    times are rounded, and not all are true.
+    """
+
+    def __init__(self) -> None:
+        self._samples: Pcm = np.zeros(0, dtype=np.int16)
+        self._words: list[Word] = []
+        self._given = 0
+
+    def push(self, samples: Pcm, words: Sequence[Word] = ()) -> SpeechPiece | None:
+        self.add_words(words)
+        self._samples = np.concatenate((self._samples, samples))
+        return self._give(len(self._samples) - _TAIL_SAMPLES)
+
+    def add_words(self, words: Sequence[Word]) -> None:
+        """They go with the next piece."""
+        self._words += words
+
+    def finish(self) -> SpeechPiece | None:
+        end = self._given + len(self._samples)
+        self._words = [Word(word.text, min(word.end_sample, end)) for word in self._words]
+        return self._give(len(self._samples))
+
+    def _give(self, count: int) -> SpeechPiece | None:
+        if count <= 0:
+            return None
+        samples, self._samples = self._samples[:count], self._samples[count:]
+        words, self._words = tuple(self._words), []
+        self._given += count
+        return SpeechPiece(samples, words)
+
+
+async def spoken(
+    vendor: str, text: str, attempt: Callable[[str], AsyncGenerator[SpeechPiece, None]]
+) -> AsyncGenerator[SpeechPiece, None]:
+    """The speech of `text` by `attempt`, made again if the connection was lost before there was any.
+
+    A connection that was warm may have been closed by the vendor just then.
+    """
+    if not any(map(str.isalnum, text)):
+        return  # marks alone: vendors refuse them or invent a sound
+    for last in (False, True):
+        given = False
+        try:
+            async with contextlib.aclosing(attempt(text)) as pieces:
+                async for piece in pieces:
+                    given = True
+                    yield piece
+            if not given:
+                raise broken(vendor, "no speech at all")
+            return
+        except ConnectionLostError:
+            if given or last:
+                raise

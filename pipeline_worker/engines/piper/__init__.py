@@ -1,0 +1,1 @@
+"""Piper: text to speech on this machine. The default."""

@@ -1,0 +1,1 @@
+"""Silero VAD: voice activity detection for all sessions of the process."""

@@ -1,0 +1,164 @@
+"""Speech to text by recognisers that take whole utterances, in helper processes that share one model copy each."""
+
+import asyncio
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from pydantic import Field
+
+from pipeline_worker.engines.helper.process import Channel, HelperProcess
+from pipeline_worker.engines.options import Options, read_options
+from pipeline_worker.engines.protocols import Transcript
+from shared.agent import AgentDefinition
+from shared.audio import UPLINK_RATE, Pcm, samples_in
+from shared.errors import ConfigError, EngineError
+
+SECTION = "speech_to_text"
+_PIECE_SAMPLES = samples_in(100, UPLINK_RATE)
+_ANSWER_TIMEOUT_S = 30.0
+_LOAD_TIMEOUT_S = 900.0
+"""A model may have to be fetched first, once."""
+
+
+class UtteranceOptions(Options):
+    """Agents with the same options share a model."""
+
+    language: str | None = Field(None, pattern=r"^[a-z]{2,3}$|^auto$", description="in place of the agent's")
+    interim_ms: int = Field(1000, ge=0, le=10_000, description="speech between interim texts, at least; 0: none")
+    processes: int = Field(1, ge=1, le=16, description="helper processes, each with a copy of the model")
+
+    def model_settings(self, language: str) -> dict[str, Any]:
+        """What the helper's `load` takes."""
+        raise NotImplementedError
+
+
+_Options = TypeVar("_Options", bound=UtteranceOptions)
+
+
+class UtteranceStream:
+    def __init__(self, helper: HelperProcess) -> None:
+        self._helper = helper
+        self._channel: Channel | None = None
+        self._rest: Pcm = np.zeros(0, dtype=np.int16)
+        self._text = ""
+        self._over = False
+
+    async def push(self, samples: Pcm) -> Transcript | None:
+        """Does not wait for the model: what is returned was heard in earlier samples."""
+        self._rest = np.concatenate((self._rest, samples))
+        if len(self._rest) >= _PIECE_SAMPLES:
+            await self._send_rest()
+        return self._newest()
+
+    async def finish(self) -> Transcript:
+        try:
+            await self._send_rest()
+            channel = await self._opened()
+            await channel.send({"op": "finish"})
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                while not (frame := await channel.receive(_ANSWER_TIMEOUT_S)).header.get("last"):
+                    pass
+        except TimeoutError as error:
+            raise EngineError("the recogniser is far behind", code="engine_timeout") from error
+        finally:
+            await self.cancel()
+        return Transcript(frame.header["text"], final=True)
+
+    async def cancel(self) -> None:
+        self._over = True
+        if self._channel is not None:
+            self._channel.close({"op": "cancel"})
+
+    async def _send_rest(self) -> None:
+        channel = await self._opened()
+        pcm, self._rest = self._rest.astype("<i2").tobytes(), self._rest[:0]
+        await channel.send({"op": "push"}, pcm)
+
+    async def _opened(self) -> Channel:
+        if self._over:
+            raise EngineError("the utterance is over")
+        if self._channel is None:
+            self._channel = await self._helper.open()
+            await self._channel.send({"op": "open"})
+        return self._channel
+
+    def _newest(self) -> Transcript | None:
+        before = self._text
+        while self._channel is not None and (frame := self._channel.receive_nowait()):
+            self._text = frame.header["text"]
+        return Transcript(self._text, final=False) if self._text not in ("", before) else None
+
+
+class UtteranceStt:
+    """Speech to text with one model. The helpers belong to the provider."""
+
+    def __init__(self, helpers: list[HelperProcess]) -> None:
+        self._helpers = helpers
+
+    def open(self) -> UtteranceStream:
+        return UtteranceStream(min(self._helpers, key=lambda helper: helper.open_channels))
+
+    async def close(self) -> None:
+        """Closed with its provider."""
+
+
+class UtteranceProvider(Generic[_Options]):
+    """The helper processes of each model, and each agent's model. `cure`: for a model that cannot be loaded."""
+
+    def __init__(self, engine: str, helper_module: str, options: type[_Options], *, cure: str) -> None:
+        self._engine = engine
+        self._helper_module = helper_module
+        self._options = options
+        self._cure = cure
+        self._models: dict[str, tuple[_Options, str]] = {}
+        """By agent: its options and language."""
+        self._helpers: dict[tuple[_Options, str], list[HelperProcess]] = {}
+
+    @property
+    def helper_pids(self) -> list[int]:
+        return [helper.pid for helpers in self._helpers.values() for helper in helpers if helper.pid is not None]
+
+    def add(self, agent: AgentDefinition) -> None:
+        options = read_options(agent, SECTION, self._options)
+        self.check(agent, options)
+        language = options.language or agent.language.partition("-")[0].lower()
+        model = options.model_copy(update={"language": None}), language
+        self._models[agent.id] = model
+        if model not in self._helpers:
+            self._helpers[model] = [self._helper(*model) for _ in range(options.processes)]
+
+    def check(self, agent: AgentDefinition, options: _Options) -> None:
+        """Raises `ConfigError` for options that cannot work here."""
+
+    async def start(self) -> None:
+        """Loads each model."""
+        for agent_id, model in self._models.items():
+            try:
+                for helper in self._helpers[model]:
+                    (await helper.open()).close()
+            except EngineError as error:
+                if error.code != "bad_model":
+                    raise
+                raise ConfigError(
+                    f"agent '{agent_id}': {SECTION}.options.model: it cannot be loaded: {error.message}: {self._cure}"
+                ) from error
+
+    def open(self, agent_id: str) -> UtteranceStt:
+        return UtteranceStt(self._helpers[self._models[agent_id]])
+
+    async def close(self) -> None:
+        for helpers in self._helpers.values():
+            for helper in helpers:
+                await helper.close()
+
+    def _helper(self, options: _Options, language: str) -> HelperProcess:
+        async def load(helper: HelperProcess) -> None:
+            channel = helper.open_now()
+            try:
+                settings = {"interim_s": options.interim_ms / 1000, **options.model_settings(language)}
+                await channel.send({"op": "load", **settings})
+                await channel.receive(_LOAD_TIMEOUT_S)
+            finally:
+                channel.close()
+
+        return HelperProcess(self._helper_module, name=self._engine, prepare=load)

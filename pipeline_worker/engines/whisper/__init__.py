@@ -1,0 +1,1 @@
+"""faster-whisper: speech to text on this machine."""

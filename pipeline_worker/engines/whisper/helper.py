@@ -1,0 +1,36 @@
+"""The helper process that recognises speech with Whisper models by CTranslate2 (the package faster-whisper)."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline_worker.engines.utterance.helper import Recognise, serve
+from pipeline_worker.engines.utterance.queue import Hypothesis
+
+
+def load(header: dict[str, Any]) -> Recognise:
+    """`header`: model (folder or name), device, compute_type, threads, beam_size, language (None: any)."""
+    from faster_whisper import WhisperModel  # here, so that a broken installation is told as an answer
+
+    model = WhisperModel(
+        header["model"], device=header["device"], compute_type=header["compute_type"], cpu_threads=header["threads"]
+    )
+
+    def recognise(samples: NDArray[np.float32], _before: Hypothesis | None) -> Hypothesis:
+        # At one temperature: the tries at higher ones multiply the time of just those utterances that are hard.
+        segments, _ = model.transcribe(
+            samples,
+            language=header["language"],
+            beam_size=header["beam_size"],
+            temperature=0.0,
+            condition_on_previous_text=False,
+            without_timestamps=True,
+        )
+        return Hypothesis(" ".join(segment.text.strip() for segment in segments))
+
+    return recognise
+
+
+if __name__ == "__main__":
+    serve(load)

@@ -1,0 +1,144 @@
+"""Speech to text, one stream per utterance, one utterance after the other."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from prometheus_client import Counter
+
+from pipeline_worker.engines.protocols import SpeechToText, SpeechToTextStream, Transcript
+from pipeline_worker.turns.events import FinalText, InterimText
+from shared.audio import UPLINK_RATE, Pcm
+from shared.errors import EngineError
+
+_PUSH_SAMPLES = UPLINK_RATE // 10
+"""Engines run in threads or far away: a tenth of a second at a time costs a fifth of a frame at a time."""
+_MAX_WAITING = 600
+"""A minute of speech that the engine has not taken yet."""
+
+_dropped = Counter("antiphon_transcription_dropped_total", "Pieces of speech that the recogniser was too slow for")
+
+
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Push:
+    samples: Pcm
+
+
+@dataclass(frozen=True, slots=True)
+class _Finish:
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Drop:
+    pass
+
+
+class Transcription:
+    """`begin`, `push`, `finish` and `drop` return at once; `run` does the work and calls back in the same order.
+
+    Deadlines are the engine's own (see `engines.fallback`): one here would cut its fallback short.
+    """
+
+    def __init__(
+        self,
+        stt: SpeechToText,
+        on_interim: Callable[[InterimText], None],
+        on_final: Callable[[FinalText], None],
+        on_failure: Callable[[EngineError], None],
+    ) -> None:
+        self._stt = stt
+        self._on_interim = on_interim
+        self._on_final = on_final
+        self._on_failure = on_failure
+        self._steps: asyncio.Queue[_Begin | _Push | _Finish | _Drop] = asyncio.Queue()
+        self._collected: list[Pcm] = []
+        self._collected_samples = 0
+        self._utterance = 0
+        self._failed = False
+
+    def begin(self, utterance: int, samples: Pcm) -> None:
+        """An utterance begins with `samples`."""
+        if self._steps.qsize() < _MAX_WAITING:
+            self._steps.put_nowait(_Begin(utterance))
+            self.push(samples)
+        else:
+            _dropped.inc()
+
+    def push(self, samples: Pcm) -> None:
+        self._collected.append(samples)
+        self._collected_samples += len(samples)
+        if self._collected_samples >= _PUSH_SAMPLES:
+            self._push_collected()
+
+    def finish(self, utterance: int) -> None:
+        """The utterance is over: `on_final` will be called with its text."""
+        self._push_collected()
+        self._steps.put_nowait(_Finish(utterance))
+
+    def drop(self) -> None:
+        """The utterance is over and nobody asks what it said."""
+        self._collected.clear()
+        self._collected_samples = 0
+        self._steps.put_nowait(_Drop())
+
+    async def run(self) -> None:
+        """For ever: cancel the task."""
+        stream: SpeechToTextStream | None = None
+        try:
+            while True:
+                step = await self._steps.get()
+                try:
+                    stream = await self._do(step, stream)
+                except EngineError as error:
+                    self._on_failure(error)
+                    if stream is not None:
+                        await self._give_up(stream)
+                    # The rest of this utterance goes nowhere.
+                    stream, self._failed = None, True
+                    if isinstance(step, _Finish):
+                        self._on_final(FinalText(step.utterance, "", failed=True))
+        finally:
+            if stream is not None:
+                await self._give_up(stream)
+
+    async def _do(
+        self, step: _Begin | _Push | _Finish | _Drop, stream: SpeechToTextStream | None
+    ) -> SpeechToTextStream | None:
+        """One step with the utterance's stream; returns the stream that the next step goes to."""
+        match step:
+            case _Begin(utterance):
+                self._utterance, self._failed = utterance, False
+                return self._stt.open()
+            case _Push(samples) if stream is not None:
+                recognised = await stream.push(samples)
+                if recognised is not None and recognised.text:
+                    self._on_interim(InterimText(self._utterance, recognised.text))
+                return stream
+            case _Finish(utterance):
+                final = await stream.finish() if stream is not None else Transcript("", True)
+                self._on_final(FinalText(utterance, final.text.strip(), failed=self._failed))
+            case _Drop() if stream is not None:
+                await stream.cancel()
+        return None
+
+    async def _give_up(self, stream: SpeechToTextStream) -> None:
+        with contextlib.suppress(EngineError):  # it has failed already, and that was told
+            await stream.cancel()
+
+    def _push_collected(self) -> None:
+        if not self._collected:
+            return
+        if self._steps.qsize() < _MAX_WAITING:
+            self._steps.put_nowait(_Push(np.concatenate(self._collected)))
+        else:
+            _dropped.inc()
+        self._collected.clear()
+        self._collected_samples = 0

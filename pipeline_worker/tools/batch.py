@@ -1,0 +1,131 @@
+"""The tools that a model calls at once: run side by side, a bounded number at a time."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from prometheus_client import Counter
+
+from pipeline_worker.tools.outcome import Outcome
+from pipeline_worker.tools.toolbox import Toolbox
+from pipeline_worker.turns.conversation import ToolCall, ToolUse
+from shared.io.logs import get_logger
+
+_AT_ONCE = 4
+_MAX_CALLS = 16
+_VISIBLE_CHARACTERS = 4_000
+_KEPT_CHARACTERS = 8_000
+"""Of arguments in the conversation, where each is held as long as the session lasts."""
+_NAME_CHARACTERS = 64
+_STILL_RUNNING = Outcome("Still running; what comes of it is told later. Do not call it again.")
+_STOPPED = Outcome("Failed: the tool stopped itself.", ok=False)
+
+_uses = Counter("antiphon_pipeline_tool_uses_total", "Uses of tools, by how they ended", ["how"])
+
+log = get_logger()
+
+Publish = Callable[[str, dict[str, Any]], None]
+TellLate = Callable[[ToolUse, bool], None]
+"""A use of a tool whose turn was given up, and whether it has ended."""
+
+
+class _Run:
+    """One call. `outcome` is there when it has begun and ended."""
+
+    def __init__(self, call: ToolCall, has_side_effects: bool) -> None:
+        self.call = call
+        self.has_side_effects = has_side_effects
+        self.begun = False
+        self.outcome: Outcome | None = None
+
+
+class ToolBatch:
+    """Runs `calls` from its creation on. Whoever does not take `finish`ed uses from it calls `give_up`.
+
+    Then `tell_late` is told of each use that has side effects: what came of it, and before that perhaps that it still
+    runs.
+    """
+
+    def __init__(
+        self, toolbox: Toolbox, session_id: str, calls: Sequence[ToolCall], publish: Publish, tell_late: TellLate
+    ) -> None:
+        self._toolbox = toolbox
+        self._session_id = session_id
+        self._publish = publish
+        self._tell_late = tell_late
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._given_up = False
+        self._runs = [_Run(call, self._has_side_effects(call)) for call in calls]
+        self._tasks = [toolbox.spawn(self._run(run)) for run in self._runs[:_MAX_CALLS]]
+        for run in self._runs[_MAX_CALLS:]:
+            run.outcome = Outcome(f"Not run: no more than {_MAX_CALLS} at once.", ok=False)
+
+    @property
+    def filler(self) -> str | None:
+        """What to say if it takes long: the first tool's that has a sentence of its own, else the agent's."""
+        own = (tool.filler for run in self._runs if (tool := self._toolbox.find(run.call.name)) is not None)
+        return next((filler for filler in own if filler), self._toolbox.rules.filler)
+
+    async def finish(self, within_s: float | None = None) -> bool:
+        """Whether all have ended."""
+        _, running = await asyncio.wait(self._tasks, timeout=within_s)
+        return not running
+
+    @property
+    def outcomes(self) -> list[tuple[ToolUse, Outcome]]:
+        """When all have ended: what came of each, in the order of the calls."""
+        outcomes = [run.outcome or _STOPPED for run in self._runs]
+        return [(_use(run.call, outcome), outcome) for run, outcome in zip(self._runs, outcomes, strict=True)]
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more. What has side effects and has begun goes on."""
+        self._given_up = True
+        for run, task in zip(self._runs, self._tasks, strict=False):
+            if run.has_side_effects and run.begun:
+                self._late(run)
+            else:
+                task.cancel()
+
+    def _has_side_effects(self, call: ToolCall) -> bool:
+        tool = self._toolbox.find(call.name)
+        return tool is not None and tool.side_effects
+
+    async def _run(self, run: _Run) -> None:
+        async with self._places:
+            run.begun = True
+            names = {"id": run.call.id[:_NAME_CHARACTERS], "name": run.call.name[:_NAME_CHARACTERS]}
+            self._publish("tool-call", {**names, **self._visible(run.call)})
+            started = asyncio.get_running_loop().time()
+            how = "cancelled"
+            outcome = _STOPPED
+            try:
+                outcome = await self._toolbox.run(run.call, self._session_id)
+                how = "ok" if outcome.ok else "failed"
+            finally:
+                run.outcome = outcome
+                duration_ms = round((asyncio.get_running_loop().time() - started) * 1000)
+                _uses.labels(how).inc()
+                log.info("tool_used", session_id=self._session_id, tool=names["name"], how=how, duration_ms=duration_ms)
+                self._publish("tool-result", {**names, "ok": how == "ok", "durationMs": duration_ms})
+                if self._given_up and run.has_side_effects:
+                    self._late(run)
+            if outcome.event is not None:
+                self._publish(*outcome.event)
+
+    def _late(self, run: _Run) -> None:
+        self._tell_late(_use(run.call, run.outcome or _STILL_RUNNING), run.outcome is not None)
+
+    def _visible(self, call: ToolCall) -> dict[str, Any]:
+        """The arguments, as far as clients may see them and they are what they should be."""
+        if not self._toolbox.rules.visible or len(call.arguments) > _VISIBLE_CHARACTERS:
+            return {}
+        try:
+            arguments = json.loads(call.arguments or "{}")
+        except (ValueError, RecursionError):
+            return {}
+        return {"arguments": arguments} if isinstance(arguments, dict) else {}
+
+
+def _use(call: ToolCall, outcome: Outcome) -> ToolUse:
+    return ToolUse(call if len(call.arguments) <= _KEPT_CHARACTERS else call._replace(arguments="{}"), outcome.result)

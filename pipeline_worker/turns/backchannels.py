@@ -1,0 +1,51 @@
+"""Sounds by which a listener says no more than "go on": they do not ask for the floor."""
+
+from collections.abc import Iterable
+
+from pipeline_worker.text.words import primary_language, words_of
+from shared.agent import AgentDefinition
+
+_USUAL: dict[str, str] = {
+    "en": "uh-huh, mm-hmm, mhm, mm, hm, hmm, uh, um, ah, oh, aha, yeah, yes, yep, ok, okay, right, sure, I see, got it",
+    "de": "mhm, hm, hmm, aha, ja, genau, okay, ok, stimmt, gut, ach so, äh, ähm",
+    "fr": "mhm, hm, hmm, oui, ouais, d'accord, ok, voilà, ah, euh",
+    "es": "mhm, hm, hmm, sí, ajá, vale, claro, ok, ya, eh",
+    "it": "mhm, hm, hmm, sì, okay, ok, certo, va bene, ah, eh",
+    "nl": "mhm, hm, hmm, ja, oké, ok, precies, aha, eh",
+    "pt": "mhm, hm, hmm, sim, ok, tá, certo, pois, ah, é",
+}
+
+
+def usual(language: str) -> tuple[str, ...]:
+    """Those of `language` ("en", "en-GB"); none if it is not known here."""
+    known = _USUAL.get(primary_language(language), "")
+    return tuple(known.split(", ")) if known else ()
+
+
+def expected(agent: AgentDefinition) -> tuple[str, ...]:
+    """Those that the agent's file names, else the usual ones of its language."""
+    named = agent.turn_taking.backchannels
+    return usual(agent.language) if named is None else named
+
+
+class BargeInWords:
+    """Which words take the floor from an agent that speaks."""
+
+    def __init__(self, backchannels: Iterable[str], min_words: int) -> None:
+        self._backchannels = {tuple(words_of(phrase)) for phrase in backchannels}
+        self._longest = max(map(len, self._backchannels), default=0)
+        self._min_words = min_words
+
+    def claim(self, text: str) -> bool:
+        """Whether `text` is more than backchannels, and long enough."""
+        words = words_of(text)
+        return len(words) >= max(1, self._min_words) and not self._only_backchannels(words)
+
+    def _only_backchannels(self, words: list[str]) -> bool:
+        """Whether phrases of the list, one after the other, make up all of it."""
+        if not words:
+            return True
+        return any(
+            tuple(words[:length]) in self._backchannels and self._only_backchannels(words[length:])
+            for length in range(1, min(self._longest, len(words)) + 1)
+        )

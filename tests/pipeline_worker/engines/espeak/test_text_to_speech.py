@@ -1,0 +1,153 @@
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import numpy as np
+import pytest
+
+from pipeline_worker.engines.espeak.text_to_speech import EspeakTextToSpeech, Provider, sentences
+from pipeline_worker.engines.protocols import SpeechPiece, Word
+from shared.agent import AgentDefinition
+from shared.audio import Pcm
+from shared.errors import ConfigError, EngineError
+
+
+def agent(**options: object) -> AgentDefinition:
+    return AgentDefinition.model_validate(
+        {"id": "desk", "name": "Desk", "text_to_speech": {"engine": "espeak-ng", "options": options}}
+    )
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    provider = Provider()
+    provider.add(agent())
+    yield provider
+    await provider.close()
+
+
+@pytest.fixture
+def tts(provider: Provider) -> EspeakTextToSpeech:
+    return provider.open("desk")
+
+
+async def spoken(tts: EspeakTextToSpeech, text: str) -> tuple[Pcm, list[Word], list[SpeechPiece]]:
+    pieces = [piece async for piece in tts.speak(text)]
+    samples = np.concatenate([piece.samples for piece in pieces]) if pieces else np.zeros(0, np.int16)
+    return samples, [word for piece in pieces for word in piece.words], pieces
+
+
+async def test_words_cover_the_text_and_end_where_they_end(tts: EspeakTextToSpeech) -> None:
+    text = "Hello, this is us - we open at 18:30!  Bye."
+    samples, words, pieces = await spoken(tts, text)
+    assert " ".join(word.text for word in words) == "Hello, this is us - we open at 18:30! Bye."
+    ends = [word.end_sample for word in words]
+    assert ends == sorted(ends)
+    assert ends[-1] <= len(samples)
+    assert all(end > 1000 for end in ends)
+    assert len(pieces) > 4
+
+
+async def test_a_word_comes_no_later_than_its_audio_ends(tts: EspeakTextToSpeech) -> None:
+    _, _, pieces = await spoken(tts, "One two three four five six seven. Eight nine ten.")
+    given = 0
+    ends: list[int] = []
+    for number, piece in enumerate(pieces, 1):
+        given += len(piece.samples)
+        ends += [word.end_sample for word in piece.words]
+        later = [word.end_sample for other in pieces[number:] for word in other.words]
+        # The resampler holds some 40 ms back.
+        assert all(end > given - 24 for end in later)
+    assert len(ends) == 10
+
+
+async def test_the_end_of_a_word_is_where_its_sound_ends(tts: EspeakTextToSpeech) -> None:
+    """Seen in the audio: a comma's pause lies before the end of the word in front of it, and the next word after."""
+    samples, words, _ = await spoken(tts, "Stop, go")
+    quiet = np.flatnonzero(np.abs(samples.astype(int)) > 300)
+    gap_at = quiet[np.argmax(np.diff(quiet))]
+    assert gap_at < words[0].end_sample
+    assert words[1].end_sample == len(samples)
+
+
+async def test_it_begins_at_once_is_loud_enough_and_does_not_clip(tts: EspeakTextToSpeech) -> None:
+    samples, _, _ = await spoken(tts, "Good evening, what can I do for you?")
+    level = np.abs(samples.astype(int))
+    assert np.flatnonzero(level > 64)[0] <= 30 * 24 + 24
+    assert 8_000 < level.max() < 32_767
+
+
+async def test_a_sentence_ends_with_a_pause(tts: EspeakTextToSpeech) -> None:
+    whole, _, _ = await spoken(tts, "Good evening.")
+    without, _, _ = await spoken(tts, "Good evening")
+    assert len(whole) - len(without) == pytest.approx(0.25 * 24_000, abs=1_500)
+    assert np.abs(whole[-4_800:].astype(int)).max() < 64
+
+
+@pytest.mark.parametrize("text", ["", "   ", "...", " - "])
+async def test_nothing_to_say_is_silence_of_no_length(tts: EspeakTextToSpeech, text: str) -> None:
+    assert [piece async for piece in tts.speak(text)] == []
+
+
+async def test_giving_up_in_the_middle_leaves_the_engine_usable(tts: EspeakTextToSpeech) -> None:
+    async with aclosing(tts.speak("This is a long story. " * 20)) as story:  # type: ignore[type-var]
+        async for _ in story:
+            break
+    samples, words, _ = await spoken(tts, "Hello.")
+    assert len(samples) and [word.text for word in words] == ["Hello."]
+
+
+async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider: Provider) -> None:
+    tts = provider.open("desk")
+    before, _, _ = await spoken(tts, "Hello.")
+    [pid] = provider.helper_pids
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    after, _, _ = await spoken(tts, "Hello.")
+    assert len(after) == len(before)
+    assert provider.helper_pids != [pid]
+
+
+async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error(provider: Provider) -> None:
+    tts = provider.open("desk")
+    with pytest.raises(EngineError):
+        async for _ in tts.speak("A word. " + "and then another one " * 19):
+            [pid] = provider.helper_pids
+            os.kill(pid, signal.SIGKILL)
+
+
+async def test_after_close_nothing_speaks(provider: Provider) -> None:
+    await provider.close()
+    await provider.close()
+    with pytest.raises(EngineError):
+        await spoken(provider.open("desk"), "Hello.")
+
+
+async def test_start_tries_each_voice() -> None:
+    provider = Provider()
+    provider.add(agent(voice="klingon-9"))
+    try:
+        with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech\.options\.voice: .*'klingon-9'"):
+            await provider.start()
+    finally:
+        await provider.close()
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(ConfigError, match=r"text_to_speech\.options\.rate"):
+        Provider().add(agent(rate=9))
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("One. Two! Three?  Four", ["One.", "Two!", "Three?", "Four"]),
+        ("It costs 3.5 a day.", ["It costs 3.5 a day."]),
+        ("word " * 100 + "end.", ["word " * 79 + "word", "word " * 20 + "end."]),
+        ("x" * 900, ["x" * 400, "x" * 400, "x" * 100]),
+        ("One. ...", ["One."]),
+    ],
+)
+def test_sentences_are_short_enough_for_the_helper(text: str, pieces: list[str]) -> None:
+    assert list(sentences(text)) == pieces

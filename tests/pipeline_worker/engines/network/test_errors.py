@@ -1,0 +1,42 @@
+import pytest
+
+from pipeline_worker.engines.network.errors import broken, late, lost, refusal, unreachable
+from shared.errors import EngineError
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "engine_refused"),
+        (401, "engine_key_refused"),
+        (402, "engine_refused"),
+        (403, "engine_key_refused"),
+        (404, "engine_refused"),
+        (429, "engine_busy"),
+        (500, "engine_unavailable"),
+        (599, "engine_unavailable"),
+        (302, "engine_broken"),
+    ],
+)
+def test_a_status_has_a_code(status: int, code: str) -> None:
+    assert refusal("Acme", status).code == code
+
+
+def test_what_a_vendor_says_is_told_in_short_but_not_about_keys() -> None:
+    assert refusal("Acme", 400, "no such\n voice").message == "Acme refuses the request (status 400): no such voice"
+    assert len(refusal("Acme", 500, "x" * 10_000).message) < 300
+    assert "sk-1" not in refusal("Acme", 401, "the key sk-1234 is wrong").message
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (unreachable("Acme", TimeoutError()), "engine_unavailable"),
+        (lost("Acme", ConnectionResetError("reset")), "engine_broken"),
+        (late("Acme"), "engine_timeout"),
+        (broken("Acme", "<html>"), "engine_broken"),
+    ],
+)
+def test_other_failures_have_theirs(error: EngineError, code: str) -> None:
+    assert error.code == code
+    assert error.message.startswith("Acme ")

@@ -1,0 +1,189 @@
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from openai import APIConnectionError
+
+from pipeline_worker.engines.openai.client import Account, OpenAiClient, give_back, share
+from shared.errors import EngineError
+from tests.fakes.openai_server import Fault, OpenAiServer, running_openai_server
+from tests.fakes.ports import free_port
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OpenAiServer]:
+    async with running_openai_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def client(server: OpenAiServer) -> AsyncIterator[OpenAiClient]:
+    client = share(Account(server.base_url, "secret-key"))
+    yield client
+    await give_back(client)
+
+
+async def ask(client: OpenAiClient, timeout_s: float = 5.0) -> str:
+    with client.errors_explained():
+        answer = await client.send(
+            lambda: client.transcriptions.create(
+                file=("a.wav", b"x"), model="m", **client.request_options({"X-Team": "desk"}, timeout_s)
+            )
+        )
+        return str(answer.text)
+
+
+async def failure(client: OpenAiClient, timeout_s: float = 5.0) -> EngineError:
+    with pytest.raises(EngineError) as raised:
+        await ask(client, timeout_s)
+    assert "secret-key" not in str(raised.value)
+    return raised.value
+
+
+async def test_a_server_and_a_key_have_one_client_until_the_last_user_is_gone(server: OpenAiServer) -> None:
+    account = Account(server.base_url, "secret-key")
+    one, other = share(account), share(Account(server.base_url, "secret-key"))
+    assert one is other
+    keyless = share(Account(server.base_url, ""))
+    assert keyless is not one
+    await give_back(one)
+    assert await ask(other) == "hello"
+    await give_back(other)
+    assert other.sdk.is_closed()
+    renewed = share(account)
+    assert renewed is not one
+    await give_back(renewed)
+    await give_back(keyless)
+    assert "secret" not in repr(account)
+
+
+async def test_a_request_carries_the_key_and_headers_over_the_connection_that_was_warmed(
+    server: OpenAiServer, client: OpenAiClient
+) -> None:
+    await client.warm_up({})
+    await client.warm_up({})
+    await ask(client)
+    assert [request.path for request in server.requests] == ["/v1/models", "/v1/audio/transcriptions"]
+    assert server.requests[1].headers["authorization"] == "Bearer secret-key"
+    assert server.requests[1].headers["x-team"] == "desk"
+    assert server.connections == 1
+
+
+async def test_without_a_key_none_is_sent(server: OpenAiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "for another server")
+    client = share(Account(server.base_url, ""))
+    await client.warm_up({})
+    await ask(client)
+    assert ["authorization" in request.headers for request in server.requests] == [False, False]
+    await give_back(client)
+
+
+async def test_a_connection_that_died_in_the_pool_is_not_noticed(server: OpenAiServer, client: OpenAiClient) -> None:
+    await client.warm_up({})
+    server.drop_connections()
+    assert await ask(client) == "hello"
+    server.faults.append(Fault("close"))
+    assert await ask(client) == "hello"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "told"),
+    [
+        (Fault("status", status=401, message="bad key sec...ey"), "engine_key_refused", r"refuses the key"),
+        (Fault("status", status=403), "engine_key_refused", r"refuses the key"),
+        (Fault("status", status=429, message="Slow down"), "engine_busy", r"takes no more .*: Slow down"),
+        (Fault("status", status=400, message="no model m"), "engine_refused", r"refuses the request .*: no model m"),
+        (Fault("status", status=422, message="secret-key?"), "engine_refused", r"\*\*\*\?"),
+        (Fault("status", status=404, message="no model m", detail=True), "engine_refused", r": no model m$"),
+        (Fault("status", status=500), "engine_unavailable", r"out of order"),
+        (Fault("status", status=503, message="<html>"), "engine_unavailable", r"\(status 503\)$"),
+    ],
+)
+async def test_a_refusal_is_told_in_words_and_at_once(
+    server: OpenAiServer, client: OpenAiClient, fault: Fault, code: str, told: str
+) -> None:
+    server.faults.append(fault)
+    error = await failure(client)
+    assert error.code == code
+    assert re.search(told, error.message)
+    assert len(server.requests) == 1
+
+
+async def test_a_server_that_hangs_up_twice_is_broken(server: OpenAiServer, client: OpenAiClient) -> None:
+    server.faults += [Fault("close"), Fault("close")]
+    assert (await failure(client)).code == "engine_broken"
+    assert len(server.requests) == 2
+
+
+async def test_silence_has_an_end(server: OpenAiServer, client: OpenAiClient) -> None:
+    server.faults.append(Fault("stall"))
+    assert (await failure(client, timeout_s=0.05)).code == "engine_timeout"
+    await server.until(lambda: server.disconnects == 1)
+
+
+async def test_nobody_there_is_unavailable() -> None:
+    client = share(Account(f"http://127.0.0.1:{free_port()}/v1", ""))
+    error = await failure(client)
+    assert error.code == "engine_unavailable"
+    assert "cannot be reached" in error.message
+    await give_back(client)
+
+
+async def test_all_connections_in_use_is_busy(client: OpenAiClient) -> None:
+    with pytest.raises(EngineError) as raised, client.errors_explained():
+        request = httpx.Request("GET", client.account.base_url)
+        raise APIConnectionError(request=request) from httpx.PoolTimeout("full")  # type: ignore[arg-type]
+    assert raised.value.code == "engine_busy"
+
+
+async def test_an_answer_of_another_shape_is_broken(client: OpenAiClient) -> None:
+    with pytest.raises(EngineError, match="cannot be understood: AttributeError") as raised, client.errors_explained():
+        _ = client.account.no_such_thing  # type: ignore[attr-defined]
+    assert raised.value.code == "engine_broken"
+
+
+async def test_warming_up_tells_a_refused_key_and_an_unreachable_server() -> None:
+    async with running_openai_server(key="another") as server:
+        client = share(Account(server.base_url, "secret-key"))
+        with pytest.raises(EngineError, match="refuses the key") as raised:
+            await client.warm_up({})
+        assert raised.value.code == "engine_key_refused"
+        keyless = share(Account(server.base_url, ""))
+        with pytest.raises(EngineError, match=r"wants a key: name the environment variable .* in api_key_env"):
+            await keyless.warm_up({})
+        await give_back(keyless)
+    with pytest.raises(EngineError) as raised:
+        await client.warm_up({})
+    assert raised.value.code == "engine_unavailable"
+    await give_back(client)
+
+
+async def test_a_server_without_a_list_of_models_may_serve_all_the_same(server: OpenAiServer) -> None:
+    client = share(Account(server.base_url + "/elsewhere", ""))
+    await client.warm_up({})
+    assert server.requests[0].path == "/v1/elsewhere/models"
+    await give_back(client)
+
+
+async def test_a_key_that_may_not_list_models_may_serve_all_the_same(
+    server: OpenAiServer, client: OpenAiClient
+) -> None:
+    server.models_fault = Fault("status", status=403, message="Missing scopes: api.model.read")
+    await client.warm_up({})
+
+
+async def test_a_server_that_is_out_of_order_at_the_start_is_told(server: OpenAiServer, client: OpenAiClient) -> None:
+    server.models_fault = Fault("status", status=503)
+    with pytest.raises(EngineError, match="out of order"):
+        await client.warm_up({})
+
+
+async def test_giving_up_while_waiting_ends_the_request(server: OpenAiServer, client: OpenAiClient) -> None:
+    server.faults.append(Fault("stall"))
+    asking = asyncio.create_task(ask(client))
+    await server.until(lambda: server.active == 1)
+    asking.cancel()
+    await server.until(lambda: server.disconnects == 1 and server.active == 0)
+    assert await ask(client) == "hello"

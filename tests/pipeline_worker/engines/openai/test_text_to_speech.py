@@ -1,0 +1,158 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline_worker.engines.openai.text_to_speech import OpenAiTts, Provider
+from shared.audio import Pcm, as_samples
+from shared.errors import ConfigError, EngineError
+from tests.fakes.openai_agents import openai_agent
+from tests.fakes.openai_server import Fault, OpenAiServer, running_openai_server, tone
+
+TEXT = "A table for two."
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OpenAiServer]:
+    async with running_openai_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    provider = Provider()
+    yield provider
+    await provider.close()
+
+
+async def opened(provider: Provider, server: OpenAiServer, id_: str = "desk", **options: Any) -> OpenAiTts:
+    provider.add(openai_agent("text_to_speech", server.base_url, {"id": id_}, **options))
+    await provider.start()
+    return provider.open(id_)
+
+
+async def spoken(tts: OpenAiTts, text: str = TEXT) -> list[Pcm]:
+    return [piece.samples async for piece in tts.speak(text)]
+
+
+async def test_speech_is_what_the_server_sends_wherever_its_pieces_end(
+    provider: Provider, server: OpenAiServer
+) -> None:
+    server.manner.speech_speed = 20  # so that pieces arrive one by one
+    tts = await opened(provider, server, speed=1.2, instructions="Friendly.", extra_body={"lang_code": "a"})
+    pieces = await spoken(tts)
+    assert tts.sample_rate == 24_000
+    assert len(pieces) > 5
+    assert np.array_equal(np.concatenate(pieces), as_samples(tone(TEXT)))
+    assert server.asked("/audio/speech")[0].json == {
+        "model": "m",
+        "voice": "nova",
+        "input": TEXT,
+        "response_format": "pcm",
+        "speed": 1.2,
+        "instructions": "Friendly.",
+        "lang_code": "a",
+    }
+    await tts.close()
+
+
+async def test_it_begins_before_the_server_is_done(provider: Provider, server: OpenAiServer) -> None:
+    tts = await opened(provider, server)
+    server.faults.append(Fault("stall", after=2))
+    async with aclosing(tts.speak(TEXT)) as pieces:
+        assert len((await anext(pieces)).samples)
+        assert server.active == 1
+    await server.until(lambda: server.disconnects == 1 and server.active == 0)
+
+
+async def test_the_next_sentence_uses_the_same_connection(provider: Provider, server: OpenAiServer) -> None:
+    tts = await opened(provider, server)
+    for _ in range(3):
+        await spoken(tts)
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("server_rate", "rate"), [(16_000, 16_000), (22_050, 24_000), (44_100, 48_000), (96_000, 48_000)]
+)
+async def test_a_rate_that_opus_does_not_take_is_changed(
+    provider: Provider, server: OpenAiServer, server_rate: int, rate: int
+) -> None:
+    tts = await opened(provider, server, sample_rate=server_rate)
+    assert tts.sample_rate == rate
+    sent = len(as_samples(tone(TEXT)))
+    assert sum(map(len, await spoken(tts))) == pytest.approx(sent * rate / server_rate, abs=2)
+
+
+@pytest.mark.parametrize("text", ["", " ", "...", " - "])
+async def test_nothing_to_say_is_not_asked(provider: Provider, server: OpenAiServer, text: str) -> None:
+    tts = await opened(provider, server)
+    assert await spoken(tts, text) == []
+    assert server.asked("/audio/speech") == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "said"),
+    [
+        (Fault("status", status=429), "engine_busy", False),
+        (Fault("status", status=500), "engine_unavailable", False),
+        (Fault("status", status=404), "engine_refused", False),
+        (Fault("end", after=0), "engine_broken", False),
+        (Fault("close", after=0), "engine_broken", False),
+        (Fault("close", after=2), "engine_broken", True),
+        (Fault("stall"), "engine_timeout", False),
+        (Fault("stall", after=2), "engine_timeout", True),
+    ],
+)
+async def test_what_goes_wrong_is_told_after_what_was_said_and_the_next_sentence_works(
+    provider: Provider, server: OpenAiServer, fault: Fault, code: str, said: bool
+) -> None:
+    tts = await opened(provider, server)
+    hasty = await opened(provider, server, id_="hasty", timeout_s=1)
+    server.faults.append(fault)
+    pieces = []
+    with pytest.raises(EngineError) as raised:
+        async for piece in (hasty if fault.kind == "stall" else tts).speak(TEXT):
+            pieces.append(piece)  # noqa: PERF401 - what came before the error counts
+    assert (raised.value.code, bool(pieces)) == (code, said)
+    assert len(np.concatenate(await spoken(tts))) == len(as_samples(tone(TEXT)))
+
+
+@pytest.mark.parametrize("begins", [b"RIFF....WAVE", b"ID3\x04\x00", b"OggS\x00"])
+async def test_a_file_in_place_of_samples_is_not_played(
+    provider: Provider, server: OpenAiServer, begins: bytes
+) -> None:
+    server.manner.speech_begins = begins
+    tts = await opened(provider, server)
+    with pytest.raises(EngineError, match="file in place of raw samples") as raised:
+        await spoken(tts)
+    assert raised.value.code == "engine_broken"
+
+
+@pytest.mark.parametrize("content_type", ["audio/mpeg", "text/html; charset=utf-8", "application/json"])
+async def test_another_kind_of_answer_is_not_played(
+    provider: Provider, server: OpenAiServer, content_type: str
+) -> None:
+    server.manner.speech_type = content_type
+    tts = await opened(provider, server)
+    with pytest.raises(EngineError, match=f"{content_type} in place of raw samples"):
+        await spoken(tts)
+
+
+async def test_giving_up_while_waiting_ends_the_request(provider: Provider, server: OpenAiServer) -> None:
+    tts = await opened(provider, server)
+    server.faults.append(Fault("stall"))
+    speaking = asyncio.create_task(spoken(tts))
+    await server.until(lambda: server.active == 1)
+    speaking.cancel()
+    await server.until(lambda: server.disconnects == 1 and server.active == 0)
+    assert await spoken(tts)
+
+
+def test_a_voice_is_needed() -> None:
+    agent = openai_agent("text_to_speech", "http://127.0.0.1:1/v1", voice="")
+    with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech\.options\.voice: "):
+        Provider().add(agent)

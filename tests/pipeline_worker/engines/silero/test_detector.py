@@ -1,0 +1,192 @@
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from pipeline_worker.engines.silero.detector import CHUNK_SAMPLES, SileroStream, SileroVoiceActivityDetector
+from pipeline_worker.engines.silero.silence_gate import CALM_CHUNKS, SilenceGate
+from shared.audio import UPLINK_RATE, Pcm
+from shared.errors import EngineError
+from tests.pipeline_worker.engines.spoken import caller
+
+
+@pytest.fixture
+async def vad() -> AsyncIterator[SileroVoiceActivityDetector]:
+    vad = SileroVoiceActivityDetector()
+    yield vad
+    await vad.close()
+
+
+async def voices() -> list[Pcm]:
+    """Three callers who say different things, some 3 s each."""
+    heard = []
+    for voice, text in [
+        ("en-us+m3", "I would like to book a table for four on Friday, please."),
+        ("en-us+f3", "When are you open? And how do I find you?"),
+        ("en", "Goodbye, and thank you very much for all of your help."),
+    ]:
+        async with caller(voice) as speaker:
+            heard.append(await speaker.says(text))
+    return heard
+
+
+async def in_frames(vad: SileroVoiceActivityDetector, samples: Pcm) -> list[float]:
+    stream = vad.open()
+    probabilities = []
+    for first in range(0, len(samples), 320):
+        probabilities += await stream.push(samples[first : first + 320])
+    stream.close()
+    return probabilities
+
+
+async def test_many_at_once_get_what_each_would_get_alone(vad: SileroVoiceActivityDetector) -> None:
+    heard = await voices()
+    alone = [await in_frames(vad, samples) for samples in heard]
+    together = await asyncio.gather(*(in_frames(vad, samples) for samples in heard * 4))
+    for one, other in zip(alone * 4, together, strict=True):
+        assert len(one) == len(other)
+        assert np.abs(np.array(one) - np.array(other)).max() < 1e-4
+    assert [len(one) for one in alone] == [len(samples) // CHUNK_SAMPLES for samples in heard]
+
+
+async def test_speech_is_speech_and_a_quiet_room_is_not(vad: SileroVoiceActivityDetector) -> None:
+    async with caller() as speaker:
+        probabilities = await in_frames(vad, await speaker.says("When are you open on Friday?"))
+    assert max(probabilities[:4]) < 0.3
+    assert max(probabilities[-8:]) < 0.3
+    assert np.mean(np.array(probabilities[8:-20]) > 0.5) > 0.8
+
+
+async def test_the_size_of_the_pieces_changes_nothing(vad: SileroVoiceActivityDetector) -> None:
+    async with caller() as speaker:
+        samples = await speaker.says("Three pieces of cake")
+    at_once = await vad.open().push(samples)
+    assert np.abs(np.array(at_once) - np.array(await in_frames(vad, samples))).max() < 1e-4
+    stream = vad.open()
+    assert await stream.push(samples[:511]) == []
+    assert len(await stream.push(samples[511:512])) == 1
+    assert await stream.push(samples[:0]) == []
+
+
+async def test_a_push_that_is_given_up_is_heard_all_the_same_and_disturbs_nobody(
+    vad: SileroVoiceActivityDetector,
+) -> None:
+    (samples, other, _) = await voices()
+    expected, expected_other = await in_frames(vad, samples), await in_frames(vad, other)
+    stream = vad.open()
+    cut = 60 * CHUNK_SAMPLES
+    given_up = asyncio.create_task(stream.push(samples[:cut]))
+    neighbour = asyncio.create_task(in_frames(vad, other))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    # A push of more than 32 chunks goes in parts; the first part was handed in.
+    heard = await stream.push(samples[32 * CHUNK_SAMPLES :])
+    assert np.abs(np.array(heard) - np.array(expected[32:])).max() < 1e-4
+    assert np.abs(np.array(await neighbour) - np.array(expected_other)).max() < 1e-4
+
+
+async def test_closing_a_stream_fails_its_push_and_disturbs_nobody(vad: SileroVoiceActivityDetector) -> None:
+    (samples, other, _) = await voices()
+    expected = await in_frames(vad, other)
+    stream = vad.open()
+    pushing = asyncio.create_task(stream.push(samples))
+    neighbour = asyncio.create_task(in_frames(vad, other))
+    await asyncio.sleep(0)
+    stream.close()
+    stream.close()
+    with pytest.raises(EngineError, match="closed"):
+        await pushing
+    assert np.abs(np.array(await neighbour) - np.array(expected)).max() < 1e-4
+
+
+@pytest.mark.parametrize("noise", [0, 8, 33], ids=["digital silence", "-72 dBFS", "-60 dBFS"])
+async def test_a_quiet_room_is_not_shown_to_the_model(
+    vad: SileroVoiceActivityDetector, monkeypatch: pytest.MonkeyPatch, noise: int
+) -> None:
+    judged = []
+    hear = SileroStream.hear
+
+    def count(stream: SileroStream, *heard: Any) -> None:
+        judged.append(stream)
+        hear(stream, *heard)
+
+    monkeypatch.setattr(SileroStream, "hear", count)
+    room = np.random.default_rng(1).normal(0, noise, 200 * CHUNK_SAMPLES).astype(np.int16)
+    probabilities = await in_frames(vad, room)
+    assert len(probabilities) == 200
+    assert max(probabilities[3:]) < 0.3
+    assert CALM_CHUNKS <= len(judged) < 50
+
+
+@pytest.mark.parametrize("noise_dbfs", [-90, -65, -58])
+async def test_quiet_speech_after_a_quiet_room_is_noticed_as_soon_as_if_all_were_judged(
+    vad: SileroVoiceActivityDetector, monkeypatch: pytest.MonkeyPatch, noise_dbfs: int
+) -> None:
+    random = np.random.default_rng(7)
+    heard, begins = [], []
+    for samples in (await voices()) * 2:
+        pause = random.integers(UPLINK_RATE, 2 * UPLINK_RATE)
+        speech = samples[UPLINK_RATE // 5 : -UPLINK_RATE * 6 // 10] / 32768
+        heard += [np.zeros(pause), speech * 10 ** (-45 / 20) / np.sqrt(np.mean(speech**2))]
+        begins.append((sum(map(len, heard[:-1])), sum(map(len, heard))))
+    clean = np.concatenate(heard)
+    noisy = ((clean + random.normal(0, 10 ** (noise_dbfs / 20), len(clean))) * 32767).round().astype(np.int16)
+    gated = await vad.open().push(noisy)
+    monkeypatch.setattr(SilenceGate, "passes", lambda *_: True)
+    judged = await vad.open().push(noisy)
+    for begin, end in begins:
+        assert onset(gated, begin, end) <= onset(judged, begin, end) + 1
+
+
+def onset(probabilities: list[float], begin: int, end: int) -> int:
+    """The chunk in which the speech between two samples is noticed: the first of two that are speech."""
+    chunks = range(begin // CHUNK_SAMPLES - 4, end // CHUNK_SAMPLES)
+    return next(chunk for chunk in chunks if min(probabilities[chunk : chunk + 2]) > 0.5)
+
+
+async def test_a_model_that_fails_fails_the_push_and_the_next_is_served(
+    vad: SileroVoiceActivityDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def run(self, *_: object) -> None:
+            raise onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException("no memory")
+
+    noise = np.random.default_rng(1).integers(-99, 99, CHUNK_SAMPLES).astype(np.int16)
+    with monkeypatch.context() as patch:
+        patch.setattr(vad, "_model", Broken())
+        with pytest.raises(EngineError, match="no memory"):
+            await vad.open().push(noise)
+    assert len(await vad.open().push(noise)) == 1
+
+
+async def test_after_close_a_push_fails(vad: SileroVoiceActivityDetector) -> None:
+    stream = vad.open()
+    await vad.close()
+    await vad.close()
+    with pytest.raises(EngineError, match="closed"):
+        await stream.push(np.ones(CHUNK_SAMPLES, dtype=np.int16))
+
+
+def test_the_model_runtime_calls_nobody(tmp_path: Path) -> None:
+    program = (
+        "import os, pipeline_worker.engines.silero.detector as s; s.SileroVoiceActivityDetector(); print(os.environ)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "'ORT_DISABLE_TELEMETRY': '1'" in ran.stdout, ran.stderr
+    assert list(tmp_path.iterdir()) == [], "a device id or a session file was written"

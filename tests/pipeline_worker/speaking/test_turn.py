@@ -1,0 +1,149 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from pipeline_worker.engines.fallback.text_to_speech import FallbackTextToSpeech
+from pipeline_worker.engines.guard import EngineGuard, Guarded
+from pipeline_worker.engines.protocols import Reply, SpeechPiece, TextToSpeech
+from pipeline_worker.media_link import MediaLink
+from pipeline_worker.speaking.downlink import Downlink
+from pipeline_worker.speaking.spoken_text import Heard
+from pipeline_worker.speaking.turn import AgentTurn, TurnNews
+from shared.errors import EngineError
+from shared.events import PlayoutReported
+from tests.fakes.engines import FakeTts
+from tests.fakes.session_peer import EPOCH, SESSION, SessionPeer
+from tests.fakes.unreliable_engines import UnreliableTts, sound
+from tests.fakes.virtual_time import in_virtual_time
+
+WORD = FakeTts.word_samples
+
+
+class Turn:
+    def __init__(self, prepared: bool = False, tts: TextToSpeech | None = None) -> None:
+        self.peer = SessionPeer()
+        self.tts = FakeTts()
+        voice = tts or self.tts
+        self.told: list[str] = []
+        self.downlink = Downlink(MediaLink(self.peer.send, "media-1", SESSION, EPOCH), voice.sample_rate)
+        news = TurnNews(lambda: self.told.append("<first audio>"), self.told.append)
+        self.turn = AgentTurn(voice, self.downlink, "en", news, prepared)
+
+    async def speak(self, *replies: Reply) -> bool:
+        return await self.turn.speak(_each(*replies))
+
+    def play(self, up_to: int) -> None:
+        self.downlink.on_report(PlayoutReported(session=SESSION, played_up_to=up_to, state="playing"))
+        self.turn.on_playout()
+
+
+async def _each(*replies: Reply) -> AsyncIterator[Reply]:
+    for reply in replies:
+        yield reply
+
+
+async def test_sentences_are_spoken_as_they_form_whatever_the_pieces() -> None:
+    turn = Turn()
+    assert not await turn.speak(Reply("We are o"), Reply("pen. Come "), Reply("in"))
+    assert turn.tts.spoken == ["We are open.", "Come in"]
+    assert turn.peer.audio_end == 5 * WORD
+
+
+async def test_text_appears_as_its_words_are_heard() -> None:
+    turn = Turn()
+    await turn.speak(Reply("We open. At ten."))
+    assert turn.told == ["<first audio>"]
+    turn.play(WORD)
+    turn.play(WORD + 1)
+    turn.play(2 * WORD)
+    turn.play(3 * WORD)
+    assert turn.told == ["<first audio>", "We", "We open.", "We open. At"]
+
+
+async def test_a_prepared_turn_is_not_heard_before_it_is_released() -> None:
+    turn = Turn(prepared=True)
+    speaking = asyncio.create_task(turn.speak(Reply("We open.")))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert turn.tts.spoken == ["We open."]
+    assert turn.told == []
+    assert turn.peer.sent == []
+    turn.turn.release()
+    await speaking
+    assert turn.told == ["<first audio>"]
+    assert turn.peer.audio_end == 2 * WORD
+
+
+async def test_a_prepared_turn_without_words_does_not_end_before_it_is_released() -> None:
+    turn = Turn(prepared=True)
+    speaking = asyncio.create_task(turn.speak(Reply("", end_call=True)))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not speaking.done()
+    turn.turn.release()
+    assert await speaking
+
+
+async def test_what_was_heard_is_complete_when_all_of_it_was_spoken_and_played() -> None:
+    turn = Turn()
+    await turn.speak(Reply("We open. At ten."))
+    turn.play(3 * WORD)
+    assert turn.turn.heard() == Heard("We open. At", False)
+    turn.play(4 * WORD)
+    assert turn.turn.heard() == Heard("We open. At ten.", True)
+
+
+async def test_the_end_of_the_call_may_come_with_any_piece() -> None:
+    assert await Turn().speak(Reply("Bye.", end_call=True), Reply(" Bye."))
+    assert await Turn().speak(Reply("", end_call=True))
+
+
+async def test_a_reply_without_words_makes_no_sound() -> None:
+    turn = Turn()
+    await turn.speak(Reply(" "))
+    assert turn.told == []
+    assert turn.peer.sent == []
+    assert turn.turn.heard() == Heard("", True)
+
+
+async def test_a_failing_voice_leaves_an_incomplete_turn() -> None:
+    turn = Turn()
+    turn.tts.failure = EngineError("hoarse")
+    with pytest.raises(EngineError):
+        await turn.speak(Reply("We open at ten."))
+    await turn.downlink.send_rest()
+    turn.play(WORD)
+    assert turn.turn.heard() == Heard("We", False)
+
+
+async def test_a_failing_voice_may_say_something_else() -> None:
+    turn = Turn()
+    turn.tts.failure, turn.tts.fails = EngineError("hoarse"), 1
+    with pytest.raises(EngineError):
+        await turn.speak(Reply("We open at ten."))
+    await turn.turn.add("I am sorry. Again?")
+    assert turn.tts.spoken == ["We open at ten.", "I am sorry.", "Again?"]
+    turn.play(2 * WORD)
+    assert turn.turn.heard() == Heard("We I", False)
+    turn.play(5 * WORD)
+    assert turn.turn.heard() == Heard("We I am sorry. Again?", False)
+
+
+@in_virtual_time
+async def test_no_word_counts_as_heard_that_was_not_when_a_voice_without_word_times_broke_off() -> None:
+    """Both say 12 characters a second: the first stops within "every", the fallback begins with it again."""
+    text, rate = "We are open, every day, from five.", 24_000
+    first = UnreliableTts([SpeechPiece(sound(17 * rate // 12), ()), 60])
+    spare = UnreliableTts([SpeechPiece(sound(21 * rate // 12), ())])
+    watched = [Guarded(tts, EngineGuard("text_to_speech", "v", 3)) for tts in (first, spare)]
+    turn = Turn(tts=FallbackTextToSpeech(*watched))
+    speaking = asyncio.create_task(turn.speak(Reply(text)))
+    for played in range(40):
+        turn.play(played * rate // 12)
+        await asyncio.sleep(1)
+        said = played if played <= 17 else max(17, 13 + played - 17)
+        assert len(turn.turn.heard().text) <= said, played
+    await speaking
+    assert spare.texts == ["every day, from five."]
+    assert turn.turn.heard() == Heard(text, True)

@@ -1,0 +1,188 @@
+"""The voice against a downlink whose media worker is in memory; what turn taking would answer is scripted."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+
+import pytest
+
+from pipeline_worker.engines.protocols import Entry, Reply
+from pipeline_worker.media_link import MediaLink
+from pipeline_worker.speaking.downlink import Downlink
+from pipeline_worker.speaking.spoken_text import Heard
+from pipeline_worker.speaking.voice import AgentVoice, Patience
+from pipeline_worker.telemetry.turn_meter import TurnMeter
+from pipeline_worker.turns.events import Input, PlayoutFinished, PlayoutFlushed, ReplyFinished, SpeechBegan
+from pipeline_worker.turns.state import State
+from shared.agent import AgentDefinition
+from shared.errors import EngineError
+from shared.events import PausePlayout, PlayoutReported, PlayoutState, ResumePlayout
+from shared.wire import Item
+from tests.fakes.engines import FakeLm, FakeTts
+from tests.fakes.session_peer import EPOCH, SESSION, SessionPeer
+
+WORD = FakeTts.word_samples
+AGENT = AgentDefinition(id="a", name="A", apology="Oh dear.")
+
+
+class Speaking:
+    """A voice, and what it told: inputs, texts, failures."""
+
+    def __init__(self, *answers: Sequence[Reply] | EngineError) -> None:
+        self.peer = SessionPeer()
+        self.peer.connect(self)
+        self.lm = FakeLm(*answers)
+        self.tts = FakeTts()
+        self.told: list[Input | str] = []
+        self.confirmed: list[asyncio.Event] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self._told = asyncio.Event()
+        self.downlink = Downlink(MediaLink(self.peer.send, "media-1", SESSION, EPOCH), FakeTts.sample_rate)
+        self.voice = AgentVoice(
+            self._answer,
+            self.tts,
+            self.downlink,
+            Patience(),
+            AGENT,
+            TurnMeter(AGENT.id, SESSION, lambda event_type, fields: None),
+            self._tell,
+            lambda text: None,
+            lambda error: self.told.append(error.code),
+            self._spawn,
+        )
+
+    def receive(self, item: Item) -> None:
+        if isinstance(item, PlayoutReported):
+            self.downlink.on_report(item)
+            self.voice.on_playout()
+
+    def hear(self, up_to: int, state: PlayoutState = "playing") -> None:
+        self.receive(PlayoutReported(session=SESSION, played_up_to=up_to, state=state))
+
+    def _answer(self, conversation: Sequence[Entry], confirmed: asyncio.Event) -> AsyncIterator[Reply]:
+        self.confirmed.append(confirmed)
+        return self.lm.reply(conversation)
+
+    def _tell(self, event: Input) -> State:
+        self.told.append(event)
+        self._told.set()
+        return State.SPEAKING if SpeechBegan() in self.told else State.LISTENING
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        self.tasks.append(asyncio.create_task(work))
+        return self.tasks[-1]
+
+    async def until_told(self, event: Input) -> None:
+        async with asyncio.timeout(5):
+            while event not in self.told:
+                self._told.clear()
+                await self._told.wait()
+
+    async def close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.wait(self.tasks)
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_turn_begins_is_finished_and_is_heard() -> None:
+    speaking = Speaking()
+    speaking.voice.say("Hello there.")
+    await speaking.until_told(ReplyFinished())
+    speaking.hear(2 * WORD)
+    await speaking.until_told(PlayoutFinished())
+    assert speaking.told == [SpeechBegan(), ReplyFinished(), PlayoutFinished()]
+    assert speaking.voice.end_turn() == Heard("Hello there.", True)
+    assert speaking.voice.end_turn() is None
+    await speaking.close()
+
+
+async def test_a_reply_without_sound_is_not_played_out() -> None:
+    speaking = Speaking([Reply("", end_call=True)])
+    speaking.voice.reply(())
+    await speaking.until_told(ReplyFinished(end_call=True))
+    await settle()
+    assert speaking.told == [ReplyFinished(end_call=True)]
+    await speaking.close()
+
+
+async def test_a_prepared_reply_is_synthesised_and_heard_only_when_it_is_released() -> None:
+    speaking = Speaking([Reply("We open.")])
+    speaking.voice.reply((), prepared=True)
+    await settle()
+    assert speaking.tts.spoken == ["We open."]
+    assert speaking.told == []
+    assert speaking.peer.sent == []
+    assert not speaking.confirmed[0].is_set(), "no tool may run yet"
+    speaking.voice.release()
+    assert speaking.confirmed[0].is_set()
+    await speaking.until_told(ReplyFinished())
+    assert speaking.peer.audio_end == 2 * WORD
+    await speaking.close()
+
+
+async def test_a_prepared_reply_that_is_given_up_leaves_no_trace() -> None:
+    speaking = Speaking([Reply("We open.")], [Reply("At ten.")])
+    speaking.voice.reply((), prepared=True)
+    await settle()
+    speaking.voice.cancel()
+    assert speaking.voice.end_turn() is None
+    speaking.voice.reply(())
+    await speaking.until_told(ReplyFinished())
+    assert speaking.lm.active == 0
+    assert speaking.peer.audio_end == 2 * WORD
+    await speaking.close()
+
+
+@pytest.mark.parametrize("part", ["model", "voice"])
+async def test_what_fails_unheard_is_told_when_the_reply_is_wanted(part: str) -> None:
+    speaking = Speaking(EngineError("no", code="engine_failed") if part == "model" else [Reply("We open.")])
+    if part == "voice":
+        speaking.tts.failure = EngineError("no", code="engine_failed")
+    speaking.voice.reply((), prepared=True)
+    await settle()
+    assert speaking.told == []
+    speaking.voice.release()
+    await speaking.until_told(ReplyFinished())
+    assert speaking.told.count("engine_failed") == 1
+    assert speaking.tts.spoken[-1] == "Oh dear."
+    await speaking.close()
+
+
+async def test_a_paused_turn_goes_on_where_it_stopped() -> None:
+    speaking = Speaking()
+    speaking.voice.say("Hello there.")
+    await speaking.until_told(ReplyFinished())
+    speaking.voice.pause()
+    speaking.hear(WORD, "paused")
+    speaking.voice.resume()
+    assert len(speaking.peer.all(PausePlayout)) == len(speaking.peer.all(ResumePlayout)) == 1
+    speaking.hear(2 * WORD, "finished")
+    await speaking.until_told(PlayoutFinished())
+    await speaking.close()
+
+
+async def test_a_turn_that_is_stopped_tells_what_was_heard_of_it() -> None:
+    speaking = Speaking()
+    speaking.voice.say("Hello there.")
+    await speaking.until_told(ReplyFinished())
+    speaking.peer.played_up_to = WORD
+    speaking.voice.stop()
+    await speaking.until_told(PlayoutFlushed())
+    assert speaking.voice.end_turn() == Heard("Hello", False)
+    assert PlayoutFinished() not in speaking.told
+    await speaking.close()
+
+
+async def test_stopping_and_giving_up_before_anything_began_is_nothing() -> None:
+    speaking = Speaking()
+    speaking.voice.release()
+    speaking.voice.cancel()
+    speaking.voice.on_playout()
+    speaking.voice.stop()
+    await speaking.until_told(PlayoutFlushed())
+    assert speaking.peer.sent == []
+    await speaking.close()
