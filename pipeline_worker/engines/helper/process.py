@@ -17,7 +17,7 @@ from pipeline_worker.engines.helper.frames import Frame
 from shared.errors import EngineError
 from shared.io.logs import get_logger
 
-_SOURCE_ROOT = Path(__file__).parents[2]
+_SOURCE_ROOT = Path(__file__).parents[3]
 _START_TIMEOUT_S = 20.0
 _END_TIMEOUT_S = 2.0
 _HANGS_S = 12.0

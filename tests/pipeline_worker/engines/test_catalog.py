@@ -146,8 +146,8 @@ def install(
     monkeypatch: pytest.MonkeyPatch, provider: RecordedProvider, hearing: RecordedProvider | None = None
 ) -> None:
     """As the engine `cartesia`, and `hearing`, or one that does nothing, as `deepgram`; `openai` does nothing."""
-    providers = {"cartesia_tts": provider, "deepgram_stt": hearing or RecordedProvider([])}
-    for name, installed in (providers | {"openai_lm": RecordedProvider([])}).items():
+    providers = {"cartesia.text_to_speech": provider, "deepgram.speech_to_text": hearing or RecordedProvider([])}
+    for name, installed in (providers | {"openai.language_model": RecordedProvider([])}).items():
         module = ModuleType(name)
         module.Provider = lambda installed=installed: installed  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, f"pipeline_worker.engines.{name}", module)

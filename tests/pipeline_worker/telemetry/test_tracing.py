@@ -12,7 +12,7 @@ from pipeline_worker.telemetry.tracing import begin_session, open_tracer, tracin
 from pipeline_worker.telemetry.turn_meter import TurnMeter
 from shared.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def settings(endpoint: str) -> PipelineSettings:

@@ -107,15 +107,15 @@ async def test_of_trials_side_by_side_the_first_error_is_told_when_all_are_over(
 def test_the_examples_in_the_documents_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("DEEPGRAM_API_KEY", "CARTESIA_API_KEY", "ELEVENLABS_EU_KEY"):
         monkeypatch.setenv(variable, "some key")
-    text = (Path(__file__).parents[3] / "docs" / "agents.md").read_text()
+    text = (Path(__file__).parents[4] / "docs" / "agents.md").read_text()
     chapter = text[text.index("## Deepgram, ElevenLabs, Cartesia") :].partition("\n## ")[0]
     examples = [yaml.safe_load(example) for example in re.findall(r"```yaml\n(.*?)```", chapter, re.DOTALL)]
     assert len(examples) == 2
     for example in examples:
         agent = AgentDefinition.model_validate({"id": "desk", "name": "Desk", **example})
-        for section, ending in (("speech_to_text", "stt"), ("text_to_speech", "tts")):
+        for section in ("speech_to_text", "text_to_speech"):
             choice = getattr(agent, section) if section in example else None
             while choice is not None:
-                module = import_module(f"pipeline_worker.engines.{choice.engine}_{ending}")
+                module = import_module(f"pipeline_worker.engines.{choice.engine}.{section}")
                 module.Provider().add(agent.model_copy(update={section: choice}))
                 choice = choice.fallback

@@ -25,7 +25,7 @@ from tests.fakes.openai_server import Fault, OpenAiServer, running_openai_server
 from tests.fakes.ports import free_port
 
 KEY = "LOOPBACK_KEY"
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def new_provider() -> OpenAiProvider[OpenAiOptions, OpenAiClient]:
