@@ -9,7 +9,6 @@ from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.engines.protocols import Reply
 from pipeline_worker.hearing.transcription import Transcription
 from pipeline_worker.hearing.uplink import Uplink
-from pipeline_worker.mailbox import Mailbox
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.speaking.downlink import Downlink
 from pipeline_worker.speaking.voice import AgentVoice, Patience
@@ -77,8 +76,8 @@ class ConversationSession:
         self._store = store
         self._retention_s = retention_s
         self._log = get_logger().bind(session_id=link.session, agent_id=agent.id)
-        self._mailbox = Mailbox()
         self._over = asyncio.Event()
+        self._failure: Exception | None = None
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
         self._conversation = Conversation()
@@ -88,7 +87,7 @@ class ConversationSession:
         self._tools = ToolLoop(engines.lm, toolbox, link.session, self._publish, self._record) if toolbox else None
         self._transcription = Transcription(engines.stt, self._on_interim, self._on_final, self._on_engine_failure)
         self._interim_shown: InterimText | None = None
-        self._uplink = Uplink(agent, engines.vad, self._transcription, self._turns, self._handle)
+        self._uplink = Uplink(agent, engines.vad, self._transcription, self._turns, self._handle, self._fail)
         self._downlink = Downlink(link, engines.tts.sample_rate)
         self._voice = AgentVoice(
             self._answer,
@@ -107,13 +106,13 @@ class ConversationSession:
         """Until the session is over. Raises what breaks it."""
         try:
             async with self._tasks:
-                self._spawn(self._take_audio())
-                self._spawn(self._take_messages())
                 self._spawn(self._transcription.run())
                 self._spawn(self._store.run())
                 await self._over.wait()
                 for task in self._running:
                     task.cancel()
+                if self._failure is not None:
+                    raise self._failure
         finally:
             self._record_agent()
             self._meter.session_ended()
@@ -122,10 +121,14 @@ class ConversationSession:
             await self._store.close(self._retention_s)
 
     def receive(self, item: Item) -> None:
-        """Raises `PeerError` if the session is flooded."""
-        if isinstance(item, AudioFrame | SilenceRun) and item.epoch != self._link.epoch:
+        """Raises what breaks the session."""
+        if self._over.is_set():
             return
-        self._mailbox.put(item)
+        if isinstance(item, AudioFrame | SilenceRun):
+            if item.epoch == self._link.epoch:
+                self._uplink.take(item)
+        else:
+            self._take_message(item)
 
     def end(self, reason: str) -> None:
         """Idempotent."""
@@ -133,31 +136,30 @@ class ConversationSession:
             self._link.end_session(reason)
             self._over.set()
 
-    async def _take_audio(self) -> None:
-        while True:
-            await self._uplink.take(await self._mailbox.next_audio())
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        self._over.set()
 
-    async def _take_messages(self) -> None:
-        while True:
-            match await self._mailbox.next_message():
-                case events.PlayoutReported() as report:
-                    self._on_playout(report)
-                case events.CallerConnected():
-                    self._handle(CallerConnected())
-                case events.TextReceived(text=text) if text.strip():
-                    self._handle(TextTyped(text.strip()))
-                case events.InterruptRequested():
-                    self._handle(StopPressed())
-                case events.TalkChanged(pressed=True) if self._uplink.by_button:
-                    self._handle(StopPressed())
-                    self._uplink.press()
-                case events.TalkChanged(pressed=False):
-                    self._uplink.release()
-                case events.MuteChanged(muted=True):
-                    self._uplink.end_utterance()
-                case events.SessionClosed(reason=reason):
-                    self._log.info("session_closed_by_media_worker", reason=reason)
-                    self._over.set()
+    def _take_message(self, message: events.Message) -> None:
+        match message:
+            case events.PlayoutReported() as report:
+                self._on_playout(report)
+            case events.CallerConnected():
+                self._handle(CallerConnected())
+            case events.TextReceived(text=text) if text.strip():
+                self._handle(TextTyped(text.strip()))
+            case events.InterruptRequested():
+                self._handle(StopPressed())
+            case events.TalkChanged(pressed=True) if self._uplink.by_button:
+                self._handle(StopPressed())
+                self._uplink.press()
+            case events.TalkChanged(pressed=False):
+                self._uplink.release()
+            case events.MuteChanged(muted=True):
+                self._uplink.end_utterance()
+            case events.SessionClosed(reason=reason):
+                self._log.info("session_closed_by_media_worker", reason=reason)
+                self._over.set()
 
     def _on_playout(self, report: events.PlayoutReported) -> None:
         heard_before = self._downlink.heard

@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-import numpy as np
-
 from pipeline_worker.engines.config_errors import as_fallback, told_in_place
 from pipeline_worker.engines.fallback.language_model import FallbackLanguageModel
 from pipeline_worker.engines.fallback.speech_to_text import FallbackSpeechToText
@@ -15,6 +13,7 @@ from pipeline_worker.engines.fallback.text_to_speech import FallbackTextToSpeech
 from pipeline_worker.engines.guard import STALL_S, EngineGuard, Guarded
 from pipeline_worker.engines.protocols import LanguageModel, SpeechToText, TextToSpeech, VoiceActivityDetector
 from shared.agent import AgentDefinition, EngineChoice
+from shared.audio import BYTES_PER_SAMPLE
 from shared.errors import ConfigError, EngineError
 from shared.io.logs import get_logger
 
@@ -262,7 +261,9 @@ async def _close_all(closing: Collection[asyncio.Task[None]]) -> None:
 async def _started_vad() -> SharedDetector:
     silero = await asyncio.to_thread(import_module, "pipeline_worker.engines.silero.detector")
     vad: SharedDetector = await asyncio.to_thread(silero.SileroVoiceActivityDetector)
-    stream = vad.open()
-    await stream.push(np.ones(vad.chunk_samples, dtype=np.int16))
+    judged: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
+    stream = vad.open(judged.set_result, judged.set_exception)
+    if stream.push(bytes(vad.chunk_samples * BYTES_PER_SAMPLE)) is None:
+        await judged
     stream.close()
     return vad

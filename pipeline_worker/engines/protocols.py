@@ -4,13 +4,14 @@ Every `async` method may take long and must not block the event loop; cancelling
 All raise `shared.errors.EngineError` when they fail.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from pipeline_worker.turns.conversation import Entry as Entry
 from pipeline_worker.turns.conversation import ToolCall as ToolCall
 from pipeline_worker.turns.conversation import Utterance as Utterance
 from shared.audio import Pcm
+from shared.errors import EngineError
 
 
 class Transcript(NamedTuple):
@@ -49,18 +50,26 @@ class VoiceActivityDetector(Protocol):
     """Speech probability, batched over all sessions of the process."""
 
     chunk_samples: int
-    """Samples of 16 kHz mono that one call takes for each session."""
+    """Samples of 16 kHz mono that make one probability."""
 
     tail_samples: int
     """How long it goes on hearing speech after the last sound, in the middle of what was measured."""
 
-    def open(self) -> "VoiceActivityStream": ...
+    def open(
+        self, on_probabilities: Callable[[list[float]], None], on_failure: Callable[[EngineError], None]
+    ) -> "VoiceActivityStream":
+        """One session's stream. After `on_failure` the stream is closed."""
+        ...
 
 
 class VoiceActivityStream(Protocol):
-    """One session's state. `push` returns the probabilities (0..1) of the whole chunks it completed, oldest first."""
+    def push(self, pcm: bytes) -> list[float] | None:
+        """Takes 16 kHz mono and returns the probabilities (0..1) of the chunks that it completes, oldest first.
 
-    async def push(self, samples: Pcm) -> list[float]: ...
+        None means that they are not known yet: `on_probabilities` or `on_failure` is called with them later, and
+        nothing may be pushed before. Does not block.
+        """
+        ...
 
     def close(self) -> None: ...
 

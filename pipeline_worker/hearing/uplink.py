@@ -1,14 +1,13 @@
-"""The caller's audio: time line -> voice activity -> talkspurts -> utterances, and their sound to the transcription."""
+"""The caller's audio: reassembly, voice activity, talkspurts, utterances, and their sound to the transcription."""
 
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
 from prometheus_client import Counter
 
 from pipeline_worker.engines.protocols import VoiceActivityDetector
 from pipeline_worker.hearing.endpointing import Endpointing, UtteranceEvent
-from pipeline_worker.hearing.reassembly import Silence, Sound, Timeline
+from pipeline_worker.hearing.reassembly import Reassembly, Silence, Sound, Stretch
 from pipeline_worker.hearing.talkspurts import HANGOVER_MS, ONSET_MS, SpeechEvent, Talkspurts, TalkspurtStarted
 from pipeline_worker.hearing.transcription import Transcription
 from pipeline_worker.turns.events import (
@@ -22,20 +21,25 @@ from pipeline_worker.turns.events import (
 from pipeline_worker.turns.table import TurnTaking
 from pipeline_worker.turns.timers import FloorClock
 from shared.agent import AgentDefinition
-from shared.audio import UPLINK_RATE, Pcm, as_samples, samples_in
+from shared.audio import BYTES_PER_SAMPLE, UPLINK_RATE, Pcm, as_samples, samples_in
 from shared.frames import AudioFrame, SilenceRun
 
 _PRE_ROLL_MS = 300
 """Recognisers want a little quiet before the first sound, and detectors see soft onsets late."""
-
 _RELEASE_TAIL = samples_in(60, UPLINK_RATE)
 """Audio comes later than messages do, by what the jitter buffer and the codec take."""
+MAX_BACKLOG = 250
+"""Five seconds of frames."""
 
 _unusable = Counter("antiphon_uplink_unusable_total", "Audio frames that are late, repeated or not 16 kHz mono")
+_dropped = Counter("antiphon_session_audio_dropped_total", "Frames dropped because a session did not keep up")
 
 
 class Uplink:
-    """Tells `on_input` what the caller does. All times are the caller's own samples."""
+    """Tells `on_input` what the caller does. Positions count samples of the caller's audio.
+
+    Audio is worked on in order and at once, except that it waits while the detector judges what came before it.
+    """
 
     def __init__(
         self,
@@ -44,40 +48,46 @@ class Uplink:
         transcription: Transcription,
         turns: TurnTaking,
         on_input: Callable[[Input], object],
+        on_failure: Callable[[Exception], None],
     ) -> None:
-        self._vad = vad.open()
+        self._vad = vad.open(self._on_probabilities, on_failure)
         self._transcription = transcription
         self._turns = turns
         self._on_input = on_input
+        self._on_failure = on_failure
         self.by_button = agent.turn_taking.mode == "push_to_talk"
-        self._timeline = Timeline()
+        self._reassembly = Reassembly()
+        self._backlog: deque[AudioFrame | SilenceRun] = deque()
+        self._stretches: deque[Stretch] = deque()
+        """What the last item of the backlog was made into."""
+        self._to_skip = 0
+        """Samples of known silence behind those that the detector hears now."""
+        self._judging = False
         self._clock = FloorClock(agent)
         self._talkspurts = Talkspurts(vad.chunk_samples, agent.turn_taking.barge_in_ms, vad.tail_samples)
         self._endpointing = Endpointing(agent.turn_taking, agent.language)
         self._hangover = samples_in(HANGOVER_MS, UPLINK_RATE) + vad.chunk_samples
-        self._recent: deque[Pcm] = deque()
-        self._recent_samples = 0
-        self._recent_kept = samples_in(_PRE_ROLL_MS + ONSET_MS, UPLINK_RATE) + 2 * vad.chunk_samples
+        self._recent: deque[bytes] = deque()
+        self._recent_bytes = 0
+        self._recent_kept = (
+            samples_in(_PRE_ROLL_MS + ONSET_MS, UPLINK_RATE) + 2 * vad.chunk_samples
+        ) * BYTES_PER_SAMPLE
         self._release_at: int | None = None
         self.position = 0
         """How far the caller's audio has come."""
         self.speech_end = 0
         """Where the caller's last sound ended."""
 
-    async def take(self, item: AudioFrame | SilenceRun) -> None:
-        """What the media worker sent. Raises `EngineError` if the voice activity detector fails."""
-        if item.sample_rate != UPLINK_RATE or (isinstance(item, AudioFrame) and item.channels != 1):
+    def take(self, item: AudioFrame | SilenceRun) -> None:
+        """Takes what the media worker sent. A backlog that is full drops its oldest item: late speech is worth less."""
+        if item.sample_rate != UPLINK_RATE or (type(item) is AudioFrame and item.channels != 1):
             _unusable.inc()
             return
-        stretches = self._timeline.accept(item)
-        if not stretches:
-            _unusable.inc()
-        for stretch in stretches:
-            match stretch:
-                case Sound(_, pcm):
-                    await self._listen(as_samples(pcm))
-                case Silence(_, samples):
-                    await self._pass(samples)
+        if len(self._backlog) >= MAX_BACKLOG:
+            self._backlog.popleft()
+            _dropped.inc()
+        self._backlog.append(item)
+        self._work()
 
     def close(self) -> None:
         self._vad.close()
@@ -103,36 +113,71 @@ class Uplink:
             self._release_at = self.position + _RELEASE_TAIL
 
     def end_utterance(self) -> None:
-        """Whoever switches the microphone off has finished."""
+        """The caller switched the microphone off, and so has finished."""
         if self._endpointing.open:
             self._tell([self._endpointing.end(self.position)])
 
-    async def _listen(self, samples: Pcm) -> None:
-        self._pass_time(len(samples))
-        self._remember(samples)
+    def _work(self) -> None:
+        """Goes through what waits, until the detector has to judge."""
+        while not self._judging:
+            if self._to_skip:
+                self._skip()
+            elif self._stretches:
+                match self._stretches.popleft():
+                    case Sound(_, pcm):
+                        self._listen(pcm)
+                    case Silence(_, samples):
+                        self._pass(samples)
+            elif self._backlog:
+                stretches = self._reassembly.accept(self._backlog.popleft())
+                if not stretches:
+                    _unusable.inc()
+                self._stretches.extend(stretches)
+            else:
+                return
+
+    def _listen(self, pcm: bytes) -> None:
+        self._pass_time(len(pcm) // BYTES_PER_SAMPLE)
+        self._remember(pcm)
         if self._endpointing.open:
-            self._transcription.push(samples)
+            self._transcription.push(as_samples(pcm))
         if self.by_button:
             self._advance_by_button()
-            return
-        for probability in await self._vad.push(samples):
+        elif (probabilities := self._vad.push(pcm)) is None:
+            self._judging = True
+        else:
+            self._judge(probabilities)
+
+    def _on_probabilities(self, probabilities: list[float]) -> None:
+        self._judging = False
+        try:
+            self._judge(probabilities)
+            self._work()
+        except Exception as error:  # noqa: BLE001 - ends this session; others share the detector's callback
+            self._on_failure(error)
+
+    def _judge(self, probabilities: list[float]) -> None:
+        for probability in probabilities:
             self._advance(self._talkspurts.push(probability))
-        if self._talkspurts.quiet:
+        if self._endpointing.open and self._talkspurts.quiet:
             # An endpoint need not wait until a chunk is full.
             self._tell(self._endpointing.advance(self.position, self._turns.agent_speaks))
 
-    async def _pass(self, samples: int) -> None:
+    def _pass(self, samples: int) -> None:
         """Silence: the detector hears as much of it as it needs to notice, the rest is only counted."""
         wanted = samples if self.by_button else min(samples, self._hangover)
         heard = wanted if self._talkspurts.speaking or self._endpointing.open else 0
+        self._to_skip = samples - heard
         if heard:
-            await self._listen(np.zeros(heard, dtype=np.int16))
-        if samples > heard:
-            self._pass_time(samples - heard)
-            self._recent.clear()
-            self._recent_samples = 0
-            if not self.by_button:
-                self._advance(self._talkspurts.skip(samples - heard))
+            self._listen(bytes(heard * BYTES_PER_SAMPLE))
+
+    def _skip(self) -> None:
+        samples, self._to_skip = self._to_skip, 0
+        self._pass_time(samples)
+        self._recent.clear()
+        self._recent_bytes = 0
+        if not self.by_button:
+            self._advance(self._talkspurts.skip(samples))
 
     def _pass_time(self, samples: int) -> None:
         self.position += samples
@@ -145,7 +190,8 @@ class Uplink:
             # What is left of a sound in which the microphone was switched off belongs to no utterance.
             if isinstance(event, SpeechSustained | SpeechProlonged) and self._endpointing.open:
                 self._on_input(event)
-        self._tell(self._endpointing.advance(self._talkspurts.decided_up_to, self._turns.agent_speaks))
+        if self._endpointing.open:
+            self._tell(self._endpointing.advance(self._talkspurts.decided_up_to, self._turns.agent_speaks))
 
     def _advance_by_button(self) -> None:
         if self._release_at is not None and self.position >= self._release_at:
@@ -161,14 +207,13 @@ class Uplink:
                 self.speech_end = self._endpointing.last_sound or event.at_sample
             self._on_input(event)
 
-    def _remember(self, samples: Pcm) -> None:
-        self._recent.append(samples)
-        self._recent_samples += len(samples)
-        while self._recent_samples - len(self._recent[0]) >= self._recent_kept:
-            self._recent_samples -= len(self._recent.popleft())
+    def _remember(self, pcm: bytes) -> None:
+        self._recent.append(pcm)
+        self._recent_bytes += len(pcm)
+        while self._recent_bytes - len(self._recent[0]) >= self._recent_kept:
+            self._recent_bytes -= len(self._recent.popleft())
 
     def _pre_roll(self, at_sample: int) -> Pcm:
         """The recent sound from a little before `at_sample`."""
         since = self.position - at_sample + samples_in(_PRE_ROLL_MS, UPLINK_RATE)
-        recent = np.concatenate(self._recent) if self._recent else np.zeros(0, dtype=np.int16)
-        return recent[-since:]
+        return as_samples(b"".join(self._recent))[-since:]

@@ -1,13 +1,13 @@
 """Engines that say what a test tells them to, in no time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import numpy as np
 
 from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.engines.protocols import Entry, Reply, SpeechPiece, Transcript, Word
-from shared.audio import Pcm
+from shared.audio import Pcm, as_samples
 from shared.errors import EngineError
 
 LOUD = 10_000
@@ -15,20 +15,32 @@ _UNDERSTOOD_AFTER_PUSHES = 4
 
 
 class FakeVad:
-    """Loud is speech. `until_heard` lets a test go on when all it sent was taken."""
+    """Loud is speech. It answers at once, or when the test calls `answer` if it is `slow`.
+
+    `until_heard` lets a test go on when all it sent was taken.
+    """
 
     chunk_samples = 512
     tail_samples = 0
 
-    def __init__(self) -> None:
+    def __init__(self, slow: bool = False) -> None:
+        self.slow = slow
         self.heard_samples = 0
         self.open_streams = 0
-        self.failure: EngineError | None = None
+        self.failure: Exception | None = None
+        self.waiting: list[Callable[[], None]] = []
         self._heard = asyncio.Event()
 
-    def open(self) -> "FakeVadStream":
+    def open(
+        self, on_probabilities: Callable[[list[float]], None], on_failure: Callable[[EngineError], None]
+    ) -> "FakeVadStream":
         self.open_streams += 1
-        return FakeVadStream(self)
+        return FakeVadStream(self, on_probabilities, on_failure)
+
+    def answer(self) -> None:
+        """What waits, and what it leads to."""
+        while self.waiting:
+            self.waiting.pop(0)()
 
     def hear(self, samples: int) -> None:
         self.heard_samples += samples
@@ -36,26 +48,39 @@ class FakeVad:
 
     async def until_heard(self, samples: int) -> None:
         async with asyncio.timeout(5):
+            await asyncio.sleep(0)  # what the session does of it besides
             while self.heard_samples < samples:
                 self._heard.clear()
                 await self._heard.wait()
 
 
 class FakeVadStream:
-    def __init__(self, vad: FakeVad) -> None:
+    def __init__(
+        self, vad: FakeVad, on_probabilities: Callable[[list[float]], None], on_failure: Callable[[EngineError], None]
+    ) -> None:
         self._vad = vad
-        self._rest = np.zeros(0, dtype=np.int16)
+        self._on_probabilities = on_probabilities
+        self._on_failure = on_failure
+        self._rest = b""
 
-    async def push(self, samples: Pcm) -> list[float]:
-        if self._vad.failure is not None:
-            raise self._vad.failure
-        self._vad.hear(len(samples))
-        self._rest = np.concatenate([self._rest, samples])
-        probabilities = []
-        while len(self._rest) >= self._vad.chunk_samples:
-            chunk, self._rest = self._rest[: self._vad.chunk_samples], self._rest[self._vad.chunk_samples :]
-            probabilities.append(1.0 if np.mean(np.abs(chunk)) > LOUD / 2 else 0.0)
-        return probabilities
+    def push(self, pcm: bytes) -> list[float] | None:
+        match self._vad.failure:
+            case EngineError() as error:
+                self._on_failure(error)
+                return None
+            case Exception() as fault:
+                raise fault
+        self._vad.hear(len(pcm) // 2)
+        self._rest += pcm
+        size = 2 * self._vad.chunk_samples
+        found = []
+        while len(self._rest) >= size:
+            chunk, self._rest = as_samples(self._rest[:size]), self._rest[size:]
+            found.append(1.0 if np.mean(np.abs(chunk)) > LOUD / 2 else 0.0)
+        if not (found and self._vad.slow):
+            return found
+        self._vad.waiting.append(lambda: self._on_probabilities(found))
+        return None
 
     def close(self) -> None:
         self._vad.open_streams -= 1

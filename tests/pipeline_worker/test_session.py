@@ -79,9 +79,10 @@ async def connected(
     await toolboxes.start()
     toolbox = toolboxes.open(AGENT.id) if "tools" in agent else None
     session = session_of(peer, engines, broker, retention_s, patience, toolbox, **agent)
-    peer.connect(session)
     before = asyncio.all_tasks()
     running = asyncio.create_task(session.run())
+    await asyncio.sleep(0)  # as with the session host, nothing comes before it runs
+    peer.connect(session)
     try:
         yield peer
     finally:

@@ -1,7 +1,6 @@
 import asyncio
 
 from pipeline_worker.engines.catalog import Engines
-from pipeline_worker.mailbox import MAX_MESSAGES
 from pipeline_worker.session_host import SessionHost
 from pipeline_worker.settings import PipelineSettings
 from pipeline_worker.tools.toolbox import Toolboxes
@@ -11,7 +10,6 @@ from shared.errors import EngineError
 from shared.events import (
     CallerConnected,
     EndSession,
-    InterruptRequested,
     PipelineAttached,
     PublishEvent,
     SessionClosed,
@@ -110,14 +108,17 @@ async def test_a_session_that_breaks_breaks_no_other(broker: Redis) -> None:
     await asyncio.wait_for(whole, 5)
 
 
-async def test_a_session_that_is_flooded_ends(broker: Redis) -> None:
+async def test_a_fault_in_taking_an_item_ends_its_session_only(broker: Redis) -> None:
     hosting = Hosting(broker)
-    task = hosting.start("s1", "front-desk")
-    await hosting.until_attached("s1")
-    hosting.host.dispatch([InterruptRequested(session="s1")] * (MAX_MESSAGES + 1))
-    await asyncio.wait_for(task, 5)
-    assert hosting.errors() == [("s1", "message_flood")]
+    broken, whole = hosting.start("s1", "front-desk"), hosting.start("s2", "echo")
+    await hosting.until_attached("s1", "s2")
+    hosting.engines.vad.failure = ValueError("a mistake of ours")
+    frame = hosting.peer.next_frame()
+    hosting.host.dispatch([frame._replace(session="s1"), frame._replace(session="s2"), SessionClosed(session="s2")])
+    await asyncio.wait_for(asyncio.gather(broken, whole), 5)
+    assert hosting.errors() == [("s1", "pipeline_error")]
     assert ("s1", "pipeline_error") in hosting.ends()
+    assert [item.session for item in hosting.peer.audio] == ["s2"]
 
 
 async def test_a_session_whose_media_worker_is_silent_is_freed(broker: Redis) -> None:

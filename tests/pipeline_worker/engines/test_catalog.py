@@ -4,7 +4,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pipeline_worker.engines.catalog import Catalog
@@ -27,8 +26,9 @@ async def test_the_shipped_agents_load_and_every_engine_answers() -> None:
     await catalog.start()
     try:
         engines = catalog.open("front-desk")
-        vad = engines.vad.open()
-        assert len(await vad.push(np.ones(engines.vad.chunk_samples, dtype=np.int16))) == 1
+        judged: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
+        engines.vad.open(judged.set_result, judged.set_exception).push(bytes(2 * engines.vad.chunk_samples))
+        assert len(await judged) == 1
         assert (await engines.stt.open().finish()).final
         asked = [Utterance("user", "Book a table for 2 on Friday at 8, my name is Miller.")]
         replies = [reply.text async for reply in engines.lm.reply(asked)]

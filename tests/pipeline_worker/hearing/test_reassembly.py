@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_worker.hearing.reassembly import Silence, Sound, Stretch, Timeline
+from pipeline_worker.hearing.reassembly import Reassembly, Silence, Sound, Stretch
 from shared.frames import AudioFrame, SilenceRun
 
 
@@ -19,51 +19,48 @@ def length(stretch: Stretch) -> int:
 
 
 def test_frames_follow_one_another() -> None:
-    timeline = Timeline()
-    assert timeline.accept(frame(0, 0)) == [Sound(0, frame(0, 0).pcm)]
-    assert timeline.accept(run(1, 320, 1000)) == [Silence(320, 1000)]
-    assert timeline.accept(frame(2, 1320)) == [Sound(1320, frame(2, 1320).pcm)]
-    assert timeline.position == 1640
+    reassembly = Reassembly()
+    assert reassembly.accept(frame(0, 0)) == [Sound(0, frame(0, 0).pcm)]
+    assert reassembly.accept(run(1, 320, 1000)) == [Silence(320, 1000)]
+    assert reassembly.accept(frame(2, 1320)) == [Sound(1320, frame(2, 1320).pcm)]
+    assert reassembly.position == 1640
 
 
-def test_a_gap_is_silence_and_counted() -> None:
-    timeline = Timeline()
-    timeline.accept(frame(0, 0))
-    assert timeline.accept(frame(5, 1600)) == [Silence(320, 1280), Sound(1600, frame(5, 1600).pcm)]
-    assert timeline.missing_samples == 1280
+def test_a_gap_is_silence() -> None:
+    reassembly = Reassembly()
+    reassembly.accept(frame(0, 0))
+    assert reassembly.accept(frame(5, 1600)) == [Silence(320, 1280), Sound(1600, frame(5, 1600).pcm)]
 
 
 def test_a_session_that_began_elsewhere_begins_here_without_a_gap() -> None:
-    timeline = Timeline()
-    assert timeline.accept(frame(900, 288_000)) == [Sound(288_000, frame(900, 288_000).pcm)]
-    assert timeline.missing_samples == 0
+    reassembly = Reassembly()
+    assert reassembly.accept(frame(900, 288_000)) == [Sound(288_000, frame(900, 288_000).pcm)]
 
 
 def test_repeated_and_late_frames_are_dropped() -> None:
-    timeline = Timeline()
-    timeline.accept(frame(0, 0))
-    timeline.accept(frame(3, 960))
-    assert timeline.accept(frame(3, 960)) == []
-    assert timeline.accept(frame(2, 640)) == []
-    assert timeline.accept(frame(4, 640)) == []
-    assert timeline.late == 3
+    reassembly = Reassembly()
+    reassembly.accept(frame(0, 0))
+    reassembly.accept(frame(3, 960))
+    assert reassembly.accept(frame(3, 960)) == []
+    assert reassembly.accept(frame(2, 640)) == []
+    assert reassembly.accept(frame(4, 640)) == []
 
 
 def test_what_overlaps_the_past_is_cut_off() -> None:
-    timeline = Timeline()
-    timeline.accept(frame(0, 0))
-    assert timeline.accept(frame(1, 160)) == [Sound(320, frame(1, 160).pcm[320:])]
-    assert timeline.accept(run(2, 400, 200)) == [Silence(480, 120)]
+    reassembly = Reassembly()
+    reassembly.accept(frame(0, 0))
+    assert reassembly.accept(frame(1, 160)) == [Sound(320, frame(1, 160).pcm[320:])]
+    assert reassembly.accept(run(2, 400, 200)) == [Silence(480, 120)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5000), st.integers(1, 400), st.booleans()), max_size=30))
 def test_stretches_have_no_gap_and_no_overlap(items: list[tuple[int, int, int, bool]]) -> None:
-    timeline = Timeline()
+    reassembly = Reassembly()
     position = None
     for seq, first_sample, samples, sound in items:
         item = frame(seq, first_sample, samples) if sound else run(seq, first_sample, samples)
-        for stretch in timeline.accept(item):
+        for stretch in reassembly.accept(item):
             assert position is None or stretch.first_sample == position
             assert length(stretch) > 0
             position = stretch.first_sample + length(stretch)
-    assert timeline.position == position
+    assert reassembly.position == position

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pipeline_worker.hearing.transcription import Transcription
-from pipeline_worker.hearing.uplink import Uplink
+from pipeline_worker.hearing.uplink import MAX_BACKLOG, Uplink
 from pipeline_worker.turns.events import (
     CallerConnected,
     CallerIdle,
@@ -18,6 +18,7 @@ from pipeline_worker.turns.events import (
 from pipeline_worker.turns.state import State
 from pipeline_worker.turns.table import TurnTaking
 from shared.agent import AgentDefinition, Greeting, Idle, Limits
+from shared.errors import EngineError
 from shared.frames import AudioFrame, SilenceRun
 from tests.fakes.engines import FakeStt, FakeVad
 from tests.fakes.session_peer import EPOCH, FRAME, SESSION, SessionPeer
@@ -28,8 +29,8 @@ AGENT = AgentDefinition(id="a", name="A", limits=Limits(max_duration_s=60))
 class Line:
     """An uplink whose frames are made by hand; the transcription works when `heard` is awaited."""
 
-    def __init__(self, agent: AgentDefinition = AGENT) -> None:
-        self.vad = FakeVad()
+    def __init__(self, agent: AgentDefinition = AGENT, slow: bool = False) -> None:
+        self.vad = FakeVad(slow)
         self.stt = FakeStt("yes", "no")
         self.inputs: list[Input] = []
         self._final = asyncio.Event()
@@ -38,15 +39,22 @@ class Line:
         )
         self.turns = TurnTaking(agent)
         self.turns.handle(CallerConnected())
-        self.uplink = Uplink(agent, self.vad, self.transcription, self.turns, self.inputs.append)
+        self.broken: Exception | None = None
+        self.failures: list[Exception] = []
+        self.uplink = Uplink(agent, self.vad, self.transcription, self.turns, self._on_input, self.failures.append)
         self.peer = SessionPeer()
 
-    async def speak(self, duration_ms: int) -> None:
-        for _ in range(duration_ms // 20):
-            await self.uplink.take(self.peer.next_frame())
+    def _on_input(self, event: Input) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.inputs.append(event)
 
-    async def silence(self, samples: int, seq: int, first_sample: int) -> None:
-        await self.uplink.take(SilenceRun(SESSION, EPOCH, seq, first_sample, 16_000, samples))
+    def speak(self, duration_ms: int) -> None:
+        for _ in range(duration_ms // 20):
+            self.uplink.take(self.peer.next_frame())
+
+    def silence(self, samples: int, seq: int, first_sample: int) -> None:
+        self.uplink.take(SilenceRun(SESSION, EPOCH, seq, first_sample, 16_000, samples))
 
     async def heard(self) -> list[int]:
         """What the recogniser was given of the first utterance, sample by sample."""
@@ -66,9 +74,9 @@ async def line() -> AsyncIterator[Line]:
     assert line.vad.open_streams == 0
 
 
-async def test_a_run_of_silence_ends_the_utterance_at_its_endpoint(line: Line) -> None:
-    await line.speak(640)
-    await line.silence(48_000, seq=32, first_sample=32 * FRAME)
+def test_a_run_of_silence_ends_the_utterance_at_its_endpoint(line: Line) -> None:
+    line.speak(640)
+    line.silence(48_000, seq=32, first_sample=32 * FRAME)
     assert line.inputs == [
         UtteranceStarted(1, 0),
         SpeechSustained(7 * 512),
@@ -77,92 +85,92 @@ async def test_a_run_of_silence_ends_the_utterance_at_its_endpoint(line: Line) -
     assert line.uplink.speech_end == 640 * 16
 
 
-async def test_the_detector_hears_only_as_much_silence_as_it_needs(line: Line) -> None:
-    await line.speak(640)
+def test_the_detector_hears_only_as_much_silence_as_it_needs(line: Line) -> None:
+    line.speak(640)
     heard = line.vad.heard_samples
-    await line.silence(48_000, seq=32, first_sample=32 * FRAME)
+    line.silence(48_000, seq=32, first_sample=32 * FRAME)
     assert 0 < line.vad.heard_samples - heard <= 16_000 // 4
     heard = line.vad.heard_samples
-    await line.silence(48_000, seq=33, first_sample=32 * FRAME + 48_000)
+    line.silence(48_000, seq=33, first_sample=32 * FRAME + 48_000)
     assert line.vad.heard_samples == heard
 
 
-async def test_a_gap_in_the_audio_is_time_that_passes(line: Line) -> None:
-    await line.speak(640)
+def test_a_gap_in_the_audio_is_time_that_passes(line: Line) -> None:
+    line.speak(640)
     late = line.peer.next_frame()._replace(seq=500, first_sample=100_000)
-    await line.uplink.take(late)
+    line.uplink.take(late)
     assert UtteranceEnded(1, 640 * 16 + 500 * 16) in line.inputs
 
 
 async def test_the_recogniser_hears_a_pause_within_an_utterance_as_long_as_it_was(line: Line) -> None:
-    await line.speak(640)
-    await line.silence(FRAME * 10, seq=32, first_sample=32 * FRAME)
+    line.speak(640)
+    line.silence(FRAME * 10, seq=32, first_sample=32 * FRAME)
     for seq in range(33, 49):
-        await line.uplink.take(line.peer.next_frame()._replace(seq=seq, first_sample=(seq + 9) * FRAME))
+        line.uplink.take(line.peer.next_frame()._replace(seq=seq, first_sample=(seq + 9) * FRAME))
     heard = await line.heard()
     assert len(heard) == (32 + 10 + 16) * FRAME
     assert heard.count(0) == 10 * FRAME
 
 
-async def test_repeated_frames_and_foreign_rates_are_not_heard(line: Line) -> None:
+def test_repeated_frames_and_foreign_rates_are_not_heard(line: Line) -> None:
     frame = line.peer.next_frame()
     for item in (frame, frame, frame._replace(seq=1, sample_rate=48_000), frame._replace(seq=1, channels=2)):
-        await line.uplink.take(item)
+        line.uplink.take(item)
     assert line.vad.heard_samples == FRAME
 
 
-async def test_the_time_limit_is_told_once(line: Line) -> None:
-    await line.silence(59 * 16_000, seq=0, first_sample=0)
+def test_the_time_limit_is_told_once(line: Line) -> None:
+    line.silence(59 * 16_000, seq=0, first_sample=0)
     assert line.inputs == []
-    await line.silence(5 * 16_000, seq=1, first_sample=59 * 16_000)
-    await line.silence(5 * 16_000, seq=2, first_sample=64 * 16_000)
+    line.silence(5 * 16_000, seq=1, first_sample=59 * 16_000)
+    line.silence(5 * 16_000, seq=2, first_sample=64 * 16_000)
     assert line.inputs == [TimeExceeded()]
 
 
 async def test_a_session_that_began_elsewhere_goes_on_here(line: Line) -> None:
     for seq in range(32):
-        await line.uplink.take(
+        line.uplink.take(
             AudioFrame(SESSION, EPOCH, 900 + seq, (900 + seq) * FRAME, 16_000, 1, line.peer.next_frame().pcm)
         )
-    await line.silence(48_000, seq=932, first_sample=932 * FRAME)
+    line.silence(48_000, seq=932, first_sample=932 * FRAME)
     assert len(await line.heard()) >= 32 * FRAME
 
 
-async def test_each_talkspurt_over_the_agent_is_an_utterance(line: Line) -> None:
+def test_each_talkspurt_over_the_agent_is_an_utterance(line: Line) -> None:
     speaking = Line(AGENT.model_copy(update={"greeting": Greeting(text="Hello.")}))
     assert speaking.turns.state is State.SPEAKING
-    await speaking.speak(128)
-    await speaking.silence(FRAME * 12, seq=6, first_sample=6 * FRAME)
+    speaking.speak(128)
+    speaking.silence(FRAME * 12, seq=6, first_sample=6 * FRAME)
     assert [type(event) for event in speaking.inputs] == [UtteranceStarted, UtteranceEnded]
     speaking.uplink.close()
 
 
-async def test_words_that_sound_unfinished_give_the_caller_more_time(line: Line) -> None:
-    await line.speak(640)
+def test_words_that_sound_unfinished_give_the_caller_more_time(line: Line) -> None:
+    line.speak(640)
     line.uplink.understood(InterimText(1, "I would like a table for"))
-    await line.silence(48_000, seq=32, first_sample=32 * FRAME)
+    line.silence(48_000, seq=32, first_sample=32 * FRAME)
     assert line.inputs[-1] == UtteranceEnded(1, 640 * 16 + 1500 * 16)
 
 
-async def test_whoever_switches_the_microphone_off_has_finished(line: Line) -> None:
+def test_whoever_switches_the_microphone_off_has_finished(line: Line) -> None:
     line.uplink.end_utterance()
-    await line.speak(640)
+    line.speak(640)
     line.uplink.end_utterance()
     line.uplink.end_utterance()
     assert line.inputs[-1] == UtteranceEnded(1, 640 * 16)
     assert len(line.inputs) == 3
 
 
-async def test_what_is_left_of_a_sound_after_the_microphone_was_switched_off_is_nobodys(line: Line) -> None:
-    await line.speak(100)
+def test_what_is_left_of_a_sound_after_the_microphone_was_switched_off_is_nobodys(line: Line) -> None:
+    line.speak(100)
     line.uplink.end_utterance()
-    await line.speak(2_000)
+    line.speak(2_000)
     assert [type(told) for told in line.inputs] == [UtteranceStarted, UtteranceEnded]
 
 
-async def test_a_caller_who_says_nothing_is_idle(line: Line) -> None:
+def test_a_caller_who_says_nothing_is_idle(line: Line) -> None:
     patient = Line(AGENT.model_copy(update={"idle": Idle(prompt_after_s=2)}))
-    await patient.silence(2 * 16_000, seq=0, first_sample=0)
+    patient.silence(2 * 16_000, seq=0, first_sample=0)
     assert patient.inputs == [CallerIdle()]
     patient.uplink.close()
 
@@ -176,13 +184,13 @@ async def button() -> AsyncIterator[Line]:
 
 
 async def test_with_a_button_an_utterance_lasts_as_long_as_it_is_pressed(button: Line) -> None:
-    await button.speak(400)
+    button.speak(400)
     assert button.inputs == []
     button.uplink.press()
-    await button.speak(400)
-    await button.silence(16_000, seq=40, first_sample=40 * FRAME)
+    button.speak(400)
+    button.silence(16_000, seq=40, first_sample=40 * FRAME)
     button.uplink.release()
-    await button.silence(60 * 16, seq=41, first_sample=40 * FRAME + 16_000)
+    button.silence(60 * 16, seq=41, first_sample=40 * FRAME + 16_000)
     released = 40 * FRAME + 16_000 + 60 * 16
     assert button.inputs == [
         UtteranceStarted(1, 20 * FRAME),
@@ -194,19 +202,50 @@ async def test_with_a_button_an_utterance_lasts_as_long_as_it_is_pressed(button:
     assert len(heard) == 300 * 16 + released - 20 * FRAME
 
 
-async def test_a_button_that_bounces_makes_one_utterance(button: Line) -> None:
+def test_a_button_that_bounces_makes_one_utterance(button: Line) -> None:
     button.uplink.release()
     button.uplink.press()
-    await button.speak(200)
+    button.speak(200)
     button.uplink.release()
-    await button.speak(20)
+    button.speak(20)
     button.uplink.press()
-    await button.speak(200)
+    button.speak(200)
     assert len(button.inputs) == 2
 
 
-async def test_nobody_holds_the_button_for_ever(button: Line) -> None:
+def test_nobody_holds_the_button_for_ever(button: Line) -> None:
     button.uplink.press()
-    await button.silence(59 * 16_000, seq=0, first_sample=0)
-    await button.silence(2 * 16_000, seq=1, first_sample=59 * 16_000)
+    button.silence(59 * 16_000, seq=0, first_sample=0)
+    button.silence(2 * 16_000, seq=1, first_sample=59 * 16_000)
     assert UtteranceEnded(1, 61 * 16_000) in button.inputs
+
+
+def test_audio_waits_for_the_detector_and_loses_nothing() -> None:
+    line, slow = Line(), Line(slow=True)
+    for one in (line, slow):
+        one.speak(640)
+        one.silence(48_000, seq=32, first_sample=32 * FRAME)
+    assert (slow.inputs, slow.uplink.position) == ([], 2 * FRAME)
+    slow.vad.answer()
+    assert slow.inputs == line.inputs != []
+    assert slow.uplink.position == line.uplink.position
+
+
+def test_a_detector_that_is_too_slow_costs_the_oldest_audio() -> None:
+    line = Line(slow=True)
+    line.speak(20 * (MAX_BACKLOG + 100))
+    line.vad.answer()
+    assert line.vad.heard_samples == (MAX_BACKLOG + 2) * FRAME
+    assert line.uplink.position == (MAX_BACKLOG + 100) * FRAME
+
+
+def test_what_breaks_a_session_is_told_to_that_session() -> None:
+    line = Line(slow=True)
+    line.vad.failure = EngineError("no model")
+    line.speak(20)
+    assert line.failures == [line.vad.failure]
+    other = Line(slow=True)
+    other.broken = ValueError("a mistake of ours")
+    other.speak(640)
+    other.vad.answer()
+    assert other.failures == [other.broken]
