@@ -16,6 +16,7 @@ OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 """The rates that Opus encodes without a resampler (RFC 6716 §2)."""
 
 Pcm = NDArray[np.int16]
+_INT16 = np.dtype("<i2")
 
 
 def samples_in(duration_ms: float, sample_rate: int) -> int:
@@ -28,7 +29,7 @@ def duration_ms(samples: int, sample_rate: int) -> float:
 
 def as_samples(pcm: bytes) -> Pcm:
     """`pcm` as int16 samples, without a copy."""
-    return np.frombuffer(pcm, dtype="<i2")
+    return np.frombuffer(pcm, _INT16)
 
 
 def level_dbfs(samples: Pcm) -> float:

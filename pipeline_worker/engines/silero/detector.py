@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from pipeline_worker.engines.onnx_session import open_session
 from pipeline_worker.engines.silero.silence_gate import SilenceGate
-from shared.audio import BYTES_PER_SAMPLE, UPLINK_RATE
+from shared.audio import BYTES_PER_SAMPLE, UPLINK_RATE, as_samples
 from shared.errors import EngineError
 
 CHUNK_SAMPLES = 512
 _CHUNK_BYTES = CHUNK_SAMPLES * BYTES_PER_SAMPLE
 _CONTEXT_SAMPLES = 64
-_FULL_SCALE = 32768.0
+_SCALE = np.float32(1 / 32768)
+_ENERGY_SCALE = 1 / (CHUNK_SAMPLES * 32768**2)
 _GATHER_S = 0.003
 """How long a batch waits for company: sessions' frames come in 5 ms slots, and speech is judged by 32 ms chunks."""
 _BATCH_STREAMS = 128
@@ -83,7 +84,7 @@ class SileroVoiceActivityDetector:
         if not batch:
             self._busy = False
             return
-        inputs = np.stack([stream.model_input() for stream in batch])
+        inputs = np.stack([stream.model_input() for stream in batch]) * _SCALE
         states = np.stack([stream.state for stream in batch], axis=1)
         late = loop.call_later(_ANSWER_TIMEOUT_S, self._on_late, batch)
         running = self._thread.submit(self._infer, inputs, states)
@@ -163,6 +164,7 @@ class SileroStream:
             self._on_failure(EngineError(reason))
 
     def model_input(self) -> _Floats:
+        """Context and chunk, of full scale 32768."""
         return np.concatenate((self._context, self._chunk))
 
     def judged(self, probability: float, state: _Floats) -> None:
@@ -178,9 +180,9 @@ class SileroStream:
     def _judge_rest(self) -> list[float] | None:
         """Goes through the whole chunks up to the first that the model must judge, which is submitted."""
         while len(self._rest) >= _CHUNK_BYTES:
-            self._chunk = np.frombuffer(self._rest[:_CHUNK_BYTES], dtype="<i2").astype(np.float32) / _FULL_SCALE
+            self._chunk = as_samples(bytes(self._rest[:_CHUNK_BYTES])).astype(np.float32)
             del self._rest[:_CHUNK_BYTES]
-            self._energy = float(np.dot(self._chunk, self._chunk)) / CHUNK_SAMPLES
+            self._energy = float(np.dot(self._chunk, self._chunk)) * _ENERGY_SCALE
             if self._gate.passes(self._energy):
                 self._detector.submit(self)
                 return None
