@@ -63,7 +63,7 @@ class DeepgramTextToSpeech:
                 raise broken(_VENDOR, "half a sample")
 
 
-class Provider:
+class DeepgramTextToSpeechProvider:
     """The connections, one pool for each account, and the voice of each agent."""
 
     def __init__(self) -> None:

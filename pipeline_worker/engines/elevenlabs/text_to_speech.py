@@ -108,7 +108,7 @@ class ElevenLabsTextToSpeech:
             yield piece
 
 
-class Provider:
+class ElevenLabsTextToSpeechProvider:
     """The connections, one pool for each account, and the voice of each agent."""
 
     def __init__(self) -> None:

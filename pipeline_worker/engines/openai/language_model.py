@@ -72,7 +72,7 @@ class OpenAiLanguageModel:
         """The connections belong to the provider."""
 
 
-class Provider(OpenAiProvider[LmOptions, OpenAiLanguageModel]):
+class OpenAiLanguageModelProvider(OpenAiProvider[LmOptions, OpenAiLanguageModel]):
     def __init__(self) -> None:
         super().__init__("language_model", LmOptions, OpenAiLanguageModel)
 

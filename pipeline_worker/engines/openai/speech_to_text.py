@@ -38,7 +38,7 @@ class SttOptions(OpenAiOptions):
     max_utterance_s: float = Field(120.0, ge=1, le=600, description="of a longer utterance the end is transcribed")
 
 
-class OpenAiStt:
+class OpenAiSpeechToText:
     """Hands out a stream per utterance; the connections belong to the provider."""
 
     def __init__(self, client: OpenAiClient, options: SttOptions, agent: AgentDefinition) -> None:
@@ -54,8 +54,8 @@ class OpenAiStt:
             **client.request_options(options.extra_headers, options.timeout_s),
         }
 
-    def open(self) -> "OpenAiSttStream":
-        return OpenAiSttStream(self)
+    def open(self) -> "OpenAiSpeechToTextStream":
+        return OpenAiSpeechToTextStream(self)
 
     async def close(self) -> None:
         """The connections belong to the provider."""
@@ -82,10 +82,10 @@ class OpenAiStt:
         raise broken(self._client.account.server, "a transcript that ends in the middle")
 
 
-class OpenAiSttStream:
+class OpenAiSpeechToTextStream:
     """One utterance. `push` never waits for the server."""
 
-    def __init__(self, stt: OpenAiStt) -> None:
+    def __init__(self, stt: OpenAiSpeechToText) -> None:
         self._stt = stt
         self._pieces: deque[Pcm] = deque()
         self._samples = 0
@@ -143,9 +143,9 @@ class OpenAiSttStream:
         return np.concatenate(self._pieces).astype("<i2").tobytes()
 
 
-class Provider(OpenAiProvider[SttOptions, OpenAiStt]):
+class OpenAiSpeechToTextProvider(OpenAiProvider[SttOptions, OpenAiSpeechToText]):
     def __init__(self) -> None:
-        super().__init__("speech_to_text", SttOptions, OpenAiStt)
+        super().__init__("speech_to_text", SttOptions, OpenAiSpeechToText)
 
 
 def _wav(pcm: bytes) -> bytes:

@@ -27,7 +27,7 @@ class TtsOptions(OpenAiOptions):
     sample_rate: int = Field(24_000, ge=8_000, le=96_000, description="of the raw samples that the server sends, in Hz")
 
 
-class OpenAiTts:
+class OpenAiTextToSpeech:
     """Speech of one voice."""
 
     def __init__(self, client: OpenAiClient, options: TtsOptions, agent: AgentDefinition) -> None:
@@ -106,6 +106,6 @@ class _Samples:
         return np.zeros(0, dtype=np.int16) if self._resampler is None else self._resampler.flush()
 
 
-class Provider(OpenAiProvider[TtsOptions, OpenAiTts]):
+class OpenAiTextToSpeechProvider(OpenAiProvider[TtsOptions, OpenAiTextToSpeech]):
     def __init__(self) -> None:
-        super().__init__("text_to_speech", TtsOptions, OpenAiTts)
+        super().__init__("text_to_speech", TtsOptions, OpenAiTextToSpeech)
