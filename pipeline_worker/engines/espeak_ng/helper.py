@@ -1,31 +1,29 @@
-"""The helper process that speaks with eSpeak NG: one text after the other, in pieces as they come.
+"""The helper process that speaks with eSpeak NG: one text after the other, streamed in pieces.
 
-A process of its own because the library is GPL-3, keeps its state in globals, and can crash. Its C interface is
+A separate process because the library is GPL-3, keeps its state in globals, and can crash. Its C interface is
 described in speak_lib.h of eSpeak NG 1.52.
 
 Frames in:  {channel, op: "speak", voice, rate, pitch, volume} + the text; {channel, op: "cancel"}
-Frames out: {channel, sample_rate, words: [[first character, first sample], ...]} + PCM (16 bit, mono), and at last
+Frames out: {channel, sample_rate, words: [[first character, first sample], ...]} + PCM (16 bit, mono), and at the end
             {channel, last: true} or {channel, error}
 """
 
 import ctypes
 import os
-import queue
-import signal
-import sys
-import threading
+from collections import deque
 from typing import Any, BinaryIO
 
 import espeakng_loader
 
-from pipeline_worker.engines.helper.frames import Frame, pack, read
+from pipeline_worker.engines.helper.frames import Frame
+from pipeline_worker.engines.helper.loop import HelperLoop, serve
 
 _PIECE_MS = 100
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _EVENT_END_OF_LIST, _EVENT_WORD = 0, 1
 _CHARS_UTF8, _POSITION_CHARACTER = 1, 1
 _RATE, _VOLUME, _PITCH = 1, 2, 3
-_REQUESTS_WAITING = 1024
+_MOST_TEXTS = 1024
 
 
 class _EventId(ctypes.Union):
@@ -48,36 +46,42 @@ class _Event(ctypes.Structure):
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
-class Speaker:
-    """The library, and the one text it speaks at a time."""
-
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
+class EspeakHelper(HelperLoop[Frame]):
+    def __init__(self, requests: BinaryIO, out: BinaryIO) -> None:
+        super().__init__(requests, out)
+        self._texts: deque[Frame] = deque()
         self._wanted: set[int] = set()
         self._channel = 0
+        """Of the text that is being spoken."""
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
         self.sample_rate = self._library.espeak_Initialize(
             _AUDIO_OUTPUT_SYNCHRONOUS, _PIECE_MS, os.fsencode(espeakng_loader.get_data_path()), 0
         )
         if self.sample_rate <= 0:
-            raise SystemExit("eSpeak NG does not initialise: is its data folder in the espeakng-loader package?")
-        self._callback = _Callback(self._take)
+            raise SystemExit("eSpeak NG does not initialize: is its data folder in the espeakng-loader package?")
+        self._callback = _Callback(self._take_speech)
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def want(self, channel: int) -> None:
-        """As `cancel`, called from the thread that reads."""
-        self._wanted.add(channel)
+    def take(self, frame: Frame) -> None:
+        channel = frame.header["channel"]
+        if frame.header["op"] == "cancel":
+            self._wanted.discard(channel)
+        elif len(self._texts) < _MOST_TEXTS:
+            self._wanted.add(channel)
+            self._texts.append(frame)
+        else:
+            self.answer(channel, {"error": f"more than {_MOST_TEXTS} texts at once", "code": "engine_busy"})
 
-    def cancel(self, channel: int) -> None:
-        self._wanted.discard(channel)
+    def next_work(self) -> Frame | None:
+        return self._texts.popleft() if self._texts else None
 
-    def speak(self, request: Frame) -> None:
-        self._channel = request.header["channel"]
+    def work(self, work: Frame) -> None:
+        self._channel = work.header["channel"]
         if self._channel in self._wanted:
-            self._answer(self._synthesise(request.header, request.body))
+            self.answer(self._channel, self._synthesize(work.header, work.body))
         self._wanted.discard(self._channel)
 
-    def _synthesise(self, header: dict[str, Any], text: bytes) -> dict[str, Any]:
+    def _synthesize(self, header: dict[str, Any], text: bytes) -> dict[str, Any]:
         voice = str(header["voice"])
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             return {"error": f"eSpeak NG has no voice '{voice}'", "code": "unknown_voice"}
@@ -88,8 +92,8 @@ class Speaker:
         )
         return {"last": True} if status == 0 else {"error": f"eSpeak NG failed with status {status}"}
 
-    def _take(self, samples: Any, count: int, events: Any) -> int:
-        """Called by the library; 1 makes it stop. There are no samples (NULL) in the very last call."""
+    def _take_speech(self, samples: Any, count: int, events: Any) -> int:
+        """Called by the library; returning 1 stops it. In the last call `samples` is NULL."""
         if self._channel not in self._wanted:
             return 1
         words = []
@@ -100,38 +104,12 @@ class Speaker:
             index += 1
         pcm = ctypes.string_at(samples, count * 2) if samples and count > 0 else b""
         if words or pcm:
-            self._answer({"sample_rate": self.sample_rate, "words": words}, pcm)
+            try:
+                self.answer(self._channel, {"sample_rate": self.sample_rate, "words": words}, pcm)
+            except OSError:
+                os._exit(0)  # the worker is gone, and an exception cannot pass through the library
         return 0
-
-    def _answer(self, header: dict[str, Any], body: bytes = b"") -> None:
-        try:
-            self._out.write(pack({**header, "channel": self._channel}, body))
-        except OSError:
-            os._exit(0)  # Nobody listens any more, and an exception cannot travel through the library.
-
-
-def main() -> None:
-    # The worker decides when we end, by closing our input; a Ctrl-C or a service manager signals the whole group.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # What the library prints must not get among the frames.
-    speaker = Speaker(out)
-    requests: queue.Queue[Frame | None] = queue.Queue(_REQUESTS_WAITING)
-
-    def take_in() -> None:
-        while frame := read(sys.stdin.buffer):
-            if frame.header["op"] == "cancel":
-                speaker.cancel(frame.header["channel"])
-            else:
-                speaker.want(frame.header["channel"])
-                requests.put(frame)
-        requests.put(None)
-
-    threading.Thread(target=take_in, name="requests", daemon=True).start()
-    while request := requests.get():
-        speaker.speak(request)
 
 
 if __name__ == "__main__":
-    main()
+    serve(EspeakHelper)

@@ -2,11 +2,18 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.espeak_ng.text_to_speech import EspeakTextToSpeech, EspeakTextToSpeechProvider, sentences
+from pipeline_worker.engines.espeak_ng.text_to_speech import (
+    EspeakOptions,
+    EspeakTextToSpeech,
+    EspeakTextToSpeechProvider,
+    sentences,
+)
+from pipeline_worker.engines.helper.frames import Frame
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from shared.agent import AgentDefinition
 from shared.audio import Pcm
@@ -109,12 +116,32 @@ async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider
     assert provider.helper_pids != [pid]
 
 
-async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error(provider: EspeakTextToSpeechProvider) -> None:
-    tts = provider.open("desk")
-    with pytest.raises(EngineError):
-        async for _ in tts.speak("A word. " + "and then another one " * 19):
-            [pid] = provider.helper_pids
-            os.kill(pid, signal.SIGKILL)
+class DyingHelper:
+    """A helper, and its only channel, that ends after the first word of each text."""
+
+    def __init__(self) -> None:
+        self.texts = 0
+
+    async def open(self) -> Any:
+        self.texts += 1
+        self._frames = [{"words": [[0, 0], [2, 900]]}]
+        return self
+
+    async def send(self, header: dict[str, Any], body: bytes = b"") -> None: ...
+
+    async def receive(self, timeout_s: float) -> Frame:
+        if not self._frames:
+            raise EngineError("the helper ended")
+        return Frame(self._frames.pop(), np.full(1_000, 5_000, np.int16).tobytes())
+
+    def close(self, farewell: dict[str, Any]) -> None: ...
+
+
+async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error() -> None:
+    helper: Any = DyingHelper()
+    with pytest.raises(EngineError, match="ended"):
+        await spoken(EspeakTextToSpeech(helper, EspeakOptions()), "A word.")
+    assert helper.texts == 1, "nothing is said twice"
 
 
 async def test_after_close_nothing_speaks(provider: EspeakTextToSpeechProvider) -> None:

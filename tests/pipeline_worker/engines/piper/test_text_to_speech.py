@@ -138,10 +138,13 @@ async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider
 
 
 async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error(provider: PiperTextToSpeechProvider) -> None:
+    pieces = provider.open("desk").speak(LONG)
+    await anext(pieces)
+    [pid] = provider.helper_pids
+    os.kill(pid, signal.SIGKILL)
     with pytest.raises(EngineError):
-        async for _ in provider.open("desk").speak(LONG):
-            [pid] = provider.helper_pids
-            os.kill(pid, signal.SIGKILL)
+        async for _ in pieces:
+            pass
 
 
 async def test_a_signal_to_the_whole_group_does_not_end_the_helper(provider: PiperTextToSpeechProvider) -> None:
