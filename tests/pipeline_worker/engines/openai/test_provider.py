@@ -59,7 +59,8 @@ async def test_all_engines_of_a_server_and_key_share_connections(
     assert server.connections == 1
     await one.close()
     await one.close()
-    assert not other.open("desk").sdk.is_closed()
+    await other.open("desk").http.get("/models")
+    assert server.connections == 1
     with pytest.raises(EngineError, match="not open"):
         one.open("desk")
     await other.close()
