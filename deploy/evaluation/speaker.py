@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deploy.evaluation.scenario import NoisePart
 from deploy.evaluation.voice import Voice
-from pipeline_worker.engines.espeak.text_to_speech import Provider
+from pipeline_worker.engines.espeak_ng.text_to_speech import EspeakTextToSpeechProvider
 from pipeline_worker.engines.resampling import resampled
 from shared.agent import AgentDefinition, EngineChoice
 from shared.audio import Pcm
@@ -41,7 +41,7 @@ _Samples = NDArray[np.float64]
 class Speaker:
     """Speaks with any voice. What was said once is kept."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: EspeakTextToSpeechProvider) -> None:
         self._provider = provider
         self._voices: dict[Voice, str] = {}
         self._spoken: dict[tuple[Voice, str], Pcm] = {}
@@ -89,7 +89,7 @@ class Speaker:
 @asynccontextmanager
 async def speaking() -> AsyncIterator[Speaker]:
     """A speaker with its helper process."""
-    provider = Provider()
+    provider = EspeakTextToSpeechProvider()
     try:
         yield Speaker(provider)
     finally:

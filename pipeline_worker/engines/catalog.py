@@ -1,88 +1,68 @@
-"""From the words in an agent file to running engines, shared by all sessions of the process."""
+"""The engines that agent files name, shared by all sessions of the process."""
 
 import asyncio
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
-from pipeline_worker.engines.config_errors import as_fallback, told_in_place
 from pipeline_worker.engines.fallback.language_model import FallbackLanguageModel
 from pipeline_worker.engines.fallback.speech_to_text import FallbackSpeechToText
 from pipeline_worker.engines.fallback.text_to_speech import FallbackTextToSpeech
 from pipeline_worker.engines.guard import STALL_S, EngineGuard, Guarded
-from pipeline_worker.engines.protocols import LanguageModel, SpeechToText, TextToSpeech, VoiceActivityDetector
+from pipeline_worker.engines.options import as_fallback, located_errors
+from pipeline_worker.engines.protocols import (
+    LanguageModel,
+    Provider,
+    SpeechToText,
+    TextToSpeech,
+    VoiceActivityDetector,
+)
 from shared.agent import AgentDefinition, EngineChoice
 from shared.audio import BYTES_PER_SAMPLE
 from shared.errors import ConfigError, EngineError
 from shared.io.logs import get_logger
 
-# A module is imported when an agent names its engine; each has a `Provider`.
-_MODULES: Mapping[str, Mapping[str, str]] = {
+_BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "speech_to_text": {
-        "openai": "pipeline_worker.engines.openai.speech_to_text",
-        "deepgram": "pipeline_worker.engines.deepgram.speech_to_text",
-        "moonshine": "pipeline_worker.engines.moonshine.speech_to_text",
-        "faster-whisper": "pipeline_worker.engines.whisper.speech_to_text",
-        "livekit": "pipeline_worker.engines.livekit.speech_to_text",
+        "deepgram": "Deepgram",
+        "faster-whisper": "FasterWhisper",
+        "livekit": "LiveKit",
+        "moonshine": "Moonshine",
+        "openai": "OpenAi",
     },
-    "language_model": {
-        "scripted": "pipeline_worker.engines.scripted.engine",
-        "openai": "pipeline_worker.engines.openai.language_model",
-        "livekit": "pipeline_worker.engines.livekit.language_model",
-    },
+    "language_model": {"livekit": "LiveKit", "openai": "OpenAi", "scripted": "Scripted"},
     "text_to_speech": {
-        "espeak-ng": "pipeline_worker.engines.espeak.text_to_speech",
-        "openai": "pipeline_worker.engines.openai.text_to_speech",
-        "deepgram": "pipeline_worker.engines.deepgram.text_to_speech",
-        "elevenlabs": "pipeline_worker.engines.elevenlabs.text_to_speech",
-        "cartesia": "pipeline_worker.engines.cartesia.text_to_speech",
-        "piper": "pipeline_worker.engines.piper.text_to_speech",
-        "livekit": "pipeline_worker.engines.livekit.text_to_speech",
+        "cartesia": "Cartesia",
+        "deepgram": "Deepgram",
+        "elevenlabs": "ElevenLabs",
+        "espeak-ng": "Espeak",
+        "livekit": "LiveKit",
+        "openai": "OpenAi",
+        "piper": "Piper",
     },
 }
+"""By section, the engines of this package: `x` is `engines.x.language_model:XLanguageModelProvider`."""
 
 _FIRST_OUTPUT_S: Mapping[str, float] = {"speech_to_text": 5.0, "language_model": 5.0, "text_to_speech": 3.0}
-"""Deadlines for the first output, where the agent file sets none; for speech to text, for the final text."""
+"""Default deadlines for the first output; for speech to text, for the final transcript."""
 
 _CLOSE_S = 10.0
-"""More than a helper process takes that has to be killed."""
+"""Longer than it takes to kill a helper process."""
 _CANCEL_S = 1.0
 
-_AWAY = frozenset({"engine_unavailable", "engine_timeout", "engine_busy"})
-"""Codes of an engine that may come back by itself."""
-
-_Engine = TypeVar("_Engine", covariant=True)
+_TEMPORARY = frozenset({"engine_unavailable", "engine_timeout", "engine_busy"})
 
 log = get_logger()
 
 
 class Engines(NamedTuple):
-    """What one session talks to. Only `lm` is the session's own, to be closed by it; the others outlive it."""
+    """The engines of one session. The session owns `lm` and closes it; it shares the others."""
 
     vad: VoiceActivityDetector
     stt: SpeechToText
     lm: LanguageModel
     tts: TextToSpeech
-
-
-class Provider(Protocol[_Engine]):
-    """All that the process shares of one kind of engine: models, helper processes, connections.
-
-    One that has helper processes tells them as `helper_pids`.
-    """
-
-    def add(self, agent: AgentDefinition) -> None:
-        """Reads the agent's options. Raises `ConfigError` naming agent, field and cure."""
-        ...
-
-    async def start(self) -> None:
-        """Loads what the added agents need and tries it."""
-        ...
-
-    def open(self, agent_id: str) -> _Engine: ...
-
-    async def close(self) -> None: ...
 
 
 class SharedDetector(VoiceActivityDetector, Protocol):
@@ -94,14 +74,14 @@ class _Part(NamedTuple):
 
     agent: AgentDefinition
     section: str
-    watch: EngineGuard
+    guard: EngineGuard
 
 
 class Catalog:
-    """The engines that the conversation-mode agents need, each loaded once per process.
+    """The engines of the conversation-mode agents, each loaded once per process.
 
-    Those handed out keep their deadlines and fall back by themselves; `stall_s` is how long one may pause between two
-    outputs.
+    The opened engines keep their deadlines and use their fallbacks by themselves. `stall_s` is the longest pause
+    between two outputs.
     """
 
     def __init__(self, agents: Mapping[str, AgentDefinition], stall_s: float = STALL_S) -> None:
@@ -113,17 +93,17 @@ class Catalog:
         self._vad: SharedDetector | None = None
 
     async def start(self) -> None:
-        """Loads and tries every engine. Raises `ConfigError` naming agent, field and cure, or `EngineError`."""
+        """Loads and tries every engine. Raises `EngineError`, or `ConfigError` naming agent, field and cure."""
         try:
             for agent in self._agents.values():
-                for section in _MODULES:
+                for section in _BUILT_IN:
                     parts = self._parts[agent.id, section] = list(self._parts_of(agent, section))
                     for part in parts:
-                        with told_in_place(self._agents, section):
+                        with located_errors(self._agents, section):
                             self._provider(part.agent, section).add(part.agent)
             if self._agents:
                 self._vad = await _started_vad()
-            # Side by side, but for those of one engine: they may share a server that is to be asked once.
+            # Concurrently, except the sections of one engine: they may share a server that is tried once.
             starting = [self._start_all(engine) for engine in {engine for _, engine in self._providers}]
             for failure in await asyncio.gather(*starting, return_exceptions=True):
                 if failure is not None:
@@ -133,7 +113,7 @@ class Catalog:
             raise
 
     def open(self, agent_id: str) -> Engines:
-        """The engines for one session: cheap, nothing is loaded. KeyError for an agent that needs none."""
+        """The engines for one session. Cheap: loads nothing. Raises `KeyError` for an agent without engines."""
         self._agents[agent_id]
         if self._vad is None:
             raise EngineError("the engines are not started")
@@ -145,13 +125,13 @@ class Catalog:
         )
 
     def helper_pids(self) -> list[int]:
-        """The helper processes that run now."""
+        """The running helper processes."""
         return [pid for provider in self._providers.values() for pid in getattr(provider, "helper_pids", ())]
 
     async def close(self) -> None:
-        """Ends helpers and threads, side by side and within `_CLOSE_S`. Idempotent; raises nothing.
+        """Ends helpers and threads concurrently, within `_CLOSE_S`. Idempotent; raises nothing.
 
-        Streams still open fail with `EngineError`.
+        Streams that are still open fail with `EngineError`.
         """
         closes = {f"{section} {engine}": provider.close() for (section, engine), provider in self._providers.items()}
         if self._vad is not None:
@@ -162,7 +142,7 @@ class Catalog:
     async def _start_all(self, engine: str) -> None:
         for (section, name), provider in self._providers.items():
             if name == engine:
-                with told_in_place(self._agents, section):
+                with located_errors(self._agents, section):
                     await _try(section, engine, provider)
 
     def _parts_of(self, agent: AgentDefinition, section: str) -> Iterator[_Part]:
@@ -174,8 +154,8 @@ class Catalog:
             raise ConfigError(
                 f"{agent.place}: {section}.fallback.fallback: a fallback has no fallback of its own: remove it"
             )
-        spare = agent.model_copy(update={"id": as_fallback(agent.id), section: fallback})
-        yield self._part(spare, section, fallback)
+        agent_with_fallback = agent.model_copy(update={"id": as_fallback(agent.id), section: fallback})
+        yield self._part(agent_with_fallback, section, fallback)
 
     def _part(self, agent: AgentDefinition, section: str, choice: EngineChoice) -> _Part:
         first_output_s = choice.first_output_s or _FIRST_OUTPUT_S[section]
@@ -183,7 +163,7 @@ class Catalog:
 
     def _open(self, agent_id: str, section: str) -> list[Guarded[Any]]:
         return [
-            Guarded(self._provider(part.agent, section).open(part.agent.id), part.watch)
+            Guarded(self._provider(part.agent, section).open(part.agent.id), part.guard)
             for part in self._parts[agent_id, section]
         ]
 
@@ -191,56 +171,63 @@ class Catalog:
         choice: EngineChoice = getattr(agent, section)
         key = section, choice.engine
         if key not in self._providers:
-            # A word with a dot is a module of the operator's own.
-            module = _MODULES[section].get(choice.engine) or (choice.engine if "." in choice.engine else None)
-            if module is None:
+            where = f"agent '{agent.id}': {section}.engine"
+            if (entry_point := _entry_point(section, choice.engine)) is None:
                 raise ConfigError(
-                    f"agent '{agent.id}': {section}.engine: no engine '{choice.engine}': choose one of "
-                    f"{', '.join(sorted(_MODULES[section]))}, or name a Python module with a 'Provider'"
+                    f"{where}: no engine '{choice.engine}': choose one of {', '.join(sorted(_BUILT_IN[section]))}, or "
+                    "name your own provider class as package.module:Class"
                 )
             try:
-                provider: Provider[Any] = _provider_class(module)()
+                self._providers[key] = _provider_class(*entry_point)()
             except Exception as error:
                 raise ConfigError(
-                    f"agent '{agent.id}': {section}.engine: '{choice.engine}' cannot be loaded: {_reason(error)}, or "
-                    "choose another engine"
+                    f"{where}: '{choice.engine}' cannot be loaded: {_reason(error)}, or choose another engine"
                 ) from error
-            self._providers[key] = provider
         return self._providers[key]
 
 
-def _provider_class(module: str) -> Callable[[], Provider[Any]]:
-    made: Callable[[], Provider[Any]] | None = getattr(import_module(module), "Provider", None)
-    if made is None:
-        raise ConfigError("it has no class 'Provider': add it")
-    return made
+def _entry_point(section: str, engine: str) -> tuple[str, str] | None:
+    """The module and the class of an engine's provider."""
+    if (name := _BUILT_IN[section].get(engine)) is not None:
+        kind = section.title().replace("_", "")
+        return f"{__package__}.{engine.replace('-', '_')}.{section}", f"{name}{kind}Provider"
+    module, _, class_name = engine.partition(":")
+    names = [*module.split("."), class_name]
+    return (module, class_name) if all(map(str.isidentifier, names)) else None
+
+
+def _provider_class(module: str, name: str) -> Callable[[], Provider[Any]]:
+    found: Callable[[], Provider[Any]] | None = getattr(import_module(module), name, None)
+    if found is None:
+        raise ConfigError(f"the module has no class '{name}': correct the name")
+    return found
 
 
 def _reason(error: Exception) -> str:
-    """With a cure: what a module is made of may be missing, or it is itself broken."""
+    """What is wrong with an engine's module, and how to fix it."""
     if isinstance(error, ConfigError):
         return error.message
     if isinstance(error, ImportError):
         return f"{error}: install what is missing"
     what = f"{type(error).__name__}: {error}"
-    if isinstance(error, SyntaxError):  # It tells its place itself.
-        return f"{what}: mend it"
+    if isinstance(error, SyntaxError):  # its text includes the place
+        return f"{what}: fix it"
     *_, place = traceback.extract_tb(error.__traceback__)
-    return f"{what} ({place.filename}, line {place.lineno}): mend it"
+    return f"{what} ({place.filename}, line {place.lineno}): fix it"
 
 
 async def _try(section: str, engine: str, provider: Provider[Any]) -> None:
-    """An engine that is away must not keep the others from serving: it may be back before anybody calls."""
+    """A temporary failure does not stop the worker: the engine may be back before anybody calls."""
     try:
         await provider.start()
     except EngineError as error:
-        if error.code not in _AWAY:
+        if error.code not in _TEMPORARY:
             raise
         log.warning("engine_away_at_start", kind=section, engine=engine, code=error.code, error=error.message)
 
 
 async def _close_all(closing: Collection[asyncio.Task[None]]) -> None:
-    """What cannot be closed must neither hold the worker nor hide why it ends, whatever a vendor's package does."""
+    """A provider that cannot be closed must not block the worker, nor hide the error that ends it."""
     if not closing:
         return
     ended, late = await asyncio.wait(closing, timeout=_CLOSE_S)

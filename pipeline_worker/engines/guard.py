@@ -162,10 +162,10 @@ class EngineGuard:
 
 
 class Guarded(NamedTuple, Generic[_Engine]):
-    """An engine and the watch over it."""
+    """An engine and its guard."""
 
     engine: _Engine
-    watch: EngineGuard
+    guard: EngineGuard
 
 
 def _now() -> float:

@@ -1,49 +1,75 @@
-"""What the pipeline asks of its engines. Small on purpose: an engine is one module that fits one of these.
+"""What the pipeline asks of its engines: a provider per engine, which opens one of three kinds for each session.
 
-Every `async` method may take long and must not block the event loop; cancelling one must leave the engine usable.
+An `async` method may take long but must not block the event loop. Cancelling one must leave the engine usable.
 All raise `shared.errors.EngineError` when they fail.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from pipeline_worker.turns.conversation import Entry as Entry
 from pipeline_worker.turns.conversation import ToolCall as ToolCall
 from pipeline_worker.turns.conversation import Utterance as Utterance
+from shared.agent import AgentDefinition
 from shared.audio import Pcm
 from shared.errors import EngineError
 
+Engine = TypeVar("Engine", covariant=True)
+
 
 class Transcript(NamedTuple):
-    """Words heard. `text` is empty when speech was heard that is not understood."""
+    """Recognized words. `text` is empty if there was speech but no words were recognized."""
 
     text: str
     final: bool
 
 
 class Word(NamedTuple):
-    """A word and where it ends, in samples from the beginning of the speech that it belongs to."""
+    """A word and its end, in samples from the start of its speech."""
 
     text: str
     end_sample: int
 
 
 class SpeechPiece(NamedTuple):
-    """A piece of speech at `TextToSpeech.sample_rate`, mono, and the words that begin in it."""
+    """A piece of mono speech at `TextToSpeech.sample_rate`, and the words that begin in it."""
 
     samples: Pcm
     words: tuple[Word, ...]
 
 
 class Reply(NamedTuple):
-    """A piece of the agent's answer. `end_call` on the last piece ends the session after it was heard.
+    """A piece of the agent's answer. `end_call` on the last piece ends the session after it was played.
 
-    A piece with `tool_calls` ends the model's part: it is asked again when the results are in the conversation.
+    A piece with `tool_calls` is the last one: the model is asked again once the results are in the conversation.
     """
 
     text: str
     end_call: bool = False
     tool_calls: tuple[ToolCall, ...] = ()
+
+
+class Provider(Protocol[Engine]):
+    """What a process holds for one engine: models, helper processes, connections.
+
+    A provider with helper processes lists them in an attribute `helper_pids`.
+    """
+
+    def add(self, agent: AgentDefinition) -> None:
+        """Reads the agent's options. Raises `ConfigError` naming agent, field and cure."""
+        ...
+
+    async def start(self) -> None:
+        """Loads what the added agents need and tries it."""
+        ...
+
+    def open(self, agent_id: str) -> Engine:
+        """The engine for one session of the agent. Loads nothing and does not wait."""
+        ...
+
+    async def close(self) -> None:
+        """Idempotent. Streams that are still open fail with `EngineError`."""
+        ...
 
 
 class VoiceActivityDetector(Protocol):
@@ -53,7 +79,7 @@ class VoiceActivityDetector(Protocol):
     """Samples of 16 kHz mono that make one probability."""
 
     tail_samples: int
-    """How long it goes on hearing speech after the last sound, in the middle of what was measured."""
+    """How long it still reports speech after the last sound (the median of measurements)."""
 
     def open(
         self, on_probabilities: Callable[[list[float]], None], on_failure: Callable[[EngineError], None]
@@ -75,7 +101,7 @@ class VoiceActivityStream(Protocol):
 
 
 class SpeechToText(Protocol):
-    """Hands out a stream per utterance."""
+    """Opens a stream per utterance."""
 
     def open(self) -> "SpeechToTextStream": ...
 
@@ -83,35 +109,40 @@ class SpeechToText(Protocol):
 
 
 class SpeechToTextStream(Protocol):
-    """One utterance. `push` takes 16 kHz mono and may return what is understood so far."""
+    """One utterance. A stream that is finished or cancelled takes nothing more."""
 
-    async def push(self, samples: Pcm) -> Transcript | None: ...
+    async def push(self, samples: Pcm) -> Transcript | None:
+        """Takes 16 kHz mono, about 100 ms at a time. Does not wait for the result.
 
-    async def finish(self) -> Transcript:
-        """The utterance is over: the final text. The stream is closed."""
+        Returns the interim transcript of earlier samples, if there is a new one.
+        """
         ...
 
-    async def cancel(self) -> None: ...
+    async def finish(self) -> Transcript:
+        """Ends the utterance and returns its final transcript."""
+        ...
+
+    async def cancel(self) -> None:
+        """Gives the utterance up. Idempotent."""
+        ...
 
 
 class LanguageModel(Protocol):
-    """Answers for one session; it may keep state between turns."""
+    """Answers for one session. May keep state between turns."""
 
     def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
-        """The answer to the last entry, as it forms. Closing the iterator gives the answer up."""
+        """Streams the answer to the last entry. Closing the iterator gives the answer up."""
         ...
 
     async def close(self) -> None: ...
 
 
 class TextToSpeech(Protocol):
-    """Speaks text."""
-
     sample_rate: int
-    """Rate of the samples it returns: one of `shared.audio.OPUS_RATES`."""
+    """One of `shared.audio.OPUS_RATES`."""
 
     def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
-        """The speech of `text`, piece by piece, as soon as there is some."""
+        """Streams the speech of `text`. Closing the iterator gives the speech up."""
         ...
 
     async def close(self) -> None: ...

@@ -9,8 +9,8 @@ import numpy as np
 import psutil
 import pytest
 
+from pipeline_worker.engines.faster_whisper.speech_to_text import FasterWhisperSpeechToTextProvider
 from pipeline_worker.engines.protocols import Transcript
-from pipeline_worker.engines.whisper.speech_to_text import Provider
 from shared.audio import Pcm
 from shared.errors import ConfigError
 from tests.extras.agents import agent_with
@@ -27,28 +27,28 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def provider(model: Path) -> AsyncIterator[Provider]:
-    provider = Provider()
+async def provider(model: Path) -> AsyncIterator[FasterWhisperSpeechToTextProvider]:
+    provider = FasterWhisperSpeechToTextProvider()
     provider.add(agent_with("speech_to_text", "faster-whisper", model=str(model), interim_ms=500))
     await provider.start()
     yield provider
     await provider.close()
 
 
-async def heard(provider: Provider, samples: Pcm) -> Transcript:
+async def heard(provider: FasterWhisperSpeechToTextProvider, samples: Pcm) -> Transcript:
     stream = provider.open("desk").open()
     for begin in range(0, len(samples), 1_600):
         await stream.push(samples[begin : begin + 1_600])
     return await stream.finish()
 
 
-async def test_sessions_share_one_model(provider: Provider) -> None:
+async def test_sessions_share_one_model(provider: FasterWhisperSpeechToTextProvider) -> None:
     results = await asyncio.gather(*(heard(provider, NOISE[: 16_000 * seconds]) for seconds in (1, 2, 3)))
     assert all(result.final and result.text.startswith("word") for result in results)
     assert len(provider.helper_pids) == 1
 
 
-async def test_interim_texts_come_while_one_speaks(provider: Provider) -> None:
+async def test_interim_texts_come_while_one_speaks(provider: FasterWhisperSpeechToTextProvider) -> None:
     stream = provider.open("desk").open()
     interim = None
     async with asyncio.timeout(60):
@@ -60,13 +60,13 @@ async def test_interim_texts_come_while_one_speaks(provider: Provider) -> None:
     await stream.cancel()
 
 
-async def test_nothing_said_is_nothing_heard(provider: Provider) -> None:
+async def test_nothing_said_is_nothing_heard(provider: FasterWhisperSpeechToTextProvider) -> None:
     assert await heard(provider, NOISE[:0]) == Transcript("", True)
 
 
 async def test_a_folder_that_is_no_model_is_told_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"not a model")
-    provider = Provider()
+    provider = FasterWhisperSpeechToTextProvider()
     provider.add(agent_with("speech_to_text", "faster-whisper", model=str(tmp_path)))
     try:
         with pytest.raises(ConfigError, match=r"agent 'desk': speech_to_text\.options\.model: it cannot be loaded"):
@@ -75,7 +75,9 @@ async def test_a_folder_that_is_no_model_is_told_at_the_start(tmp_path: Path) ->
         await provider.close()
 
 
-async def test_what_the_helper_takes(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_what_the_helper_takes(
+    provider: FasterWhisperSpeechToTextProvider, capsys: pytest.CaptureFixture[str]
+) -> None:
     helper = psutil.Process(provider.helper_pids[0])
     before = helper.cpu_times()
     began = time.perf_counter()

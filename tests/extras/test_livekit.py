@@ -66,7 +66,7 @@ async def started(provider: Any, agent: AgentDefinition) -> Any:
 
 
 async def answered(server: OpenAiServer, conversation: list[Any], **agent: Any) -> list[Reply]:
-    provider = livekit_lm.Provider()
+    provider = livekit_lm.LiveKitLanguageModelProvider()
     definition = agent_with("language_model", "livekit", plugin="openai", arguments={"base_url": server.base_url})
     try:
         lm = await started(provider, AgentDefinition.model_validate(definition.model_dump() | agent))
@@ -124,7 +124,7 @@ async def test_a_vendor_out_of_reach_is_an_error(openai_server: OpenAiServer) ->
 async def test_a_reply_can_be_given_up(openai_server: OpenAiServer) -> None:
     openai_server.manner.reply = "word " * 500
     openai_server.manner.tokens_per_s = 50
-    provider = livekit_lm.Provider()
+    provider = livekit_lm.LiveKitLanguageModelProvider()
     arguments = {"base_url": openai_server.base_url}
     try:
         lm = await started(provider, agent_with("language_model", "livekit", plugin="openai", arguments=arguments))
@@ -137,7 +137,7 @@ async def test_a_reply_can_be_given_up(openai_server: OpenAiServer) -> None:
 
 
 async def test_speech_is_made(openai_server: OpenAiServer) -> None:
-    provider = livekit_tts.Provider()
+    provider = livekit_tts.LiveKitTextToSpeechProvider()
     arguments = {"base_url": openai_server.base_url, "model": "tts-1", "response_format": "pcm"}
     try:
         tts = await started(provider, agent_with("text_to_speech", "livekit", plugin="openai", arguments=arguments))
@@ -150,7 +150,7 @@ async def test_speech_is_made(openai_server: OpenAiServer) -> None:
 
 
 async def test_a_recogniser_that_does_not_stream_hears_the_whole(openai_server: OpenAiServer) -> None:
-    provider = livekit_stt.Provider()
+    provider = livekit_stt.LiveKitSpeechToTextProvider()
     arguments = {"base_url": openai_server.base_url, "model": "whisper-1"}
     try:
         stt = await started(provider, agent_with("speech_to_text", "livekit", plugin="openai", arguments=arguments))
@@ -162,7 +162,7 @@ async def test_a_recogniser_that_does_not_stream_hears_the_whole(openai_server: 
 
 
 async def test_a_recogniser_that_streams(deepgram_server: ListenServer) -> None:
-    provider = livekit_stt.Provider()
+    provider = livekit_stt.LiveKitSpeechToTextProvider()
     arguments = {"base_url": deepgram_server.base_url}
     try:
         stt = await started(provider, agent_with("speech_to_text", "livekit", plugin="deepgram", arguments=arguments))
@@ -184,7 +184,7 @@ async def test_a_refused_key_of_a_stream_is_told(
     deepgram_server: ListenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEEPGRAM_API_KEY", "another")
-    provider = livekit_stt.Provider()
+    provider = livekit_stt.LiveKitSpeechToTextProvider()
     arguments = {"base_url": deepgram_server.base_url}
     try:
         stt = await started(provider, agent_with("speech_to_text", "livekit", plugin="deepgram", arguments=arguments))
@@ -199,7 +199,7 @@ async def test_a_refused_key_of_a_stream_is_told(
 
 async def test_a_key_that_is_not_set_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DEEPGRAM_API_KEY")
-    provider = livekit_stt.Provider()
+    provider = livekit_stt.LiveKitSpeechToTextProvider()
     provider.add(agent_with("speech_to_text", "livekit", plugin="deepgram"))
     with pytest.raises(ConfigError, match=r"agent 'desk': speech_to_text\.options\.arguments: .*DEEPGRAM_API_KEY"):
         await provider.start()
@@ -217,7 +217,7 @@ async def test_a_key_that_is_not_set_is_told_at_the_start(monkeypatch: pytest.Mo
     ],
 )
 async def test_options_are_checked(options: dict[str, Any], field: str) -> None:
-    provider = livekit_stt.Provider()
+    provider = livekit_stt.LiveKitSpeechToTextProvider()
     with pytest.raises(ConfigError, match=rf"agent 'desk': speech_to_text\.{field}"):
         await started(provider, agent_with("speech_to_text", "livekit", **options))
     await provider.close()

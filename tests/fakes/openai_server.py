@@ -132,6 +132,10 @@ class OpenAiServer:
         for transport in self._transports:
             transport.abort()
 
+    @property
+    def is_connected(self) -> bool:
+        return bool(self._transports)
+
     async def until(self, condition: Any, timeout_s: float = 15.0) -> None:
         """Until `condition()` holds after some connection or answer began or ended; `TimeoutError` otherwise."""
         async with asyncio.timeout(timeout_s):

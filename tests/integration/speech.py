@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import soxr
 
-from pipeline_worker.engines.espeak.text_to_speech import EspeakTextToSpeech, Provider
+from pipeline_worker.engines.espeak_ng.text_to_speech import EspeakTextToSpeech, EspeakTextToSpeechProvider
 from pipeline_worker.engines.moonshine.files import PACKAGED, folder_of
 from pipeline_worker.engines.moonshine.model import MoonshineModel
 from pipeline_worker.text.words import words_of
@@ -27,7 +27,7 @@ _FIGURES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eigh
 async def voice(name: str = "en-gb-x-rp", rate: int = 150) -> AsyncIterator[EspeakTextToSpeech]:
     """The product's own engine with another voice than the agent's."""
     choice = EngineChoice(engine="espeak-ng", options={"voice": name, "rate": rate})
-    provider = Provider()
+    provider = EspeakTextToSpeechProvider()
     provider.add(AgentDefinition(id="caller", name="Caller", text_to_speech=choice))
     try:
         yield provider.open("caller")

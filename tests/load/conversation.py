@@ -129,11 +129,11 @@ def agent(
         "id": name,
         "name": name,
         "speech_to_text": {
-            "engine": "tests.load.engines.fixed_stt",
+            "engine": "tests.load.engines.fixed_stt:FixedSpeechToTextProvider",
             "options": {"final_ms": STT_MS, "short_ms": _SHORT_MS if judging else 0},
         },
         "language_model": {
-            "engine": "tests.load.engines.fixed_lm",
+            "engine": "tests.load.engines.fixed_lm:FixedLanguageModelProvider",
             "options": {"first_token_ms": LM_MS, **reply},
         },
         "text_to_speech": voice,

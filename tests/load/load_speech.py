@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 from av.audio.codeccontext import AudioCodecContext
 
-from pipeline_worker.engines.espeak.text_to_speech import Provider
+from pipeline_worker.engines.espeak_ng.text_to_speech import EspeakTextToSpeechProvider
 from shared.agent import AgentDefinition
 from shared.audio import Pcm
 
@@ -33,7 +33,7 @@ def speech(sample_rate: int) -> Pcm:
 
 async def _speak() -> Pcm:
     agent = AgentDefinition(id="load", name="Load")
-    provider = Provider()
+    provider = EspeakTextToSpeechProvider()
     provider.add(agent)
     try:
         return np.concatenate([piece.samples async for piece in provider.open(agent.id).speak(_TEXT)])

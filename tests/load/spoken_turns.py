@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline_worker.engines.piper.options import PiperOptions
-from pipeline_worker.engines.piper.text_to_speech import Provider
+from pipeline_worker.engines.piper.text_to_speech import PiperTextToSpeechProvider
 from pipeline_worker.hearing.talkspurts import ONSET_MS
 from shared.agent import AgentDefinition, EngineChoice
 from shared.audio import Pcm
@@ -181,7 +181,7 @@ async def _said(model: Path) -> Pcm:
     """The text by this voice, as the recogniser wants it."""
     choice = EngineChoice(engine="piper", options={"model": str(model)})
     definition = AgentDefinition(id="expected", name="Expected", text_to_speech=choice)
-    provider = Provider()
+    provider = PiperTextToSpeechProvider()
     provider.add(definition)
     try:
         await provider.start()

@@ -73,7 +73,7 @@ def _agent(
     name: str, words: int, *, speculative: bool = True, judging: bool = False, word_times: bool = True
 ) -> Definition:
     options = {"first_audio_ms": _TTS_MS, "word_times": word_times}
-    voice = {"engine": "tests.load.engines.fixed_tts", "options": options}
+    voice = {"engine": "tests.load.engines.fixed_tts:FixedTextToSpeechProvider", "options": options}
     return agent(name, reply={"words": words}, voice=voice, speculative=speculative, judging=judging)
 
 

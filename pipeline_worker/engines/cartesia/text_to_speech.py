@@ -118,7 +118,7 @@ class CartesiaTextToSpeech:
             yield piece
 
 
-class Provider:
+class CartesiaTextToSpeechProvider:
     """The connections, one pool for each account, and the voice of each agent."""
 
     def __init__(self) -> None:

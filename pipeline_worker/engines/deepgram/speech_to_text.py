@@ -241,7 +241,7 @@ class DeepgramSpeechToText:
         """Closed with its provider."""
 
 
-class Provider:
+class DeepgramSpeechToTextProvider:
     """The connections, one pool for each way to listen."""
 
     def __init__(self) -> None:

@@ -52,8 +52,8 @@ class DeepgramTextToSpeech:
 
     async def _attempt(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         rest = b""
-        async with self._http.post("/v1/speak", self._query, {"text": text}) as response:
-            async for part in response.aiter_bytes():
+        async with self._http.post("/v1/speak", query=self._query, json={"text": text}) as response:
+            async for part in response.content.iter_any():
                 pcm = rest + part
                 whole = len(pcm) - len(pcm) % BYTES_PER_SAMPLE
                 rest = pcm[whole:]
@@ -63,7 +63,7 @@ class DeepgramTextToSpeech:
                 raise broken(_VENDOR, "half a sample")
 
 
-class Provider:
+class DeepgramTextToSpeechProvider:
     """The connections, one pool for each account, and the voice of each agent."""
 
     def __init__(self) -> None:

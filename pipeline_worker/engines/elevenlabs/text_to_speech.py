@@ -99,8 +99,8 @@ class ElevenLabsTextToSpeech:
         speech = TimedSpeech()
         times = CharacterTimes()
         query = {"output_format": f"pcm_{SAMPLE_RATE}"}
-        async with self._http.post(self._path, query, {**self._body, "text": text}) as response:
-            async for line in response.aiter_lines():
+        async with self._http.post(self._path, query=query, json={**self._body, "text": text}) as response:
+            async for line in response.content:
                 if line.strip() and (piece := _taken(line, speech, times)):
                     yield piece
         speech.add_words(times.finish())
@@ -108,7 +108,7 @@ class ElevenLabsTextToSpeech:
             yield piece
 
 
-class Provider:
+class ElevenLabsTextToSpeechProvider:
     """The connections, one pool for each account, and the voice of each agent."""
 
     def __init__(self) -> None:
@@ -148,14 +148,14 @@ def _trial_path(voice: str) -> str:
     return f"/v1/voices/{voice}"
 
 
-def _taken(line: str, speech: TimedSpeech, times: CharacterTimes) -> SpeechPiece | None:
+def _taken(line: bytes, speech: TimedSpeech, times: CharacterTimes) -> SpeechPiece | None:
     try:
         told = _Line.model_validate_json(line)
         samples = as_samples(base64.b64decode(told.audio_base64 or "", validate=True))
         alignment = told.alignment
         words = times.push(alignment.characters, alignment.character_end_times_seconds) if alignment else []
     except (ValidationError, ValueError) as error:
-        raise broken(_VENDOR, line) from error
+        raise broken(_VENDOR, line.decode(errors="replace")) from error
     return speech.push(samples, words)
 
 

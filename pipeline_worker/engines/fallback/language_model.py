@@ -21,7 +21,7 @@ class FallbackLanguageModel:
 
     async def reply(self, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
         fallback = self._fallback
-        if fallback is None or self._first.watch.admits():
+        if fallback is None or self._first.guard.admits():
             given = False
             try:
                 async with aclosing(_answer(self._first, conversation)) as pieces:
@@ -32,7 +32,7 @@ class FallbackLanguageModel:
             except EngineError:
                 if given or fallback is None:
                     raise
-        self._first.watch.stood_in_for()
+        self._first.guard.stood_in_for()
         async with aclosing(_answer(fallback, conversation)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -40,11 +40,11 @@ class FallbackLanguageModel:
     async def close(self) -> None:
         """Both, side by side."""
         models = [self._first, *filter(None, [self._fallback])]
-        await asyncio.gather(*(model.watch.let_go(model.engine.close()) for model in models))
+        await asyncio.gather(*(model.guard.let_go(model.engine.close()) for model in models))
 
 
 def _answer(model: Guarded[LanguageModel], conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
-    return model.watch.outputs(model.engine.reply(conversation), _says_something)
+    return model.guard.outputs(model.engine.reply(conversation), _says_something)
 
 
 def _says_something(piece: Reply) -> bool:

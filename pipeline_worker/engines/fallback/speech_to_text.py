@@ -20,9 +20,9 @@ class FallbackSpeechToText:
         self._fallback = fallback
 
     def open(self) -> "FallbackStream":
-        if self._fallback is None or self._first.watch.admits():
+        if self._fallback is None or self._first.guard.admits():
             return FallbackStream(self._first, self._fallback)
-        self._first.watch.stood_in_for()
+        self._first.guard.stood_in_for()
         return FallbackStream(self._fallback)
 
     async def close(self) -> None:
@@ -63,7 +63,7 @@ class FallbackStream:
         fallback, self._fallback = self._fallback, None
         if fallback is None:
             raise error
-        self._current.watch.stood_in_for()
+        self._current.guard.stood_in_for()
         self._current = _GuardedStream(fallback)
         understood = None
         while self._kept:
@@ -83,22 +83,22 @@ class _GuardedStream:
         self._stream: SpeechToTextStream | None = None
 
     @property
-    def watch(self) -> EngineGuard:
-        return self._stt.watch
+    def guard(self) -> EngineGuard:
+        return self._stt.guard
 
     async def push(self, samples: Pcm) -> Transcript | None:
-        return await self.watch.answer(self._push(samples))
+        return await self.guard.answer(self._push(samples))
 
     async def finish(self) -> Transcript:
         asked_at = asyncio.get_running_loop().time()
-        recognised = await self.watch.answer(self._finish())
-        self.watch.observe_first_output(asyncio.get_running_loop().time() - asked_at)
-        self.watch.succeeded()
+        recognised = await self.guard.answer(self._finish())
+        self.guard.observe_first_output(asyncio.get_running_loop().time() - asked_at)
+        self.guard.succeeded()
         return recognised
 
     async def cancel(self) -> None:
         if self._stream is not None:
-            await self.watch.let_go(self._stream.cancel())
+            await self.guard.let_go(self._stream.cancel())
 
     async def _push(self, samples: Pcm) -> Transcript | None:
         return await self._opened().push(samples)

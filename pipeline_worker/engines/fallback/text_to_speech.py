@@ -32,7 +32,7 @@ class FallbackTextToSpeech:
     async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         fallback = self._fallback
         speech = _Speech(self.sample_rate)
-        if fallback is None or self._first.watch.admits():
+        if fallback is None or self._first.guard.admits():
             try:
                 async with aclosing(_pieces(self._first, text)) as pieces:
                     async for piece in pieces:
@@ -43,7 +43,7 @@ class FallbackTextToSpeech:
                     raise
             text = speech.break_off(text)
         if text:
-            self._first.watch.stood_in_for()
+            self._first.guard.stood_in_for()
             async with aclosing(_at_rate(self.sample_rate, fallback, text)) as pieces:
                 async for piece in pieces:
                     yield speech.add_rest(piece.samples, piece.words)
@@ -131,7 +131,7 @@ async def _at_rate(sample_rate: int, tts: Guarded[TextToSpeech], text: str) -> A
 
 
 def _pieces(tts: Guarded[TextToSpeech], text: str) -> AsyncGenerator[SpeechPiece, None]:
-    return tts.watch.outputs(tts.engine.speak(text), _is_heard)
+    return tts.guard.outputs(tts.engine.speak(text), _is_heard)
 
 
 def _is_heard(piece: SpeechPiece) -> bool:

@@ -40,7 +40,7 @@ class LiveKitLanguageModel:
         """Closed with its provider."""
 
 
-class Provider:
+class LiveKitLanguageModelProvider:
     def __init__(self) -> None:
         self._plugins = LiveKitPlugins("language_model", "LLM")
         self._agents: dict[str, AgentDefinition] = {}

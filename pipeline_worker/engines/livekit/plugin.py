@@ -17,8 +17,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from pipeline_worker.engines.network import errors as vendor_errors
-from pipeline_worker.engines.optional_package import require_package
-from pipeline_worker.engines.options import Options, read_options
+from pipeline_worker.engines.options import Options, read_options, require_package
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from shared.io.logs import get_logger

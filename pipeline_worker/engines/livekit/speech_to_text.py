@@ -135,7 +135,7 @@ class LiveKitSpeechToText:
         """Closed with its provider."""
 
 
-class Provider:
+class LiveKitSpeechToTextProvider:
     def __init__(self) -> None:
         self._plugins = LiveKitPlugins("speech_to_text", "STT")
 

@@ -59,7 +59,7 @@ class LiveKitTextToSpeech:
         )
 
 
-class Provider:
+class LiveKitTextToSpeechProvider:
     def __init__(self) -> None:
         self._plugins = LiveKitPlugins("text_to_speech", "TTS")
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_worker.engines.utterance.helper import Recognise, serve
+from pipeline_worker.engines.utterance.helper import Recognize, serve
 from pipeline_worker.engines.utterance.queue import Hypothesis
 from pipeline_worker.text.words import words_of
 
@@ -22,7 +22,7 @@ _OLD_SPELLING = re.compile(r"\b(to(?=-(?:day|night|morrow))|good(?=-bye))-", re.
 """Its teachers wrote "to-morrow"."""
 
 
-def load(header: dict[str, Any]) -> Recognise:
+def load(header: dict[str, Any]) -> Recognize:
     """`header`: model (folder), packaged (whether its files must be those we know), language."""
     from pipeline_worker.engines.moonshine.files import (
         verify,
@@ -34,11 +34,11 @@ def load(header: dict[str, Any]) -> Recognise:
         verify(folder)
     model = MoonshineModel(folder, _TOKENS_PER_S.get(header["language"], _TOKENS_PER_S_ELSEWHERE))
 
-    def recognise(samples: NDArray[np.float32], before: Hypothesis | None) -> Hypothesis:
+    def recognize(samples: NDArray[np.float32], before: Hypothesis | None) -> Hypothesis:
         heard = model.hear(samples, before.state if before else ())
         return Hypothesis(said(model.text(heard.tokens), heard.certainty), heard.tokens)
 
-    return recognise
+    return recognize
 
 
 def said(text: str, certainty: float) -> str:

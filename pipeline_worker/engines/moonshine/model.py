@@ -5,18 +5,14 @@ checks all of them, and they count up to the first that it would not have chosen
 by token, but for what rounding decides (its numbers are scaled by run), at half of the cost or less.
 """
 
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Its wheel reports to its maker unless told otherwise before it is loaded; Antiphon calls nobody.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime
-
 from pipeline_worker.engines.moonshine.files import DECODER, ENCODER, TOKENIZER
+from pipeline_worker.engines.onnx_session import open_session
 
 _BEGIN, _END = 1, 2
 _SHORTEST_SAMPLES = 1_600
@@ -38,8 +34,8 @@ class MoonshineModel:
     def __init__(self, folder: Path, tokens_per_s: float) -> None:
         """Loads the three files of `folder`. `tokens_per_s`: speech has no more."""
         self._tokens_per_s = tokens_per_s
-        self._encoder = _session(folder / ENCODER)
-        self._decoder = _session(folder / DECODER)
+        self._encoder = open_session(str(folder / ENCODER))
+        self._decoder = open_session(str(folder / DECODER))
         self._pieces = read_pieces((folder / TOKENIZER).read_bytes())
         inputs = {one.name: one.shape for one in self._decoder.get_inputs()}
         self._nothing_past: dict[str, _Floats] = {
@@ -95,12 +91,6 @@ def read_pieces(encoded: bytes) -> list[bytes]:
         pieces.append(encoded[at : at + length])
         at += length
     return pieces
-
-
-def _session(file: Path) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(file), sess_options=options, providers=["CPUExecutionProvider"])
 
 
 def _log_probability(logits: _Floats) -> float:

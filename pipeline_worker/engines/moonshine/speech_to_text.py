@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from pipeline_worker.engines.moonshine.files import FILES, PACKAGED, folder_of
-from pipeline_worker.engines.optional_package import require_file
+from pipeline_worker.engines.options import require_file
 from pipeline_worker.engines.utterance.speech_to_text import SECTION, UtteranceOptions, UtteranceProvider
 from pipeline_worker.text.words import primary_language
 from shared.agent import AgentDefinition
@@ -24,7 +24,7 @@ class MoonshineOptions(UtteranceOptions):
         return {"model": str(folder_of(self.model)), "packaged": self.model == PACKAGED, "language": language}
 
 
-class Provider(UtteranceProvider[MoonshineOptions]):
+class MoonshineSpeechToTextProvider(UtteranceProvider[MoonshineOptions]):
     def __init__(self) -> None:
         super().__init__(
             "moonshine",

@@ -1,5 +1,7 @@
 """What goes wrong between us and a vendor of speech, in the words and codes that users see."""
 
+import json
+
 from shared.errors import EngineError
 
 _LONGEST_DETAIL = 200
@@ -42,3 +44,18 @@ def late(vendor: str) -> EngineError:
 def broken(vendor: str, what: str) -> EngineError:
     """It sent `what`, which is none of its protocol."""
     return EngineError(f"{vendor} sent what cannot be understood: {what[:_LONGEST_DETAIL]}", code="engine_broken")
+
+
+def message_in(body: str) -> str:
+    """What the body of a refusal says: a message in JSON, wherever vendors put it, or the text unless it is a page."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return "" if body.lstrip().startswith("<") else body
+    for key in ("detail", "error"):  # servers made with FastAPI wrap the usual error once more
+        told = told.get(key, told) if isinstance(told, dict) else told
+    if isinstance(told, dict):
+        told = ": ".join(text for key in ("status", "message") if isinstance(text := told.get(key), str))
+    if not isinstance(told, str):
+        return ""
+    return "" if told.lstrip().startswith("<") else told

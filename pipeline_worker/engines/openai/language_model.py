@@ -1,24 +1,20 @@
 """A language model behind a server of OpenAI's chat completions."""
 
-import asyncio
-import contextlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
-import httpx
-from openai import OpenAIError
 from pydantic import Field
 
 from pipeline_worker.engines.network.errors import broken
-from pipeline_worker.engines.openai.client import OpenAiClient
+from pipeline_worker.engines.openai.client import OpenAiClient, read_rest
 from pipeline_worker.engines.openai.messages import ToolCallDrafts, chat_messages
 from pipeline_worker.engines.openai.provider import OPENAI_URL, OpenAiOptions, OpenAiProvider
 from pipeline_worker.engines.protocols import Entry, Reply
 from pipeline_worker.turns.conversation import ToolUse
 from shared.agent import AgentDefinition
 
-_END_OF_STREAM_S = 0.5
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -37,42 +33,45 @@ class OpenAiLanguageModel:
         self._options = options
         self._instructions = agent.instructions if options.instructions is None else options.instructions
         self._request = {"model": options.model, "stream": True, **_parameters(options, agent)}
-        self._timeouts_and_headers = client.request_options(options.extra_headers, options.timeout_s)
 
     async def reply(self, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
         """Text as it comes, then the tool calls all at once."""
         messages = chat_messages(self._instructions, conversation[-self._options.max_history :])
         drafts = ToolCallDrafts()
         said, finish_reason = False, None
-        with self._client.errors_explained():
-            request = {**self._request, "messages": messages}
-            stream = await self._client.send(lambda: self._client.stream_chat(request, **self._timeouts_and_headers))
-            async with stream:
-                chunks = aiter(stream)
-                async for chunk in chunks:
-                    for choice in (chunk.get("choices") or ())[:1]:
-                        delta = choice.get("delta") or {}
-                        drafts.add(delta.get("tool_calls") or ())
-                        finish_reason = choice.get("finish_reason")
-                        if text := delta.get("content") or delta.get("refusal"):
-                            said = True
-                            yield Reply(_checked(text))
-                    if finish_reason:
-                        break
-                await _read_rest(chunks)
-            calls = drafts.finish(len(conversation))
+        client, options = self._client, self._options
+        async with client.http.post(
+            "/chat/completions",
+            json={**self._request, "messages": messages},
+            headers=options.extra_headers,
+            silence_s=options.timeout_s,
+        ) as answer:
+            with client.shape_explained():
+                async with aclosing(client.events(answer)) as chunks:
+                    async for chunk in chunks:
+                        for choice in (chunk.get("choices") or ())[:1]:
+                            delta = choice.get("delta") or {}
+                            drafts.add(delta.get("tool_calls") or ())
+                            finish_reason = choice.get("finish_reason")
+                            if text := delta.get("content") or delta.get("refusal"):
+                                said = True
+                                yield Reply(_checked(text))
+                        if finish_reason:
+                            break
+                    await read_rest(chunks)
+                calls = drafts.finish(len(conversation))
         if not finish_reason:
-            raise broken(self._client.account.server, "an answer that ends in the middle")
+            raise broken(self._client.account.vendor, "an answer that ends in the middle")
         if calls:
             yield Reply("", tool_calls=calls)
         elif not said and not isinstance(conversation[-1], ToolUse):
-            raise broken(self._client.account.server, f"an empty answer ({finish_reason})")
+            raise broken(self._client.account.vendor, f"an empty answer ({finish_reason})")
 
     async def close(self) -> None:
         """The connections belong to the provider."""
 
 
-class Provider(OpenAiProvider[LmOptions, OpenAiLanguageModel]):
+class OpenAiLanguageModelProvider(OpenAiProvider[LmOptions, OpenAiLanguageModel]):
     def __init__(self) -> None:
         super().__init__("language_model", LmOptions, OpenAiLanguageModel)
 
@@ -105,11 +104,3 @@ def _checked(text: object) -> str:
     # Half a character, which another piece may have the rest of, would be refused by all that it is sent to.
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return _CONTROL.sub("", whole)
-
-
-async def _read_rest(chunks: AsyncIterator[Any]) -> None:
-    """The answer is whole; only a stream that was read to its end leaves its connection for the next one."""
-    with contextlib.suppress(TimeoutError, httpx.HTTPError, OpenAIError, OSError, ValueError):
-        async with asyncio.timeout(_END_OF_STREAM_S):
-            async for _ in chunks:
-                pass

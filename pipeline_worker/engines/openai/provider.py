@@ -5,8 +5,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import Field
 
-from pipeline_worker.engines.network.account import read_key, side_by_side
-from pipeline_worker.engines.openai.client import Account, OpenAiClient, give_back, share
+from pipeline_worker.engines.network.account import VendorAccount, read_key, side_by_side
+from pipeline_worker.engines.openai.client import OpenAiClient, account_of, give_back, share
 from pipeline_worker.engines.options import Options, read_options
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
@@ -47,7 +47,7 @@ _Engine = TypeVar("_Engine", covariant=True)
 class _Plan(NamedTuple, Generic[_Options]):
     agent: AgentDefinition
     options: _Options
-    account: Account
+    account: VendorAccount
 
 
 class OpenAiProvider(Generic[_Options, _Engine]):
@@ -63,12 +63,12 @@ class OpenAiProvider(Generic[_Options, _Engine]):
         self._options = options
         self._engine = engine
         self._plans: dict[str, _Plan[_Options]] = {}
-        self._clients: dict[Account, OpenAiClient] = {}
+        self._clients: dict[VendorAccount, OpenAiClient] = {}
 
     def add(self, agent: AgentDefinition) -> None:
         """Raises `ConfigError` naming agent, field and cure, also when the environment lacks the key."""
         options = read_options(agent, self._section, self._options)
-        account = Account(options.base_url.rstrip("/"), self._key(agent.id, options.key_variable))
+        account = account_of(options.base_url, self._key(agent.id, options.key_variable))
         self._plans[agent.id] = _Plan(agent, options, account)
 
     async def start(self) -> None:
@@ -85,7 +85,7 @@ class OpenAiProvider(Generic[_Options, _Engine]):
         try:
             client = self._clients[account]
         except KeyError:
-            raise EngineError(f"the connections to {account.server} are not open") from None
+            raise EngineError(f"the connections to {account.vendor} are not open") from None
         client.warm(options.extra_headers)
         return self._engine(client, options, agent)
 

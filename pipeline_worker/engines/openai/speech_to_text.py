@@ -5,14 +5,16 @@ import io
 import json
 import wave
 from collections import deque
+from contextlib import aclosing
 from typing import Any
 
 import numpy as np
-from openai import omit
+from aiohttp import ClientResponse
 from pydantic import Field
 
 from pipeline_worker.engines.network.errors import broken
-from pipeline_worker.engines.openai.client import OpenAiClient
+from pipeline_worker.engines.network.http import File
+from pipeline_worker.engines.openai.client import OpenAiClient, read_rest
 from pipeline_worker.engines.openai.provider import OpenAiOptions, OpenAiProvider
 from pipeline_worker.engines.protocols import Transcript
 from shared.agent import AgentDefinition
@@ -38,54 +40,54 @@ class SttOptions(OpenAiOptions):
     max_utterance_s: float = Field(120.0, ge=1, le=600, description="of a longer utterance the end is transcribed")
 
 
-class OpenAiStt:
+class OpenAiSpeechToText:
     """Hands out a stream per utterance; the connections belong to the provider."""
 
     def __init__(self, client: OpenAiClient, options: SttOptions, agent: AgentDefinition) -> None:
         self._client = client
         self.options = options
         language = agent.language.partition("-")[0] if options.language is None else options.language
-        self._request: dict[str, Any] = {
-            "model": options.model,
-            "language": language or omit,
-            "prompt": options.prompt or omit,
-            "stream": options.stream or omit,
-            "extra_body": options.extra_body,
-            **client.request_options(options.extra_headers, options.timeout_s),
+        fields = {"language": language, "prompt": options.prompt, "stream": "true" if options.stream else ""}
+        extra = {
+            name: value if isinstance(value, str) else json.dumps(value) for name, value in options.extra_body.items()
         }
+        self._form = {"model": options.model, **{name: text for name, text in fields.items() if text}, **extra}
 
-    def open(self) -> "OpenAiSttStream":
-        return OpenAiSttStream(self)
+    def open(self) -> "OpenAiSpeechToTextStream":
+        return OpenAiSpeechToTextStream(self)
 
     async def close(self) -> None:
         """The connections belong to the provider."""
 
     async def transcribe(self, pcm: bytes) -> str:
         """The text of 16 kHz mono `pcm`."""
-        file = ("utterance.wav", _wav(pcm), "audio/wav")
-        with self._client.errors_explained():
-            answer: Any = await self._client.send(
-                lambda: self._client.transcriptions.create(file=file, **self._request)
-            )
-            text = await self._streamed(answer) if self.options.stream else answer.text
-            if not isinstance(text, str):
-                raise ValueError("a transcript without text")
+        client, options = self._client, self.options
+        form: dict[str, str | File] = {**self._form, "file": ("utterance.wav", _wav(pcm), "audio/wav")}
+        async with client.http.post(
+            "/audio/transcriptions", form=form, headers=options.extra_headers, silence_s=options.timeout_s
+        ) as answer:
+            with client.shape_explained():
+                if answer.content_type == "text/event-stream":
+                    text = await self._streamed(answer)
+                else:  # also a server, or a model, that does not stream when asked to
+                    text = json.loads(await answer.read())["text"]
+                if not isinstance(text, str):
+                    raise ValueError("a transcript without text")
         return text.strip()
 
-    async def _streamed(self, stream: Any) -> Any:
-        async with stream:
-            if "event-stream" not in stream.response.headers.get("content-type", ""):
-                return json.loads(await stream.response.aread())["text"]  # a server, or model, that does not stream
-            async for event in stream:
-                if event.type == "transcript.text.done":
-                    return event.text
-        raise broken(self._client.account.server, "a transcript that ends in the middle")
+    async def _streamed(self, answer: ClientResponse) -> Any:
+        async with aclosing(self._client.events(answer)) as events:
+            async for event in events:
+                if event["type"] == "transcript.text.done":
+                    await read_rest(events)
+                    return event["text"]
+        raise broken(self._client.account.vendor, "a transcript that ends in the middle")
 
 
-class OpenAiSttStream:
+class OpenAiSpeechToTextStream:
     """One utterance. `push` never waits for the server."""
 
-    def __init__(self, stt: OpenAiStt) -> None:
+    def __init__(self, stt: OpenAiSpeechToText) -> None:
         self._stt = stt
         self._pieces: deque[Pcm] = deque()
         self._samples = 0
@@ -143,9 +145,9 @@ class OpenAiSttStream:
         return np.concatenate(self._pieces).astype("<i2").tobytes()
 
 
-class Provider(OpenAiProvider[SttOptions, OpenAiStt]):
+class OpenAiSpeechToTextProvider(OpenAiProvider[SttOptions, OpenAiSpeechToText]):
     def __init__(self) -> None:
-        super().__init__("speech_to_text", SttOptions, OpenAiStt)
+        super().__init__("speech_to_text", SttOptions, OpenAiSpeechToText)
 
 
 def _wav(pcm: bytes) -> bytes:

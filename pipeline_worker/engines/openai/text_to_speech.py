@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import numpy as np
@@ -27,48 +26,45 @@ class TtsOptions(OpenAiOptions):
     sample_rate: int = Field(24_000, ge=8_000, le=96_000, description="of the raw samples that the server sends, in Hz")
 
 
-class OpenAiTts:
+class OpenAiTextToSpeech:
     """Speech of one voice."""
 
     def __init__(self, client: OpenAiClient, options: TtsOptions, agent: AgentDefinition) -> None:
         self.sample_rate = next((rate for rate in OPUS_RATES if rate >= options.sample_rate), OPUS_RATES[-1])
         self._client = client
         self._server_rate = options.sample_rate
-        parameters: dict[str, Any] = {}
-        if options.speed is not None:
-            parameters["speed"] = options.speed
-        if options.instructions:
-            parameters["instructions"] = options.instructions
+        self._options = options
         self._request: dict[str, Any] = {
             "model": options.model,
             "voice": options.voice,
             "response_format": "pcm",
-            "extra_body": {**parameters, **options.extra_body},
-            **client.request_options(options.extra_headers, options.timeout_s),
+            **options.model_dump(include={"speed", "instructions"}, exclude_defaults=True),
+            **options.extra_body,
         }
 
     async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         """Pieces as they arrive. Words have no times."""
         if not re.search(r"\w", text):
             return
+        server, options = self._client.account.vendor, self._options
         speech = _Samples(self._server_rate, self.sample_rate)
-        create = self._client.speech.create
-        with self._client.errors_explained():
-            async with AsyncExitStack() as request:
-                response = await self._client.send(
-                    lambda: request.enter_async_context(create(input=text, **self._request))
-                )
-                self._check_type(response.headers.get("content-type", ""))
-                async for received in response.iter_bytes():
-                    samples = speech.push(received)
-                    if what := speech.not_samples:
-                        raise broken(self._client.account.server, f"{what} in place of raw samples")
-                    if len(samples):
-                        yield SpeechPiece(samples, ())
-            if not speech.received:
-                raise broken(self._client.account.server, "speech without a sample")
-            if len(rest := speech.flush()):
-                yield SpeechPiece(rest, ())
+        async with self._client.http.post(
+            "/audio/speech",
+            json={"input": text, **self._request},
+            headers=options.extra_headers,
+            silence_s=options.timeout_s,
+        ) as answer:
+            self._check_type(answer.headers.get("content-type", ""))
+            async for received in answer.content.iter_any():
+                samples = speech.push(received)
+                if what := speech.not_samples:
+                    raise broken(server, f"{what} in place of raw samples")
+                if len(samples):
+                    yield SpeechPiece(samples, ())
+        if not speech.received:
+            raise broken(server, "speech without a sample")
+        if len(rest := speech.flush()):
+            yield SpeechPiece(rest, ())
 
     async def close(self) -> None:
         """The connections belong to the provider."""
@@ -76,7 +72,7 @@ class OpenAiTts:
     def _check_type(self, content_type: str) -> None:
         """Anything played as samples that is none would be a loud noise."""
         if re.match(r"text/|application/json|audio/(mpeg|wav|x-wav|ogg|flac|aac)", content_type):
-            raise broken(self._client.account.server, f"{content_type} in place of raw samples")
+            raise broken(self._client.account.vendor, f"{content_type} in place of raw samples")
 
 
 class _Samples:
@@ -106,6 +102,6 @@ class _Samples:
         return np.zeros(0, dtype=np.int16) if self._resampler is None else self._resampler.flush()
 
 
-class Provider(OpenAiProvider[TtsOptions, OpenAiTts]):
+class OpenAiTextToSpeechProvider(OpenAiProvider[TtsOptions, OpenAiTextToSpeech]):
     def __init__(self) -> None:
-        super().__init__("text_to_speech", TtsOptions, OpenAiTts)
+        super().__init__("text_to_speech", TtsOptions, OpenAiTextToSpeech)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline_worker.engines.optional_package import require_file
-from pipeline_worker.engines.options import Options, read_options
+from pipeline_worker.engines.options import Options, read_options, require_file
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError
 

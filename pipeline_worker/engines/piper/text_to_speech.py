@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_worker.engines.espeak.text_to_speech import sentences
+from pipeline_worker.engines.espeak_ng.text_to_speech import sentences
 from pipeline_worker.engines.helper.process import HelperProcess
 from pipeline_worker.engines.piper.options import SECTION, PiperOptions, read_piper_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
@@ -129,7 +129,7 @@ class PiperTextToSpeech:
             channel.close({"op": "cancel"})
 
 
-class Provider:
+class PiperTextToSpeechProvider:
     """The helper processes, and the voice of each agent."""
 
     def __init__(self) -> None:

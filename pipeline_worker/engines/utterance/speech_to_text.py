@@ -89,7 +89,7 @@ class UtteranceStream:
         return Transcript(self._text, final=False) if self._text not in ("", before) else None
 
 
-class UtteranceStt:
+class UtteranceSpeechToText:
     """Speech to text with one model. The helpers belong to the provider."""
 
     def __init__(self, helpers: list[HelperProcess]) -> None:
@@ -143,8 +143,8 @@ class UtteranceProvider(Generic[_Options]):
                     f"agent '{agent_id}': {SECTION}.options.model: it cannot be loaded: {error.message}: {self._cure}"
                 ) from error
 
-    def open(self, agent_id: str) -> UtteranceStt:
-        return UtteranceStt(self._helpers[self._models[agent_id]])
+    def open(self, agent_id: str) -> UtteranceSpeechToText:
+        return UtteranceSpeechToText(self._helpers[self._models[agent_id]])
 
     async def close(self) -> None:
         for helpers in self._helpers.values():

@@ -42,7 +42,7 @@ class _LanguageModel:
         """There is nothing to close."""
 
 
-class Provider:
+class FixedLanguageModelProvider:
     def __init__(self) -> None:
         self._options: dict[str, FixedLmOptions] = {}
 

@@ -50,7 +50,7 @@ class _SpeechToText:
         """There is nothing to close."""
 
 
-class Provider:
+class FixedSpeechToTextProvider:
     def __init__(self) -> None:
         self._options: dict[str, FixedSttOptions] = {}
 

@@ -31,7 +31,7 @@ class _TextToSpeech:
         """There is nothing to close."""
 
 
-class Provider:
+class FixedTextToSpeechProvider:
     def __init__(self) -> None:
         self._options: dict[str, FixedTtsOptions] = {}
 

@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import soxr
 
-from pipeline_worker.engines.espeak import text_to_speech as espeak_tts
+from pipeline_worker.engines.espeak_ng import text_to_speech as espeak_tts
 from pipeline_worker.engines.moonshine import speech_to_text as moonshine_stt
 from pipeline_worker.engines.piper import text_to_speech as piper_tts
 from pipeline_worker.engines.protocols import SpeechToText, TextToSpeech
@@ -44,13 +44,15 @@ class Helped(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def recogniser() -> AsyncIterator[Helped]:
-    async with _serving(moonshine_stt.Provider(), AgentDefinition(id="ears", name="Ears")) as helped:
+    async with _serving(
+        moonshine_stt.MoonshineSpeechToTextProvider(), AgentDefinition(id="ears", name="Ears")
+    ) as helped:
         yield helped
 
 
 @contextlib.asynccontextmanager
 async def piper() -> AsyncIterator[Helped]:
-    async with _serving(piper_tts.Provider(), AgentDefinition(id="mouth", name="Mouth")) as helped:
+    async with _serving(piper_tts.PiperTextToSpeechProvider(), AgentDefinition(id="mouth", name="Mouth")) as helped:
         yield helped
 
 
@@ -58,7 +60,7 @@ async def piper() -> AsyncIterator[Helped]:
 async def espeak(voice: str, rate: int) -> AsyncIterator[Helped]:
     choice = EngineChoice(engine="espeak-ng", options={"voice": voice, "rate": rate})
     agent = AgentDefinition(id="mouth", name="Mouth", text_to_speech=choice)
-    async with _serving(espeak_tts.Provider(), agent) as helped:
+    async with _serving(espeak_tts.EspeakTextToSpeechProvider(), agent) as helped:
         yield helped
 
 

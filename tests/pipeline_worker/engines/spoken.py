@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 
-from pipeline_worker.engines.espeak.text_to_speech import EspeakOptions, EspeakTextToSpeech
+from pipeline_worker.engines.espeak_ng.text_to_speech import EspeakOptions, EspeakTextToSpeech
 from pipeline_worker.engines.helper.process import HelperProcess
 from pipeline_worker.engines.resampling import resampled
 from shared.audio import UPLINK_RATE, Pcm
 
-HELPER = "pipeline_worker.engines.espeak.helper"
+HELPER = "pipeline_worker.engines.espeak_ng.helper"
 _ROOM_BEFORE = UPLINK_RATE // 5
 _ROOM_AFTER = UPLINK_RATE * 6 // 10
 _ROOM_NOISE = 20

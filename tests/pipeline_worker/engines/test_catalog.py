@@ -57,8 +57,8 @@ async def test_sessions_share_the_model_and_the_helpers() -> None:
         catalog.open("desk")
 
 
-async def test_an_engine_may_be_a_module_of_ones_own() -> None:
-    agent = scripted_agent(text_to_speech={"engine": "tests.load.engines.fixed_tts"})
+async def test_an_engine_may_be_a_class_of_ones_own() -> None:
+    agent = scripted_agent(text_to_speech={"engine": "tests.load.engines.fixed_tts:FixedTextToSpeechProvider"})
     catalog = Catalog({agent.id: agent})
     await catalog.start()
     try:
@@ -69,20 +69,27 @@ async def test_an_engine_may_be_a_module_of_ones_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "told"),
+    ("engine", "told"),
     [
-        ("no.such.module", "No module named 'no': install what is missing"),
-        ("tests.load.tone_words", "it has no class 'Provider': add it"),
+        ("no.such.module:Provider", "No module named 'no': install what is missing"),
+        ("tests.load.tone_words:Provider", "the module has no class 'Provider': correct the name"),
         (
-            "tests.fakes.module_that_fails",
-            r"ZeroDivisionError: division by zero \(.*module_that_fails\.py, line 3\): mend it",
+            "tests.fakes.module_that_fails:Provider",
+            r"ZeroDivisionError: division by zero \(.*module_that_fails\.py, line 3\): fix it",
         ),
     ],
 )
-async def test_a_module_that_is_no_engine_stops_the_start_with_the_reason(module: str, told: str) -> None:
-    agent = scripted_agent(text_to_speech={"engine": module})
-    with pytest.raises(ConfigError, match=f"'{module}' cannot be loaded: {told}, or choose another engine"):
+async def test_a_class_that_cannot_be_loaded_stops_the_start_with_the_reason(engine: str, told: str) -> None:
+    agent = scripted_agent(text_to_speech={"engine": engine})
+    with pytest.raises(ConfigError, match=f"'{engine}' cannot be loaded: {told}, or choose another engine"):
         await Catalog({agent.id: agent}).start()
+
+
+@pytest.mark.parametrize("engine", ["parrot", "acme.voices", "acme.voices:", ":Voice", "acme..voices:Voice", "a b:C"])
+async def test_a_word_that_is_no_engine_is_an_error(engine: str) -> None:
+    told = f"agent 'desk': text_to_speech.engine: no engine '{engine}': choose one of cartesia, deepgram.*module:Class"
+    with pytest.raises(ConfigError, match=told):
+        await Catalog({"desk": scripted_agent(text_to_speech={"engine": engine})}).start()
 
 
 async def test_echo_agents_need_no_engines() -> None:
@@ -94,10 +101,6 @@ async def test_echo_agents_need_no_engines() -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        (
-            {"text_to_speech": {"engine": "parrot"}},
-            "agent 'desk': text_to_speech.engine: no engine 'parrot': choose one of cartesia, deepgram",
-        ),
         (
             {"text_to_speech": {"engine": "espeak-ng", "options": {"pace": 3}}},
             "agent 'desk': text_to_speech.options.pace: no such option",
@@ -114,7 +117,7 @@ async def test_an_agent_that_cannot_be_served_is_told_before_anything_is_loaded(
 
 
 async def test_an_engine_whose_package_is_missing_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pipeline_worker.engines.espeak.text_to_speech", None)  # Its import fails.
+    monkeypatch.setitem(sys.modules, "pipeline_worker.engines.espeak_ng.text_to_speech", None)  # Its import fails.
     with pytest.raises(ConfigError, match=r"'espeak-ng' cannot be loaded: .*install what is missing"):
         await Catalog({"desk": scripted_agent(text_to_speech={"engine": "espeak-ng"})}).start()
 
@@ -146,10 +149,15 @@ def install(
     monkeypatch: pytest.MonkeyPatch, provider: RecordedProvider, hearing: RecordedProvider | None = None
 ) -> None:
     """As the engine `cartesia`, and `hearing`, or one that does nothing, as `deepgram`; `openai` does nothing."""
-    providers = {"cartesia.text_to_speech": provider, "deepgram.speech_to_text": hearing or RecordedProvider([])}
-    for name, installed in (providers | {"openai.language_model": RecordedProvider([])}).items():
+    providers = {
+        "cartesia.text_to_speech:CartesiaTextToSpeechProvider": provider,
+        "deepgram.speech_to_text:DeepgramSpeechToTextProvider": hearing or RecordedProvider([]),
+        "openai.language_model:OpenAiLanguageModelProvider": RecordedProvider([]),
+    }
+    for entry_point, installed in providers.items():
+        name, _, class_name = entry_point.partition(":")
         module = ModuleType(name)
-        module.Provider = lambda installed=installed: installed  # type: ignore[attr-defined]
+        setattr(module, class_name, lambda installed=installed: installed)
         monkeypatch.setitem(sys.modules, f"pipeline_worker.engines.{name}", module)
 
 

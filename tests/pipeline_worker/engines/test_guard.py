@@ -12,7 +12,7 @@ from tests.fakes.unreliable_engines import UnreliableLm
 from tests.fakes.virtual_time import in_virtual_time
 
 
-def watch(engine: str = "fake") -> EngineGuard:
+def guard(engine: str = "fake") -> EngineGuard:
     return EngineGuard("language_model", engine, first_output_s=5, stall_s=10)
 
 
@@ -20,9 +20,9 @@ def has_text(piece: Reply) -> bool:
     return bool(piece.text)
 
 
-async def texts(watch: EngineGuard, lm: UnreliableLm, pause_s: float = 0) -> list[str]:
+async def texts(guard: EngineGuard, lm: UnreliableLm, pause_s: float = 0) -> list[str]:
     given = []
-    async with aclosing(watch.outputs(lm.reply([]), has_text)) as pieces:
+    async with aclosing(guard.outputs(lm.reply([]), has_text)) as pieces:
         async for piece in pieces:
             given.append(piece.text)
             await asyncio.sleep(pause_s)
@@ -37,7 +37,7 @@ def counted(name: str, engine: str, **labels: str) -> float:
 @in_virtual_time
 async def test_a_long_answer_that_keeps_coming_is_in_time() -> None:
     lm = UnreliableLm([4.9, Reply("a"), 9.9, Reply("b"), 9.9, Reply("c")])
-    assert await texts(watch(), lm) == ["a", "b", "c"]
+    assert await texts(guard(), lm) == ["a", "b", "c"]
     assert lm.closed == 1
 
 
@@ -45,7 +45,7 @@ async def test_a_long_answer_that_keeps_coming_is_in_time() -> None:
 async def test_a_first_output_that_is_late_is_an_error() -> None:
     lm = UnreliableLm([5.1, Reply("a")])
     with pytest.raises(EngineError, match=r"^the language model engine 'fake' gave nothing for 5 s$") as raised:
-        await texts(watch(), lm)
+        await texts(guard(), lm)
     assert raised.value.code == "engine_timeout"
     assert asyncio.get_running_loop().time() == 5
     assert lm.closed == 1
@@ -55,14 +55,14 @@ async def test_a_first_output_that_is_late_is_an_error() -> None:
 async def test_what_says_nothing_is_no_first_output() -> None:
     lm = UnreliableLm([4, Reply(""), 4, Reply("a")])
     with pytest.raises(EngineError):
-        await texts(watch(), lm)
+        await texts(guard(), lm)
     assert asyncio.get_running_loop().time() == 5
 
 
 @in_virtual_time
 async def test_what_says_nothing_comes_before_the_first_output_or_at_the_end() -> None:
-    assert await texts(watch(), UnreliableLm([Reply(""), 1, Reply("a")])) == ["", "a"]
-    assert await texts(watch(), UnreliableLm([Reply(""), 1])) == [""]
+    assert await texts(guard(), UnreliableLm([Reply(""), 1, Reply("a")])) == ["", "a"]
+    assert await texts(guard(), UnreliableLm([Reply(""), 1])) == [""]
 
 
 @in_virtual_time
@@ -70,7 +70,7 @@ async def test_an_answer_that_stalls_is_an_error() -> None:
     lm = UnreliableLm([Reply("a"), 10.1, Reply("b")])
     given = []
     with pytest.raises(EngineError) as raised:
-        async for piece in watch().outputs(lm.reply([]), has_text):
+        async for piece in guard().outputs(lm.reply([]), has_text):
             given.append(piece.text)  # noqa: PERF401 (what came before the error counts)
     assert given == ["a"]
     assert raised.value.code == "engine_timeout"
@@ -79,13 +79,13 @@ async def test_an_answer_that_stalls_is_an_error() -> None:
 
 @in_virtual_time
 async def test_time_that_the_listener_takes_is_no_stall() -> None:
-    assert await texts(watch(), UnreliableLm([Reply("a"), Reply("b"), Reply("c")]), pause_s=60) == ["a", "b", "c"]
+    assert await texts(guard(), UnreliableLm([Reply("a"), Reply("b"), Reply("c")]), pause_s=60) == ["a", "b", "c"]
 
 
 @in_virtual_time
 async def test_closing_it_closes_the_engine() -> None:
     lm = UnreliableLm([Reply("a"), Reply("b")])
-    outputs = watch().outputs(lm.reply([]), has_text)
+    outputs = guard().outputs(lm.reply([]), has_text)
     assert (await anext(outputs)).text == "a"
     await outputs.aclose()
     assert lm.closed == 1
@@ -94,7 +94,7 @@ async def test_closing_it_closes_the_engine() -> None:
 @in_virtual_time
 async def test_cancelling_it_closes_the_engine() -> None:
     lm = UnreliableLm([Reply("a"), 9, Reply("b")])
-    task = asyncio.create_task(texts(watch(), lm))
+    task = asyncio.create_task(texts(guard(), lm))
     await asyncio.sleep(1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -111,7 +111,7 @@ async def test_an_engine_that_does_not_let_go_holds_nobody_up() -> None:
         finally:
             await asyncio.sleep(3600)
 
-    outputs = watch().outputs(clinging(), has_text)
+    outputs = guard().outputs(clinging(), has_text)
     await anext(outputs)
     await outputs.aclose()
     assert asyncio.get_running_loop().time() == CLOSE_S
@@ -126,7 +126,7 @@ async def test_a_fault_while_an_engine_lets_go_is_nobodys_concern() -> None:
         finally:
             raise KeyError("connection")
 
-    outputs = watch().outputs(clumsy(), has_text)
+    outputs = guard().outputs(clumsy(), has_text)
     await anext(outputs)
     await outputs.aclose()
 
@@ -134,17 +134,17 @@ async def test_a_fault_while_an_engine_lets_go_is_nobodys_concern() -> None:
 @in_virtual_time
 async def test_a_fault_inside_an_engine_is_the_engines_failure() -> None:
     with pytest.raises(EngineError, match="fault of its own") as raised:
-        await texts(watch(), UnreliableLm([KeyError("delta")]))
+        await texts(guard(), UnreliableLm([KeyError("delta")]))
     assert raised.value.code == "engine_broken"
 
 
 @in_virtual_time
 async def test_failures_are_counted_by_code_and_first_outputs_by_time() -> None:
-    watched = watch("counted")
-    await texts(watched, UnreliableLm([0.4, Reply("a")]))
+    guarded = guard("counted")
+    await texts(guarded, UnreliableLm([0.4, Reply("a")]))
     for error in (EngineError("no", code="engine_busy"), EngineError("no", code="engine_busy"), 6.0):
         with pytest.raises(EngineError):
-            await texts(watched, UnreliableLm([error]))
+            await texts(guarded, UnreliableLm([error]))
     assert counted("antiphon_engine_failures_total", "counted", code="engine_busy") == 2
     assert counted("antiphon_engine_failures_total", "counted", code="engine_timeout") == 1
     assert counted("antiphon_engine_first_output_seconds_bucket", "counted", le="0.5") == 1
@@ -153,37 +153,37 @@ async def test_failures_are_counted_by_code_and_first_outputs_by_time() -> None:
 
 @in_virtual_time
 async def test_after_failures_in_a_row_it_is_not_asked_until_a_probe_succeeds() -> None:
-    watched = watch()
+    guarded = guard()
     lm = UnreliableLm([EngineError("no")], [Reply("a"), EngineError("no")], [EngineError("no")], [Reply("back")])
     for _ in range(3):
-        assert watched.admits()
+        assert guarded.admits()
         with pytest.raises(EngineError):
-            await texts(watched, lm)
-    assert not watched.admits()
+            await texts(guarded, lm)
+    assert not guarded.admits()
     await asyncio.sleep(30)
-    assert watched.admits()
-    assert not watched.admits()
-    assert await texts(watched, lm) == ["back"]
-    assert watched.admits()
+    assert guarded.admits()
+    assert not guarded.admits()
+    assert await texts(guarded, lm) == ["back"]
+    assert guarded.admits()
 
 
 @in_virtual_time
 async def test_an_answer_that_nobody_wanted_to_the_end_was_a_good_one() -> None:
-    watched = watch()
+    guarded = guard()
     for _ in range(2):
         with pytest.raises(EngineError):
-            await texts(watched, UnreliableLm([EngineError("no")]))
-    outputs = watched.outputs(UnreliableLm([Reply("a"), Reply("b")]).reply([]), has_text)
+            await texts(guarded, UnreliableLm([EngineError("no")]))
+    outputs = guarded.outputs(UnreliableLm([Reply("a"), Reply("b")]).reply([]), has_text)
     await anext(outputs)
     await outputs.aclose()
     with pytest.raises(EngineError):
-        await texts(watched, UnreliableLm([EngineError("no")]))
-    assert watched.admits()
+        await texts(guarded, UnreliableLm([EngineError("no")]))
+    assert guarded.admits()
 
 
 @in_virtual_time
 async def test_one_answer_is_within_the_deadline_or_an_error() -> None:
-    assert await watch().answer(asyncio.sleep(4.9, "yes")) == "yes"
+    assert await guard().answer(asyncio.sleep(4.9, "yes")) == "yes"
     with pytest.raises(EngineError) as raised:
-        await watch().answer(asyncio.sleep(5.1, "yes"))
+        await guard().answer(asyncio.sleep(5.1, "yes"))
     assert raised.value.code == "engine_timeout"

@@ -189,9 +189,9 @@ CASES = [
     if (name, how) != ("deepgram stt", "sends nothing")  # nothing was said then
 ]
 _OTHERS = {
-    "speech_to_text": "tests.load.engines.fixed_stt",
-    "language_model": "tests.load.engines.fixed_lm",
-    "text_to_speech": "tests.load.engines.fixed_tts",
+    "speech_to_text": "tests.load.engines.fixed_stt:FixedSpeechToTextProvider",
+    "language_model": "tests.load.engines.fixed_lm:FixedLanguageModelProvider",
+    "text_to_speech": "tests.load.engines.fixed_tts:FixedTextToSpeechProvider",
 }
 
 

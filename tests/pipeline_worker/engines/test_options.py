@@ -1,7 +1,16 @@
+from pathlib import Path
+
 import pytest
 from pydantic import Field, field_validator
 
-from pipeline_worker.engines.options import Options, read_options
+from pipeline_worker.engines.options import (
+    Options,
+    as_fallback,
+    located_errors,
+    read_options,
+    require_file,
+    require_package,
+)
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError
 
@@ -47,3 +56,48 @@ def test_every_problem_has_a_line() -> None:
     with pytest.raises(ConfigError) as raised:
         read_options(agent(rate=10, pace=1), "text_to_speech", Voice)
     assert len(raised.value.message.splitlines()) == 3
+
+
+def test_a_package_that_is_there_is_not_imported() -> None:
+    require_package(agent(), "speech_to_text", "this", "zen")  # importing it would print
+
+
+def test_a_package_that_is_not_there_is_told_with_its_cure() -> None:
+    with pytest.raises(ConfigError) as raised:
+        require_package(agent(), "speech_to_text", "no_such_package", "faster-whisper")
+    assert raised.value.message == (
+        "agent 'desk': speech_to_text.engine: 'faster-whisper' is an extra that is not installed: "
+        "pip install 'antiphon[faster-whisper]'"
+    )
+
+
+def test_a_file_that_is_not_there_is_told_with_its_field(tmp_path: Path) -> None:
+    require_file(agent(), "text_to_speech.options.model", tmp_path, "voice")
+    with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech\.options\.model: no voice at .*/amy\.onnx: "):
+        require_file(agent(), "text_to_speech.options.model", tmp_path / "amy.onnx", "voice")
+
+
+AGENTS = {
+    "desk": AgentDefinition(id="desk", name="Desk").read_from("agents/desk.yaml"),
+    "bar": AgentDefinition(id="bar", name="Bar"),
+}
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("agent 'desk': speech_to_text.engine: no", "agents/desk.yaml: agent 'desk': speech_to_text.engine: no"),
+        (
+            f"agent '{as_fallback('desk')}': speech_to_text.options.a: no\nagent '{as_fallback('desk')}': tools: no",
+            "agents/desk.yaml: agent 'desk': speech_to_text.fallback.options.a: no\n"
+            "agents/desk.yaml: agent 'desk': tools: no",
+        ),
+        (f"agent '{as_fallback('bar')}': speech_to_text: no", "agent 'bar': speech_to_text.fallback: no"),
+        ("agent 'other': speech_to_text: no", "agent 'other': speech_to_text: no"),
+        ("no agent 'desk': at all", "no agent 'desk': at all"),
+    ],
+)
+def test_an_error_names_the_file_and_the_field(message: str, told: str) -> None:
+    with pytest.raises(ConfigError) as raised, located_errors(AGENTS, "speech_to_text"):
+        raise ConfigError(message)
+    assert raised.value.message == told

@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.cartesia.text_to_speech import Provider
+from pipeline_worker.engines.cartesia.text_to_speech import CartesiaTextToSpeechProvider
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from tests.fakes.cartesia_server import VOICE, CartesiaServer, running_cartesia_server
@@ -23,8 +23,8 @@ def agent(**options: object) -> AgentDefinition:
 
 
 @asynccontextmanager
-async def provided(base_url: str, **options: object) -> AsyncIterator[Provider]:
-    provider = Provider()
+async def provided(base_url: str, **options: object) -> AsyncIterator[CartesiaTextToSpeechProvider]:
+    provider = CartesiaTextToSpeechProvider()
     try:
         provider.add(agent(base_url=base_url, **options))
         yield provider
@@ -39,14 +39,14 @@ async def server() -> AsyncIterator[CartesiaServer]:
 
 
 @pytest.fixture
-async def provider(server: CartesiaServer) -> AsyncIterator[Provider]:
+async def provider(server: CartesiaServer) -> AsyncIterator[CartesiaTextToSpeechProvider]:
     async with provided(server.base_url) as provider:
         yield provider
 
 
 @pytest.mark.parametrize("times_last", [False, True])
 async def test_speech_comes_whole_with_the_time_of_each_word(
-    server: CartesiaServer, provider: Provider, times_last: bool
+    server: CartesiaServer, provider: CartesiaTextToSpeechProvider, times_last: bool
 ) -> None:
     await provider.start()
     server.times_last = times_last
@@ -58,14 +58,16 @@ async def test_speech_comes_whole_with_the_time_of_each_word(
     assert server.cancelled == []
 
 
-async def test_the_first_connection_is_warm_when_a_session_begins(server: CartesiaServer, provider: Provider) -> None:
+async def test_the_first_connection_is_warm_when_a_session_begins(
+    server: CartesiaServer, provider: CartesiaTextToSpeechProvider
+) -> None:
     tts = provider.open("desk")
     await server.until(lambda: server.connections == 1)
     await spoken(tts)
     assert server.connections == 1
 
 
-async def test_two_who_speak_at_once_do_not_mix(server: CartesiaServer, provider: Provider) -> None:
+async def test_two_who_speak_at_once_do_not_mix(server: CartesiaServer, provider: CartesiaTextToSpeechProvider) -> None:
     first, second = provider.open("desk").speak(TEXT), provider.open("desk").speak("One two three.")
     pieces = [await anext(first), await anext(second)]
     assert [piece.words[0].text for piece in pieces] == ["We", "One"]
@@ -81,7 +83,9 @@ async def test_options_reach_the_vendor(server: CartesiaServer) -> None:
     assert (request["model_id"], request["language"]) == ("sonic-3", "en")
 
 
-async def test_a_listener_who_leaves_stops_the_vendor(server: CartesiaServer, provider: Provider) -> None:
+async def test_a_listener_who_leaves_stops_the_vendor(
+    server: CartesiaServer, provider: CartesiaTextToSpeechProvider
+) -> None:
     server.fault, server.faults_left = "stall_midway", 1
     assert len((await stopped_midway(provider.open("desk"))).samples)
     await server.until(lambda: len(server.cancelled) == 1)
@@ -89,7 +93,9 @@ async def test_a_listener_who_leaves_stops_the_vendor(server: CartesiaServer, pr
     assert (await spoken(provider.open("desk")))[1] == speech(TEXT)[1]
 
 
-async def test_a_connection_that_was_closed_while_idle_is_replaced(server: CartesiaServer, provider: Provider) -> None:
+async def test_a_connection_that_was_closed_while_idle_is_replaced(
+    server: CartesiaServer, provider: CartesiaTextToSpeechProvider
+) -> None:
     tts = provider.open("desk")
     await spoken(tts)
     await server.drop_connections()
@@ -97,7 +103,9 @@ async def test_a_connection_that_was_closed_while_idle_is_replaced(server: Carte
     assert server.connections == 2
 
 
-async def test_an_error_in_place_of_speech_is_told_by_its_code(server: CartesiaServer, provider: Provider) -> None:
+async def test_an_error_in_place_of_speech_is_told_by_its_code(
+    server: CartesiaServer, provider: CartesiaTextToSpeechProvider
+) -> None:
     server.fault = "error"
     with pytest.raises(EngineError, match="Concurrency limit") as caught:
         await spoken(provider.open("desk"))
@@ -114,7 +122,9 @@ async def test_an_error_in_place_of_speech_is_told_by_its_code(server: CartesiaS
         '{"type": "timestamps", "word_timestamps": {"words": ["a", "b"], "end": [0.1]}}',
     ],
 )
-async def test_nonsense_is_not_taken_for_speech(server: CartesiaServer, provider: Provider, nonsense: str) -> None:
+async def test_nonsense_is_not_taken_for_speech(
+    server: CartesiaServer, provider: CartesiaTextToSpeechProvider, nonsense: str
+) -> None:
     server.fault, server.nonsense = "malformed", nonsense
     with pytest.raises(EngineError) as caught:
         await spoken(provider.open("desk"))
@@ -129,7 +139,9 @@ async def test_nonsense_is_not_taken_for_speech(server: CartesiaServer, provider
         '{"type": "timestamps", "word_timestamps": null}',
     ],
 )
-async def test_what_does_not_matter_is_passed_over(server: CartesiaServer, provider: Provider, message: str) -> None:
+async def test_what_does_not_matter_is_passed_over(
+    server: CartesiaServer, provider: CartesiaTextToSpeechProvider, message: str
+) -> None:
     server.fault, server.nonsense = "malformed", message
     samples, words = await spoken(provider.open("desk"))
     assert np.array_equal(samples, speech(TEXT)[0])

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from pipeline_worker.engines.deepgram import speech_to_text as deepgram_stt
-from pipeline_worker.engines.deepgram.speech_to_text import DeepgramStream, Provider, TranscriptParts
+from pipeline_worker.engines.deepgram.speech_to_text import (
+    DeepgramSpeechToTextProvider,
+    DeepgramStream,
+    TranscriptParts,
+)
 from pipeline_worker.engines.network import websocket_pool
 from pipeline_worker.engines.protocols import Transcript
 from shared.agent import AgentDefinition
@@ -31,8 +35,8 @@ def agent(**options: object) -> AgentDefinition:
 
 
 @asynccontextmanager
-async def provided(base_url: str, **options: object) -> AsyncIterator[Provider]:
-    provider = Provider()
+async def provided(base_url: str, **options: object) -> AsyncIterator[DeepgramSpeechToTextProvider]:
+    provider = DeepgramSpeechToTextProvider()
     try:
         provider.add(agent(base_url=base_url, **options))
         yield provider
@@ -47,7 +51,7 @@ async def server() -> AsyncIterator[DeepgramListenServer]:
 
 
 @pytest.fixture
-async def provider(server: DeepgramListenServer) -> AsyncIterator[Provider]:
+async def provider(server: DeepgramListenServer) -> AsyncIterator[DeepgramSpeechToTextProvider]:
     async with provided(server.base_url) as provider:
         await provider.start()
         yield provider
@@ -68,7 +72,7 @@ async def interim(stream: DeepgramStream, samples: int = 16) -> Transcript:
 
 
 async def test_an_utterance_is_heard_as_it_grows_and_at_its_end(
-    server: DeepgramListenServer, provider: Provider
+    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
 ) -> None:
     stream = provider.open("desk").open()
     assert await stream.push(HALF_SECOND) is None
@@ -81,7 +85,9 @@ async def test_an_utterance_is_heard_as_it_grows_and_at_its_end(
     assert server.heard[0].replace(b"\0\0", b"").count(pcm.replace(b"\0\0", b"")) == 2
 
 
-async def test_utterances_share_a_warm_connection(server: DeepgramListenServer, provider: Provider) -> None:
+async def test_utterances_share_a_warm_connection(
+    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
+) -> None:
     stt = provider.open("desk")
     assert server.connections == 1
     texts = [(await heard(stt.open(), HALF_SECOND)).text for _ in range(3)]
@@ -90,7 +96,9 @@ async def test_utterances_share_a_warm_connection(server: DeepgramListenServer, 
     assert server.heard == [HALF_SECOND.tobytes()] * 3
 
 
-async def test_two_callers_who_talk_at_once_are_told_apart(server: DeepgramListenServer, provider: Provider) -> None:
+async def test_two_callers_who_talk_at_once_are_told_apart(
+    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
+) -> None:
     first, second = provider.open("desk").open(), provider.open("desk").open()
     await first.push(HALF_SECOND)
     await second.push(HALF_SECOND[:100])
@@ -117,7 +125,7 @@ async def test_an_idle_connection_is_kept_alive(server: DeepgramListenServer, mo
 
 
 async def test_a_connection_that_was_dropped_while_idle_is_replaced(
-    server: DeepgramListenServer, provider: Provider
+    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
 ) -> None:
     stt = provider.open("desk")
     await heard(stt.open(), HALF_SECOND)
@@ -127,7 +135,7 @@ async def test_a_connection_that_was_dropped_while_idle_is_replaced(
 
 
 async def test_a_connection_that_is_lost_in_the_middle_is_replaced_and_hears_it_all_again(
-    server: DeepgramListenServer, provider: Provider
+    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
 ) -> None:
     stream = provider.open("desk").open()
     await stream.push(HALF_SECOND)
@@ -147,7 +155,7 @@ async def test_one_lost_at_the_very_end_is_replaced_too(server: DeepgramListenSe
 
 
 async def test_a_long_utterance_is_not_kept(
-    server: DeepgramListenServer, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deepgram_stt, "_KEPT_SAMPLES", 10_000)
     stream = provider.open("desk").open()
@@ -160,7 +168,9 @@ async def test_a_long_utterance_is_not_kept(
     assert caught.value.code == "engine_broken"
 
 
-async def test_an_utterance_that_is_dropped_stops_the_vendor(server: DeepgramListenServer, provider: Provider) -> None:
+async def test_an_utterance_that_is_dropped_stops_the_vendor(
+    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
+) -> None:
     stt = provider.open("desk")
     stream = stt.open()
     await stream.push(HALF_SECOND)
@@ -175,12 +185,16 @@ async def test_an_utterance_that_is_dropped_stops_the_vendor(server: DeepgramLis
         await stream.finish()
 
 
-async def test_an_utterance_without_audio_says_nothing(server: DeepgramListenServer, provider: Provider) -> None:
+async def test_an_utterance_without_audio_says_nothing(
+    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
+) -> None:
     assert await provider.open("desk").open().finish() == Transcript("", final=True)
     assert server.heard == []
 
 
-async def test_an_error_in_place_of_a_text_is_told(server: DeepgramListenServer, provider: Provider) -> None:
+async def test_an_error_in_place_of_a_text_is_told(
+    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
+) -> None:
     server.listen_fault = "error"
     with pytest.raises(EngineError, match="no such keyterm") as caught:
         await heard(provider.open("desk").open(), HALF_SECOND, HALF_SECOND)
@@ -188,7 +202,7 @@ async def test_an_error_in_place_of_a_text_is_told(server: DeepgramListenServer,
 
 
 async def test_no_answer_at_all_is_not_waited_for_without_end(
-    server: DeepgramListenServer, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deepgram_stt, "_ANSWER_TIMEOUT_S", 0.1)
     server.listen_fault = "stall"
@@ -278,10 +292,10 @@ async def test_a_model_that_is_not_there_stops_the_start(server: DeepgramListenS
 
 async def test_options_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="base_url"):
-        Provider().add(agent(base_url="wss://api.deepgram.com"))
+        DeepgramSpeechToTextProvider().add(agent(base_url="wss://api.deepgram.com"))
     monkeypatch.delenv("DEEPGRAM_API_KEY")
     with pytest.raises(ConfigError, match="DEEPGRAM_API_KEY is not set"):
-        Provider().add(agent())
+        DeepgramSpeechToTextProvider().add(agent())
 
 
 def test_an_end_that_is_told_twice_does_not_end_the_next_utterance() -> None:

@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.deepgram.text_to_speech import Provider
+from pipeline_worker.engines.deepgram.text_to_speech import DeepgramTextToSpeechProvider
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from tests.fakes.deepgram_server import DeepgramSpeakServer, running_speak_server
@@ -23,8 +23,8 @@ def agent(**options: object) -> AgentDefinition:
 
 
 @asynccontextmanager
-async def provided(base_url: str) -> AsyncIterator[Provider]:
-    provider = Provider()
+async def provided(base_url: str) -> AsyncIterator[DeepgramTextToSpeechProvider]:
+    provider = DeepgramTextToSpeechProvider()
     try:
         provider.add(agent(base_url=base_url))
         yield provider
@@ -39,12 +39,14 @@ async def server() -> AsyncIterator[DeepgramSpeakServer]:
 
 
 @pytest.fixture
-async def provider(server: DeepgramSpeakServer) -> AsyncIterator[Provider]:
+async def provider(server: DeepgramSpeakServer) -> AsyncIterator[DeepgramTextToSpeechProvider]:
     async with provided(server.base_url) as provider:
         yield provider
 
 
-async def test_speech_comes_whole_over_one_warm_connection(server: DeepgramSpeakServer, provider: Provider) -> None:
+async def test_speech_comes_whole_over_one_warm_connection(
+    server: DeepgramSpeakServer, provider: DeepgramTextToSpeechProvider
+) -> None:
     await provider.start()
     for text in (TEXT, "One two."):
         samples, words = await spoken(provider.open("desk"), text)
@@ -54,13 +56,15 @@ async def test_speech_comes_whole_over_one_warm_connection(server: DeepgramSpeak
     assert server.connections == 1
 
 
-async def test_marks_alone_are_not_sent(server: DeepgramSpeakServer, provider: Provider) -> None:
+async def test_marks_alone_are_not_sent(server: DeepgramSpeakServer, provider: DeepgramTextToSpeechProvider) -> None:
     samples, _ = await spoken(provider.open("desk"), "... - !")
     assert not len(samples)
     assert server.spoken == []
 
 
-async def test_a_listener_who_leaves_stops_the_vendor(server: DeepgramSpeakServer, provider: Provider) -> None:
+async def test_a_listener_who_leaves_stops_the_vendor(
+    server: DeepgramSpeakServer, provider: DeepgramTextToSpeechProvider
+) -> None:
     server.fault, server.faults_left = "stall_midway", 1
     assert len((await stopped_midway(provider.open("desk"))).samples)
     await server.until(lambda: server.stopped == 1)

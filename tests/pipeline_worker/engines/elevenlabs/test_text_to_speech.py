@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.elevenlabs.text_to_speech import CharacterTimes, Provider
+from pipeline_worker.engines.elevenlabs.text_to_speech import CharacterTimes, ElevenLabsTextToSpeechProvider
 from pipeline_worker.engines.protocols import Word
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
@@ -24,8 +24,8 @@ def agent(**options: object) -> AgentDefinition:
 
 
 @asynccontextmanager
-async def provided(base_url: str, **options: object) -> AsyncIterator[Provider]:
-    provider = Provider()
+async def provided(base_url: str, **options: object) -> AsyncIterator[ElevenLabsTextToSpeechProvider]:
+    provider = ElevenLabsTextToSpeechProvider()
     try:
         provider.add(agent(base_url=base_url, **options))
         yield provider
@@ -40,12 +40,14 @@ async def server() -> AsyncIterator[ElevenLabsServer]:
 
 
 @pytest.fixture
-async def provider(server: ElevenLabsServer) -> AsyncIterator[Provider]:
+async def provider(server: ElevenLabsServer) -> AsyncIterator[ElevenLabsTextToSpeechProvider]:
     async with provided(server.base_url) as provider:
         yield provider
 
 
-async def test_speech_comes_whole_with_the_time_of_each_word(server: ElevenLabsServer, provider: Provider) -> None:
+async def test_speech_comes_whole_with_the_time_of_each_word(
+    server: ElevenLabsServer, provider: ElevenLabsTextToSpeechProvider
+) -> None:
     await provider.start()
     for text in (TEXT, "One.", "Good evening!"):
         samples, words = await spoken(provider.open("desk"), text)
@@ -54,7 +56,9 @@ async def test_speech_comes_whole_with_the_time_of_each_word(server: ElevenLabsS
     assert server.connections == 1
 
 
-async def test_words_come_no_later_than_the_speech_after_them(server: ElevenLabsServer, provider: Provider) -> None:
+async def test_words_come_no_later_than_the_speech_after_them(
+    server: ElevenLabsServer, provider: ElevenLabsTextToSpeechProvider
+) -> None:
     given = 0
     pieces = [piece async for piece in provider.open("desk").speak(TEXT)]
     assert len(pieces) > 3
@@ -81,7 +85,9 @@ async def test_options_reach_the_vendor(server: ElevenLabsServer) -> None:
     ]
 
 
-async def test_a_listener_who_leaves_stops_the_vendor(server: ElevenLabsServer, provider: Provider) -> None:
+async def test_a_listener_who_leaves_stops_the_vendor(
+    server: ElevenLabsServer, provider: ElevenLabsTextToSpeechProvider
+) -> None:
     server.fault, server.faults_left = "stall_midway", 1
     assert len((await stopped_midway(provider.open("desk"))).samples)
     await server.until(lambda: server.stopped == 1)
@@ -98,7 +104,9 @@ async def test_a_listener_who_leaves_stops_the_vendor(server: ElevenLabsServer, 
         '{"alignment": {"characters": ["a"], "character_end_times_seconds": []}}',
     ],
 )
-async def test_nonsense_is_not_taken_for_speech(server: ElevenLabsServer, provider: Provider, nonsense: str) -> None:
+async def test_nonsense_is_not_taken_for_speech(
+    server: ElevenLabsServer, provider: ElevenLabsTextToSpeechProvider, nonsense: str
+) -> None:
     server.fault, server.nonsense = "malformed", nonsense
     with pytest.raises(EngineError) as caught:
         await spoken(provider.open("desk"))
@@ -106,14 +114,18 @@ async def test_nonsense_is_not_taken_for_speech(server: ElevenLabsServer, provid
 
 
 @pytest.mark.parametrize("line", ["", '{"audio_base64": null}', '{"audio_base64": "", "alignment": null, "new": 1}'])
-async def test_what_does_not_matter_is_passed_over(server: ElevenLabsServer, provider: Provider, line: str) -> None:
+async def test_what_does_not_matter_is_passed_over(
+    server: ElevenLabsServer, provider: ElevenLabsTextToSpeechProvider, line: str
+) -> None:
     server.fault, server.nonsense = "malformed", line
     samples, words = await spoken(provider.open("desk"))
     assert np.array_equal(samples, speech(TEXT)[0])
     assert words == speech(TEXT)[1]
 
 
-async def test_a_key_for_speech_alone_is_good_enough(server: ElevenLabsServer, provider: Provider) -> None:
+async def test_a_key_for_speech_alone_is_good_enough(
+    server: ElevenLabsServer, provider: ElevenLabsTextToSpeechProvider
+) -> None:
     server.may_read_voices = False
     await provider.start()
     assert len((await spoken(provider.open("desk")))[0])
@@ -143,7 +155,7 @@ async def test_an_account_without_credit_is_not_taken_for_a_refused_key(
 
 def test_a_voice_is_needed_and_told_so() -> None:
     with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech.options.voice: missing"):
-        Provider().add(
+        ElevenLabsTextToSpeechProvider().add(
             AgentDefinition.model_validate({"id": "desk", "name": "Desk", "text_to_speech": {"engine": "elevenlabs"}})
         )
 

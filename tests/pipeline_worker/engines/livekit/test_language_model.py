@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline_worker.engines.livekit.language_model import LiveKitLanguageModel, Provider
+from pipeline_worker.engines.livekit.language_model import LiveKitLanguageModel, LiveKitLanguageModelProvider
 from pipeline_worker.engines.protocols import Entry, Reply, ToolCall, Utterance
 from pipeline_worker.turns.conversation import ToolUse
 from shared.agent import AgentDefinition
@@ -25,13 +25,15 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    provider = Provider()
+async def provider() -> AsyncIterator[LiveKitLanguageModelProvider]:
+    provider = LiveKitLanguageModelProvider()
     yield provider
     await provider.close()
 
 
-async def opened(provider: Provider, tools: Sequence[Any] = (), **arguments: Any) -> tuple[LiveKitLanguageModel, Any]:
+async def opened(
+    provider: LiveKitLanguageModelProvider, tools: Sequence[Any] = (), **arguments: Any
+) -> tuple[LiveKitLanguageModel, Any]:
     from livekit.plugins.standin import made  # type: ignore[import-not-found, unused-ignore]
 
     choice = {"engine": "livekit", "options": {"plugin": "standin", "arguments": arguments}}
@@ -45,14 +47,14 @@ async def answer(lm: LiveKitLanguageModel, conversation: Sequence[Entry] = ASKED
     return [piece async for piece in lm.reply(conversation)]
 
 
-async def test_text_comes_in_the_pieces_the_model_makes(provider: Provider) -> None:
+async def test_text_comes_in_the_pieces_the_model_makes(provider: LiveKitLanguageModelProvider) -> None:
     lm, vendor = await opened(provider)
     assert await answer(lm) == [Reply("Let me "), Reply("see.")]
     assert vendor.open_streams == 0
     await lm.close()
 
 
-async def test_the_model_knows_the_conversation(provider: Provider) -> None:
+async def test_the_model_knows_the_conversation(provider: LiveKitLanguageModelProvider) -> None:
     lm, vendor = await opened(provider)
     use = ToolUse(ToolCall("call_7", "look", '{"at": "the clock"}'), "ten")
     await answer(lm, [Utterance("user", "Hello"), Utterance("agent", "Hi,", interrupted=True), *ASKED, use])
@@ -68,14 +70,14 @@ async def test_the_model_knows_the_conversation(provider: Provider) -> None:
     ]
 
 
-async def test_tools_are_described_and_their_calls_come_at_the_end(provider: Provider) -> None:
+async def test_tools_are_described_and_their_calls_come_at_the_end(provider: LiveKitLanguageModelProvider) -> None:
     lm, _ = await opened(provider, [{"builtin": "end_call"}])
     replies = await answer(lm)
     assert replies[-1] == Reply("", tool_calls=(ToolCall("call_0", "end_call", "{}"),))
     assert [reply.text for reply in replies[:-1]] == ["Let me ", "see."]
 
 
-async def test_giving_up_ends_the_stream(provider: Provider) -> None:
+async def test_giving_up_ends_the_stream(provider: LiveKitLanguageModelProvider) -> None:
     lm, vendor = await opened(provider)
     async with aclosing(lm.reply(ASKED)) as replies:
         async for _ in replies:
@@ -83,7 +85,7 @@ async def test_giving_up_ends_the_stream(provider: Provider) -> None:
     assert vendor.open_streams == 0
 
 
-async def test_its_errors_are_ours(provider: Provider) -> None:
+async def test_its_errors_are_ours(provider: LiveKitLanguageModelProvider) -> None:
     lm, vendor = await opened(provider, fault="late")
     with pytest.raises(EngineError) as raised:
         await answer(lm)

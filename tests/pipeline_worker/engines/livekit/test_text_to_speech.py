@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.livekit.text_to_speech import LiveKitTextToSpeech, Provider
+from pipeline_worker.engines.livekit.text_to_speech import LiveKitTextToSpeech, LiveKitTextToSpeechProvider
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from shared.agent import AgentDefinition
 from shared.errors import EngineError
@@ -77,7 +77,7 @@ async def test_its_errors_are_ours() -> None:
 async def test_an_agent_s_voice_is_made_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STANDIN_API_KEY", "a-key")
     choice = {"engine": "livekit", "options": {"plugin": "standin"}}
-    provider = Provider()
+    provider = LiveKitTextToSpeechProvider()
     provider.add(AgentDefinition.model_validate({"id": "desk", "name": "Desk", "text_to_speech": choice}))
     await provider.start()
     assert [piece async for piece in provider.open("desk").speak("One")]

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from pipeline_worker.engines.moonshine.helper import load, said
 from pipeline_worker.engines.moonshine.speech_to_text import MoonshineOptions
-from pipeline_worker.engines.utterance.helper import Recognise
+from pipeline_worker.engines.utterance.helper import Recognize
 from shared.audio import UPLINK_RATE
 from tests.pipeline_worker.engines.spoken import caller
 
 
 @pytest.fixture(scope="module")
-def recognise() -> Recognise:
+def recognise() -> Recognize:
     return load(MoonshineOptions().model_settings("en"))
 
 
@@ -47,7 +47,7 @@ def _cough(random: np.random.Generator, at: NDArray[np.float64]) -> NDArray[np.f
 @pytest.mark.parametrize("level", [0.002, 0.01, 0.05, 0.15])
 @pytest.mark.parametrize("sound", [_white, _pink, _hum, _clicks, _cough], ids=lambda sound: sound.__name__)
 def test_noise_says_nothing(
-    recognise: Recognise,
+    recognise: Recognize,
     sound: Callable[[np.random.Generator, NDArray[np.float64]], NDArray[np.float64]],
     level: float,
 ) -> None:
@@ -58,7 +58,7 @@ def test_noise_says_nothing(
 
 
 @pytest.mark.parametrize("loudness", [1.0, 0.1])
-async def test_short_words_are_understood_quiet_ones_too(recognise: Recognise, loudness: float) -> None:
+async def test_short_words_are_understood_quiet_ones_too(recognise: Recognize, loudness: float) -> None:
     async with caller() as one:
         for word in ("Yes.", "No.", "Seven.", "Okay.", "Yeah.", "Right.", "Stop."):
             samples = (await one.says(word)).astype(np.float32) / np.float32(32_768) * np.float32(loudness)

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from pipeline_worker.engines.moonshine.files import ENCODER, FILES, PACKAGED, folder_of
-from pipeline_worker.engines.moonshine.speech_to_text import Provider
+from pipeline_worker.engines.moonshine.speech_to_text import MoonshineSpeechToTextProvider
 from pipeline_worker.engines.protocols import Transcript
 from pipeline_worker.text.words import words_of
 from shared.agent import AgentDefinition
@@ -27,8 +27,8 @@ def agent(id_: str = "desk", of: str = "en-GB", **options: object) -> AgentDefin
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def provider() -> AsyncIterator[Provider]:
-    provider = Provider()
+async def provider() -> AsyncIterator[MoonshineSpeechToTextProvider]:
+    provider = MoonshineSpeechToTextProvider()
     provider.add(agent())
     provider.add(agent("other", of="de", model=str(folder_of(PACKAGED))))
     await provider.start()
@@ -36,7 +36,7 @@ async def provider() -> AsyncIterator[Provider]:
     await provider.close()
 
 
-async def heard(provider: Provider, samples: Pcm, id_: str = "desk") -> Transcript:
+async def heard(provider: MoonshineSpeechToTextProvider, samples: Pcm, id_: str = "desk") -> Transcript:
     stream = provider.open(id_).open()
     for first in range(0, len(samples), 1_600):
         await stream.push(samples[first : first + 1_600])
@@ -44,7 +44,7 @@ async def heard(provider: Provider, samples: Pcm, id_: str = "desk") -> Transcri
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_callers_who_speak_at_once_are_each_understood(provider: Provider) -> None:
+async def test_callers_who_speak_at_once_are_each_understood(provider: MoonshineSpeechToTextProvider) -> None:
     async with caller() as one:
         sentences = ["Do you accept credit cards?", "Where is the restaurant?", "I need to cancel my booking."]
         texts = await asyncio.gather(*[heard(provider, await one.says(sentence)) for sentence in sentences])
@@ -52,7 +52,7 @@ async def test_callers_who_speak_at_once_are_each_understood(provider: Provider)
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_interim_texts_come_while_one_speaks(provider: Provider) -> None:
+async def test_interim_texts_come_while_one_speaks(provider: MoonshineSpeechToTextProvider) -> None:
     async with caller() as one:
         samples = await one.says("I need to cancel my booking for Friday evening.")
     stream = provider.open("desk").open()
@@ -67,7 +67,7 @@ async def test_interim_texts_come_while_one_speaks(provider: Provider) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_long_utterance_is_understood_to_its_end(provider: Provider) -> None:
+async def test_a_long_utterance_is_understood_to_its_end(provider: MoonshineSpeechToTextProvider) -> None:
     async with caller() as one:
         sentence = await one.says("The meeting was moved from Monday to Wednesday.")
         samples = np.tile(sentence, 60 * 16_000 // len(sentence))
@@ -76,7 +76,7 @@ async def test_a_long_utterance_is_understood_to_its_end(provider: Provider) -> 
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_folder_with_a_model_serves_an_agent_of_any_language(provider: Provider) -> None:
+async def test_a_folder_with_a_model_serves_an_agent_of_any_language(provider: MoonshineSpeechToTextProvider) -> None:
     async with caller() as one:
         assert (
             await heard(provider, await one.says("Where is the restaurant?"), "other")
@@ -86,7 +86,7 @@ async def test_a_folder_with_a_model_serves_an_agent_of_any_language(provider: P
 @pytest.mark.parametrize(("of", "options"), [("de", {}), ("en", {"language": "de"}), ("en", {"language": "auto"})])
 def test_the_model_that_is_installed_understands_english(of: str, options: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"agent 'desk': speech_to_text\.options\.model: 'tiny-en' .*: name a folder"):
-        Provider().add(agent(of=of, **options))
+        MoonshineSpeechToTextProvider().add(agent(of=of, **options))
 
 
 @pytest.mark.parametrize("missing", FILES)
@@ -94,7 +94,7 @@ def test_a_folder_without_a_whole_model_is_told(tmp_path: Path, missing: str) ->
     for name in set(FILES) - {missing}:
         (tmp_path / name).touch()
     with pytest.raises(ConfigError, match=rf"speech_to_text\.options\.model: no Moonshine model at .*{missing}"):
-        Provider().add(agent(model=str(tmp_path)))
+        MoonshineSpeechToTextProvider().add(agent(model=str(tmp_path)))
 
 
 async def test_a_folder_that_is_no_model_is_told_at_the_start(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ async def test_a_folder_that_is_no_model_is_told_at_the_start(tmp_path: Path) ->
     assert folder is not None
     copytree(folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / ENCODER).write_bytes(b"not a model")
-    provider = Provider()
+    provider = MoonshineSpeechToTextProvider()
     provider.add(agent(model=str(tmp_path)))
     try:
         with pytest.raises(
@@ -117,4 +117,4 @@ def test_a_missing_package_is_told_with_its_cure(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(sys, "path_importer_cache", {})
     with pytest.raises(ConfigError, match=r"'tiny-en' comes with is missing: pip install moonshine-voice==0\.1\.0"):
-        Provider().add(agent())
+        MoonshineSpeechToTextProvider().add(agent())

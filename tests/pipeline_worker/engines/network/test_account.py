@@ -1,12 +1,16 @@
 import asyncio
 import re
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import structlog.testing
 import yaml
 
+from pipeline_worker.engines.cartesia.text_to_speech import CartesiaTextToSpeechProvider
+from pipeline_worker.engines.deepgram.speech_to_text import DeepgramSpeechToTextProvider
+from pipeline_worker.engines.deepgram.text_to_speech import DeepgramTextToSpeechProvider
+from pipeline_worker.engines.elevenlabs.text_to_speech import ElevenLabsTextToSpeechProvider
 from pipeline_worker.engines.network.account import (
     BaseUrl,
     EnvironmentName,
@@ -16,11 +20,18 @@ from pipeline_worker.engines.network.account import (
     side_by_side,
     try_account,
 )
+from pipeline_worker.engines.protocols import Provider
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from tests.fakes.virtual_time import in_virtual_time
 
 AGENT = AgentDefinition(id="desk", name="Desk")
+PROVIDERS: dict[tuple[str, str], Callable[[], Provider[object]]] = {
+    ("cartesia", "text_to_speech"): CartesiaTextToSpeechProvider,
+    ("deepgram", "speech_to_text"): DeepgramSpeechToTextProvider,
+    ("deepgram", "text_to_speech"): DeepgramTextToSpeechProvider,
+    ("elevenlabs", "text_to_speech"): ElevenLabsTextToSpeechProvider,
+}
 
 
 class AcmeOptions(VendorOptions):
@@ -116,6 +127,5 @@ def test_the_examples_in_the_documents_can_be_used(monkeypatch: pytest.MonkeyPat
         for section in ("speech_to_text", "text_to_speech"):
             choice = getattr(agent, section) if section in example else None
             while choice is not None:
-                module = import_module(f"pipeline_worker.engines.{choice.engine}.{section}")
-                module.Provider().add(agent.model_copy(update={section: choice}))
+                PROVIDERS[choice.engine, section]().add(agent.model_copy(update={section: choice}))
                 choice = choice.fallback

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipeline_worker.engines.openai.client import Account, give_back, share
-from pipeline_worker.engines.openai.language_model import LmOptions, OpenAiLanguageModel, Provider
+from pipeline_worker.engines.openai.client import account_of, give_back, share
+from pipeline_worker.engines.openai.language_model import LmOptions, OpenAiLanguageModel, OpenAiLanguageModelProvider
 from pipeline_worker.engines.openai.provider import OPENAI_URL
 from pipeline_worker.engines.protocols import Entry, Reply, ToolCall, Utterance
 from pipeline_worker.turns.conversation import ToolUse
@@ -25,14 +25,14 @@ async def server() -> AsyncIterator[OpenAiServer]:
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    provider = Provider()
+async def provider() -> AsyncIterator[OpenAiLanguageModelProvider]:
+    provider = OpenAiLanguageModelProvider()
     yield provider
     await provider.close()
 
 
 async def opened(
-    provider: Provider, server: OpenAiServer, agent: dict[str, Any] | None = None, **options: Any
+    provider: OpenAiLanguageModelProvider, server: OpenAiServer, agent: dict[str, Any] | None = None, **options: Any
 ) -> OpenAiLanguageModel:
     provider.add(openai_agent("language_model", server.base_url, agent, **options))
     await provider.start()
@@ -43,7 +43,9 @@ async def answer(lm: OpenAiLanguageModel, conversation: Sequence[Entry] = ASKED)
     return [piece async for piece in lm.reply(conversation)]
 
 
-async def test_text_comes_in_the_pieces_the_model_makes(provider: Provider, server: OpenAiServer) -> None:
+async def test_text_comes_in_the_pieces_the_model_makes(
+    provider: OpenAiLanguageModelProvider, server: OpenAiServer
+) -> None:
     lm = await opened(provider, server, {"instructions": "You are a waiter."})
     assert [piece.text for piece in await answer(lm)][:3] == ["Certainly, ", "I ", "can "]
     asked = server.asked("/chat/completions")[0].json
@@ -54,14 +56,18 @@ async def test_text_comes_in_the_pieces_the_model_makes(provider: Provider, serv
     await lm.close()
 
 
-async def test_the_next_turn_uses_the_same_connection(provider: Provider, server: OpenAiServer) -> None:
+async def test_the_next_turn_uses_the_same_connection(
+    provider: OpenAiLanguageModelProvider, server: OpenAiServer
+) -> None:
     lm = await opened(provider, server)
     for _ in range(3):
         await answer(lm)
     assert server.connections == 1
 
 
-async def test_options_are_sent_and_those_of_the_server_win(provider: Provider, server: OpenAiServer) -> None:
+async def test_options_are_sent_and_those_of_the_server_win(
+    provider: OpenAiLanguageModelProvider, server: OpenAiServer
+) -> None:
     lm = await opened(
         provider,
         server,
@@ -84,7 +90,7 @@ async def test_options_are_sent_and_those_of_the_server_win(provider: Provider, 
 
 
 async def test_openai_itself_has_another_name_for_the_longest_answer(server: OpenAiServer) -> None:
-    client = share(Account(server.base_url, ""))
+    client = share(account_of(server.base_url, ""))
     options = LmOptions(model="m", max_output_tokens=200)
     assert options.base_url == OPENAI_URL  # and yet the client's connections lead to the loopback server
     await answer(OpenAiLanguageModel(client, options, openai_agent("language_model", OPENAI_URL)))
@@ -92,7 +98,9 @@ async def test_openai_itself_has_another_name_for_the_longest_answer(server: Ope
     await give_back(client)
 
 
-async def test_tools_are_offered_and_their_calls_come_last(provider: Provider, server: OpenAiServer) -> None:
+async def test_tools_are_offered_and_their_calls_come_last(
+    provider: OpenAiLanguageModelProvider, server: OpenAiServer
+) -> None:
     lm = await opened(provider, server, {"tools": [END_CALL]})
     server.manner.tool_calls = [("end_call", '{"reason": "done"}'), ("end_call", "{}")]
     (reply,) = await answer(lm)
@@ -126,7 +134,7 @@ async def test_tools_are_offered_and_their_calls_come_last(provider: Provider, s
     ],
 )
 async def test_what_goes_wrong_is_told_after_what_was_said_and_the_next_turn_works(
-    provider: Provider, server: OpenAiServer, fault: Fault, code: str, said: int
+    provider: OpenAiLanguageModelProvider, server: OpenAiServer, fault: Fault, code: str, said: int
 ) -> None:
     lm = await opened(provider, server)
     hasty = await opened(provider, server, {"id": "hasty"}, timeout_s=1)
@@ -139,7 +147,9 @@ async def test_what_goes_wrong_is_told_after_what_was_said_and_the_next_turn_wor
     assert len(await answer(lm)) == 7
 
 
-async def test_an_empty_answer_is_an_error_except_after_a_tool(provider: Provider, server: OpenAiServer) -> None:
+async def test_an_empty_answer_is_an_error_except_after_a_tool(
+    provider: OpenAiLanguageModelProvider, server: OpenAiServer
+) -> None:
     lm = await opened(provider, server)
     server.manner.reply = ""
     with pytest.raises(EngineError, match=r"an empty answer \(stop\)") as raised:
@@ -148,7 +158,9 @@ async def test_an_empty_answer_is_an_error_except_after_a_tool(provider: Provide
     assert await answer(lm, [*ASKED, ToolUse(ToolCall("1", "end_call", "{}"), "ok")]) == []
 
 
-async def test_a_whole_answer_does_not_wait_for_the_end_of_the_stream(provider: Provider, server: OpenAiServer) -> None:
+async def test_a_whole_answer_does_not_wait_for_the_end_of_the_stream(
+    provider: OpenAiLanguageModelProvider, server: OpenAiServer
+) -> None:
     lm = await opened(provider, server)
     server.faults.append(Fault("stall", after=8))  # before [DONE]
     async with asyncio.timeout(5):
@@ -156,7 +168,7 @@ async def test_a_whole_answer_does_not_wait_for_the_end_of_the_stream(provider: 
     await server.until(lambda: server.disconnects == 1)
 
 
-async def test_closing_the_answer_ends_the_request(provider: Provider, server: OpenAiServer) -> None:
+async def test_closing_the_answer_ends_the_request(provider: OpenAiLanguageModelProvider, server: OpenAiServer) -> None:
     lm = await opened(provider, server)
     server.faults.append(Fault("stall", after=1))
     async with aclosing(lm.reply(ASKED)) as pieces:
@@ -166,7 +178,7 @@ async def test_closing_the_answer_ends_the_request(provider: Provider, server: O
 
 @pytest.mark.parametrize("after", [None, 0, 1])
 async def test_giving_up_while_waiting_ends_the_request(
-    provider: Provider, server: OpenAiServer, after: int | None
+    provider: OpenAiLanguageModelProvider, server: OpenAiServer, after: int | None
 ) -> None:
     lm = await opened(provider, server)
     server.faults.append(Fault("stall", after=after))
@@ -177,7 +189,9 @@ async def test_giving_up_while_waiting_ends_the_request(
     assert len(await answer(lm)) == 7
 
 
-async def test_a_refused_key_stops_the_start(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_key_stops_the_start(
+    provider: OpenAiLanguageModelProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LOOPBACK_KEY", "wrong")
     async with running_openai_server(key="right") as server:
         with pytest.raises(ConfigError) as raised:
@@ -188,7 +202,7 @@ async def test_a_refused_key_stops_the_start(provider: Provider, monkeypatch: py
 
 
 async def test_half_a_character_and_control_characters_are_not_passed_on(
-    provider: Provider, server: OpenAiServer
+    provider: OpenAiLanguageModelProvider, server: OpenAiServer
 ) -> None:
     server.manner.reply = "Fine \ud83d and \x07well.\nReally."
     lm = await opened(provider, server)

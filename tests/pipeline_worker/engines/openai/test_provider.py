@@ -59,7 +59,8 @@ async def test_all_engines_of_a_server_and_key_share_connections(
     assert server.connections == 1
     await one.close()
     await one.close()
-    assert not other.open("desk").sdk.is_closed()
+    await other.open("desk").http.get("/models")
+    assert server.connections == 1
     with pytest.raises(EngineError, match="not open"):
         one.open("desk")
     await other.close()
@@ -168,7 +169,11 @@ async def test_as_the_catalog_hands_them_out_another_server_answers_in_time(faul
 def test_the_example_agent_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     (example,) = load_agents(ROOT / "deploy" / "agents-examples").values()
-    for provider in (openai_lm.Provider(), openai_stt.Provider(), openai_tts.Provider()):
+    for provider in (
+        openai_lm.OpenAiLanguageModelProvider(),
+        openai_stt.OpenAiSpeechToTextProvider(),
+        openai_tts.OpenAiTextToSpeechProvider(),
+    ):
         provider.add(example)
     assert example.instructions
 
@@ -177,9 +182,9 @@ def test_the_examples_of_the_documentation_can_be_used(monkeypatch: pytest.Monke
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     monkeypatch.setenv("GROQ_API_KEY", "k")
     providers: dict[str, OpenAiProvider[Any, Any]] = {
-        "language_model": openai_lm.Provider(),
-        "speech_to_text": openai_stt.Provider(),
-        "text_to_speech": openai_tts.Provider(),
+        "language_model": openai_lm.OpenAiLanguageModelProvider(),
+        "speech_to_text": openai_stt.OpenAiSpeechToTextProvider(),
+        "text_to_speech": openai_tts.OpenAiTextToSpeechProvider(),
     }
     text = (ROOT / "docs" / "agents.md").read_text()
     section = text.partition("## Engines over the network: OpenAI")[2].partition("\n## ")[0]

@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.openai.speech_to_text import OpenAiStt, OpenAiSttStream, Provider
+from pipeline_worker.engines.openai.speech_to_text import (
+    OpenAiSpeechToText,
+    OpenAiSpeechToTextProvider,
+    OpenAiSpeechToTextStream,
+)
 from pipeline_worker.engines.protocols import Transcript
 from shared.audio import Pcm, as_samples
 from shared.errors import EngineError
@@ -24,21 +28,21 @@ async def server() -> AsyncIterator[OpenAiServer]:
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    provider = Provider()
+async def provider() -> AsyncIterator[OpenAiSpeechToTextProvider]:
+    provider = OpenAiSpeechToTextProvider()
     yield provider
     await provider.close()
 
 
 async def opened(
-    provider: Provider, server: OpenAiServer, language: str = "en", id_: str = "desk", **options: Any
-) -> OpenAiStt:
+    provider: OpenAiSpeechToTextProvider, server: OpenAiServer, language: str = "en", id_: str = "desk", **options: Any
+) -> OpenAiSpeechToText:
     provider.add(openai_agent("speech_to_text", server.base_url, {"id": id_, "language": language}, **options))
     await provider.start()
     return provider.open(id_)
 
 
-async def said(stt: OpenAiStt, *pieces: Pcm) -> OpenAiSttStream:
+async def said(stt: OpenAiSpeechToText, *pieces: Pcm) -> OpenAiSpeechToTextStream:
     stream = stt.open()
     for piece in pieces:
         assert await stream.push(piece) is None
@@ -51,7 +55,7 @@ def heard(request: Request) -> Pcm:
         return as_samples(recording.readframes(recording.getnframes()))
 
 
-async def test_an_utterance_is_sent_whole(provider: Provider, server: OpenAiServer) -> None:
+async def test_an_utterance_is_sent_whole(provider: OpenAiSpeechToTextProvider, server: OpenAiServer) -> None:
     stt = await opened(provider, server, language="de-AT")
     stream = await said(stt, SECOND, SECOND[:100])
     assert server.asked("/audio/transcriptions") == []
@@ -67,54 +71,60 @@ async def test_an_utterance_is_sent_whole(provider: Provider, server: OpenAiServ
     await stt.close()
 
 
-async def test_options_are_sent(provider: Provider, server: OpenAiServer) -> None:
+async def test_options_are_sent(provider: OpenAiSpeechToTextProvider, server: OpenAiServer) -> None:
     stt = await opened(provider, server, language="en", prompt="Aurora", extra_body={"vad_filter": "true"})
     await (await said(stt, SECOND)).finish()
     form = server.asked("/audio/transcriptions")[0].form
     assert (form["prompt"], form["vad_filter"], form["language"]) == (b"Aurora", b"true", b"en")
 
 
-async def test_the_server_may_find_the_language_out(provider: Provider, server: OpenAiServer) -> None:
+async def test_the_server_may_find_the_language_out(provider: OpenAiSpeechToTextProvider, server: OpenAiServer) -> None:
     provider.add(openai_agent("speech_to_text", server.base_url, language=""))
     await provider.start()
     await (await said(provider.open("desk"), SECOND)).finish()
     assert "language" not in server.asked("/audio/transcriptions")[0].form
 
 
-async def test_less_than_a_word_is_not_worth_a_request(provider: Provider, server: OpenAiServer) -> None:
+async def test_less_than_a_word_is_not_worth_a_request(
+    provider: OpenAiSpeechToTextProvider, server: OpenAiServer
+) -> None:
     stt = await opened(provider, server)
     assert await (await said(stt)).finish() == Transcript("", True)
     assert await (await said(stt, SECOND[:1599])).finish() == Transcript("", True)
     assert server.asked("/audio/transcriptions") == []
 
 
-async def test_of_a_long_utterance_the_end_is_heard(provider: Provider, server: OpenAiServer) -> None:
+async def test_of_a_long_utterance_the_end_is_heard(provider: OpenAiSpeechToTextProvider, server: OpenAiServer) -> None:
     stt = await opened(provider, server, max_utterance_s=2)
     pieces = [np.full(16_000, number, dtype=np.int16) for number in range(5)]
     await (await said(stt, *pieces)).finish()
     assert sorted(set(heard(server.asked("/audio/transcriptions")[0]).tolist())) == [3, 4]
 
 
-async def test_a_transcript_may_come_in_parts(provider: Provider, server: OpenAiServer) -> None:
+async def test_a_transcript_may_come_in_parts(provider: OpenAiSpeechToTextProvider, server: OpenAiServer) -> None:
     stt = await opened(provider, server, stream=True)
     assert (await (await said(stt, SECOND)).finish()).text == "a table for two"
     assert server.asked("/audio/transcriptions")[0].form["stream"] == b"true"
 
 
-async def test_a_model_that_does_not_stream_is_understood_as_well(provider: Provider, server: OpenAiServer) -> None:
+async def test_a_model_that_does_not_stream_is_understood_as_well(
+    provider: OpenAiSpeechToTextProvider, server: OpenAiServer
+) -> None:
     server.manner.streams_transcripts = False
     stt = await opened(provider, server, stream=True)
     assert (await (await said(stt, SECOND)).finish()).text == "a table for two"
 
 
-async def until_interim(stream: OpenAiSttStream) -> Transcript:
+async def until_interim(stream: OpenAiSpeechToTextStream) -> Transcript:
     async with asyncio.timeout(5):
         while (interim := await stream.push(SECOND[:1])) is None:  # noqa: ASYNC110 - pushing is what tells
             await asyncio.sleep(0)
         return interim
 
 
-async def test_interim_results_come_while_the_caller_speaks(provider: Provider, server: OpenAiServer) -> None:
+async def test_interim_results_come_while_the_caller_speaks(
+    provider: OpenAiSpeechToTextProvider, server: OpenAiServer
+) -> None:
     server.manner.transcripts = ["a table", "a table for two"]
     stt = await opened(provider, server, interim_every_s=1)
     stream = await said(stt, SECOND[:8000], SECOND[:8000])
@@ -123,7 +133,7 @@ async def test_interim_results_come_while_the_caller_speaks(provider: Provider, 
     assert await stream.finish() == Transcript("a table for two", True)
 
 
-async def test_the_same_interim_result_is_told_once(provider: Provider, server: OpenAiServer) -> None:
+async def test_the_same_interim_result_is_told_once(provider: OpenAiSpeechToTextProvider, server: OpenAiServer) -> None:
     stt = await opened(provider, server, interim_every_s=1)
     stream = await said(stt, SECOND)
     assert await until_interim(stream) == Transcript("a table for two", False)
@@ -134,13 +144,15 @@ async def test_the_same_interim_result_is_told_once(provider: Provider, server: 
     await stream.cancel()
 
 
-async def until_interim_after(stream: OpenAiSttStream) -> Transcript:
+async def until_interim_after(stream: OpenAiSpeechToTextStream) -> Transcript:
     """The one that was asked for already says nothing new; a second more of speech asks again."""
     await stream.push(SECOND)
     return await until_interim(stream)
 
 
-async def test_a_failed_interim_result_is_no_failure_of_the_utterance(provider: Provider, server: OpenAiServer) -> None:
+async def test_a_failed_interim_result_is_no_failure_of_the_utterance(
+    provider: OpenAiSpeechToTextProvider, server: OpenAiServer
+) -> None:
     stt = await opened(provider, server, interim_every_s=1)
     server.faults.append(Fault("status"))
     stream = await said(stt, SECOND)
@@ -151,7 +163,7 @@ async def test_a_failed_interim_result_is_no_failure_of_the_utterance(provider: 
 
 @pytest.mark.parametrize("end", ["finish", "cancel"])
 async def test_the_end_of_an_utterance_ends_its_interim_request(
-    provider: Provider, server: OpenAiServer, end: str
+    provider: OpenAiSpeechToTextProvider, server: OpenAiServer, end: str
 ) -> None:
     stt = await opened(provider, server, interim_every_s=1)
     server.faults.append(Fault("stall"))
@@ -176,7 +188,7 @@ async def test_the_end_of_an_utterance_ends_its_interim_request(
     ],
 )
 async def test_what_goes_wrong_is_told_and_the_next_utterance_works(
-    provider: Provider, server: OpenAiServer, fault: Fault, code: str
+    provider: OpenAiSpeechToTextProvider, server: OpenAiServer, fault: Fault, code: str
 ) -> None:
     stt = await opened(provider, server, stream=True)
     hasty = await opened(provider, server, id_="hasty", stream=True, timeout_s=0.1)
@@ -187,7 +199,7 @@ async def test_what_goes_wrong_is_told_and_the_next_utterance_works(
     assert (await (await said(stt, SECOND)).finish()).text == "a table for two"
 
 
-async def test_an_answer_without_a_text_is_an_error(provider: Provider, server: OpenAiServer) -> None:
+async def test_an_answer_without_a_text_is_an_error(provider: OpenAiSpeechToTextProvider, server: OpenAiServer) -> None:
     stt = await opened(provider, server)
     server.manner.transcripts = [None]  # type: ignore[list-item]
     with pytest.raises(EngineError) as raised:
@@ -195,7 +207,9 @@ async def test_an_answer_without_a_text_is_an_error(provider: Provider, server: 
     assert raised.value.code == "engine_broken"
 
 
-async def test_giving_up_while_waiting_ends_the_request(provider: Provider, server: OpenAiServer) -> None:
+async def test_giving_up_while_waiting_ends_the_request(
+    provider: OpenAiSpeechToTextProvider, server: OpenAiServer
+) -> None:
     stt = await opened(provider, server)
     server.faults.append(Fault("stall"))
     finishing = asyncio.create_task((await said(stt, SECOND)).finish())

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.openai.text_to_speech import OpenAiTts, Provider
+from pipeline_worker.engines.openai.text_to_speech import OpenAiTextToSpeech, OpenAiTextToSpeechProvider
 from shared.audio import Pcm, as_samples
 from shared.errors import ConfigError, EngineError
 from tests.fakes.openai_agents import openai_agent
@@ -22,24 +22,26 @@ async def server() -> AsyncIterator[OpenAiServer]:
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    provider = Provider()
+async def provider() -> AsyncIterator[OpenAiTextToSpeechProvider]:
+    provider = OpenAiTextToSpeechProvider()
     yield provider
     await provider.close()
 
 
-async def opened(provider: Provider, server: OpenAiServer, id_: str = "desk", **options: Any) -> OpenAiTts:
+async def opened(
+    provider: OpenAiTextToSpeechProvider, server: OpenAiServer, id_: str = "desk", **options: Any
+) -> OpenAiTextToSpeech:
     provider.add(openai_agent("text_to_speech", server.base_url, {"id": id_}, **options))
     await provider.start()
     return provider.open(id_)
 
 
-async def spoken(tts: OpenAiTts, text: str = TEXT) -> list[Pcm]:
+async def spoken(tts: OpenAiTextToSpeech, text: str = TEXT) -> list[Pcm]:
     return [piece.samples async for piece in tts.speak(text)]
 
 
 async def test_speech_is_what_the_server_sends_wherever_its_pieces_end(
-    provider: Provider, server: OpenAiServer
+    provider: OpenAiTextToSpeechProvider, server: OpenAiServer
 ) -> None:
     server.manner.speech_speed = 20  # so that pieces arrive one by one
     tts = await opened(provider, server, speed=1.2, instructions="Friendly.", extra_body={"lang_code": "a"})
@@ -59,7 +61,7 @@ async def test_speech_is_what_the_server_sends_wherever_its_pieces_end(
     await tts.close()
 
 
-async def test_it_begins_before_the_server_is_done(provider: Provider, server: OpenAiServer) -> None:
+async def test_it_begins_before_the_server_is_done(provider: OpenAiTextToSpeechProvider, server: OpenAiServer) -> None:
     tts = await opened(provider, server)
     server.faults.append(Fault("stall", after=2))
     async with aclosing(tts.speak(TEXT)) as pieces:
@@ -68,7 +70,9 @@ async def test_it_begins_before_the_server_is_done(provider: Provider, server: O
     await server.until(lambda: server.disconnects == 1 and server.active == 0)
 
 
-async def test_the_next_sentence_uses_the_same_connection(provider: Provider, server: OpenAiServer) -> None:
+async def test_the_next_sentence_uses_the_same_connection(
+    provider: OpenAiTextToSpeechProvider, server: OpenAiServer
+) -> None:
     tts = await opened(provider, server)
     for _ in range(3):
         await spoken(tts)
@@ -79,7 +83,7 @@ async def test_the_next_sentence_uses_the_same_connection(provider: Provider, se
     ("server_rate", "rate"), [(16_000, 16_000), (22_050, 24_000), (44_100, 48_000), (96_000, 48_000)]
 )
 async def test_a_rate_that_opus_does_not_take_is_changed(
-    provider: Provider, server: OpenAiServer, server_rate: int, rate: int
+    provider: OpenAiTextToSpeechProvider, server: OpenAiServer, server_rate: int, rate: int
 ) -> None:
     tts = await opened(provider, server, sample_rate=server_rate)
     assert tts.sample_rate == rate
@@ -88,7 +92,9 @@ async def test_a_rate_that_opus_does_not_take_is_changed(
 
 
 @pytest.mark.parametrize("text", ["", " ", "...", " - "])
-async def test_nothing_to_say_is_not_asked(provider: Provider, server: OpenAiServer, text: str) -> None:
+async def test_nothing_to_say_is_not_asked(
+    provider: OpenAiTextToSpeechProvider, server: OpenAiServer, text: str
+) -> None:
     tts = await opened(provider, server)
     assert await spoken(tts, text) == []
     assert server.asked("/audio/speech") == []
@@ -108,7 +114,7 @@ async def test_nothing_to_say_is_not_asked(provider: Provider, server: OpenAiSer
     ],
 )
 async def test_what_goes_wrong_is_told_after_what_was_said_and_the_next_sentence_works(
-    provider: Provider, server: OpenAiServer, fault: Fault, code: str, said: bool
+    provider: OpenAiTextToSpeechProvider, server: OpenAiServer, fault: Fault, code: str, said: bool
 ) -> None:
     tts = await opened(provider, server)
     hasty = await opened(provider, server, id_="hasty", timeout_s=1)
@@ -123,7 +129,7 @@ async def test_what_goes_wrong_is_told_after_what_was_said_and_the_next_sentence
 
 @pytest.mark.parametrize("begins", [b"RIFF....WAVE", b"ID3\x04\x00", b"OggS\x00"])
 async def test_a_file_in_place_of_samples_is_not_played(
-    provider: Provider, server: OpenAiServer, begins: bytes
+    provider: OpenAiTextToSpeechProvider, server: OpenAiServer, begins: bytes
 ) -> None:
     server.manner.speech_begins = begins
     tts = await opened(provider, server)
@@ -134,7 +140,7 @@ async def test_a_file_in_place_of_samples_is_not_played(
 
 @pytest.mark.parametrize("content_type", ["audio/mpeg", "text/html; charset=utf-8", "application/json"])
 async def test_another_kind_of_answer_is_not_played(
-    provider: Provider, server: OpenAiServer, content_type: str
+    provider: OpenAiTextToSpeechProvider, server: OpenAiServer, content_type: str
 ) -> None:
     server.manner.speech_type = content_type
     tts = await opened(provider, server)
@@ -142,7 +148,9 @@ async def test_another_kind_of_answer_is_not_played(
         await spoken(tts)
 
 
-async def test_giving_up_while_waiting_ends_the_request(provider: Provider, server: OpenAiServer) -> None:
+async def test_giving_up_while_waiting_ends_the_request(
+    provider: OpenAiTextToSpeechProvider, server: OpenAiServer
+) -> None:
     tts = await opened(provider, server)
     server.faults.append(Fault("stall"))
     speaking = asyncio.create_task(spoken(tts))
@@ -155,4 +163,4 @@ async def test_giving_up_while_waiting_ends_the_request(provider: Provider, serv
 def test_a_voice_is_needed() -> None:
     agent = openai_agent("text_to_speech", "http://127.0.0.1:1/v1", voice="")
     with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech\.options\.voice: "):
-        Provider().add(agent)
+        OpenAiTextToSpeechProvider().add(agent)

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from pipeline_worker.engines.helper.frames import Frame, pack, read
-from pipeline_worker.engines.piper.helper import Helper, load
+from pipeline_worker.engines.piper.helper import PiperHelper, load
 from pipeline_worker.engines.piper.speech_queue import MOST_TEXTS
 from pipeline_worker.engines.piper.voice import Voice
 from tests.pipeline_worker.engines.piper.piper_voices import MODEL, joe
@@ -68,7 +68,7 @@ def talking(*voices: str) -> Iterator[Talk]:
 
         def run() -> None:
             with helper_out:
-                Helper(loaded, helper_in, helper_out).run()
+                PiperHelper(loaded, helper_in, helper_out).run()
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -179,5 +179,5 @@ def test_a_voice_is_tried_with_each_of_its_speakers(tmp_path: Path) -> None:
 
 def test_it_ends_with_its_input() -> None:
     out = io.BytesIO()
-    Helper(loaded, io.BytesIO(), out).run()
+    PiperHelper(loaded, io.BytesIO(), out).run()
     assert out.getvalue() == b""

@@ -36,10 +36,16 @@ def test_a_short_text_is_one_slice() -> None:
 
 
 def test_it_lasts_as_long_as_people_take() -> None:
-    lasts = sum(map(len, made(speech_of(TEXT)))) / RATE
-    assert 4.0 < lasts < 7.0
-    slower = sum(map(len, made(speech_of(TEXT, length_scale=1.5)))) / RATE
-    assert 1.3 < slower / lasts < 1.7
+    """Every time a little different: the voice draws the length of each sound at random."""
+
+    def lasts(length_scale: float) -> float:
+        return (
+            float(np.mean([sum(map(len, made(speech_of(TEXT, length_scale=length_scale)))) for _ in range(4)])) / RATE
+        )
+
+    usual = lasts(1.0)
+    assert 4.0 < usual < 7.0
+    assert 1.25 < lasts(1.5) / usual < 1.75
 
 
 def test_slices_join_without_a_click() -> None:

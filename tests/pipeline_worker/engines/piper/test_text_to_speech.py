@@ -13,7 +13,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from pipeline_worker.engines.piper.text_to_speech import PiperTextToSpeech, Provider
+from pipeline_worker.engines.piper.text_to_speech import PiperTextToSpeech, PiperTextToSpeechProvider
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from shared.agent import AgentDefinition
 from shared.audio import Pcm
@@ -36,8 +36,8 @@ def agent(id_: str = "desk", language: str = "en", **options: object) -> AgentDe
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def provider() -> AsyncIterator[Provider]:
-    provider = Provider()
+async def provider() -> AsyncIterator[PiperTextToSpeechProvider]:
+    provider = PiperTextToSpeechProvider()
     provider.add(agent())
     provider.add(agent("slow", length_scale=1.6, sentence_pause_ms=1000))
     await provider.start()
@@ -51,7 +51,7 @@ async def spoken(tts: PiperTextToSpeech, text: str) -> tuple[Pcm, list[Word], li
     return samples, [word for piece in pieces for word in piece.words], pieces
 
 
-async def test_every_word_of_the_text_is_told_with_its_end(provider: Provider) -> None:
+async def test_every_word_of_the_text_is_told_with_its_end(provider: PiperTextToSpeechProvider) -> None:
     samples, words, pieces = await spoken(provider.open("desk"), TEXT)
     assert [word.text for word in words] == TEXT.split()
     ends = [word.end_sample for word in words]
@@ -62,7 +62,7 @@ async def test_every_word_of_the_text_is_told_with_its_end(provider: Provider) -
     assert len(pieces) > 4
 
 
-async def test_a_word_comes_with_the_piece_that_it_begins_in(provider: Provider) -> None:
+async def test_a_word_comes_with_the_piece_that_it_begins_in(provider: PiperTextToSpeechProvider) -> None:
     _, _, pieces = await spoken(provider.open("desk"), "One two three four five six seven eight nine ten eleven")
     assert len(pieces) > 2
     given, begin = 0, 0
@@ -74,7 +74,7 @@ async def test_a_word_comes_with_the_piece_that_it_begins_in(provider: Provider)
         assert begin >= given or piece is pieces[-1], "the next one begins in this piece"
 
 
-async def test_sentences_end_with_a_pause_and_clauses_do_not(provider: Provider) -> None:
+async def test_sentences_end_with_a_pause_and_clauses_do_not(provider: PiperTextToSpeechProvider) -> None:
     samples, words, _ = await spoken(provider.open("slow"), "Yes. No.")
     assert not samples[-24_000:].any()
     between = samples[words[0].end_sample : words[1].end_sample]
@@ -84,7 +84,7 @@ async def test_sentences_end_with_a_pause_and_clauses_do_not(provider: Provider)
     assert clause[-24_000:].any()
 
 
-async def test_a_long_sentence_is_made_clause_by_clause(provider: Provider) -> None:
+async def test_a_long_sentence_is_made_clause_by_clause(provider: PiperTextToSpeechProvider) -> None:
     tts = provider.open("desk")
     async with aclosing(tts.speak(LONG)) as pieces:
         first = await anext(pieces)
@@ -93,7 +93,7 @@ async def test_a_long_sentence_is_made_clause_by_clause(provider: Provider) -> N
     assert [word.text for word in words] == LONG.split()
 
 
-async def test_nothing_is_lost_in_the_change_of_rate(provider: Provider) -> None:
+async def test_nothing_is_lost_in_the_change_of_rate(provider: PiperTextToSpeechProvider) -> None:
     """The last sound is there, at the level of the others, and the first one is not late."""
     samples, words, _ = await spoken(provider.open("desk"), "Saturday.")
     level = np.abs(samples.astype(int))
@@ -102,7 +102,7 @@ async def test_nothing_is_lost_in_the_change_of_rate(provider: Provider) -> None
     assert 8_000 < level.max() < 32_767
 
 
-async def test_callers_who_talk_at_once_share_the_helper(provider: Provider) -> None:
+async def test_callers_who_talk_at_once_share_the_helper(provider: PiperTextToSpeechProvider) -> None:
     tts = provider.open("desk")
     alone, _, _ = await spoken(tts, TEXT)
     together = await asyncio.gather(*(spoken(tts, TEXT) for _ in range(4)))
@@ -111,7 +111,7 @@ async def test_callers_who_talk_at_once_share_the_helper(provider: Provider) -> 
         assert [word.text for word in words] == TEXT.split()
 
 
-async def test_who_stops_listening_stops_the_work(provider: Provider) -> None:
+async def test_who_stops_listening_stops_the_work(provider: PiperTextToSpeechProvider) -> None:
     tts = provider.open("desk")
     [pid] = provider.helper_pids
 
@@ -129,7 +129,7 @@ async def test_who_stops_listening_stops_the_work(provider: Provider) -> None:
     assert worked() - begin < 0.7 * whole
 
 
-async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider: Provider) -> None:
+async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider: PiperTextToSpeechProvider) -> None:
     [pid] = provider.helper_pids
     os.kill(pid, signal.SIGKILL)
     samples, _, _ = await spoken(provider.open("desk"), "Hello.")
@@ -137,14 +137,17 @@ async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider
     assert provider.helper_pids != [pid]
 
 
-async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error(provider: Provider) -> None:
+async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error(provider: PiperTextToSpeechProvider) -> None:
+    pieces = provider.open("desk").speak(LONG)
+    await anext(pieces)
+    [pid] = provider.helper_pids
+    os.kill(pid, signal.SIGKILL)
     with pytest.raises(EngineError):
-        async for _ in provider.open("desk").speak(LONG):
-            [pid] = provider.helper_pids
-            os.kill(pid, signal.SIGKILL)
+        async for _ in pieces:
+            pass
 
 
-async def test_a_signal_to_the_whole_group_does_not_end_the_helper(provider: Provider) -> None:
+async def test_a_signal_to_the_whole_group_does_not_end_the_helper(provider: PiperTextToSpeechProvider) -> None:
     await spoken(provider.open("desk"), "Hello.")
     [pid] = provider.helper_pids
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -154,12 +157,12 @@ async def test_a_signal_to_the_whole_group_does_not_end_the_helper(provider: Pro
 
 
 @pytest.mark.parametrize("text", ["", "  ", " - ", "..."])
-async def test_nothing_to_say_is_silence_of_no_length(provider: Provider, text: str) -> None:
+async def test_nothing_to_say_is_silence_of_no_length(provider: PiperTextToSpeechProvider, text: str) -> None:
     assert (await spoken(provider.open("desk"), text))[2] == []
 
 
 async def test_several_voices_and_processes(tmp_path: Path) -> None:
-    provider = Provider()
+    provider = PiperTextToSpeechProvider()
     provider.add(agent("joe"))
     for speaker in range(SPEAKERS):
         provider.add(agent(f"small-{speaker}", model=str(small_voice(tmp_path)), speaker=speaker, processes=2))
@@ -179,7 +182,7 @@ async def test_a_voice_that_cannot_be_loaded_is_told_at_the_start(tmp_path: Path
     path = tmp_path / "amy.onnx"
     path.write_bytes(b"not a model")
     shutil.copy(f"{MODEL}.json", f"{path}.json")
-    provider = Provider()
+    provider = PiperTextToSpeechProvider()
     provider.add(agent(model=str(path)))
     try:
         with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech\.options\.model: .*fetch the voice"):

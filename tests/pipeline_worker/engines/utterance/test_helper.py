@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline_worker.engines.helper.frames import Frame, pack, read
-from pipeline_worker.engines.utterance.helper import Helper, Recognise
+from pipeline_worker.engines.utterance.helper import Recognize, UtteranceHelper
 from pipeline_worker.engines.utterance.queue import MOST_UTTERANCES, Hypothesis
 
 SECOND = np.full(16_000, 8_192, dtype="<i2").tobytes()
@@ -25,12 +25,12 @@ class Model:
         self.began = threading.Event()
         self.failure: Exception | None = None
 
-    def load(self, header: dict[str, Any]) -> Recognise:
+    def load(self, header: dict[str, Any]) -> Recognize:
         if "bad" in header:
             raise ValueError("no such model")
-        return self.recognise
+        return self.recognize
 
-    def recognise(self, samples: NDArray[np.float32], before: Hypothesis | None) -> Hypothesis:
+    def recognize(self, samples: NDArray[np.float32], before: Hypothesis | None) -> Hypothesis:
         if not samples.any():  # the first pass, at its loading
             return Hypothesis("")
         self.began.set()
@@ -45,7 +45,7 @@ class Running:
         self.model = model
         requests, self._to_helper = _pipe()
         self._from_helper, out = _pipe()
-        self._thread = threading.Thread(target=Helper(model.load, requests, out).run)
+        self._thread = threading.Thread(target=UtteranceHelper(model.load, requests, out).run)
         self._ends = [requests, out, self._from_helper]
         self._thread.start()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline_worker.engines.faster_whisper.speech_to_text import FasterWhisperSpeechToTextProvider
 from pipeline_worker.engines.protocols import Transcript
-from pipeline_worker.engines.whisper.speech_to_text import Provider
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from tests.fakes.stand_in_packages import stand_in_packages
@@ -36,15 +36,15 @@ def agent(model: Path, id_: str = "desk", **options: object) -> AgentDefinition:
 
 
 @pytest.fixture
-async def provider(model: Path) -> AsyncIterator[Provider]:
-    provider = Provider()
+async def provider(model: Path) -> AsyncIterator[FasterWhisperSpeechToTextProvider]:
+    provider = FasterWhisperSpeechToTextProvider()
     provider.add(agent(model))
     await provider.start()
     yield provider
     await provider.close()
 
 
-async def test_an_utterance_is_recognised_as_a_whole(provider: Provider) -> None:
+async def test_an_utterance_is_recognised_as_a_whole(provider: FasterWhisperSpeechToTextProvider) -> None:
     stream = provider.open("desk").open()
     for _ in range(100):
         await stream.push(SECOND[:320])
@@ -53,7 +53,7 @@ async def test_an_utterance_is_recognised_as_a_whole(provider: Provider) -> None
         await stream.push(SECOND)
 
 
-async def test_interim_texts_come_with_later_pushes(provider: Provider) -> None:
+async def test_interim_texts_come_with_later_pushes(provider: FasterWhisperSpeechToTextProvider) -> None:
     stream = provider.open("desk").open()
     assert await stream.push(SECOND) is None
     interim = None
@@ -67,7 +67,7 @@ async def test_interim_texts_come_with_later_pushes(provider: Provider) -> None:
     await stream.cancel()
 
 
-async def test_sessions_share_a_process_and_do_not_mix(provider: Provider) -> None:
+async def test_sessions_share_a_process_and_do_not_mix(provider: FasterWhisperSpeechToTextProvider) -> None:
     async def say(seconds: int) -> str:
         stream = provider.open("desk").open()
         for _ in range(seconds):
@@ -80,7 +80,7 @@ async def test_sessions_share_a_process_and_do_not_mix(provider: Provider) -> No
 
 
 async def test_agents_with_the_same_model_share_it_and_others_do_not(model: Path) -> None:
-    provider = Provider()
+    provider = FasterWhisperSpeechToTextProvider()
     provider.add(agent(model, "one"))
     provider.add(agent(model, "two", language="en"))
     provider.add(agent(model, "three", language="de", processes=2))
@@ -94,7 +94,7 @@ async def test_agents_with_the_same_model_share_it_and_others_do_not(model: Path
         await provider.close()
 
 
-async def test_an_utterance_that_the_model_cannot_take_fails_alone(provider: Provider) -> None:
+async def test_an_utterance_that_the_model_cannot_take_fails_alone(provider: FasterWhisperSpeechToTextProvider) -> None:
     stream = provider.open("desk").open()
     await stream.push(np.full(1_600, 32_767, dtype=np.int16))
     with pytest.raises(EngineError, match="too loud"):
@@ -104,7 +104,9 @@ async def test_an_utterance_that_the_model_cannot_take_fails_alone(provider: Pro
     assert (await stream.finish()).text
 
 
-async def test_a_helper_that_was_killed_is_started_anew_with_its_model(provider: Provider) -> None:
+async def test_a_helper_that_was_killed_is_started_anew_with_its_model(
+    provider: FasterWhisperSpeechToTextProvider,
+) -> None:
     stream = provider.open("desk").open()
     await stream.push(SECOND)
     [pid] = provider.helper_pids
@@ -118,7 +120,7 @@ async def test_a_helper_that_was_killed_is_started_anew_with_its_model(provider:
 
 async def test_a_model_that_cannot_be_loaded_is_told_at_the_start(model: Path) -> None:
     (model / "model.bin").write_bytes(b"something else")
-    provider = Provider()
+    provider = FasterWhisperSpeechToTextProvider()
     provider.add(agent(model))
     try:
         with pytest.raises(
@@ -129,7 +131,7 @@ async def test_a_model_that_cannot_be_loaded_is_told_at_the_start(model: Path) -
         await provider.close()
 
 
-async def test_after_close_nothing_is_recognised(provider: Provider) -> None:
+async def test_after_close_nothing_is_recognised(provider: FasterWhisperSpeechToTextProvider) -> None:
     await provider.close()
     await provider.close()
     with pytest.raises(EngineError):
@@ -138,4 +140,4 @@ async def test_after_close_nothing_is_recognised(provider: Provider) -> None:
 
 def test_options_are_checked(model: Path) -> None:
     with pytest.raises(ConfigError, match=r"speech_to_text\.options\.interim_ms"):
-        Provider().add(agent(model, interim_ms=-1))
+        FasterWhisperSpeechToTextProvider().add(agent(model, interim_ms=-1))

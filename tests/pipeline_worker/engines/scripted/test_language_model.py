@@ -4,8 +4,8 @@ from datetime import datetime, tzinfo
 import pytest
 
 from pipeline_worker.engines.protocols import Reply, Utterance
-from pipeline_worker.engines.scripted import engine
-from pipeline_worker.engines.scripted.engine import Provider, ScriptedLanguageModel
+from pipeline_worker.engines.scripted import language_model
+from pipeline_worker.engines.scripted.language_model import ScriptedLanguageModel, ScriptedLanguageModelProvider
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError
 from tests.fakes.scripts import SCRIPT, scripted_agent
@@ -19,8 +19,8 @@ async def model() -> AsyncIterator[ScriptedLanguageModel]:
     await provider.close()
 
 
-async def started(*agents: AgentDefinition) -> Provider:
-    provider = Provider()
+async def started(*agents: AgentDefinition) -> ScriptedLanguageModelProvider:
+    provider = ScriptedLanguageModelProvider()
     for agent in agents:
         provider.add(agent)
     await provider.start()
@@ -102,7 +102,7 @@ class Clock(datetime):
 
 
 async def test_tomorrow_is_counted_from_the_day_on_which_the_session_began(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "datetime", Clock)
+    monkeypatch.setattr(language_model, "datetime", Clock)
     provider = await started(scripted_agent({**RESTAURANT, "timezone": "Europe/Berlin"}))
     Clock.at = datetime(2026, 12, 2, 23, 59)
     began = provider.open("desk")
@@ -117,7 +117,7 @@ async def test_tomorrow_is_counted_from_the_day_on_which_the_session_began(monke
 
 
 async def test_without_a_zone_the_day_is_the_workers_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "datetime", Clock)
+    monkeypatch.setattr(language_model, "datetime", Clock)
     monkeypatch.setattr(Clock, "zones", [])
     Clock.at = datetime(2026, 12, 31, 12)
     model = (await started(scripted_agent(RESTAURANT))).open("desk")
@@ -133,15 +133,15 @@ async def test_an_agent_without_a_greeting_repeats_its_fallback() -> None:
 
 def test_a_script_that_is_wrong_is_told_with_agent_and_field() -> None:
     with pytest.raises(ConfigError, match=r"agent 'desk': language_model\.options\.fallback: missing: add it"):
-        Provider().add(scripted_agent({key: SCRIPT[key] for key in ("slots", "intents")}))
+        ScriptedLanguageModelProvider().add(scripted_agent({key: SCRIPT[key] for key in ("slots", "intents")}))
 
 
 def test_tools_are_refused() -> None:
     agent = scripted_agent(tools=[{"builtin": "end_call"}])
     with pytest.raises(ConfigError, match=r"language_model.engine: the scripted dialogue cannot use tools: choose"):
-        Provider().add(agent)
+        ScriptedLanguageModelProvider().add(agent)
 
 
 def test_an_agent_without_a_script_cannot_be_opened() -> None:
     with pytest.raises(ConfigError, match="agent 'desk' has no script"):
-        Provider().open("desk")
+        ScriptedLanguageModelProvider().open("desk")

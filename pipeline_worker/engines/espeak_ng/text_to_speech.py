@@ -159,11 +159,11 @@ class EspeakTextToSpeech:
             channel.close({"op": "cancel"})
 
 
-class Provider:
+class EspeakTextToSpeechProvider:
     """The helper process, and the voice of each agent."""
 
     def __init__(self) -> None:
-        self._helper = HelperProcess("pipeline_worker.engines.espeak.helper", name="eSpeak NG")
+        self._helper = HelperProcess("pipeline_worker.engines.espeak_ng.helper", name="eSpeak NG")
         self._voices: dict[str, EspeakOptions] = {}
 
     @property

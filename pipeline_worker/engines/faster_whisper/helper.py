@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_worker.engines.utterance.helper import Recognise, serve
+from pipeline_worker.engines.utterance.helper import Recognize, serve
 from pipeline_worker.engines.utterance.queue import Hypothesis
 
 
-def load(header: dict[str, Any]) -> Recognise:
+def load(header: dict[str, Any]) -> Recognize:
     """`header`: model (folder or name), device, compute_type, threads, beam_size, language (None: any)."""
     from faster_whisper import WhisperModel  # here, so that a broken installation is told as an answer
 
@@ -17,7 +17,7 @@ def load(header: dict[str, Any]) -> Recognise:
         header["model"], device=header["device"], compute_type=header["compute_type"], cpu_threads=header["threads"]
     )
 
-    def recognise(samples: NDArray[np.float32], _before: Hypothesis | None) -> Hypothesis:
+    def recognize(samples: NDArray[np.float32], _before: Hypothesis | None) -> Hypothesis:
         # At one temperature: the tries at higher ones multiply the time of just those utterances that are hard.
         segments, _ = model.transcribe(
             samples,
@@ -29,7 +29,7 @@ def load(header: dict[str, Any]) -> Recognise:
         )
         return Hypothesis(" ".join(segment.text.strip() for segment in segments))
 
-    return recognise
+    return recognize
 
 
 if __name__ == "__main__":

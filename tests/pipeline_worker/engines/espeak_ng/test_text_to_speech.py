@@ -2,11 +2,18 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.espeak.text_to_speech import EspeakTextToSpeech, Provider, sentences
+from pipeline_worker.engines.espeak_ng.text_to_speech import (
+    EspeakOptions,
+    EspeakTextToSpeech,
+    EspeakTextToSpeechProvider,
+    sentences,
+)
+from pipeline_worker.engines.helper.frames import Frame
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from shared.agent import AgentDefinition
 from shared.audio import Pcm
@@ -20,15 +27,15 @@ def agent(**options: object) -> AgentDefinition:
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    provider = Provider()
+async def provider() -> AsyncIterator[EspeakTextToSpeechProvider]:
+    provider = EspeakTextToSpeechProvider()
     provider.add(agent())
     yield provider
     await provider.close()
 
 
 @pytest.fixture
-def tts(provider: Provider) -> EspeakTextToSpeech:
+def tts(provider: EspeakTextToSpeechProvider) -> EspeakTextToSpeech:
     return provider.open("desk")
 
 
@@ -98,7 +105,7 @@ async def test_giving_up_in_the_middle_leaves_the_engine_usable(tts: EspeakTextT
     assert len(samples) and [word.text for word in words] == ["Hello."]
 
 
-async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider: Provider) -> None:
+async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider: EspeakTextToSpeechProvider) -> None:
     tts = provider.open("desk")
     before, _, _ = await spoken(tts, "Hello.")
     [pid] = provider.helper_pids
@@ -109,15 +116,35 @@ async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider
     assert provider.helper_pids != [pid]
 
 
-async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error(provider: Provider) -> None:
-    tts = provider.open("desk")
-    with pytest.raises(EngineError):
-        async for _ in tts.speak("A word. " + "and then another one " * 19):
-            [pid] = provider.helper_pids
-            os.kill(pid, signal.SIGKILL)
+class DyingHelper:
+    """A helper, and its only channel, that ends after the first word of each text."""
+
+    def __init__(self) -> None:
+        self.texts = 0
+
+    async def open(self) -> Any:
+        self.texts += 1
+        self._frames = [{"words": [[0, 0], [2, 900]]}]
+        return self
+
+    async def send(self, header: dict[str, Any], body: bytes = b"") -> None: ...
+
+    async def receive(self, timeout_s: float) -> Frame:
+        if not self._frames:
+            raise EngineError("the helper ended")
+        return Frame(self._frames.pop(), np.full(1_000, 5_000, np.int16).tobytes())
+
+    def close(self, farewell: dict[str, Any]) -> None: ...
 
 
-async def test_after_close_nothing_speaks(provider: Provider) -> None:
+async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error() -> None:
+    helper: Any = DyingHelper()
+    with pytest.raises(EngineError, match="ended"):
+        await spoken(EspeakTextToSpeech(helper, EspeakOptions()), "A word.")
+    assert helper.texts == 1, "nothing is said twice"
+
+
+async def test_after_close_nothing_speaks(provider: EspeakTextToSpeechProvider) -> None:
     await provider.close()
     await provider.close()
     with pytest.raises(EngineError):
@@ -125,7 +152,7 @@ async def test_after_close_nothing_speaks(provider: Provider) -> None:
 
 
 async def test_start_tries_each_voice() -> None:
-    provider = Provider()
+    provider = EspeakTextToSpeechProvider()
     provider.add(agent(voice="klingon-9"))
     try:
         with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech\.options\.voice: .*'klingon-9'"):
@@ -136,7 +163,7 @@ async def test_start_tries_each_voice() -> None:
 
 def test_options_are_checked() -> None:
     with pytest.raises(ConfigError, match=r"text_to_speech\.options\.rate"):
-        Provider().add(agent(rate=9))
+        EspeakTextToSpeechProvider().add(agent(rate=9))
 
 
 @pytest.mark.parametrize(

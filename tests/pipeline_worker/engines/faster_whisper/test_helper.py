@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.whisper.helper import load
-from pipeline_worker.engines.whisper.speech_to_text import FasterWhisperOptions
+from pipeline_worker.engines.faster_whisper.helper import load
+from pipeline_worker.engines.faster_whisper.speech_to_text import FasterWhisperOptions
 from tests.fakes.stand_in_packages import stand_in_packages
 
 

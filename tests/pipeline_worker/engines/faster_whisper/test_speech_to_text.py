@@ -2,7 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_worker.engines.whisper.speech_to_text import FasterWhisperOptions, Provider
+from pipeline_worker.engines.faster_whisper.speech_to_text import (
+    FasterWhisperOptions,
+    FasterWhisperSpeechToTextProvider,
+)
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError
 from tests.fakes.stand_in_packages import stand_in_packages
@@ -20,13 +23,13 @@ def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
             ConfigError, match=r"agent 'desk': speech_to_text\.options\.model: no CTranslate2 model at .*bin"
         ),
     ):
-        Provider().add(agent(model=str(tmp_path)))
+        FasterWhisperSpeechToTextProvider().add(agent(model=str(tmp_path)))
 
 
 @pytest.mark.parametrize("name", ["base", "tiny.en", "someone/distil-model"])
 def test_a_name_is_left_to_the_library(name: str) -> None:
     with stand_in_packages():
-        Provider().add(agent(model=name))
+        FasterWhisperSpeechToTextProvider().add(agent(model=name))
 
 
 def test_any_language_is_none_of_them() -> None:

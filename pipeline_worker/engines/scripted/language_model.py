@@ -34,7 +34,7 @@ class ScriptedLanguageModel:
         """There is nothing to close."""
 
 
-class Provider:
+class ScriptedLanguageModelProvider:
     """The script of each agent, and what its sessions share: the understanding of it."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ SPEAK = {"op": "speak", "voice": "en-us", "rate": 165, "pitch": 50, "volume": 10
 
 @pytest.fixture
 async def helper() -> AsyncIterator[HelperProcess]:
-    helper = HelperProcess("pipeline_worker.engines.espeak.helper", name="eSpeak NG")
+    helper = HelperProcess("pipeline_worker.engines.espeak_ng.helper", name="eSpeak NG")
     yield helper
     await helper.close()
 

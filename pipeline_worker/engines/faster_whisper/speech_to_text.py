@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline_worker.engines.optional_package import require_file, require_package
+from pipeline_worker.engines.options import require_file, require_package
 from pipeline_worker.engines.utterance.speech_to_text import SECTION, UtteranceOptions, UtteranceProvider
 from shared.agent import AgentDefinition
 
@@ -27,11 +27,11 @@ class FasterWhisperOptions(UtteranceOptions):
         }
 
 
-class Provider(UtteranceProvider[FasterWhisperOptions]):
+class FasterWhisperSpeechToTextProvider(UtteranceProvider[FasterWhisperOptions]):
     def __init__(self) -> None:
         super().__init__(
             "faster-whisper",
-            "pipeline_worker.engines.whisper.helper",
+            "pipeline_worker.engines.faster_whisper.helper",
             FasterWhisperOptions,
             cure="name the folder of a complete model, or let this machine reach the library's model store once",
         )
