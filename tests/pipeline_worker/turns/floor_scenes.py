@@ -91,10 +91,6 @@ def turns_in(state: State, agent: AgentDefinition = AGENT) -> TurnTaking:
     return turns
 
 
-def memory(turns: TurnTaking) -> dict[str, object]:
-    return {name: repr(value) for name, value in vars(turns._floor).items() if name not in ("_agent", "_words")}
-
-
 def play(turns: TurnTaking, *inputs: Input) -> list[Action]:
     return [action for event in inputs for action in turns.handle(event)]
 

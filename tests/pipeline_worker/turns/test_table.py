@@ -60,7 +60,6 @@ from tests.pipeline_worker.turns.floor_scenes import (
     THINKING,
     TYPED,
     TYPED_WORDS,
-    memory,
     play,
     turns_in,
 )
@@ -112,7 +111,7 @@ OUTCOMES: dict[tuple[State, Input], tuple[State, list[Action]]] = {
 @pytest.mark.parametrize("event", INPUTS, ids=lambda event: type(event).__name__)
 def test_every_input_in_every_state_is_defined_or_changes_nothing(state: State, event: Input) -> None:
     turns = turns_in(state)
-    before = memory(turns)
+    before = turns.floor
     if (state, event) in OUTCOMES:
         after, actions = OUTCOMES[state, event]
         assert turns.handle(event) == actions
@@ -124,7 +123,7 @@ def test_every_input_in_every_state_is_defined_or_changes_nothing(state: State, 
         with pytest.raises(IllegalInput) as raised:
             turns.handle(event)
         assert raised.value.code == "illegal_input"
-        assert memory(turns) == before
+        assert turns.floor == before
 
 
 def test_playout_cannot_finish_before_the_reply_has() -> None:
@@ -226,11 +225,11 @@ def test_in_any_order_of_events_one_speaks_at_a_time_and_nobody_after_the_end(
     turns = TurnTaking(agent)
     audit = Auditor()
     for event in [CallerConnected(), *inputs]:
-        before, was = memory(turns), turns.state
+        before, was = turns.floor, turns.state
         try:
             actions = turns.handle(event)
         except IllegalInput:
-            assert memory(turns) == before
+            assert turns.floor == before
             continue
         assert turns.state is was or turns.state in TABLE[was, type(event)].leads_to
         if isinstance(event, ReplyFinished):

@@ -1,0 +1,145 @@
+"""The caller speaks while the agent has the floor: barge-in, backchannel or noise."""
+
+from dataclasses import replace
+
+from pipeline_worker.turns.agent_speech import answer_instead
+from pipeline_worker.turns.caller_speech import begin_utterance, drop_utterance, sustain
+from pipeline_worker.turns.events import (
+    CancelReply,
+    DismissSpeech,
+    FinalText,
+    FinishUtterance,
+    Input,
+    InterimText,
+    PauseSpeaking,
+    ResumeSpeaking,
+    StopSpeaking,
+    TextTyped,
+    UtteranceEnded,
+    UtteranceStarted,
+)
+from pipeline_worker.turns.state import Floor, Outcome, State
+from pipeline_worker.turns.transitions import enter, hand_over, listen, record
+
+
+def pause_at_onset(floor: Floor, event: UtteranceStarted) -> Outcome:
+    begun = begin_utterance(floor, event)
+    return begun.then(_pause) if floor.interruptible and not _may_be_echo(floor, event.at_sample) else begun
+
+
+def pause_for_speech(floor: Floor, event: Input) -> Outcome:
+    sustained = sustain(floor, event)
+    if not floor.interruptible:
+        return sustained
+    return sustained.then(_pause if floor.rules.words_decide else _interrupt)
+
+
+def judge_speech(floor: Floor, event: Input) -> Outcome:
+    rules, sustained = floor.rules, sustain(floor, event)
+    if rules.words_decide and not rules.words.claim(floor.caller.interim):
+        return sustained
+    return sustained.then(_take_floor)
+
+
+def judge_long_speech(floor: Floor, _: Input) -> Outcome:
+    """Speech that is too long for a backchannel."""
+    return Outcome(floor) if floor.rules.agent.turn_taking.barge_in_words else _take_floor(floor)
+
+
+def judge_words(floor: Floor, event: InterimText) -> Outcome:
+    """Late words, of an utterance that was over when the stop button was pressed, count for nothing."""
+    caller = floor.caller
+    if event.utterance != caller.open and event.utterance not in caller.undecided:
+        return Outcome(floor)
+    heard = floor.with_caller(replace(caller, interim=event.text))
+    return _take_floor(heard) if caller.sustained and floor.rules.words.claim(event.text) else Outcome(heard)
+
+
+def judge_utterance(floor: Floor, event: UtteranceEnded) -> Outcome:
+    """A cough is dropped; anything longer is judged by its final text."""
+    if not floor.interruptible:
+        return drop_utterance(floor, event)
+    if not floor.caller.sustained:
+        return drop_utterance(floor, event).then(_dismiss)
+    caller = replace(floor.caller, open=None, undecided=floor.caller.undecided | {event.utterance})
+    return Outcome(floor.with_caller(caller), (FinishUtterance(event.utterance),))
+
+
+def judge_final_text(floor: Floor, event: FinalText) -> Outcome:
+    if event.utterance not in floor.caller.undecided:
+        return record(floor, event.text)
+    floor = floor.with_caller(replace(floor.caller, undecided=floor.caller.undecided - {event.utterance}))
+    if floor.interruptible and floor.rules.words.claim(event.text):
+        take = answer_instead if floor.state is State.THINKING else interrupt_by_text
+        return take(floor, event)
+    if event.text and floor.agent.complete:
+        floor = floor.with_agent(floor.agent.hold(event.text))  # an early "yes" to the agent's last words is an answer
+    return _dismiss(floor)
+
+
+def resume(floor: Floor, _: Input) -> Outcome:
+    return _resume(floor)
+
+
+def interrupt_by_button(floor: Floor, _: Input) -> Outcome:
+    """The caller wants silence: what they said before is not answered."""
+    caller = replace(floor.caller, undecided=frozenset())
+    return _interrupt(replace(floor, caller=caller, agent=replace(floor.agent, said_over=())))
+
+
+def interrupt_by_text(floor: Floor, event: FinalText | TextTyped) -> Outcome:
+    return _interrupt(floor.with_agent(floor.agent.hold(event.text)))
+
+
+def hold_text(floor: Floor, event: FinalText | TextTyped) -> Outcome:
+    awaited = floor.caller.awaited
+    if isinstance(event, FinalText) and awaited is not None and event.utterance == awaited.utterance:
+        floor = floor.with_caller(replace(floor.caller, awaited=None))
+        if awaited.is_cough(event.text):
+            return Outcome(floor)
+    elif not event.text:
+        return Outcome(floor)
+    return Outcome(floor.with_agent(floor.agent.hold(event.text)))
+
+
+def yield_floor(floor: Floor, _: Input) -> Outcome:
+    return hand_over(floor)
+
+
+def _may_be_echo(floor: Floor, at_sample: int) -> bool:
+    """The agent has just begun to be heard, and an echo canceller has not adapted yet."""
+    began = floor.agent.playout_began
+    return began is not None and 0 <= at_sample - began < floor.rules.echo_guard
+
+
+def _pause(floor: Floor) -> Outcome:
+    return enter(floor, State.PAUSED).do(PauseSpeaking())
+
+
+def _resume(floor: Floor) -> Outcome:
+    return enter(floor, State.SPEAKING).do(ResumeSpeaking())
+
+
+def _take_floor(floor: Floor) -> Outcome:
+    if not floor.interruptible:
+        return Outcome(floor)
+    if floor.state is not State.THINKING:
+        return _interrupt(floor)
+    unanswered = floor.with_caller(replace(floor.caller, unanswered=True))
+    return Outcome(unanswered, (CancelReply(),)).then(listen)
+
+
+def _interrupt(floor: Floor) -> Outcome:
+    turn = floor.agent
+    if turn.end_reason != "max_duration":
+        turn = replace(turn, end_reason=None, is_farewell=False)  # a caller who interrupts a farewell has more to say
+    floor = replace(floor, caller=floor.caller.awaiting_undecided(), agent=turn)
+    return Outcome(floor, (StopSpeaking(),)).then(enter, State.INTERRUPTED)
+
+
+def _dismiss(floor: Floor) -> Outcome:
+    """The agent goes on, once everything that was heard is decided."""
+    if floor.caller.open is not None or floor.caller.undecided:
+        return Outcome(floor)
+    dismissed = Outcome(floor, () if floor.agent.said_over else (DismissSpeech(),))
+    return dismissed.then(_resume) if floor.state is State.PAUSED else dismissed

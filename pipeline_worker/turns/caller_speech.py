@@ -1,0 +1,103 @@
+"""The caller has the floor: their utterances and typed text, up to the reply.
+
+`table.TABLE` says in which state an input leads to which of these handlers. Each returns the next floor and what to do.
+"""
+
+from dataclasses import replace
+
+from pipeline_worker.text.words import same_words
+from pipeline_worker.turns.events import (
+    DismissSpeech,
+    DropUtterance,
+    EndLikely,
+    FinalText,
+    FinishUtterance,
+    Input,
+    PrepareReply,
+    RecordCaller,
+    ReleaseReply,
+    TextTyped,
+    UtteranceEnded,
+    UtteranceStarted,
+)
+from pipeline_worker.turns.state import AgentTurn, Awaited, Floor, Outcome, State
+from pipeline_worker.turns.transitions import discard, enter, record, reply, say, think
+
+
+def begin_utterance(floor: Floor, event: UtteranceStarted) -> Outcome:
+    caller = replace(floor.caller, open=event.utterance, sustained=False, interim="")
+    return Outcome(floor.with_caller(caller))
+
+
+def sustain(floor: Floor, _: Input) -> Outcome:
+    return Outcome(floor.with_caller(replace(floor.caller, sustained=True)))
+
+
+def drop_utterance(floor: Floor, event: UtteranceEnded) -> Outcome:
+    return Outcome(floor.with_caller(replace(floor.caller, open=None)), (DropUtterance(event.utterance),))
+
+
+def transcribe(floor: Floor, event: UtteranceEnded) -> Outcome:
+    prompts_said = 0 if floor.caller.sustained else floor.prompts_said
+    return await_text(replace(floor, prompts_said=prompts_said), event).then(enter, State.TRANSCRIBING)
+
+
+def await_text(floor: Floor, event: UtteranceEnded) -> Outcome:
+    """Even of a sound as short as a cough: a short "yes" is no longer.
+
+    An utterance that is still awaited counts as the beginning of this one.
+    """
+    earlier = floor.caller.awaited
+    sustained = floor.caller.sustained or (earlier is not None and earlier.sustained)
+    caller = replace(floor.caller, open=None, awaited=Awaited(event.utterance, sustained))
+    return Outcome(floor.with_caller(caller), (FinishUtterance(event.utterance),))
+
+
+def prepare_reply(floor: Floor, event: EndLikely) -> Outcome:
+    if not floor.rules.agent.turn_taking.speculative:
+        return Outcome(floor)
+    if floor.prepared is not None and same_words(floor.prepared, event.text):
+        return Outcome(floor)
+    discarded = discard(floor)
+    return Outcome(replace(floor, prepared=event.text), discarded.actions).do(PrepareReply(event.text))
+
+
+def discard_reply(floor: Floor, _: Input) -> Outcome:
+    return discard(floor)
+
+
+def answer_speech(floor: Floor, event: FinalText) -> Outcome:
+    awaited = floor.caller.awaited
+    if awaited is None or event.utterance != awaited.utterance:
+        return record(floor, event.text)
+    apology, unanswered = floor.rules.agent.apology, floor.caller.unanswered
+    floor = floor.with_caller(replace(floor.caller, awaited=None))
+    if event.failed and apology:
+        return discard(floor).then(say, apology, AgentTurn())
+    if not unanswered and (event.failed or awaited.is_cough(event.text)):
+        return discard(floor).do(DismissSpeech()).then(enter, State.LISTENING)
+    if event.text and floor.prepared is not None and same_words(floor.prepared, event.text):
+        recorded = Outcome(replace(floor, prepared=None), (RecordCaller(event.text),))
+        return recorded.then(think).do(ReleaseReply())
+    return discard(floor).then(record, event.text).then(reply)
+
+
+def record_text(floor: Floor, event: FinalText | TextTyped) -> Outcome:
+    """Words that get no answer of their own."""
+    return record(floor, event.text)
+
+
+def answer_typed(floor: Floor, event: TextTyped) -> Outcome:
+    """Answered together with what the caller is saying, if they are speaking."""
+    recorded = record(floor, event.text)
+    return recorded if floor.caller.open is not None else recorded.then(reply)
+
+
+def listen_on(floor: Floor, _: Input) -> Outcome:
+    """The caller had only paused: the text that is awaited is part of what they are saying."""
+    return discard(floor.with_caller(replace(floor.caller, awaited=None))).then(enter, State.LISTENING)
+
+
+def listen_on_if_allowed(floor: Floor, event: Input) -> Outcome:
+    sustained = sustain(floor, event)
+    return sustained.then(listen_on, event) if floor.rules.agent.turn_taking.barge_in else sustained

@@ -1,0 +1,97 @@
+"""The moves that handlers are made of: each takes the floor to its next state, or one turn a step further."""
+
+from dataclasses import replace
+
+from pipeline_worker.turns.events import (
+    DiscardReply,
+    EndSession,
+    PublishStatus,
+    RecordAgent,
+    RecordCaller,
+    Say,
+    StartReply,
+)
+from pipeline_worker.turns.state import AgentTurn, Floor, Outcome, State
+from shared.events import StatusWord
+
+_STATUS: dict[State, StatusWord] = {
+    State.LISTENING: "listening",
+    State.TRANSCRIBING: "thinking",
+    State.THINKING: "thinking",
+    State.SPEAKING: "speaking",
+    State.PAUSED: "speaking",
+    State.INTERRUPTED: "listening",
+}
+
+
+def enter(floor: Floor, state: State) -> Outcome:
+    status = _STATUS[state]
+    entered = Outcome(replace(floor, state=state))
+    return entered if status == _STATUS.get(floor.state) else entered.do(PublishStatus(status))
+
+
+def discard(floor: Floor) -> Outcome:
+    """Drop the prepared reply, if there is one."""
+    return Outcome(floor) if floor.prepared is None else Outcome(replace(floor, prepared=None), (DiscardReply(),))
+
+
+def record(floor: Floor, text: str) -> Outcome:
+    """A prepared reply does not know `text`, and is dropped."""
+    if not text:
+        return Outcome(floor)
+    caller = replace(floor.caller, unanswered=True)
+    return discard(replace(floor, caller=caller, prompts_said=0)).do(RecordCaller(text))
+
+
+def think(floor: Floor) -> Outcome:
+    """A reply begins: everything that the caller has said is being answered."""
+    caller = replace(floor.caller, awaited=None, unanswered=False)
+    return enter(replace(floor, caller=caller, agent=AgentTurn()), State.THINKING)
+
+
+def reply(floor: Floor) -> Outcome:
+    return think(floor).do(StartReply())
+
+
+def say(floor: Floor, text: str, turn: AgentTurn) -> Outcome:
+    return enter(replace(floor, agent=turn), State.SPEAKING).do(Say(text))
+
+
+def listen(floor: Floor, answer: bool = False) -> Outcome:
+    """The agent has given up the floor. What the caller said over it is answered now, unless they are still speaking.
+
+    `answer`: some of it is already known.
+    """
+    caller = floor.caller.awaiting_undecided()
+    if caller.open is not None and caller.sustained:
+        caller = replace(caller, awaited=None)  # answered together with the open utterance
+    elif caller.awaited is not None:
+        return enter(floor.with_caller(caller), State.TRANSCRIBING)
+    elif answer:
+        return reply(floor.with_caller(caller))
+    return enter(floor.with_caller(caller), State.LISTENING)
+
+
+def hand_over(floor: Floor) -> Outcome:
+    """The agent's turn is over, heard or cut off."""
+    turn = floor.agent
+    unanswered = floor.caller.unanswered or bool(turn.said_over)  # also if no words were understood
+    outcome = Outcome(floor.with_caller(replace(floor.caller, unanswered=unanswered)), (RecordAgent(),))
+    for text in turn.said_over:
+        outcome = outcome.then(record, text)
+    if turn.end_reason is not None:
+        return outcome.then(close, turn.end_reason)
+    return outcome.then(listen, answer=bool(turn.said_over))
+
+
+def close(floor: Floor, reason: str) -> Outcome:
+    """End the session, after its farewell if it has one that was not said yet."""
+    agent = floor.rules.agent
+    farewell = {"max_duration": agent.limits.farewell, "user_idle": agent.idle.farewell}.get(reason)
+    if not farewell or floor.agent.is_farewell:
+        return end(floor, reason)
+    return say(floor, farewell, AgentTurn(reason == "user_idle", end_reason=reason, is_farewell=True))
+
+
+def end(floor: Floor, reason: str) -> Outcome:
+    return Outcome(replace(floor, state=State.ENDED), (EndSession(reason),))
