@@ -1,4 +1,4 @@
-"""The agent has the floor: its replies and what it says without being asked, up to the last of its audio."""
+"""Handlers for the agent's turn: greeting, prompts, replies, and the end of the session's time."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def greet(floor: Floor, _: Input) -> Outcome:
 
 
 def prompt(floor: Floor, _: Input) -> Outcome:
-    """Ask a silent caller whether they are there; after the last prompt, end the session."""
+    """Prompts a silent caller. After the last prompt, ends the session."""
     prompts = floor.rules.agent.idle.prompts
     if floor.prompts_said == len(prompts):
         return close(floor, "user_idle")
@@ -32,9 +32,9 @@ def prompt(floor: Floor, _: Input) -> Outcome:
 
 
 def speak(floor: Floor, _: Input) -> Outcome:
-    """A caller who has begun to speak meanwhile is not talked over."""
+    """The first audio is ready. If the caller has begun to speak meanwhile, it waits."""
     caller = floor.caller
-    if (caller.open is not None or caller.undecided) and floor.interruptible:
+    if (caller.open_utterance is not None or caller.undecided) and floor.interruptible:
         return enter(floor, State.PAUSED).do(PauseSpeaking())
     return enter(floor, State.SPEAKING)
 
@@ -61,7 +61,7 @@ def finish_turn(floor: Floor, event: Input) -> Outcome:
 
 
 def cancel_reply(floor: Floor, _: Input) -> Outcome:
-    """What was said before the stop button is not answered."""
+    """The stop button: what the caller said before it is not answered."""
     cancelled = Outcome(floor.with_caller(replace(floor.caller, undecided=frozenset())), (CancelReply(),))
     return cancelled.then(enter, State.LISTENING)
 

@@ -1,4 +1,4 @@
-"""The caller speaks while the agent has the floor: barge-in, backchannel or noise."""
+"""Handlers for speech while the agent has the floor: is it a barge-in, a backchannel or a noise?"""
 
 from dataclasses import replace
 
@@ -47,9 +47,9 @@ def judge_long_speech(floor: Floor, _: Input) -> Outcome:
 
 
 def judge_words(floor: Floor, event: InterimText) -> Outcome:
-    """Late words, of an utterance that was over when the stop button was pressed, count for nothing."""
+    """Ignores late words of an utterance that the stop button has ended."""
     caller = floor.caller
-    if event.utterance != caller.open and event.utterance not in caller.undecided:
+    if event.utterance != caller.open_utterance and event.utterance not in caller.undecided:
         return Outcome(floor)
     heard = floor.with_caller(replace(caller, interim=event.text))
     return _take_floor(heard) if caller.sustained and floor.rules.words.claim(event.text) else Outcome(heard)
@@ -61,7 +61,7 @@ def judge_utterance(floor: Floor, event: UtteranceEnded) -> Outcome:
         return drop_utterance(floor, event)
     if not floor.caller.sustained:
         return drop_utterance(floor, event).then(_dismiss)
-    caller = replace(floor.caller, open=None, undecided=floor.caller.undecided | {event.utterance})
+    caller = replace(floor.caller, open_utterance=None, undecided=floor.caller.undecided | {event.utterance})
     return Outcome(floor.with_caller(caller), (FinishUtterance(event.utterance),))
 
 
@@ -82,7 +82,7 @@ def resume(floor: Floor, _: Input) -> Outcome:
 
 
 def interrupt_by_button(floor: Floor, _: Input) -> Outcome:
-    """The caller wants silence: what they said before is not answered."""
+    """The stop button: what the caller said before it is not answered."""
     caller = replace(floor.caller, undecided=frozenset())
     return _interrupt(replace(floor, caller=caller, agent=replace(floor.agent, said_over=())))
 
@@ -107,7 +107,7 @@ def yield_floor(floor: Floor, _: Input) -> Outcome:
 
 
 def _may_be_echo(floor: Floor, at_sample: int) -> bool:
-    """The agent has just begun to be heard, and an echo canceller has not adapted yet."""
+    """The agent has just become audible, and the browser's echo canceller has not adapted yet."""
     began = floor.agent.playout_began
     return began is not None and 0 <= at_sample - began < floor.rules.echo_guard
 
@@ -132,14 +132,14 @@ def _take_floor(floor: Floor) -> Outcome:
 def _interrupt(floor: Floor) -> Outcome:
     turn = floor.agent
     if turn.end_reason != "max_duration":
-        turn = replace(turn, end_reason=None, is_farewell=False)  # a caller who interrupts a farewell has more to say
+        turn = replace(turn, end_reason=None, is_farewell=False)  # the caller has more to say
     floor = replace(floor, caller=floor.caller.awaiting_undecided(), agent=turn)
     return Outcome(floor, (StopSpeaking(),)).then(enter, State.INTERRUPTED)
 
 
 def _dismiss(floor: Floor) -> Outcome:
-    """The agent goes on, once everything that was heard is decided."""
-    if floor.caller.open is not None or floor.caller.undecided:
+    """Lets the agent go on if nothing else is undecided."""
+    if floor.caller.open_utterance is not None or floor.caller.undecided:
         return Outcome(floor)
     dismissed = Outcome(floor, () if floor.agent.said_over else (DismissSpeech(),))
     return dismissed.then(_resume) if floor.state is State.PAUSED else dismissed

@@ -1,6 +1,6 @@
-"""The caller has the floor: their utterances and typed text, up to the reply.
+"""Handlers for the time when the caller has the floor: their utterances and typed text, up to the reply.
 
-`table.TABLE` says in which state an input leads to which of these handlers. Each returns the next floor and what to do.
+`table.TABLE` says which of them handles an input.
 """
 
 from dataclasses import replace
@@ -25,7 +25,7 @@ from pipeline_worker.turns.transitions import discard, enter, record, reply, say
 
 
 def begin_utterance(floor: Floor, event: UtteranceStarted) -> Outcome:
-    caller = replace(floor.caller, open=event.utterance, sustained=False, interim="")
+    caller = replace(floor.caller, open_utterance=event.utterance, sustained=False, interim="")
     return Outcome(floor.with_caller(caller))
 
 
@@ -34,7 +34,7 @@ def sustain(floor: Floor, _: Input) -> Outcome:
 
 
 def drop_utterance(floor: Floor, event: UtteranceEnded) -> Outcome:
-    return Outcome(floor.with_caller(replace(floor.caller, open=None)), (DropUtterance(event.utterance),))
+    return Outcome(floor.with_caller(replace(floor.caller, open_utterance=None)), (DropUtterance(event.utterance),))
 
 
 def transcribe(floor: Floor, event: UtteranceEnded) -> Outcome:
@@ -43,13 +43,13 @@ def transcribe(floor: Floor, event: UtteranceEnded) -> Outcome:
 
 
 def await_text(floor: Floor, event: UtteranceEnded) -> Outcome:
-    """Even of a sound as short as a cough: a short "yes" is no longer.
+    """Waits for the final text, even after a sound as short as a cough: a "yes" may be as short.
 
     An utterance that is still awaited counts as the beginning of this one.
     """
     earlier = floor.caller.awaited
     sustained = floor.caller.sustained or (earlier is not None and earlier.sustained)
-    caller = replace(floor.caller, open=None, awaited=Awaited(event.utterance, sustained))
+    caller = replace(floor.caller, open_utterance=None, awaited=Awaited(event.utterance, sustained))
     return Outcome(floor.with_caller(caller), (FinishUtterance(event.utterance),))
 
 
@@ -83,18 +83,18 @@ def answer_speech(floor: Floor, event: FinalText) -> Outcome:
 
 
 def record_text(floor: Floor, event: FinalText | TextTyped) -> Outcome:
-    """Words that get no answer of their own."""
+    """Records words that do not start a reply."""
     return record(floor, event.text)
 
 
 def answer_typed(floor: Floor, event: TextTyped) -> Outcome:
-    """Answered together with what the caller is saying, if they are speaking."""
+    """Answers typed text. If the caller is speaking, text and speech are answered together."""
     recorded = record(floor, event.text)
-    return recorded if floor.caller.open is not None else recorded.then(reply)
+    return recorded if floor.caller.open_utterance is not None else recorded.then(reply)
 
 
 def listen_on(floor: Floor, _: Input) -> Outcome:
-    """The caller had only paused: the text that is awaited is part of what they are saying."""
+    """The caller had only paused: the awaited text is part of what they are saying."""
     return discard(floor.with_caller(replace(floor.caller, awaited=None))).then(enter, State.LISTENING)
 
 

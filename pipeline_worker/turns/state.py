@@ -1,4 +1,4 @@
-"""The state of turn taking: immutable, so that every step makes a new one."""
+"""The state of turn taking. It is immutable: handlers return a new one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +11,9 @@ from shared.agent import AgentDefinition
 from shared.audio import UPLINK_RATE, samples_in
 from shared.errors import AntiphonError
 
-P = ParamSpec("P")
+_P = ParamSpec("_P")
+
+MAX_HELD_TEXTS = 20
 
 
 class State(StrEnum):
@@ -45,19 +47,19 @@ class Awaited:
 
 @dataclass(frozen=True, slots=True)
 class CallerTurn:
-    """What the caller says, and which of it is not decided or answered yet."""
+    """What the caller is saying, and what of their speech is not yet decided or answered."""
 
-    open: int | None = None
+    open_utterance: int | None = None
     """The number of the utterance that is going on."""
     sustained: bool = False
     """The open utterance, or else the last one, is longer than a cough."""
     interim: str = ""
     """The newest interim text."""
     undecided: frozenset[int] = frozenset()
-    """Ended utterances whose final texts tell barge-in from backchannel."""
+    """Utterances over the agent that have ended. Their final texts tell barge-ins from backchannels."""
     awaited: Awaited | None = None
     unanswered: bool = False
-    """Words were recorded, and no reply to them has begun, or only one that was cancelled."""
+    """Words were recorded since the last reply began, or that reply was cancelled."""
 
     def awaiting_undecided(self) -> "CallerTurn":
         """Final texts come in the order of their utterances, so the last one is awaited."""
@@ -68,7 +70,7 @@ class CallerTurn:
 
 @dataclass(frozen=True, slots=True)
 class AgentTurn:
-    """The agent's turn, or its last one while it has none."""
+    """The agent's present turn, or its last one."""
 
     interruptible: bool = True
     playout_began: int | None = None
@@ -76,7 +78,7 @@ class AgentTurn:
     complete: bool = False
     """All of its audio is on the way to the caller."""
     said_over: tuple[str, ...] = ()
-    """What the caller said over it. Recorded after it, which keeps the conversation in order."""
+    """What the caller said over it. It is recorded after the turn, so that the conversation stays in order."""
     end_reason: str | None = None
     """Why the session ends after it, if it does."""
     is_farewell: bool = False
@@ -85,19 +87,16 @@ class AgentTurn:
         return replace(self, said_over=(*self.said_over, text)[-MAX_HELD_TEXTS:])
 
 
-MAX_HELD_TEXTS = 20
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How this agent takes turns."""
+    """The agent's definition, prepared for turn taking."""
 
     agent: AgentDefinition
     words: BargeInWords
     words_decide: bool
-    """Sustained speech alone is not a barge-in."""
+    """Only words or long speech interrupt the agent: sustained speech pauses it."""
     echo_guard: int
-    """In samples."""
+    """How long after playout began an onset may be the agent's own echo, in samples."""
 
     @classmethod
     def of(cls, agent: AgentDefinition) -> "Rules":
@@ -112,7 +111,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Who has the floor, and everything that the next input's meaning depends on."""
+    """The state of turn taking in one session."""
 
     rules: Rules
     state: State = State.WAITING
@@ -135,12 +134,12 @@ class Floor:
 
 
 class Outcome(NamedTuple):
-    """What an input leads to: the next floor, and what to do, in order."""
+    """The floor that an input leads to, and what to do, in order."""
 
     floor: Floor
     actions: tuple[Action, ...] = ()
 
-    def then(self, step: Callable[Concatenate[Floor, P], "Outcome"], *args: P.args, **kwargs: P.kwargs) -> "Outcome":
+    def then(self, step: Callable[Concatenate[Floor, _P], "Outcome"], *args: _P.args, **kwargs: _P.kwargs) -> "Outcome":
         floor, actions = step(self.floor, *args, **kwargs)
         return Outcome(floor, self.actions + actions)
 

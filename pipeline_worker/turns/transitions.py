@@ -1,4 +1,4 @@
-"""The moves that handlers are made of: each takes the floor to its next state, or one turn a step further."""
+"""The steps that handlers have in common."""
 
 from dataclasses import replace
 
@@ -31,12 +31,12 @@ def enter(floor: Floor, state: State) -> Outcome:
 
 
 def discard(floor: Floor) -> Outcome:
-    """Drop the prepared reply, if there is one."""
+    """Discards the prepared reply, if there is one."""
     return Outcome(floor) if floor.prepared is None else Outcome(replace(floor, prepared=None), (DiscardReply(),))
 
 
 def record(floor: Floor, text: str) -> Outcome:
-    """A prepared reply does not know `text`, and is dropped."""
+    """Adds what the caller said to the conversation. A prepared reply is discarded: it does not answer `text`."""
     if not text:
         return Outcome(floor)
     caller = replace(floor.caller, unanswered=True)
@@ -44,7 +44,7 @@ def record(floor: Floor, text: str) -> Outcome:
 
 
 def think(floor: Floor) -> Outcome:
-    """A reply begins: everything that the caller has said is being answered."""
+    """A reply begins, which answers everything that the caller has said so far."""
     caller = replace(floor.caller, awaited=None, unanswered=False)
     return enter(replace(floor, caller=caller, agent=AgentTurn()), State.THINKING)
 
@@ -58,12 +58,12 @@ def say(floor: Floor, text: str, turn: AgentTurn) -> Outcome:
 
 
 def listen(floor: Floor, answer: bool = False) -> Outcome:
-    """The agent has given up the floor. What the caller said over it is answered now, unless they are still speaking.
+    """The agent has given up the floor. What the caller said over it is answered, unless they are still speaking.
 
-    `answer`: some of it is already known.
+    `answer`: some of those words were already recorded.
     """
     caller = floor.caller.awaiting_undecided()
-    if caller.open is not None and caller.sustained:
+    if caller.open_utterance is not None and caller.sustained:
         caller = replace(caller, awaited=None)  # answered together with the open utterance
     elif caller.awaited is not None:
         return enter(floor.with_caller(caller), State.TRANSCRIBING)
@@ -73,7 +73,7 @@ def listen(floor: Floor, answer: bool = False) -> Outcome:
 
 
 def hand_over(floor: Floor) -> Outcome:
-    """The agent's turn is over, heard or cut off."""
+    """Ends the agent's turn, whether it was heard to its end or interrupted."""
     turn = floor.agent
     unanswered = floor.caller.unanswered or bool(turn.said_over)  # also if no words were understood
     outcome = Outcome(floor.with_caller(replace(floor.caller, unanswered=unanswered)), (RecordAgent(),))
@@ -85,7 +85,7 @@ def hand_over(floor: Floor) -> Outcome:
 
 
 def close(floor: Floor, reason: str) -> Outcome:
-    """End the session, after its farewell if it has one that was not said yet."""
+    """Ends the session, after its farewell if there is one and it was not said yet."""
     agent = floor.rules.agent
     farewell = {"max_duration": agent.limits.farewell, "user_idle": agent.idle.farewell}.get(reason)
     if not farewell or floor.agent.is_farewell:
