@@ -60,7 +60,7 @@ def judge_utterance(floor: Floor, event: UtteranceEnded) -> Outcome:
     if not floor.interruptible:
         return drop_utterance(floor, event)
     if not floor.caller.sustained:
-        return drop_utterance(floor, event).then(_dismiss)
+        return drop_utterance(floor, event).then(_dismiss, event)
     caller = replace(floor.caller, open_utterance=None, undecided=floor.caller.undecided | {event.utterance})
     return Outcome(floor.with_caller(caller), (FinishUtterance(event.utterance),))
 
@@ -74,11 +74,11 @@ def judge_final_text(floor: Floor, event: FinalText) -> Outcome:
         return take(floor, event)
     if event.text and floor.agent.complete:
         floor = floor.with_agent(floor.agent.hold(event.text))  # an early "yes" to the agent's last words is an answer
-    return _dismiss(floor)
+    return _dismiss(floor, event)
 
 
 def resume(floor: Floor, _: Input) -> Outcome:
-    return _resume(floor)
+    return enter(floor, State.SPEAKING).do(ResumeSpeaking())
 
 
 def interrupt_by_button(floor: Floor, _: Input) -> Outcome:
@@ -116,10 +116,6 @@ def _pause(floor: Floor) -> Outcome:
     return enter(floor, State.PAUSED).do(PauseSpeaking())
 
 
-def _resume(floor: Floor) -> Outcome:
-    return enter(floor, State.SPEAKING).do(ResumeSpeaking())
-
-
 def _take_floor(floor: Floor) -> Outcome:
     if not floor.interruptible:
         return Outcome(floor)
@@ -137,9 +133,9 @@ def _interrupt(floor: Floor) -> Outcome:
     return Outcome(floor, (StopSpeaking(),)).then(enter, State.INTERRUPTED)
 
 
-def _dismiss(floor: Floor) -> Outcome:
+def _dismiss(floor: Floor, event: Input) -> Outcome:
     """Lets the agent go on if nothing else is undecided."""
     if floor.caller.open_utterance is not None or floor.caller.undecided:
         return Outcome(floor)
     dismissed = Outcome(floor, () if floor.agent.said_over else (DismissSpeech(),))
-    return dismissed.then(_resume) if floor.state is State.PAUSED else dismissed
+    return dismissed.then(resume, event) if floor.state is State.PAUSED else dismissed

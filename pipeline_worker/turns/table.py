@@ -21,13 +21,13 @@ Words may be understood after the utterance has ended. They can still take the f
 then. Typed text and the stop button take the floor at once.
 
 `interrupted` lasts until playout has reported what was heard of the agent's turn. What the caller says meanwhile is
-held, so that the conversation stays in order. An agent that is still `thinking` has not been heard: it cancels its
-reply and is listening again at once.
+held, so that the conversation stays in order. If the agent is still `thinking`, nothing was heard of its reply, which
+is cancelled at once.
 
 `TABLE` names every legal input of every state, its handler, and the states that it may lead to. Any other input raises
 `IllegalInput`. Handlers are pure functions of immutable state, so an input that raises changes nothing. After the end
-every input is ignored. Every state is left in the end: engines and playout have deadlines, `timers` limits a pause,
-and a silent caller is prompted and then hung up on. docs/turn-taking.md has a diagram of the table.
+every input is ignored. No state can last for ever: engines and playout have deadlines, `timers` limits a pause, and a
+silent caller is prompted and then hung up on. docs/turn-taking.md has a diagram of the table.
 """
 
 from collections.abc import Callable
@@ -106,76 +106,76 @@ def _ignore(floor: Floor, _: Input) -> Outcome:
     return Outcome(floor)
 
 
-_S, _caller, _agent, _over = State, caller_speech, agent_speech, barge_in
+_S = State
 
 TABLE: dict[tuple[State, type[Input]], Entry] = {
-    (_S.WAITING, CallerConnected): _to(_agent.greet, _S.LISTENING, _S.SPEAKING),
-    (_S.WAITING, UtteranceStarted): _to(_caller.begin_utterance),
-    (_S.WAITING, SpeechSustained): _to(_caller.sustain),
-    (_S.WAITING, UtteranceEnded): _to(_caller.drop_utterance),
-    (_S.WAITING, TimeExceeded): _to(_agent.end_at_once, _S.ENDED),
-    (_S.LISTENING, UtteranceStarted): _to(_caller.begin_utterance),
-    (_S.LISTENING, SpeechSustained): _to(_caller.sustain),
-    (_S.LISTENING, EndLikely): _to(_caller.prepare_reply),
-    (_S.LISTENING, UtteranceResumed): _to(_caller.discard_reply),
-    (_S.LISTENING, UtteranceEnded): _to(_caller.transcribe, _S.TRANSCRIBING),
-    (_S.LISTENING, FinalText): _to(_caller.record_text),
-    (_S.LISTENING, TextTyped): _to(_caller.answer_typed, _S.THINKING),
-    (_S.LISTENING, CallerIdle): _to(_agent.prompt, _S.SPEAKING, _S.ENDED),
-    (_S.LISTENING, TimeExceeded): _to(_agent.end_listening, _S.SPEAKING, _S.ENDED),
-    (_S.TRANSCRIBING, UtteranceStarted): _to(_caller.begin_utterance),
-    (_S.TRANSCRIBING, SpeechSustained): _to(_caller.listen_on_if_allowed, _S.LISTENING),
-    (_S.TRANSCRIBING, UtteranceEnded): _to(_caller.drop_utterance),
-    (_S.TRANSCRIBING, FinalText): _to(_caller.answer_speech, _S.THINKING, _S.SPEAKING, _S.LISTENING),
-    (_S.TRANSCRIBING, TextTyped): _to(_caller.record_text),
-    (_S.TRANSCRIBING, StopPressed): _to(_caller.listen_on, _S.LISTENING),
-    (_S.TRANSCRIBING, TimeExceeded): _to(_agent.end_listening, _S.SPEAKING, _S.ENDED),
-    (_S.THINKING, UtteranceStarted): _to(_caller.begin_utterance),
-    (_S.THINKING, SpeechSustained): _to(_over.judge_speech, _S.LISTENING, _S.TRANSCRIBING),
-    (_S.THINKING, SpeechProlonged): _to(_over.judge_long_speech, _S.LISTENING, _S.TRANSCRIBING),
-    (_S.THINKING, InterimText): _to(_over.judge_words, _S.LISTENING, _S.TRANSCRIBING),
-    (_S.THINKING, UtteranceEnded): _to(_over.judge_utterance),
-    (_S.THINKING, FinalText): _to(_over.judge_final_text),
-    (_S.THINKING, TextTyped): _to(_agent.answer_instead),
-    (_S.THINKING, StopPressed): _to(_agent.cancel_reply, _S.LISTENING),
-    (_S.THINKING, SpeechBegan): _to(_agent.speak, _S.SPEAKING, _S.PAUSED),
-    (_S.THINKING, ReplyFinished): _to(_agent.complete_silently, _S.LISTENING, _S.TRANSCRIBING, _S.ENDED),
-    (_S.THINKING, TimeExceeded): _to(_agent.end_without_reply, _S.SPEAKING, _S.ENDED),
-    (_S.SPEAKING, UtteranceStarted): _to(_over.pause_at_onset, _S.PAUSED),
-    (_S.SPEAKING, SpeechSustained): _to(_over.pause_for_speech, _S.PAUSED, _S.INTERRUPTED),
-    (_S.SPEAKING, InterimText): _to(_over.judge_words, _S.INTERRUPTED),
-    (_S.SPEAKING, UtteranceEnded): _to(_over.judge_utterance),
-    (_S.SPEAKING, FinalText): _to(_over.judge_final_text, _S.INTERRUPTED),
-    (_S.SPEAKING, TextTyped): _to(_over.interrupt_by_text, _S.INTERRUPTED),
-    (_S.SPEAKING, StopPressed): _to(_over.interrupt_by_button, _S.INTERRUPTED),
-    (_S.SPEAKING, PlayoutBegan): _to(_agent.note_playout),
-    (_S.SPEAKING, ReplyFinished): _to(_agent.complete),
-    (_S.SPEAKING, PlayoutFinished): _to(_agent.finish_turn, _S.LISTENING, _S.TRANSCRIBING, _S.THINKING, _S.ENDED),
-    (_S.SPEAKING, TimeExceeded): _to(_agent.end_after_turn),
-    (_S.PAUSED, UtteranceStarted): _to(_caller.begin_utterance),
-    (_S.PAUSED, SpeechSustained): _to(_over.judge_speech, _S.INTERRUPTED),
-    (_S.PAUSED, SpeechProlonged): _to(_over.judge_long_speech, _S.INTERRUPTED),
-    (_S.PAUSED, InterimText): _to(_over.judge_words, _S.INTERRUPTED),
-    (_S.PAUSED, UtteranceEnded): _to(_over.judge_utterance, _S.SPEAKING),
-    (_S.PAUSED, FinalText): _to(_over.judge_final_text, _S.SPEAKING, _S.INTERRUPTED),
-    (_S.PAUSED, TextTyped): _to(_over.interrupt_by_text, _S.INTERRUPTED),
-    (_S.PAUSED, StopPressed): _to(_over.interrupt_by_button, _S.INTERRUPTED),
-    (_S.PAUSED, PauseExpired): _to(_over.resume, _S.SPEAKING),
-    (_S.PAUSED, PlayoutBegan): _to(_agent.note_playout),
-    (_S.PAUSED, ReplyFinished): _to(_agent.complete),
+    (_S.WAITING, CallerConnected): _to(agent_speech.greet, _S.LISTENING, _S.SPEAKING),
+    (_S.WAITING, UtteranceStarted): _to(caller_speech.begin_utterance),
+    (_S.WAITING, SpeechSustained): _to(caller_speech.sustain),
+    (_S.WAITING, UtteranceEnded): _to(caller_speech.drop_utterance),
+    (_S.WAITING, TimeExceeded): _to(agent_speech.end_at_once, _S.ENDED),
+    (_S.LISTENING, UtteranceStarted): _to(caller_speech.begin_utterance),
+    (_S.LISTENING, SpeechSustained): _to(caller_speech.sustain),
+    (_S.LISTENING, EndLikely): _to(caller_speech.prepare_reply),
+    (_S.LISTENING, UtteranceResumed): _to(caller_speech.discard_reply),
+    (_S.LISTENING, UtteranceEnded): _to(caller_speech.transcribe, _S.TRANSCRIBING),
+    (_S.LISTENING, FinalText): _to(caller_speech.record_text),
+    (_S.LISTENING, TextTyped): _to(caller_speech.answer_typed, _S.THINKING),
+    (_S.LISTENING, CallerIdle): _to(agent_speech.prompt, _S.SPEAKING, _S.ENDED),
+    (_S.LISTENING, TimeExceeded): _to(agent_speech.end_listening, _S.SPEAKING, _S.ENDED),
+    (_S.TRANSCRIBING, UtteranceStarted): _to(caller_speech.begin_utterance),
+    (_S.TRANSCRIBING, SpeechSustained): _to(caller_speech.listen_on_if_allowed, _S.LISTENING),
+    (_S.TRANSCRIBING, UtteranceEnded): _to(caller_speech.drop_utterance),
+    (_S.TRANSCRIBING, FinalText): _to(caller_speech.answer_speech, _S.THINKING, _S.SPEAKING, _S.LISTENING),
+    (_S.TRANSCRIBING, TextTyped): _to(caller_speech.record_text),
+    (_S.TRANSCRIBING, StopPressed): _to(caller_speech.listen_on, _S.LISTENING),
+    (_S.TRANSCRIBING, TimeExceeded): _to(agent_speech.end_listening, _S.SPEAKING, _S.ENDED),
+    (_S.THINKING, UtteranceStarted): _to(caller_speech.begin_utterance),
+    (_S.THINKING, SpeechSustained): _to(barge_in.judge_speech, _S.LISTENING, _S.TRANSCRIBING),
+    (_S.THINKING, SpeechProlonged): _to(barge_in.judge_long_speech, _S.LISTENING, _S.TRANSCRIBING),
+    (_S.THINKING, InterimText): _to(barge_in.judge_words, _S.LISTENING, _S.TRANSCRIBING),
+    (_S.THINKING, UtteranceEnded): _to(barge_in.judge_utterance),
+    (_S.THINKING, FinalText): _to(barge_in.judge_final_text),
+    (_S.THINKING, TextTyped): _to(agent_speech.answer_instead),
+    (_S.THINKING, StopPressed): _to(agent_speech.cancel_reply, _S.LISTENING),
+    (_S.THINKING, SpeechBegan): _to(agent_speech.speak, _S.SPEAKING, _S.PAUSED),
+    (_S.THINKING, ReplyFinished): _to(agent_speech.complete_silently, _S.LISTENING, _S.TRANSCRIBING, _S.ENDED),
+    (_S.THINKING, TimeExceeded): _to(agent_speech.end_without_reply, _S.SPEAKING, _S.ENDED),
+    (_S.SPEAKING, UtteranceStarted): _to(barge_in.pause_at_onset, _S.PAUSED),
+    (_S.SPEAKING, SpeechSustained): _to(barge_in.pause_for_speech, _S.PAUSED, _S.INTERRUPTED),
+    (_S.SPEAKING, InterimText): _to(barge_in.judge_words, _S.INTERRUPTED),
+    (_S.SPEAKING, UtteranceEnded): _to(barge_in.judge_utterance),
+    (_S.SPEAKING, FinalText): _to(barge_in.judge_final_text, _S.INTERRUPTED),
+    (_S.SPEAKING, TextTyped): _to(barge_in.interrupt_by_text, _S.INTERRUPTED),
+    (_S.SPEAKING, StopPressed): _to(barge_in.interrupt_by_button, _S.INTERRUPTED),
+    (_S.SPEAKING, PlayoutBegan): _to(agent_speech.note_playout),
+    (_S.SPEAKING, ReplyFinished): _to(agent_speech.complete),
+    (_S.SPEAKING, PlayoutFinished): _to(agent_speech.finish_turn, _S.LISTENING, _S.TRANSCRIBING, _S.THINKING, _S.ENDED),
+    (_S.SPEAKING, TimeExceeded): _to(agent_speech.end_after_turn),
+    (_S.PAUSED, UtteranceStarted): _to(caller_speech.begin_utterance),
+    (_S.PAUSED, SpeechSustained): _to(barge_in.judge_speech, _S.INTERRUPTED),
+    (_S.PAUSED, SpeechProlonged): _to(barge_in.judge_long_speech, _S.INTERRUPTED),
+    (_S.PAUSED, InterimText): _to(barge_in.judge_words, _S.INTERRUPTED),
+    (_S.PAUSED, UtteranceEnded): _to(barge_in.judge_utterance, _S.SPEAKING),
+    (_S.PAUSED, FinalText): _to(barge_in.judge_final_text, _S.SPEAKING, _S.INTERRUPTED),
+    (_S.PAUSED, TextTyped): _to(barge_in.interrupt_by_text, _S.INTERRUPTED),
+    (_S.PAUSED, StopPressed): _to(barge_in.interrupt_by_button, _S.INTERRUPTED),
+    (_S.PAUSED, PauseExpired): _to(barge_in.resume, _S.SPEAKING),
+    (_S.PAUSED, PlayoutBegan): _to(agent_speech.note_playout),
+    (_S.PAUSED, ReplyFinished): _to(agent_speech.complete),
     (_S.PAUSED, PlayoutFinished): _to(
-        _agent.finish_turn, _S.LISTENING, _S.TRANSCRIBING, _S.THINKING, _S.SPEAKING, _S.ENDED
+        agent_speech.finish_turn, _S.LISTENING, _S.TRANSCRIBING, _S.THINKING, _S.SPEAKING, _S.ENDED
     ),
-    (_S.PAUSED, TimeExceeded): _to(_agent.end_after_turn),
-    (_S.INTERRUPTED, UtteranceStarted): _to(_caller.begin_utterance),
-    (_S.INTERRUPTED, SpeechSustained): _to(_caller.sustain),
-    (_S.INTERRUPTED, UtteranceEnded): _to(_caller.await_text),
-    (_S.INTERRUPTED, FinalText): _to(_over.hold_text),
-    (_S.INTERRUPTED, TextTyped): _to(_over.hold_text),
+    (_S.PAUSED, TimeExceeded): _to(agent_speech.end_after_turn),
+    (_S.INTERRUPTED, UtteranceStarted): _to(caller_speech.begin_utterance),
+    (_S.INTERRUPTED, SpeechSustained): _to(caller_speech.sustain),
+    (_S.INTERRUPTED, UtteranceEnded): _to(caller_speech.await_text),
+    (_S.INTERRUPTED, FinalText): _to(barge_in.hold_text),
+    (_S.INTERRUPTED, TextTyped): _to(barge_in.hold_text),
     (_S.INTERRUPTED, PlayoutFlushed): _to(
-        _over.yield_floor, _S.LISTENING, _S.TRANSCRIBING, _S.THINKING, _S.SPEAKING, _S.ENDED
+        barge_in.yield_floor, _S.LISTENING, _S.TRANSCRIBING, _S.THINKING, _S.SPEAKING, _S.ENDED
     ),
-    (_S.INTERRUPTED, TimeExceeded): _to(_agent.end_after_turn),
+    (_S.INTERRUPTED, TimeExceeded): _to(agent_speech.end_after_turn),
     # What means nothing in these states.
     **dict.fromkeys(
         [
