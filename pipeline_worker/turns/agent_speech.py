@@ -13,7 +13,7 @@ from pipeline_worker.turns.events import (
     TextTyped,
 )
 from pipeline_worker.turns.state import AgentTurn, Floor, IllegalInput, Outcome, State
-from pipeline_worker.turns.transitions import close, discard, end, enter, hand_over, listen, record, reply, say
+from pipeline_worker.turns.transitions import close, end, enter, hand_over, listen, record, reply, say
 
 
 def greet(floor: Floor, _: Input) -> Outcome:
@@ -78,7 +78,7 @@ def end_at_once(floor: Floor, _: Input) -> Outcome:
 
 
 def end_listening(floor: Floor, _: Input) -> Outcome:
-    return discard(floor.with_caller(replace(floor.caller, awaited=None))).then(close, "max_duration")
+    return close(floor.with_caller(replace(floor.caller, awaited=None)), "max_duration")
 
 
 def end_without_reply(floor: Floor, _: Input) -> Outcome:

@@ -73,13 +73,13 @@ def answer_speech(floor: Floor, event: FinalText) -> Outcome:
     apology, unanswered = floor.rules.agent.apology, floor.caller.unanswered
     floor = floor.with_caller(replace(floor.caller, awaited=None))
     if event.failed and apology:
-        return discard(floor).then(say, apology, AgentTurn())
+        return say(floor, apology, AgentTurn())
     if not unanswered and (event.failed or awaited.is_cough(event.text)):
         return discard(floor).do(DismissSpeech()).then(enter, State.LISTENING)
     if event.text and floor.prepared is not None and same_words(floor.prepared, event.text):
         recorded = Outcome(replace(floor, prepared=None), (RecordCaller(event.text),))
         return recorded.then(think).do(ReleaseReply())
-    return discard(floor).then(record, event.text).then(reply)
+    return record(floor, event.text).then(reply)
 
 
 def record_text(floor: Floor, event: FinalText | TextTyped) -> Outcome:

@@ -46,7 +46,7 @@ def record(floor: Floor, text: str) -> Outcome:
 def think(floor: Floor) -> Outcome:
     """A reply begins, which answers everything that the caller has said so far."""
     caller = replace(floor.caller, awaited=None, unanswered=False)
-    return enter(replace(floor, caller=caller, agent=AgentTurn()), State.THINKING)
+    return discard(replace(floor, caller=caller, agent=AgentTurn())).then(enter, State.THINKING)
 
 
 def reply(floor: Floor) -> Outcome:
@@ -54,7 +54,7 @@ def reply(floor: Floor) -> Outcome:
 
 
 def say(floor: Floor, text: str, turn: AgentTurn) -> Outcome:
-    return enter(replace(floor, agent=turn), State.SPEAKING).do(Say(text))
+    return discard(replace(floor, agent=turn)).then(enter, State.SPEAKING).do(Say(text))
 
 
 def listen(floor: Floor, answer: bool = False) -> Outcome:
@@ -94,4 +94,4 @@ def close(floor: Floor, reason: str) -> Outcome:
 
 
 def end(floor: Floor, reason: str) -> Outcome:
-    return Outcome(replace(floor, state=State.ENDED), (EndSession(reason),))
+    return discard(replace(floor, state=State.ENDED)).do(EndSession(reason))

@@ -1,6 +1,7 @@
 import pytest
 
 from pipeline_worker.turns.events import (
+    CallerIdle,
     CancelReply,
     DiscardReply,
     DismissSpeech,
@@ -42,6 +43,7 @@ from tests.pipeline_worker.turns.floor_scenes import (
     LISTENING,
     OVER,
     PROLONGED,
+    PROMPT,
     RESUMED,
     SAID,
     SPEAKING,
@@ -368,6 +370,11 @@ def test_whatever_changes_the_conversation_discards_the_prepared_reply(goes_on: 
 def test_time_that_is_over_discards_the_prepared_reply_before_the_end() -> None:
     turns = turns_in(State.LISTENING)
     assert play(turns, BEGAN, LIKELY, TimeExceeded())[1:] == [DiscardReply(), OVER]
+
+
+def test_a_prompt_discards_the_prepared_reply() -> None:
+    turns = turns_in(State.LISTENING)
+    assert play(turns, LIKELY, CallerIdle())[1:] == [DiscardReply(), SPEAKING, PROMPT]
 
 
 def test_an_agent_that_does_not_speculate_prepares_nothing() -> None:
