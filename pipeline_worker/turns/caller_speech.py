@@ -14,7 +14,6 @@ from pipeline_worker.turns.events import (
     FinishUtterance,
     Input,
     PrepareReply,
-    RecordCaller,
     ReleaseReply,
     TextTyped,
     UtteranceEnded,
@@ -77,8 +76,7 @@ def answer_speech(floor: Floor, event: FinalText) -> Outcome:
     if not unanswered and (event.failed or awaited.is_cough(event.text)):
         return discard(floor).do(DismissSpeech()).then(enter, State.LISTENING)
     if event.text and floor.prepared is not None and same_words(floor.prepared, event.text):
-        recorded = Outcome(replace(floor, prepared=None), (RecordCaller(event.text),))
-        return recorded.then(think).do(ReleaseReply())
+        return record(replace(floor, prepared=None), event.text).then(think).do(ReleaseReply())
     return record(floor, event.text).then(reply)
 
 

@@ -6,6 +6,7 @@ from pipeline_worker.turns.events import (
     CancelReply,
     DismissSpeech,
     DropUtterance,
+    EndLikely,
     EndSession,
     FinalText,
     FinishUtterance,
@@ -136,6 +137,15 @@ def test_whoever_is_silent_but_for_a_cough_hears_the_next_prompt() -> None:
     ends_after(turns)
     play(turns, BEGAN, ENDED, FinalText(1, ""))
     assert turns.handle(CallerIdle()) == [SPEAKING, Say("Still there?")]
+
+
+def test_a_short_word_whose_reply_was_prepared_restarts_the_prompts() -> None:
+    turns = turns_in(State.LISTENING, FAREWELLS)
+    play(turns, CallerIdle())
+    ends_after(turns)
+    play(turns, BEGAN, EndLikely(1, "no"), ENDED, FinalText(1, "no"))
+    ends_after(turns)
+    assert turns.handle(CallerIdle()) == [SPEAKING, Say("Hello?")]
 
 
 def test_whoever_answers_a_prompt_over_its_words_is_prompted_anew() -> None:
