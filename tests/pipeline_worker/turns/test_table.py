@@ -41,7 +41,7 @@ from pipeline_worker.turns.events import (
 from pipeline_worker.turns.state import IllegalInput, State
 from pipeline_worker.turns.table import TABLE, TurnTaking
 from shared.agent import AgentDefinition, Greeting
-from tests.pipeline_worker.turns.floor_scenes import (
+from tests.pipeline_worker.turns.scenarios import (
     AGENT,
     BEGAN,
     ENDED,
@@ -63,7 +63,7 @@ from tests.pipeline_worker.turns.floor_scenes import (
     play,
     turns_in,
 )
-from tests.pipeline_worker.turns.imagined_call import TEXTS, ImaginedCall
+from tests.pipeline_worker.turns.simulated_call import TEXTS, SimulatedCall
 
 OUTCOMES: dict[tuple[State, Input], tuple[State, list[Action]]] = {
     (State.WAITING, CallerConnected()): (State.LISTENING, [LISTENING]),
@@ -104,12 +104,12 @@ OUTCOMES: dict[tuple[State, Input], tuple[State, list[Action]]] = {
     (State.INTERRUPTED, ENDED): (State.INTERRUPTED, [FinishUtterance(1)]),
     (State.INTERRUPTED, PlayoutFlushed()): (State.LISTENING, [RecordAgent()]),
 }
-"""What is told to nobody, and changes no state, is not written down: see `TABLE`."""
+"""All other inputs of `TABLE` lead to no action and no other state."""
 
 
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("event", INPUTS, ids=lambda event: type(event).__name__)
-def test_every_input_in_every_state_is_defined_or_changes_nothing(state: State, event: Input) -> None:
+def test_every_input_in_every_state_has_its_outcome_or_is_illegal(state: State, event: Input) -> None:
     turns = turns_in(state)
     before = turns.floor
     if (state, event) in OUTCOMES:
@@ -126,7 +126,7 @@ def test_every_input_in_every_state_is_defined_or_changes_nothing(state: State, 
         assert turns.floor == before
 
 
-def test_playout_cannot_finish_before_the_reply_has() -> None:
+def test_playout_cannot_finish_before_the_reply_is_complete() -> None:
     turns = turns_in(State.SPEAKING)
     with pytest.raises(IllegalInput):
         turns.handle(PlayoutFinished())
@@ -172,7 +172,7 @@ agents = st.builds(
 
 
 class Auditor:
-    """What anyone who carries out the actions may rely on."""
+    """Checks what a receiver of the actions relies on."""
 
     def __init__(self) -> None:
         self.replying = self.unrecorded = self.prepared = self.paused = self.over = False
@@ -219,7 +219,7 @@ class Auditor:
 
 
 @given(agents, st.lists(st.one_of(any_input, st.just(TimeExceeded())), max_size=60))
-def test_in_any_order_of_events_one_speaks_at_a_time_and_nobody_after_the_end(
+def test_for_any_inputs_there_is_one_reply_at_a_time_and_no_action_after_the_end(
     agent: AgentDefinition, inputs: list[Input]
 ) -> None:
     turns = TurnTaking(agent)
@@ -243,8 +243,8 @@ def test_in_any_order_of_events_one_speaks_at_a_time_and_nobody_after_the_end(
 
 
 @given(agents, st.lists(any_input, max_size=40))
-def test_whatever_happened_the_caller_gets_the_floor_back(agent: AgentDefinition, inputs: list[Input]) -> None:
-    """By what must come: engines answer or fail, playout is reported or taken for heard, pauses expire."""
+def test_after_any_inputs_the_caller_gets_the_floor_back(agent: AgentDefinition, inputs: list[Input]) -> None:
+    """By what is bound to happen: engines answer or fail, playout is reported, pauses expire."""
     turns = TurnTaking(agent)
     awaited = 0
     for event in [CallerConnected(), *inputs]:
@@ -256,7 +256,7 @@ def test_whatever_happened_the_caller_gets_the_floor_back(agent: AgentDefinition
     for _ in range(8):
         match turns.state:
             case State.TRANSCRIBING:
-                for utterance in range(6):  # those that were asked for before, too
+                for utterance in range(6):  # also the earlier ones
                     if turns.state is State.TRANSCRIBING:
                         turns.handle(FinalText(utterance, "yes"))
             case State.THINKING:
@@ -274,14 +274,14 @@ def test_whatever_happened_the_caller_gets_the_floor_back(agent: AgentDefinition
 
 @settings(deadline=None)
 @given(agents, st.integers(0, 2**32))
-def test_however_a_call_goes_no_words_are_left_without_an_answer(agent: AgentDefinition, seed: int) -> None:
-    """But for the stop button, the end, and a backchannel in the middle of the agent's speech.
+def test_in_any_call_every_word_of_the_caller_is_answered(agent: AgentDefinition, seed: int) -> None:
+    """Except after the stop button, at the end, and for a backchannel in the middle of the agent's turn.
 
-    Many calls for each example: what goes wrong takes a few moves in the right order.
+    An example has many calls, because a fault may need several moves in one order.
     """
     chance = Random(seed)
     for _ in range(30):
-        call = ImaginedCall(agent)
+        call = SimulatedCall(agent)
         for _ in range(chance.randrange(10, 30)):
             moves = call.rare_moves() if chance.random() < 0.05 else call.moves()
             if call.over:
