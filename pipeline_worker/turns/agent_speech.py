@@ -17,7 +17,7 @@ from pipeline_worker.turns.transitions import close, end, enter, hand_over, list
 
 
 def greet(floor: Floor, _: Input) -> Outcome:
-    greeting = floor.rules.agent.greeting
+    greeting = floor.definition.greeting
     if greeting is None:
         return enter(floor, State.LISTENING)
     return say(floor, greeting.text, AgentTurn(greeting.interruptible))
@@ -25,7 +25,7 @@ def greet(floor: Floor, _: Input) -> Outcome:
 
 def prompt(floor: Floor, _: Input) -> Outcome:
     """Prompts a silent caller. After the last prompt, ends the session."""
-    prompts = floor.rules.agent.idle.prompts
+    prompts = floor.definition.idle.prompts
     if floor.prompts_said == len(prompts):
         return close(floor, "user_idle")
     return say(replace(floor, prompts_said=floor.prompts_said + 1), prompts[floor.prompts_said], AgentTurn())

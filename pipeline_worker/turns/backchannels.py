@@ -35,6 +35,8 @@ class BargeInWords:
         self._backchannels = {tuple(words_of(phrase)) for phrase in backchannels}
         self._longest = max(map(len, self._backchannels), default=0)
         self._min_words = min_words
+        self.decide = bool(self._backchannels) or min_words > 0
+        """Whether it takes words, or long speech, to interrupt the agent. If not, sustained speech does."""
 
     def claim(self, text: str) -> bool:
         """Whether `text` has enough words, and other words than backchannels."""

@@ -20,6 +20,7 @@ from pipeline_worker.turns.events import (
 )
 from pipeline_worker.turns.state import Floor, Outcome, State
 from pipeline_worker.turns.transitions import enter, hand_over, listen, record
+from shared.audio import UPLINK_RATE, samples_in
 
 
 def pause_at_onset(floor: Floor, event: UtteranceStarted) -> Outcome:
@@ -31,19 +32,17 @@ def pause_for_speech(floor: Floor, event: Input) -> Outcome:
     sustained = sustain(floor, event)
     if not floor.interruptible:
         return sustained
-    return sustained.then(_pause if floor.rules.words_decide else _interrupt)
+    return sustained.then(_pause if floor.words.decide else _interrupt)
 
 
 def judge_speech(floor: Floor, event: Input) -> Outcome:
-    rules, sustained = floor.rules, sustain(floor, event)
-    if rules.words_decide and not rules.words.claim(floor.caller.interim):
-        return sustained
-    return sustained.then(_take_floor)
+    sustained, words = sustain(floor, event), floor.words
+    return sustained if words.decide and not words.claim(floor.caller.interim) else sustained.then(_take_floor)
 
 
 def judge_long_speech(floor: Floor, _: Input) -> Outcome:
     """Speech that is too long for a backchannel."""
-    return Outcome(floor) if floor.rules.agent.turn_taking.barge_in_words else _take_floor(floor)
+    return Outcome(floor) if floor.definition.turn_taking.barge_in_words else _take_floor(floor)
 
 
 def judge_words(floor: Floor, event: InterimText) -> Outcome:
@@ -52,7 +51,7 @@ def judge_words(floor: Floor, event: InterimText) -> Outcome:
     if event.utterance != caller.open_utterance and event.utterance not in caller.undecided:
         return Outcome(floor)
     heard = floor.with_caller(replace(caller, interim=event.text))
-    return _take_floor(heard) if caller.sustained and floor.rules.words.claim(event.text) else Outcome(heard)
+    return _take_floor(heard) if caller.sustained and floor.words.claim(event.text) else Outcome(heard)
 
 
 def judge_utterance(floor: Floor, event: UtteranceEnded) -> Outcome:
@@ -69,7 +68,7 @@ def judge_final_text(floor: Floor, event: FinalText) -> Outcome:
     if event.utterance not in floor.caller.undecided:
         return record(floor, event.text)
     floor = floor.with_caller(replace(floor.caller, undecided=floor.caller.undecided - {event.utterance}))
-    if floor.interruptible and floor.rules.words.claim(event.text):
+    if floor.interruptible and floor.words.claim(event.text):
         take = answer_instead if floor.state is State.THINKING else interrupt_by_text
         return take(floor, event)
     if event.text and floor.agent.complete:
@@ -108,8 +107,8 @@ def yield_floor(floor: Floor, _: Input) -> Outcome:
 
 def _may_be_echo(floor: Floor, at_sample: int) -> bool:
     """The agent has just become audible, and the browser's echo canceller has not adapted yet."""
-    began = floor.agent.playout_began
-    return began is not None and 0 <= at_sample - began < floor.rules.echo_guard
+    began, guard_ms = floor.agent.playout_began, floor.definition.turn_taking.echo_guard_ms
+    return began is not None and 0 <= at_sample - began < samples_in(guard_ms, UPLINK_RATE)
 
 
 def _pause(floor: Floor) -> Outcome:

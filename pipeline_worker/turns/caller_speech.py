@@ -53,7 +53,7 @@ def await_text(floor: Floor, event: UtteranceEnded) -> Outcome:
 
 
 def prepare_reply(floor: Floor, event: EndLikely) -> Outcome:
-    if not floor.rules.agent.turn_taking.speculative:
+    if not floor.definition.turn_taking.speculative:
         return Outcome(floor)
     if floor.prepared is not None and same_words(floor.prepared, event.text):
         return Outcome(floor)
@@ -69,7 +69,7 @@ def answer_speech(floor: Floor, event: FinalText) -> Outcome:
     awaited = floor.caller.awaited
     if awaited is None or event.utterance != awaited.utterance:
         return record(floor, event.text)
-    apology, unanswered = floor.rules.agent.apology, floor.caller.unanswered
+    apology, unanswered = floor.definition.apology, floor.caller.unanswered
     floor = floor.with_caller(replace(floor.caller, awaited=None))
     if event.failed and apology:
         return say(floor, apology, AgentTurn())
@@ -98,4 +98,4 @@ def listen_on(floor: Floor, _: Input) -> Outcome:
 
 def listen_on_if_allowed(floor: Floor, event: Input) -> Outcome:
     sustained = sustain(floor, event)
-    return sustained.then(listen_on, event) if floor.rules.agent.turn_taking.barge_in else sustained
+    return sustained.then(listen_on, event) if floor.definition.turn_taking.barge_in else sustained

@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Concatenate, NamedTuple, ParamSpec
 
-from pipeline_worker.turns.backchannels import BargeInWords, expected
+from pipeline_worker.turns.backchannels import BargeInWords
 from pipeline_worker.turns.events import Action
 from shared.agent import AgentDefinition
-from shared.audio import UPLINK_RATE, samples_in
 from shared.errors import AntiphonError
 
 _P = ParamSpec("_P")
@@ -88,32 +87,11 @@ class AgentTurn:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The agent's definition, prepared for turn taking."""
-
-    agent: AgentDefinition
-    words: BargeInWords
-    words_decide: bool
-    """Only words or long speech interrupt the agent: sustained speech pauses it."""
-    echo_guard: int
-    """How long after playout began an onset may be the agent's own echo, in samples."""
-
-    @classmethod
-    def of(cls, agent: AgentDefinition) -> "Rules":
-        taking, backchannels = agent.turn_taking, expected(agent)
-        return cls(
-            agent,
-            BargeInWords(backchannels, taking.barge_in_words),
-            words_decide=bool(backchannels) or taking.barge_in_words > 0,
-            echo_guard=samples_in(taking.echo_guard_ms, UPLINK_RATE),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Floor:
     """The state of turn taking in one session."""
 
-    rules: Rules
+    definition: AgentDefinition
+    words: BargeInWords
     state: State = State.WAITING
     caller: CallerTurn = CallerTurn()
     agent: AgentTurn = AgentTurn()
@@ -124,7 +102,7 @@ class Floor:
 
     @property
     def interruptible(self) -> bool:
-        return self.rules.agent.turn_taking.barge_in and self.agent.interruptible
+        return self.definition.turn_taking.barge_in and self.agent.interruptible
 
     def with_caller(self, caller: CallerTurn) -> "Floor":
         return replace(self, caller=caller)

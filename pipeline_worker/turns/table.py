@@ -34,6 +34,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pipeline_worker.turns import agent_speech, barge_in, caller_speech
+from pipeline_worker.turns.backchannels import BargeInWords, expected
 from pipeline_worker.turns.events import (
     Action,
     CallerConnected,
@@ -57,7 +58,7 @@ from pipeline_worker.turns.events import (
     UtteranceResumed,
     UtteranceStarted,
 )
-from pipeline_worker.turns.state import Floor, IllegalInput, Outcome, Rules, State
+from pipeline_worker.turns.state import Floor, IllegalInput, Outcome, State
 from shared.agent import AgentDefinition
 
 
@@ -65,7 +66,7 @@ class TurnTaking:
     """The turn taking of one session."""
 
     def __init__(self, agent: AgentDefinition) -> None:
-        self.floor = Floor(Rules.of(agent))
+        self.floor = Floor(agent, BargeInWords(expected(agent), agent.turn_taking.barge_in_words))
 
     @property
     def state(self) -> State:

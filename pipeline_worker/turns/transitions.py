@@ -86,8 +86,8 @@ def hand_over(floor: Floor) -> Outcome:
 
 def close(floor: Floor, reason: str) -> Outcome:
     """Ends the session, after its farewell if there is one and it was not said yet."""
-    agent = floor.rules.agent
-    farewell = {"max_duration": agent.limits.farewell, "user_idle": agent.idle.farewell}.get(reason)
+    definition = floor.definition
+    farewell = {"max_duration": definition.limits.farewell, "user_idle": definition.idle.farewell}.get(reason)
     if not farewell or floor.agent.is_farewell:
         return end(floor, reason)
     return say(floor, farewell, AgentTurn(reason == "user_idle", end_reason=reason, is_farewell=True))
