@@ -38,7 +38,7 @@ from pipeline_worker.turns.events import (
     UtteranceEnded,
     UtteranceStarted,
 )
-from pipeline_worker.turns.state import IllegalInput, State
+from pipeline_worker.turns.state import Floor, IllegalInput, State
 from pipeline_worker.turns.table import TABLE, TurnTaking
 from shared.agent import AgentDefinition, Greeting
 from tests.pipeline_worker.turns.scenarios import (
@@ -218,6 +218,17 @@ class Auditor:
                 self.over = True
 
 
+def assert_consistent(floor: Floor) -> None:
+    """What is awaited, undecided or prepared is so only in states that deal with it."""
+    state, caller = floor.state, floor.caller
+    if state is State.ENDED:
+        return
+    assert caller.awaited is None or state in (State.TRANSCRIBING, State.INTERRUPTED)
+    assert caller.awaited is not None or state is not State.TRANSCRIBING
+    assert not caller.undecided or state in (State.THINKING, State.SPEAKING, State.PAUSED)
+    assert floor.prepared is None or state in (State.LISTENING, State.TRANSCRIBING)
+
+
 @given(agents, st.lists(st.one_of(any_input, st.just(TimeExceeded())), max_size=60))
 def test_for_any_inputs_there_is_one_reply_at_a_time_and_no_action_after_the_end(
     agent: AgentDefinition, inputs: list[Input]
@@ -232,6 +243,7 @@ def test_for_any_inputs_there_is_one_reply_at_a_time_and_no_action_after_the_end
             assert turns.floor == before
             continue
         assert turns.state is was or turns.state in TABLE[was, type(event)].leads_to
+        assert_consistent(turns.floor)
         if isinstance(event, ReplyFinished):
             audit.replying = False
         if was is State.THINKING and isinstance(event, ReplyFinished):
@@ -287,6 +299,7 @@ def test_in_any_call_every_word_of_the_caller_is_answered(agent: AgentDefinition
             if call.over:
                 break
             call.make(chance.choice(moves), chance.choice(TEXTS))
+            assert_consistent(call.turns.floor)
             assert call.over or not (call.quiet and call.owes_reply), call.story
         call.settle()
         assert call.over or (call.quiet and not call.owes_reply), call.story
