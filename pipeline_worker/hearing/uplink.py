@@ -19,7 +19,7 @@ from pipeline_worker.turns.events import (
     UtteranceStarted,
 )
 from pipeline_worker.turns.table import TurnTaking
-from pipeline_worker.turns.timers import FloorClock
+from pipeline_worker.turns.timers import TurnTimers
 from shared.agent import AgentDefinition
 from shared.audio import BYTES_PER_SAMPLE, UPLINK_RATE, Pcm, as_samples, samples_in
 from shared.frames import AudioFrame, SilenceRun
@@ -63,7 +63,7 @@ class Uplink:
         self._to_skip = 0
         """Samples of known silence behind those that the detector hears now."""
         self._judging = False
-        self._clock = FloorClock(agent)
+        self._timers = TurnTimers(agent)
         self._talkspurts = Talkspurts(vad.chunk_samples, agent.turn_taking.barge_in_ms, vad.tail_samples)
         self._endpointing = Endpointing(agent.turn_taking, agent.language)
         self._hangover = samples_in(HANGOVER_MS, UPLINK_RATE) + vad.chunk_samples
@@ -181,7 +181,7 @@ class Uplink:
 
     def _pass_time(self, samples: int) -> None:
         self.position += samples
-        for event in self._clock.advance(samples, self._turns.state, not self._endpointing.open):
+        for event in self._timers.advance(samples, self._turns.state, not self._endpointing.open):
             self._on_input(event)
 
     def _advance(self, events: list[SpeechEvent]) -> None:

@@ -1,3 +1,4 @@
-"""Who has the floor: the caller or the agent. States, events, handlers and the table that joins them.
-Pure: events and positions in, actions out; no IO and no clock.
+"""Turn taking: whether the caller or the agent has the floor.
+
+Pure: events and audio positions in, actions out; no IO and no clock.
 """

@@ -1,4 +1,4 @@
-"""Sounds by which a listener says no more than "go on": they do not ask for the floor."""
+"""Backchannels: short sounds of a listener ("uh-huh") that do not ask for the floor."""
 
 from collections.abc import Iterable
 
@@ -17,32 +17,34 @@ _USUAL: dict[str, str] = {
 
 
 def usual(language: str) -> tuple[str, ...]:
-    """Those of `language` ("en", "en-GB"); none if it is not known here."""
+    """The backchannels of `language` ("en", "en-GB"); none if the language is unknown."""
     known = _USUAL.get(primary_language(language), "")
     return tuple(known.split(", ")) if known else ()
 
 
 def expected(agent: AgentDefinition) -> tuple[str, ...]:
-    """Those that the agent's file names, else the usual ones of its language."""
+    """The backchannels in the agent's definition, or else the usual ones of its language."""
     named = agent.turn_taking.backchannels
     return usual(agent.language) if named is None else named
 
 
 class BargeInWords:
-    """Which words take the floor from an agent that speaks."""
+    """Tells words that interrupt the agent from backchannels."""
 
     def __init__(self, backchannels: Iterable[str], min_words: int) -> None:
         self._backchannels = {tuple(words_of(phrase)) for phrase in backchannels}
         self._longest = max(map(len, self._backchannels), default=0)
         self._min_words = min_words
+        self.decide = bool(self._backchannels) or min_words > 0
+        """Whether it takes words, or long speech, to interrupt the agent. If not, sustained speech does."""
 
     def claim(self, text: str) -> bool:
-        """Whether `text` is more than backchannels, and long enough."""
+        """Whether `text` has enough words, and other words than backchannels."""
         words = words_of(text)
         return len(words) >= max(1, self._min_words) and not self._only_backchannels(words)
 
     def _only_backchannels(self, words: list[str]) -> bool:
-        """Whether phrases of the list, one after the other, make up all of it."""
+        """Whether `words` are a sequence of backchannels."""
         if not words:
             return True
         return any(

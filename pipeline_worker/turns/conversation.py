@@ -1,4 +1,7 @@
-"""What was said, heard and done in one session, turn by turn. Bounded, because a session may last for hours."""
+"""The conversation of one session: what was said and heard, and which tools were used.
+
+Its length is bounded, because a session may last for hours.
+"""
 
 from collections import deque
 from collections.abc import Sequence
@@ -8,7 +11,7 @@ MAX_ENTRIES = 200
 
 
 class Utterance(NamedTuple):
-    """One entry of the conversation; the agent's text is what was heard of it."""
+    """The words of one speaker. The agent's text is what the caller heard of it."""
 
     role: Literal["user", "agent"]
     text: str
@@ -16,7 +19,7 @@ class Utterance(NamedTuple):
 
 
 class ToolCall(NamedTuple):
-    """The agent uses a tool. `arguments` is a JSON object as text, as the model wrote it."""
+    """A call of a tool. `arguments` is a JSON object as text, as the model wrote it."""
 
     id: str
     name: str
@@ -24,7 +27,7 @@ class ToolCall(NamedTuple):
 
 
 class ToolUse(NamedTuple):
-    """A tool's use and what came of it, as text for the model."""
+    """A call and its result, as text for the model."""
 
     call: ToolCall
     result: str
@@ -33,11 +36,11 @@ class ToolUse(NamedTuple):
 Entry = Utterance | ToolUse
 
 NOT_UNDERSTOOD = Utterance("user", "")
-"""Speech without known words, as the last utterance of a conversation that asks for a reply."""
+"""Speech without understood words. Only ever the last entry of `to_answer`."""
 
 
 class Conversation:
-    """The newest entries, oldest first. Speech that was not understood is never kept."""
+    """The newest entries, oldest first. Speech that was not understood is not kept."""
 
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
         self._entries: deque[Entry] = deque(maxlen=max_entries)
@@ -52,10 +55,10 @@ class Conversation:
         return tuple(self._entries)
 
     def to_answer(self) -> Sequence[Entry]:
-        """What the agent should answer now.
+        """The conversation that the agent answers now.
 
-        If the caller's last words are unanswered it is those, whatever noise came after them, and if a tool was used
-        last it is what came of it; otherwise something was said that nobody understood.
+        It ends with the caller's words or with a tool's result. If the agent spoke last, the caller's speech was not
+        understood, and it ends with `NOT_UNDERSTOOD`.
         """
         match self._entries[-1] if self._entries else None:
             case Utterance(role="user") | ToolUse():

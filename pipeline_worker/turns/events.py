@@ -1,4 +1,4 @@
-"""What turn taking hears of (inputs: past facts) and what it asks for (actions: imperatives)."""
+"""Inputs of turn taking, which are facts of the past, and actions, which are commands."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -8,7 +8,7 @@ from shared.events import StatusWord
 
 @dataclass(frozen=True, slots=True)
 class CallerConnected:
-    """Media flows."""
+    """Media flows in both directions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +21,21 @@ class UtteranceStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechSustained:
-    """The talkspurt has lasted long enough to be more than a cough. At most once in each."""
+    """The talkspurt is longer than a cough (`barge_in_ms`). At most once per talkspurt."""
 
     at_sample: int
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechProlonged:
-    """The talkspurt has lasted longer than a backchannel does. At most once in each, after `SpeechSustained`."""
+    """The talkspurt is too long for a backchannel. At most once per talkspurt, after `SpeechSustained`."""
 
     at_sample: int
 
 
 @dataclass(frozen=True, slots=True)
 class EndLikely:
-    """The utterance may be over. `text` is what was understood of it. Told again if that changes."""
+    """The utterance may be over. `text` is what was understood so far. Repeated when the text changes."""
 
     utterance: int
     text: str
@@ -43,7 +43,7 @@ class EndLikely:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceResumed:
-    """After `EndLikely`: the caller goes on."""
+    """After `EndLikely`: the caller goes on speaking."""
 
     utterance: int
 
@@ -56,7 +56,7 @@ class UtteranceEnded:
 
 @dataclass(frozen=True, slots=True)
 class InterimText:
-    """What the utterance has said so far."""
+    """The hypothesis for an utterance that may still be going on."""
 
     utterance: int
     text: str
@@ -64,7 +64,7 @@ class InterimText:
 
 @dataclass(frozen=True, slots=True)
 class FinalText:
-    """What the utterance said: empty if it was not understood. `failed`: there was nobody to understand it."""
+    """The transcript of an utterance: empty if no words were understood. `failed`: the recogniser failed."""
 
     utterance: int
     text: str
@@ -78,51 +78,51 @@ class TextTyped:
 
 @dataclass(frozen=True, slots=True)
 class StopPressed:
-    """The caller wants the floor, by the stop button or the one to talk."""
+    """The caller pressed the stop button, or the talk button of push-to-talk."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechBegan:
-    """The first audio of the agent's turn is there, and goes out next."""
+    """The first audio of the agent's turn is ready to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlayoutBegan:
-    """The caller begins to hear the agent's turn, at this sample of their own audio."""
+    """The caller began to hear the agent's turn, at this sample of their own audio."""
 
     at_sample: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyFinished:
-    """All of the reply is on its way to the caller. `end_call`: the agent has no more to say."""
+    """All audio of the reply is on its way to the caller. `end_call`: the agent hangs up after it."""
 
     end_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PlayoutFinished:
-    """The caller has heard all of it."""
+    """The caller has heard the whole turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlayoutFlushed:
-    """The interrupted agent is silent, and it is known what was heard."""
+    """The interrupted agent is silent, and what the caller heard of it is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class PauseExpired:
-    """The agent was silent for as long as it may be without a reason."""
+    """The agent has been paused for as long as it may be without a decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallerIdle:
-    """The caller was silent for as long as the agent waits."""
+    """The caller was silent for `prompt_after_s`."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeExceeded:
-    """The session has lasted as long as it may."""
+    """The session has reached `max_duration_s`."""
 
 
 Input: TypeAlias = (
@@ -155,82 +155,84 @@ class PublishStatus:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """A turn of the agent whose text needs no thought."""
+    """A turn of the agent with a given text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class StartReply:
-    """Answer the conversation. There is never another reply."""
+    """Answer the conversation. No other reply is running."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareReply:
-    """Answer the conversation as it will be if the caller has said `text`, and keep it to yourself."""
+    """Answer the conversation as if the caller had said `text`, and hold the audio back."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseReply:
-    """The prepared reply is the answer."""
+    """Send the prepared reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiscardReply:
-    """The prepared reply is none: it leaves no trace."""
+    """Drop the prepared reply without a trace."""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelReply:
-    """Nothing of it was heard."""
+    """Drop the reply, of which nothing was heard."""
 
 
 @dataclass(frozen=True, slots=True)
 class PauseSpeaking:
-    """Fall silent, and be ready to go on at the same sample."""
+    """Stop playout, and keep its position."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeSpeaking:
-    """Go on where you stopped. `over`: that was the end, nothing is left to say."""
+    """Continue at that position. `over`: nothing is left to say."""
 
     over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StopSpeaking:
-    """Give the turn up, silence what is queued, and tell what was heard by `PlayoutFlushed`."""
+    """Give the turn up and flush playout. `PlayoutFlushed` follows when it is known what was heard."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinishUtterance:
-    """Ask for its `FinalText`."""
+    """Ask the recogniser for the `FinalText`."""
 
     utterance: int
 
 
 @dataclass(frozen=True, slots=True)
 class DropUtterance:
+    """The recogniser may forget the utterance."""
+
     utterance: int
 
 
 @dataclass(frozen=True, slots=True)
 class DismissSpeech:
-    """What the caller's last sounds were does not take the floor, and nothing answers them."""
+    """The caller's last sounds did not take the floor and get no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordCaller:
-    """The caller said or typed this."""
+    """Add what the caller said or typed to the conversation."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class RecordAgent:
-    """The agent's turn is over: what was heard of it goes into the conversation."""
+    """The agent's turn is over: add what was heard of it to the conversation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,18 @@
-"""The floor of one session: who has it, what is still to be decided, and how it passes from one to the other.
+"""The state of turn taking. It is immutable: handlers return a new one."""
 
-`turn_steps` says what each input does to it.
-"""
-
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Concatenate, NamedTuple, ParamSpec
 
-from pipeline_worker.turns.backchannels import BargeInWords, expected
-from pipeline_worker.turns.events import (
-    Action,
-    DiscardReply,
-    EndSession,
-    PauseSpeaking,
-    PublishStatus,
-    ResumeSpeaking,
-    Say,
-    StartReply,
-)
+from pipeline_worker.turns.backchannels import BargeInWords
+from pipeline_worker.turns.events import Action
 from shared.agent import AgentDefinition
-from shared.audio import UPLINK_RATE, samples_in
 from shared.errors import AntiphonError
-from shared.events import StatusWord
+
+_P = ParamSpec("_P")
+
+MAX_HELD_TEXTS = 20
 
 
 class State(StrEnum):
@@ -33,124 +26,100 @@ class State(StrEnum):
     ENDED = "ended"
 
 
-_STATUS: dict[State, StatusWord] = {
-    State.LISTENING: "listening",
-    State.TRANSCRIBING: "thinking",
-    State.THINKING: "thinking",
-    State.SPEAKING: "speaking",
-    State.PAUSED: "speaking",
-    State.INTERRUPTED: "listening",
-}
-
-
 class IllegalInput(AntiphonError):
-    """This cannot happen now. Nothing was changed."""
+    """The input is impossible in the present state, which is unchanged."""
 
     code = "illegal_input"
 
 
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """The utterance whose final text leads to a reply."""
+
+    utterance: int
+    sustained: bool
+    """It was longer than a cough, so a reply follows even if no words were understood."""
+
+    def is_cough(self, text: str) -> bool:
+        return not text and not self.sustained
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTurn:
+    """What the caller is saying, and what of their speech is not yet decided or answered."""
+
+    open_utterance: int | None = None
+    """The number of the utterance that is going on."""
+    sustained: bool = False
+    """The open utterance, or else the last one, is longer than a cough."""
+    interim: str = ""
+    """The newest interim text."""
+    undecided: frozenset[int] = frozenset()
+    """Utterances over the agent that have ended. Their final texts tell barge-ins from backchannels."""
+    awaited: Awaited | None = None
+    unanswered: bool = False
+    """Words were recorded since the last reply began, or that reply was cancelled."""
+
+    def awaiting_undecided(self) -> "CallerTurn":
+        """Final texts come in the order of their utterances, so the last one is awaited."""
+        if not self.undecided:
+            return self
+        return replace(self, awaited=Awaited(max(self.undecided), sustained=True), undecided=frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTurn:
+    """The agent's present turn, or its last one."""
+
+    interruptible: bool = True
+    playout_began: int | None = None
+    """The sample of the caller's audio at which the caller began to hear it."""
+    complete: bool = False
+    """All of its audio is on the way to the caller."""
+    said_over: tuple[str, ...] = ()
+    """What the caller said over it. It is recorded after the turn, so that the conversation stays in order."""
+    end_reason: str | None = None
+    """Why the session ends after it, if it does."""
+    is_farewell: bool = False
+
+    def hold(self, text: str) -> "AgentTurn":
+        return replace(self, said_over=(*self.said_over, text)[-MAX_HELD_TEXTS:])
+
+
+@dataclass(frozen=True, slots=True)
 class Floor:
-    def __init__(self, agent: AgentDefinition) -> None:
-        taking = agent.turn_taking
-        backchannels = expected(agent)
-        self.state = State.WAITING
-        self._agent = agent
-        self._words = BargeInWords(backchannels, taking.barge_in_words)
-        self._words_decide = bool(backchannels) or taking.barge_in_words > 0
-        self._echo_guard = samples_in(taking.echo_guard_ms, UPLINK_RATE)
-        self._interruptible = taking.barge_in
-        self._status: StatusWord | None = None
-        # The caller
-        self._open = False
-        """An utterance goes on."""
-        self._utterance = 0
-        """Its number, or that of the last one."""
-        self._sustained = False
-        """It is more than a cough."""
-        self._interim = ""
-        self._awaited: int | None = None
-        """The utterance whose final text leads to a reply."""
-        self._awaited_sustained = False
-        """It was more than a cough."""
-        self._unanswered = False
-        """Words were recorded for which no reply has begun, or one that was not heard."""
-        self._weighed: frozenset[int] = frozenset()
-        """Utterances whose final texts tell whether the agent goes on."""
-        self._held: list[str] = []
-        """What the caller said over the agent, until its turn is over."""
-        # The agent
-        self._prepared: str | None = None
-        """The caller's words that the prepared reply answers."""
-        self._playout_began: int | None = None
-        self._speech_complete = False
-        self._prompts_said = 0
-        self._farewell_said = False
-        self._end_reason: str | None = None
-        """Why the session ends after the agent's turn."""
+    """The state of turn taking in one session."""
 
-    def _may_be_echo(self, at_sample: int) -> bool:
-        """The first moments of a turn, before an echo canceller has found its echo."""
-        return self._playout_began is not None and 0 <= at_sample - self._playout_began < self._echo_guard
+    definition: AgentDefinition
+    words: BargeInWords
+    state: State = State.WAITING
+    caller: CallerTurn = CallerTurn()
+    agent: AgentTurn = AgentTurn()
+    prepared: str | None = None
+    """The caller's words that the prepared reply answers."""
+    prompts_said: int = 0
+    """Since the caller last spoke or typed."""
 
-    def _listen(self, held: bool = False) -> list[Action]:
-        """The agent has given the floor up. What the caller said over it is an answer now, if it is all they say.
+    @property
+    def interruptible(self) -> bool:
+        return self.definition.turn_taking.barge_in and self.agent.interruptible
 
-        `held`: some of it is known already.
-        """
-        self._await_weighed()
-        if self._open and self._sustained:
-            self._awaited = None  # a part of what is being said
-        elif self._awaited is not None:
-            return self._enter(State.TRANSCRIBING)
-        elif held:
-            return self._reply()
-        return self._enter(State.LISTENING)
+    def with_caller(self, caller: CallerTurn) -> "Floor":
+        return replace(self, caller=caller)
 
-    def _await_weighed(self) -> None:
-        """Texts come in the order of their utterances: the last one is waited for."""
-        if self._weighed:
-            self._awaited, self._awaited_sustained = max(self._weighed), True
-            self._weighed = frozenset()
+    def with_agent(self, agent: AgentTurn) -> "Floor":
+        return replace(self, agent=agent)
 
-    def _pause(self) -> list[Action]:
-        return [*self._enter(State.PAUSED), PauseSpeaking()]
 
-    def _resume(self) -> list[Action]:
-        return [*self._enter(State.SPEAKING), ResumeSpeaking()]
+class Outcome(NamedTuple):
+    """The floor that an input leads to, and what to do, in order."""
 
-    def _discard(self) -> list[Action]:
-        prepared, self._prepared = self._prepared, None
-        return [DiscardReply()] if prepared is not None else []
+    floor: Floor
+    actions: tuple[Action, ...] = ()
 
-    def _reply(self) -> list[Action]:
-        self._awaited = None
-        self._speech_complete = self._unanswered = False
-        return [*self._enter(State.THINKING), StartReply()]
+    def then(self, step: Callable[Concatenate[Floor, _P], "Outcome"], *args: _P.args, **kwargs: _P.kwargs) -> "Outcome":
+        floor, actions = step(self.floor, *args, **kwargs)
+        return Outcome(floor, self.actions + actions)
 
-    def _say(self, text: str, interruptible: bool = True) -> list[Action]:
-        self._speech_complete = False
-        self._playout_began = None
-        self._interruptible = self._agent.turn_taking.barge_in and interruptible
-        return [*self._enter(State.SPEAKING), Say(text)]
-
-    def _close(self, reason: str) -> list[Action]:
-        """The session is over; first its farewell, if it has one."""
-        farewells = {"max_duration": self._agent.limits.farewell, "user_idle": self._agent.idle.farewell}
-        farewell = farewells.get(reason)
-        if not farewell or self._farewell_said:
-            return self._end(reason)
-        self._farewell_said = True
-        self._end_reason = reason
-        return self._say(farewell, interruptible=reason == "user_idle")
-
-    def _end(self, reason: str) -> list[Action]:
-        self.state = State.ENDED
-        return [EndSession(reason)]
-
-    def _enter(self, state: State) -> list[Action]:
-        self.state = state
-        status = _STATUS[state]
-        if status == self._status:
-            return []
-        self._status = status
-        return [PublishStatus(status)]
+    def do(self, *actions: Action) -> "Outcome":
+        return Outcome(self.floor, self.actions + actions)

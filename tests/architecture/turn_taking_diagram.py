@@ -1,4 +1,4 @@
-"""Draws turn taking from its table: `python -m tests.architecture.turn_taking_diagram` writes it into the document."""
+"""Draws the table of turn taking. `python -m tests.architecture.turn_taking_diagram` updates docs/turn-taking.md."""
 
 import re
 
@@ -11,17 +11,17 @@ _BLOCK = re.compile(r"(?<=```mermaid\n).*?(?=```)", re.DOTALL)
 
 
 def diagram() -> str:
-    """A Mermaid state diagram: every way from one state to another, with the inputs that may take it."""
-    ways: dict[tuple[State, State], list[str]] = {}
+    """A Mermaid state diagram of all transitions, with the inputs that may cause them."""
+    transitions: dict[tuple[State, State], list[str]] = {}
     for (state, event), entry in TABLE.items():
         for target in entry.leads_to:
-            ways.setdefault((state, target), []).append(_in_words(event.__name__))
-    lines = [f"    {begins} --> {ends}: {', '.join(events)}" for (begins, ends), events in ways.items()]
+            transitions.setdefault((state, target), []).append(_in_words(event.__name__))
+    lines = [f"    {begins} --> {ends}: {', '.join(events)}" for (begins, ends), events in transitions.items()]
     return "\n".join(["stateDiagram-v2", f"    [*] --> {State.WAITING}", *lines, f"    {State.ENDED} --> [*]", ""])
 
 
 def drawn() -> str:
-    """The diagram as the document has it."""
+    """The diagram in the document."""
     found = _BLOCK.search(DOCUMENT.read_text(encoding="utf-8"))
     assert found is not None, "no diagram in the document"
     return found[0]

@@ -10,27 +10,27 @@ def test_backchannels_do_not_claim_the_floor(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["no", "yeah but", "I see a problem", "wait", "okay stop"])
-def test_other_words_do(text: str) -> None:
+def test_other_words_claim_the_floor(text: str) -> None:
     assert BargeInWords(usual("en-GB"), 0).claim(text)
 
 
-def test_an_agent_may_want_more_than_one_word() -> None:
+def test_an_agent_may_require_several_words() -> None:
     words = BargeInWords([], 3)
     assert not words.claim("wait please")
     assert words.claim("wait a moment")
 
 
-def test_without_a_list_every_word_counts() -> None:
+def test_without_backchannels_every_word_claims_the_floor() -> None:
     assert BargeInWords([], 0).claim("hm")
     assert not BargeInWords([], 0).claim(" ...")
 
 
-def test_languages_have_their_own() -> None:
+def test_each_language_has_its_own_backchannels() -> None:
     assert not BargeInWords(usual("de_DE"), 0).claim("Ach so, genau")
     assert usual("tlh") == ()
 
 
-def test_the_agents_file_names_them_or_its_language_does() -> None:
+def test_the_backchannels_of_the_definition_replace_those_of_the_language() -> None:
     agent = AgentDefinition(id="desk", name="Desk", language="de")
     assert expected(agent) == usual("de")
     assert expected(agent.model_copy(update={"turn_taking": TurnTaking(backchannels=())})) == ()

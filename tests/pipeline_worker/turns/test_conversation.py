@@ -3,14 +3,14 @@ import pytest
 from pipeline_worker.turns.conversation import NOT_UNDERSTOOD, Conversation, ToolCall, ToolUse, Utterance
 
 
-def test_what_is_to_be_answered_ends_with_the_callers_words() -> None:
+def test_the_conversation_to_answer_ends_with_the_callers_words() -> None:
     conversation = Conversation()
     conversation.add(Utterance("agent", "Hello."))
     conversation.add(Utterance("user", "hi"))
     assert conversation.to_answer() == (Utterance("agent", "Hello."), Utterance("user", "hi"))
 
 
-def test_after_the_agents_words_something_was_said_that_nobody_understood() -> None:
+def test_after_the_agents_words_the_conversation_to_answer_ends_with_not_understood() -> None:
     conversation = Conversation()
     assert conversation.to_answer() == (NOT_UNDERSTOOD,)
     conversation.add(Utterance("agent", "Hello."))
@@ -18,19 +18,19 @@ def test_after_the_agents_words_something_was_said_that_nobody_understood() -> N
     assert conversation.entries == (Utterance("agent", "Hello."),)
 
 
-def test_the_oldest_are_forgotten() -> None:
+def test_the_oldest_entries_are_dropped() -> None:
     conversation = Conversation(max_entries=2)
     for text in "abc":
         conversation.add(Utterance("user", text))
     assert conversation.entries == (Utterance("user", "b"), Utterance("user", "c"))
 
 
-def test_silence_is_not_an_utterance() -> None:
+def test_an_utterance_without_words_is_an_error() -> None:
     with pytest.raises(ValueError, match="has words"):
         Conversation().add(Utterance("user", ""))
 
 
-def test_what_came_of_a_tool_is_to_be_told() -> None:
+def test_the_conversation_to_answer_may_end_with_a_tools_result() -> None:
     conversation = Conversation(max_entries=2)
     use = ToolUse(ToolCall("1", "book", "{}"), "done")
     for entry in (Utterance("user", "book it"), Utterance("agent", "One mom", interrupted=True), use):

@@ -38,10 +38,10 @@ from pipeline_worker.turns.events import (
     UtteranceEnded,
     UtteranceStarted,
 )
-from pipeline_worker.turns.state import IllegalInput, State
+from pipeline_worker.turns.state import Floor, IllegalInput, State
 from pipeline_worker.turns.table import TABLE, TurnTaking
 from shared.agent import AgentDefinition, Greeting
-from tests.pipeline_worker.turns.floor_scenes import (
+from tests.pipeline_worker.turns.scenarios import (
     AGENT,
     BEGAN,
     ENDED,
@@ -60,11 +60,10 @@ from tests.pipeline_worker.turns.floor_scenes import (
     THINKING,
     TYPED,
     TYPED_WORDS,
-    memory,
     play,
     turns_in,
 )
-from tests.pipeline_worker.turns.imagined_call import TEXTS, ImaginedCall
+from tests.pipeline_worker.turns.simulated_call import TEXTS, SimulatedCall
 
 OUTCOMES: dict[tuple[State, Input], tuple[State, list[Action]]] = {
     (State.WAITING, CallerConnected()): (State.LISTENING, [LISTENING]),
@@ -105,14 +104,14 @@ OUTCOMES: dict[tuple[State, Input], tuple[State, list[Action]]] = {
     (State.INTERRUPTED, ENDED): (State.INTERRUPTED, [FinishUtterance(1)]),
     (State.INTERRUPTED, PlayoutFlushed()): (State.LISTENING, [RecordAgent()]),
 }
-"""What is told to nobody, and changes no state, is not written down: see `TABLE`."""
+"""All other inputs of `TABLE` lead to no action and no other state."""
 
 
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("event", INPUTS, ids=lambda event: type(event).__name__)
-def test_every_input_in_every_state_is_defined_or_changes_nothing(state: State, event: Input) -> None:
+def test_every_input_in_every_state_has_its_outcome_or_is_illegal(state: State, event: Input) -> None:
     turns = turns_in(state)
-    before = memory(turns)
+    before = turns.floor
     if (state, event) in OUTCOMES:
         after, actions = OUTCOMES[state, event]
         assert turns.handle(event) == actions
@@ -124,10 +123,10 @@ def test_every_input_in_every_state_is_defined_or_changes_nothing(state: State, 
         with pytest.raises(IllegalInput) as raised:
             turns.handle(event)
         assert raised.value.code == "illegal_input"
-        assert memory(turns) == before
+        assert turns.floor == before
 
 
-def test_playout_cannot_finish_before_the_reply_has() -> None:
+def test_playout_cannot_finish_before_the_reply_is_complete() -> None:
     turns = turns_in(State.SPEAKING)
     with pytest.raises(IllegalInput):
         turns.handle(PlayoutFinished())
@@ -173,7 +172,7 @@ agents = st.builds(
 
 
 class Auditor:
-    """What anyone who carries out the actions may rely on."""
+    """Checks what a receiver of the actions relies on."""
 
     def __init__(self) -> None:
         self.replying = self.unrecorded = self.prepared = self.paused = self.over = False
@@ -219,20 +218,32 @@ class Auditor:
                 self.over = True
 
 
+def assert_consistent(floor: Floor) -> None:
+    """What is awaited, undecided or prepared is so only in states that deal with it."""
+    state, caller = floor.state, floor.caller
+    if state is State.ENDED:
+        return
+    assert caller.awaited is None or state in (State.TRANSCRIBING, State.INTERRUPTED)
+    assert caller.awaited is not None or state is not State.TRANSCRIBING
+    assert not caller.undecided or state in (State.THINKING, State.SPEAKING, State.PAUSED)
+    assert floor.prepared is None or state in (State.LISTENING, State.TRANSCRIBING)
+
+
 @given(agents, st.lists(st.one_of(any_input, st.just(TimeExceeded())), max_size=60))
-def test_in_any_order_of_events_one_speaks_at_a_time_and_nobody_after_the_end(
+def test_for_any_inputs_there_is_one_reply_at_a_time_and_no_action_after_the_end(
     agent: AgentDefinition, inputs: list[Input]
 ) -> None:
     turns = TurnTaking(agent)
     audit = Auditor()
     for event in [CallerConnected(), *inputs]:
-        before, was = memory(turns), turns.state
+        before, was = turns.floor, turns.state
         try:
             actions = turns.handle(event)
         except IllegalInput:
-            assert memory(turns) == before
+            assert turns.floor == before
             continue
         assert turns.state is was or turns.state in TABLE[was, type(event)].leads_to
+        assert_consistent(turns.floor)
         if isinstance(event, ReplyFinished):
             audit.replying = False
         if was is State.THINKING and isinstance(event, ReplyFinished):
@@ -244,8 +255,8 @@ def test_in_any_order_of_events_one_speaks_at_a_time_and_nobody_after_the_end(
 
 
 @given(agents, st.lists(any_input, max_size=40))
-def test_whatever_happened_the_caller_gets_the_floor_back(agent: AgentDefinition, inputs: list[Input]) -> None:
-    """By what must come: engines answer or fail, playout is reported or taken for heard, pauses expire."""
+def test_after_any_inputs_the_caller_gets_the_floor_back(agent: AgentDefinition, inputs: list[Input]) -> None:
+    """By what is bound to happen: engines answer or fail, playout is reported, pauses expire."""
     turns = TurnTaking(agent)
     awaited = 0
     for event in [CallerConnected(), *inputs]:
@@ -257,7 +268,7 @@ def test_whatever_happened_the_caller_gets_the_floor_back(agent: AgentDefinition
     for _ in range(8):
         match turns.state:
             case State.TRANSCRIBING:
-                for utterance in range(6):  # those that were asked for before, too
+                for utterance in range(6):  # also the earlier ones
                     if turns.state is State.TRANSCRIBING:
                         turns.handle(FinalText(utterance, "yes"))
             case State.THINKING:
@@ -275,19 +286,20 @@ def test_whatever_happened_the_caller_gets_the_floor_back(agent: AgentDefinition
 
 @settings(deadline=None)
 @given(agents, st.integers(0, 2**32))
-def test_however_a_call_goes_no_words_are_left_without_an_answer(agent: AgentDefinition, seed: int) -> None:
-    """But for the stop button, the end, and a backchannel in the middle of the agent's speech.
+def test_in_any_call_every_word_of_the_caller_is_answered(agent: AgentDefinition, seed: int) -> None:
+    """Except after the stop button, at the end, and for a backchannel in the middle of the agent's turn.
 
-    Many calls for each example: what goes wrong takes a few moves in the right order.
+    An example has many calls, because a fault may need several moves in one order.
     """
     chance = Random(seed)
     for _ in range(30):
-        call = ImaginedCall(agent)
+        call = SimulatedCall(agent)
         for _ in range(chance.randrange(10, 30)):
             moves = call.rare_moves() if chance.random() < 0.05 else call.moves()
             if call.over:
                 break
             call.make(chance.choice(moves), chance.choice(TEXTS))
+            assert_consistent(call.turns.floor)
             assert call.over or not (call.quiet and call.owes_reply), call.story
         call.settle()
         assert call.over or (call.quiet and not call.owes_reply), call.story

@@ -1,4 +1,4 @@
-"""A caller's everyday inputs to turn taking, the ways to its states, and what is asked for there."""
+"""Usual inputs and actions of turn taking, and the inputs that lead to each state."""
 
 from collections.abc import Sequence
 
@@ -66,7 +66,7 @@ INPUTS: tuple[Input, ...] = (
     TimeExceeded(),
 )
 
-WAY_TO: dict[State, Sequence[Input]] = {
+INPUTS_TO: dict[State, Sequence[Input]] = {
     State.WAITING: [],
     State.LISTENING: [CallerConnected()],
     State.TRANSCRIBING: [CallerConnected(), ENDED],
@@ -85,14 +85,10 @@ PROMPT = Say("Are you still there?")
 
 def turns_in(state: State, agent: AgentDefinition = AGENT) -> TurnTaking:
     turns = TurnTaking(agent)
-    for event in WAY_TO[state]:
+    for event in INPUTS_TO[state]:
         turns.handle(event)
     assert turns.state is state
     return turns
-
-
-def memory(turns: TurnTaking) -> dict[str, object]:
-    return {name: repr(value) for name, value in vars(turns._floor).items() if name not in ("_agent", "_words")}
 
 
 def play(turns: TurnTaking, *inputs: Input) -> list[Action]:
@@ -103,8 +99,8 @@ def agent_with(**turn_taking: object) -> AgentDefinition:
     return AGENT.model_copy(update={"turn_taking": AGENT.turn_taking.model_copy(update=turn_taking)})
 
 
-def ends_after(turns: TurnTaking) -> list[Action]:
-    """The agent says what it has begun to say."""
+def finish_turn(turns: TurnTaking) -> list[Action]:
+    """The agent says what it has to say, and the caller hears all of it."""
     return play(turns, SpeechBegan(), ReplyFinished(), PlayoutFinished())
 
 

@@ -1,4 +1,4 @@
-"""A call as it may go: what the caller, the recogniser and the agent's voice can tell turn taking, and when."""
+"""A simulated call: the inputs that the caller, the recogniser and the agent's voice can send, and when they can."""
 
 from collections.abc import Callable
 
@@ -39,13 +39,13 @@ from pipeline_worker.turns.table import TurnTaking
 from shared.agent import AgentDefinition
 
 Move = Callable[[str], None]
-"""What happens, with the text that it may have."""
+"""Something that happens in the call. Its argument is the text, if the move has one."""
 
 TEXTS = ("", "yes", "no", "no I do not", "goodbye")
 
 
-class ImaginedCall:
-    """`owes_reply`: the caller waits for an answer."""
+class SimulatedCall:
+    """`owes_reply`: the caller is waiting for a reply."""
 
     def __init__(self, agent: AgentDefinition) -> None:
         taking = agent.turn_taking
@@ -53,29 +53,29 @@ class ImaginedCall:
         self.turns = TurnTaking(agent)
         self.owes_reply = self.over = False
         self._recorded = False
-        """Words of the caller are in the history that no reply has been heard for."""
+        """The conversation has words of the caller that no reply has answered."""
         self._agent = agent
         self._words = BargeInWords(backchannels, taking.barge_in_words)
         self._may_drop = not taking.barge_in or (agent.greeting is not None and not agent.greeting.interruptible)
         self._utterance = 0
         self._open = self._sustained = self._prolonged = self._likely = False
         self._asked: list[int] = []
-        """Utterances whose final texts are still to come, in their order."""
+        """Utterances whose final texts are still to come, in order."""
         self._stopped: list[int] = []
-        """Those that ended before the stop button was pressed."""
+        """Those of them that ended before the stop button was pressed."""
         self._thinks = self._speaks = self._sent = self._flushes = False
         self.story: list[str] = []
-        """What happened, for who reads why a test failed."""
+        """The moves so far, for the message of a failed test."""
         self._hear(CallerConnected())
 
     @property
     def quiet(self) -> bool:
-        """Nothing more comes by itself."""
+        """Nothing more happens unless the caller does something."""
         waits = self._open or self._asked or self._thinks or self._speaks or self._sent or self._flushes
         return not waits
 
     def moves(self) -> list[Move]:
-        """What can happen now."""
+        """What can happen next."""
         possible = {
             self.say_a_word: not self._open,
             self.begin: not self._open,
@@ -96,7 +96,7 @@ class ImaginedCall:
         return [move for move, may_be in possible.items() if may_be]
 
     def rare_moves(self) -> list[Move]:
-        """The same, for moves that would crowd out the others."""
+        """Moves that would crowd out the others if they were as frequent."""
         idle = self.turns.state is State.LISTENING and not self._open
         return [self.type, self.press_stop, *([self.be_idle] if idle else []), *([self.fail] if self._asked else [])]
 
@@ -135,7 +135,7 @@ class ImaginedCall:
     def be_idle(self, _: str) -> None:
         self._hear(CallerIdle())
 
-    # The recogniser: one utterance after the other
+    # The recogniser takes one utterance after the other
 
     def understand(self, text: str) -> None:
         self._hear(InterimText(self._asked[0] if self._asked else self._utterance, text or "no"))
@@ -158,7 +158,7 @@ class ImaginedCall:
     def fail(self, _: str) -> None:
         self._hear(FinalText(self._asked.pop(0), "", failed=True))
         if not (self._agent.apology or self._recorded) and self.turns.state is State.LISTENING:
-            self.owes_reply = False  # nobody knows what was said, and the agent has no words for that
+            self.owes_reply = False  # there are no words to answer, and no apology
 
     # The agent's voice
 
@@ -190,7 +190,7 @@ class ImaginedCall:
         move(text)
 
     def settle(self) -> None:
-        """What must come: sounds end, engines answer, playout is reported, pauses expire."""
+        """Plays what is bound to happen: sounds end, engines answer, playout is reported, pauses expire."""
         must_come = (self.end, self.finish, self.flush, self.expire, self.speak, self.send_all, self.play_out)
         for _ in range(20):
             for move in must_come:
@@ -218,6 +218,6 @@ class ImaginedCall:
             case FinishUtterance(utterance):
                 self._asked.append(utterance)
             case DropUtterance():
-                assert self._may_drop or not self._sustained, "nobody knows what was said"
+                assert self._may_drop or not self._sustained, "a sustained utterance was not transcribed"
             case EndSession():
                 self.over = True
