@@ -1,7 +1,6 @@
 """Text to speech by eSpeak NG, in a helper process, sentence by sentence, with the time of each word."""
 
-import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import numpy as np
 from pydantic import Field
@@ -10,6 +9,7 @@ from pipeline_worker.engines.helper.process import HelperProcess
 from pipeline_worker.engines.options import Options, read_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from pipeline_worker.engines.resampling import Resampler
+from pipeline_worker.text.sentences import split_sentences, without_abbreviation_stops
 from shared.agent import AgentDefinition
 from shared.audio import Pcm, as_samples, samples_in
 from shared.errors import ConfigError, EngineError
@@ -17,8 +17,6 @@ from shared.errors import ConfigError, EngineError
 _SAMPLE_RATE = 24_000
 _ESPEAK_RATE = 22_050
 _ANSWER_TIMEOUT_S = 5.0
-_LONGEST_SENTENCE = 400
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _LEADING_SILENCE_MS = 30
 _SILENCE_PEAK = 64
 """-54 dBFS: below it nobody hears anything begin."""
@@ -117,7 +115,7 @@ class EspeakTextToSpeech:
         """A sentence is asked for when the one before was taken, so a slow listener costs no memory."""
         output = _Output()
         pause = np.zeros(samples_in(self._options.sentence_pause_ms, _ESPEAK_RATE), dtype=np.int16)
-        for sentence in sentences(text):
+        for sentence in split_sentences(text):
             offset = output.taken
             async for samples, words in self._sentence(sentence):
                 piece = output.push(samples, words, offset)
@@ -149,7 +147,7 @@ class EspeakTextToSpeech:
         channel = await self._helper.open()
         try:
             voice = self._options.model_dump(include={"voice", "rate", "pitch", "volume"})
-            await channel.send({"op": "speak", **voice}, text.encode())
+            await channel.send({"op": "speak", **voice}, without_abbreviation_stops(text).encode())
             while not (frame := await channel.receive(_ANSWER_TIMEOUT_S)).header.get("last"):
                 samples, words = sentence.take(as_samples(frame.body), frame.header["words"])
                 if len(samples):
@@ -193,16 +191,3 @@ class Provider:
 
     async def close(self) -> None:
         await self._helper.close()
-
-
-def sentences(text: str) -> Iterator[str]:
-    """`text` in pieces that end where a speaker pauses, none longer than the helper should take at once."""
-    for sentence in _SENTENCE_END.split(" ".join(text.split())):
-        rest = sentence
-        while len(rest) > _LONGEST_SENTENCE:
-            cut = rest.rfind(" ", 0, _LONGEST_SENTENCE)
-            cut = cut if cut > 0 else _LONGEST_SENTENCE
-            yield rest[:cut].strip()
-            rest = rest[cut:].strip()
-        if re.search(r"\w", rest):
-            yield rest

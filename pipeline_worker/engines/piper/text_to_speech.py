@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_worker.engines.espeak.text_to_speech import sentences
 from pipeline_worker.engines.helper.process import HelperProcess
 from pipeline_worker.engines.piper.options import SECTION, PiperOptions, read_piper_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from pipeline_worker.engines.resampling import Resampler
-from pipeline_worker.text.sentences import CLAUSE_END
+from pipeline_worker.text.sentences import CLAUSE_END, split_sentences, without_abbreviation_stops
 from shared.agent import AgentDefinition
 from shared.audio import Pcm, as_samples, samples_in
 from shared.errors import ConfigError, EngineError
@@ -120,7 +119,7 @@ class PiperTextToSpeech:
                 "length_scale": self._options.length_scale,
                 "in_hand_s": max(0.0, self._played_until - _now()),
             }
-            await channel.send({"op": "speak", **voice}, text.encode())
+            await channel.send({"op": "speak", **voice}, without_abbreviation_stops(text).encode())
             while not (frame := await channel.receive(_ANSWER_TIMEOUT_S)).header.get("last"):
                 yield sentence.take(frame.header, as_samples(frame.body))
                 await channel.send({"op": "more"})
@@ -189,7 +188,7 @@ class Provider:
 
 def _parts(text: str) -> Iterator[str]:
     """Sentences; long ones are cut after a clause."""
-    for sentence in sentences(text):
+    for sentence in split_sentences(text):
         rest = sentence
         while len(rest) > _LONG_SENTENCE and (clauses := [found.end() for found in CLAUSE_END.finditer(rest)]):
             end = max((end for end in clauses if end <= _LONG_SENTENCE), default=clauses[0])

@@ -6,7 +6,7 @@ from contextlib import aclosing
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.espeak.text_to_speech import EspeakTextToSpeech, Provider, sentences
+from pipeline_worker.engines.espeak.text_to_speech import EspeakTextToSpeech, Provider
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from shared.agent import AgentDefinition
 from shared.audio import Pcm
@@ -137,17 +137,3 @@ async def test_start_tries_each_voice() -> None:
 def test_options_are_checked() -> None:
     with pytest.raises(ConfigError, match=r"text_to_speech\.options\.rate"):
         Provider().add(agent(rate=9))
-
-
-@pytest.mark.parametrize(
-    ("text", "pieces"),
-    [
-        ("One. Two! Three?  Four", ["One.", "Two!", "Three?", "Four"]),
-        ("It costs 3.5 a day.", ["It costs 3.5 a day."]),
-        ("word " * 100 + "end.", ["word " * 79 + "word", "word " * 20 + "end."]),
-        ("x" * 900, ["x" * 400, "x" * 400, "x" * 100]),
-        ("One. ...", ["One."]),
-    ],
-)
-def test_sentences_are_short_enough_for_the_helper(text: str, pieces: list[str]) -> None:
-    assert list(sentences(text)) == pieces
