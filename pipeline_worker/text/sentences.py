@@ -16,8 +16,6 @@ _ABBREVIATED_WITHIN = re.compile(r"\b(?:[ap]\.m|etc|Inc|Ltd|Co|Jr|Sr)\.$")
 # Inside a sentence, the full stop of an abbreviation. Not of "e.g." or "p.m.", nor of "1." or the German "3. Mai".
 _ABBREVIATION_STOP = re.compile(r"(?<=[^\W\d])(?<!\.\w)\.(?=\s)")
 _FENCE = "```"
-CHARACTERS_PER_SECOND = 10
-"""A slow speaker. An estimate must err on the side of fewer words heard."""
 CLAUSE_END = re.compile(r"[,;:]\s+|[，、]|\s[-–—]\s")
 
 

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from pipeline_worker.engines.protocols import Word
 from pipeline_worker.speaking.spoken_text import Heard, SpokenText
-from pipeline_worker.text.normalization import speakable
+from pipeline_worker.text.normalization import normalize
 
 RATE = 16_000
 
 
 def spoken(text: str, word_samples: int = 1000, timed: bool = True, whole: bool = True, first: int = 0) -> SpokenText:
     """Every word lasts `word_samples`."""
-    turn = SpokenText(RATE)
+    turn = SpokenText(RATE, "en")
     sentence = turn.begin(text, first)
     for index, word in enumerate(text.split()):
         sentence.add(word_samples, (Word(word.strip(".,").lower(), (index + 1) * word_samples),) if timed else ())
@@ -50,14 +50,14 @@ def test_a_sentence_that_is_still_synthesised_is_not_complete_when_all_there_is_
 
 
 def test_what_is_synthesised_without_word_times_is_not_taken_for_the_whole_sentence() -> None:
-    turn = SpokenText(RATE)
+    turn = SpokenText(RATE, "en")
     turn.begin("twelve letter words", 0).add(RATE, ())
     assert turn.heard(RATE) == Heard("twelve", False)
 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_the_texts_own_words_are_shown_whatever_the_engine_calls_them(whole: bool) -> None:
-    turn = SpokenText(RATE)
+    turn = SpokenText(RATE, "en")
     sentence = turn.begin("At 5 o'clock.", 0)
     sentence.add(4000, (Word("at", 1000), Word("five", 2000), Word("o'clock", 4000)))
     if whole:
@@ -65,6 +65,10 @@ def test_the_texts_own_words_are_shown_whatever_the_engine_calls_them(whole: boo
     assert turn.heard(1500) == Heard("At", False)
     assert turn.heard(2500) == Heard("At 5", False)
     assert turn.heard(4000) == Heard("At 5 o'clock.", whole)
+
+
+def spoken_words(text: str) -> list[str]:
+    return [word for pair in normalize(text) for word in pair.spoken.split()]
 
 
 def in_english(text: str, timed: bool = True, whole: bool = True) -> SpokenText:
@@ -125,18 +129,18 @@ def test_what_is_heard_grows_word_by_word_and_nothing_is_heard_before_it_is_said
 ) -> None:
     text = " ".join(tokens)
     turn = in_english(text, timed, whole)
-    said = len(speakable(text).split())
+    said = len(spoken_words(text))
     heard = [turn.heard(played).text for played in range(0, said * 1000 + 1, 500)]
     assert all(text.startswith(words) for words in heard)
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(heard))
     assert heard[0] == ""
     if timed:
-        assert all(len(speakable(words).split()) <= played // 2 for played, words in enumerate(heard))
+        assert all(len(spoken_words(words)) <= played // 2 for played, words in enumerate(heard))
         assert heard[-1] == (text if said else "")
 
 
 def test_a_sentence_without_sound_was_not_heard() -> None:
-    turn = SpokenText(RATE)
+    turn = SpokenText(RATE, "en")
     turn.begin("Hm.", 0).finish()
     assert turn.heard(1000) == Heard("", True)
 
