@@ -1,6 +1,7 @@
 """What one session says to its media worker, under the epoch by which this process owns the session."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from shared import keys
@@ -32,11 +33,10 @@ Send = Callable[[str, Item], None]
 
 class MediaLink:
     def __init__(self, send: Send, media_worker: str, session: str, epoch: int) -> None:
-        self._send_to = send
         self.media_worker = media_worker
         self.session = session
         self.epoch = epoch
-        self._inbox = keys.inbox("media", media_worker)
+        self._send = partial(send, keys.inbox("media", media_worker))
 
     def attach(self, pipeline_worker: str) -> None:
         self._send(PipelineAttached(session=self.session, epoch=self.epoch, pipeline_worker=pipeline_worker))
@@ -76,6 +76,3 @@ class MediaLink:
 
     def end_session(self, reason: str, after_playout: bool = False) -> None:
         self._send(EndSession(session=self.session, epoch=self.epoch, reason=reason, after_playout=after_playout))
-
-    def _send(self, item: Item) -> None:
-        self._send_to(self._inbox, item)

@@ -65,7 +65,7 @@ class EngineGuard:
         """Its fallback is asked."""
         _fallbacks.labels(self.kind, self.engine).inc()
 
-    async def outputs(self, outputs: AsyncIterator[T], counts: Callable[[T], bool]) -> AsyncGenerator[T, None]:
+    async def outputs(self, outputs: AsyncGenerator[T, None], counts: Callable[[T], bool]) -> AsyncGenerator[T, None]:
         """`outputs`: the first that `counts` within its deadline, and none after a longer wait than a stall.
 
         Nothing is given before an output counts, so whoever got nothing may ask another engine. Closing this closes
@@ -76,7 +76,11 @@ class EngineGuard:
         held: list[T] = []
         started = failed = False
         try:
-            while (output := await self._next(outputs, due, patience_s)) is not _End.END:
+            while True:
+                async with self._judged(due, patience_s):
+                    output = await anext(outputs, _End.END)
+                if output is _End.END:
+                    break
                 if not started and not counts(output):
                     held.append(output)
                     continue
@@ -97,8 +101,7 @@ class EngineGuard:
         finally:
             if started and not failed:
                 self.succeeded()
-            if isinstance(outputs, AsyncGenerator):
-                await self.let_go(outputs.aclose())
+            await self.let_go(outputs.aclose())
 
     async def answer(self, answer: Awaitable[T]) -> T:
         """`answer`, within the deadline for a first output. Raises `EngineError`."""
@@ -120,13 +123,6 @@ class EngineGuard:
 
     def observe_first_output(self, seconds: float) -> None:
         _first_output.labels(self.kind, self.engine).observe(seconds)
-
-    async def _next(self, outputs: AsyncIterator[T], due: float, patience_s: float) -> T | _End:
-        async with self._judged(due, patience_s):
-            try:
-                return await anext(outputs)
-            except StopAsyncIteration:
-                return _End.END
 
     @asynccontextmanager
     async def _judged(self, due: float, patience_s: float) -> AsyncIterator[None]:

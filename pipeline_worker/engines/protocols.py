@@ -4,7 +4,7 @@ Every `async` method may take long and must not block the event loop; cancelling
 All raise `shared.errors.EngineError` when they fail.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple, Protocol
 
 from pipeline_worker.turns.conversation import Entry as Entry
@@ -88,8 +88,8 @@ class SpeechToTextStream(Protocol):
 class LanguageModel(Protocol):
     """Answers for one session; it may keep state between turns."""
 
-    def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
-        """The answer to the last entry, as it forms. Closing the iterator gives the answer up."""
+    def reply(self, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
+        """The answer to the last entry, as it forms. Close the generator to give the answer up."""
         ...
 
     async def close(self) -> None: ...
@@ -101,8 +101,8 @@ class TextToSpeech(Protocol):
     sample_rate: int
     """Rate of the samples it returns: one of `shared.audio.OPUS_RATES`."""
 
-    def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
-        """The speech of `text`, piece by piece, as soon as there is some."""
+    def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
+        """The speech of `text`, piece by piece, as soon as there is some. Close the generator to stop it."""
         ...
 
     async def close(self) -> None: ...

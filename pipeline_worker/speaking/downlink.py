@@ -121,7 +121,7 @@ class Downlink:
         self._reported.set()
 
     async def _send_frame(self, samples: int) -> None:
-        if not await self._until(self._may_send, _STALL_S):
+        if not (self._may_send() or await self._until(self._may_send, _STALL_S)):
             raise AntiphonError(f"no agent audio was played for {_STALL_S} s", code="playout_stalled")
         size = samples * BYTES_PER_SAMPLE
         self._link.send_audio(self._seq, self._sent, self._rate, bytes(self._pending[:size]))

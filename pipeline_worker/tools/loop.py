@@ -7,7 +7,8 @@ still runs: it would call it once more.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from pipeline_worker.engines.protocols import LanguageModel, Reply
@@ -69,16 +70,13 @@ class ToolLoop:
         said = filled = asked_again = False
         for round_ in range(rules.max_rounds + 2):
             text, calls, end_call = "", list[ToolCall](), False
-            pieces = self._lm.reply(tuple(entries))
-            try:
+            async with aclosing(self._lm.reply(tuple(entries))) as pieces:
                 async for piece in pieces:
                     text += piece.text
                     calls += piece.tool_calls
                     end_call = end_call or piece.end_call
                     if piece.text or piece.end_call:
                         yield piece._replace(tool_calls=())
-            finally:
-                await _close(pieces)
             said = said or bool(text.strip())
             if not calls:
                 if text.strip() or end_call:
@@ -133,8 +131,3 @@ class ToolLoop:
         self._late.put(use)
         if ended:
             self._record(use)
-
-
-async def _close(pieces: AsyncIterator[Reply]) -> None:
-    if isinstance(pieces, AsyncGenerator):
-        await pieces.aclose()

@@ -1,6 +1,6 @@
 """Text to speech by eSpeak NG, in a helper process, sentence by sentence, with the time of each word."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import numpy as np
 from pydantic import Field
@@ -111,7 +111,7 @@ class EspeakTextToSpeech:
         self._helper = helper
         self._options = options
 
-    async def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
+    async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         """A sentence is asked for when the one before was taken, so a slow listener costs no memory."""
         output = _Output()
         pause = np.zeros(samples_in(self._options.sentence_pause_ms, _ESPEAK_RATE), dtype=np.int16)
@@ -129,7 +129,7 @@ class EspeakTextToSpeech:
     async def close(self) -> None:
         """Closed with its provider."""
 
-    async def _sentence(self, text: str) -> AsyncIterator[tuple[Pcm, list[Word]]]:
+    async def _sentence(self, text: str) -> AsyncGenerator[tuple[Pcm, list[Word]], None]:
         """Tries once more when the helper fails before it has said anything."""
         for attempt in (1, 2):
             given = False
@@ -142,7 +142,7 @@ class EspeakTextToSpeech:
                 if given or attempt == 2 or error.code != EngineError.code:
                     raise
 
-    async def _attempt(self, text: str) -> AsyncIterator[tuple[Pcm, list[Word]]]:
+    async def _attempt(self, text: str) -> AsyncGenerator[tuple[Pcm, list[Word]], None]:
         sentence = _Sentence(text)
         channel = await self._helper.open()
         try:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -9,7 +9,8 @@ from pipeline_worker.engines.protocols import Reply, SpeechPiece, TextToSpeech
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.speaking.downlink import Downlink
 from pipeline_worker.speaking.spoken_text import Heard
-from pipeline_worker.speaking.turn import AgentTurn, TurnNews
+from pipeline_worker.speaking.turn import AgentTurn
+from pipeline_worker.telemetry.turn_meter import TurnMeter
 from shared.errors import EngineError
 from shared.events import PlayoutReported
 from tests.fakes.engines import FakeTts
@@ -27,18 +28,19 @@ class Turn:
         voice = tts or self.tts
         self.told: list[str] = []
         self.downlink = Downlink(MediaLink(self.peer.send, "media-1", SESSION, EPOCH), voice.sample_rate)
-        news = TurnNews(lambda: self.told.append("<first audio>"), self.told.append)
-        self.turn = AgentTurn(voice, self.downlink, "en", news, prepared)
+        meter = TurnMeter("a", SESSION, lambda event_type, fields: None)
+        self.turn = AgentTurn(voice, self.downlink, "en", meter, lambda: self.told.append("<first audio>"), prepared)
 
     async def speak(self, *replies: Reply) -> bool:
         return await self.turn.speak(_each(*replies))
 
     def play(self, up_to: int) -> None:
         self.downlink.on_report(PlayoutReported(session=SESSION, played_up_to=up_to, state="playing"))
-        self.turn.on_playout()
+        if (text := self.turn.newly_heard()) is not None:
+            self.told.append(text)
 
 
-async def _each(*replies: Reply) -> AsyncIterator[Reply]:
+async def _each(*replies: Reply) -> AsyncGenerator[Reply, None]:
     for reply in replies:
         yield reply
 
@@ -69,7 +71,7 @@ async def test_a_prepared_turn_is_not_heard_before_it_is_released() -> None:
     assert turn.tts.spoken == ["We open."]
     assert turn.told == []
     assert turn.peer.sent == []
-    turn.turn.release()
+    turn.turn.released.set()
     await speaking
     assert turn.told == ["<first audio>"]
     assert turn.peer.audio_end == 2 * WORD
@@ -81,7 +83,7 @@ async def test_a_prepared_turn_without_words_does_not_end_before_it_is_released(
     for _ in range(5):
         await asyncio.sleep(0)
     assert not speaking.done()
-    turn.turn.release()
+    turn.turn.released.set()
     assert await speaking
 
 

@@ -1,7 +1,7 @@
 """The voice against a downlink whose media worker is in memory; what turn taking would answer is scripted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 
 import pytest
 
@@ -9,7 +9,7 @@ from pipeline_worker.engines.protocols import Entry, Reply
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.speaking.downlink import Downlink
 from pipeline_worker.speaking.spoken_text import Heard
-from pipeline_worker.speaking.voice import AgentVoice, Patience
+from pipeline_worker.speaking.voice import AgentVoice, Patience, VoiceOwner
 from pipeline_worker.telemetry.turn_meter import TurnMeter
 from pipeline_worker.turns.events import Input, PlayoutFinished, PlayoutFlushed, ReplyFinished, SpeechBegan
 from pipeline_worker.turns.state import State
@@ -38,27 +38,24 @@ class Speaking:
         self._told = asyncio.Event()
         self.downlink = Downlink(MediaLink(self.peer.send, "media-1", SESSION, EPOCH), FakeTts.sample_rate)
         self.voice = AgentVoice(
+            AGENT,
             self._answer,
             self.tts,
             self.downlink,
-            Patience(),
-            AGENT,
             TurnMeter(AGENT.id, SESSION, lambda event_type, fields: None),
-            self._tell,
-            lambda text: None,
-            lambda error: self.told.append(error.code),
-            self._spawn,
+            VoiceOwner(self._tell, lambda error: self.told.append(error.code), self._spawn),
+            Patience(),
         )
 
     def receive(self, item: Item) -> None:
         if isinstance(item, PlayoutReported):
             self.downlink.on_report(item)
-            self.voice.on_playout()
+            self.voice.newly_heard()
 
     def hear(self, up_to: int, state: PlayoutState = "playing") -> None:
         self.receive(PlayoutReported(session=SESSION, played_up_to=up_to, state=state))
 
-    def _answer(self, conversation: Sequence[Entry], confirmed: asyncio.Event) -> AsyncIterator[Reply]:
+    def _answer(self, conversation: Sequence[Entry], confirmed: asyncio.Event) -> AsyncGenerator[Reply, None]:
         self.confirmed.append(confirmed)
         return self.lm.reply(conversation)
 
@@ -181,7 +178,7 @@ async def test_stopping_and_giving_up_before_anything_began_is_nothing() -> None
     speaking = Speaking()
     speaking.voice.release()
     speaking.voice.cancel()
-    speaking.voice.on_playout()
+    assert speaking.voice.newly_heard() is None
     speaking.voice.stop()
     await speaking.until_told(PlayoutFlushed())
     assert speaking.peer.sent == []

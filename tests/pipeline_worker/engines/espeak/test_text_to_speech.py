@@ -91,7 +91,7 @@ async def test_nothing_to_say_is_silence_of_no_length(tts: EspeakTextToSpeech, t
 
 
 async def test_giving_up_in_the_middle_leaves_the_engine_usable(tts: EspeakTextToSpeech) -> None:
-    async with aclosing(tts.speak("This is a long story. " * 20)) as story:  # type: ignore[type-var]
+    async with aclosing(tts.speak("This is a long story. " * 20)) as story:
         async for _ in story:
             break
     samples, words, _ = await spoken(tts, "Hello.")
