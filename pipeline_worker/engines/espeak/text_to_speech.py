@@ -1,11 +1,14 @@
 """Text to speech by eSpeak NG, in a helper process, sentence by sentence, with the time of each word."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
 
 import numpy as np
 from pydantic import Field
 
 from pipeline_worker.engines.helper.process import HelperProcess
+from pipeline_worker.engines.helper.retry import retried
 from pipeline_worker.engines.options import Options, read_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from pipeline_worker.engines.resampling import Resampler
@@ -117,10 +120,11 @@ class EspeakTextToSpeech:
         pause = np.zeros(samples_in(self._options.sentence_pause_ms, _ESPEAK_RATE), dtype=np.int16)
         for sentence in split_sentences(text):
             offset = output.taken
-            async for samples, words in self._sentence(sentence):
-                piece = output.push(samples, words, offset)
-                if len(piece.samples) or piece.words:
-                    yield piece
+            async with aclosing(retried(partial(self._sentence, sentence))) as parts:
+                async for samples, words in parts:
+                    piece = output.push(samples, words, offset)
+                    if len(piece.samples) or piece.words:
+                        yield piece
             if sentence[-1] in ".!?":  # eSpeak NG pauses between the sentences of one text, not at its end.
                 yield output.push(pause, [], 0)
         if output.taken:
@@ -130,19 +134,6 @@ class EspeakTextToSpeech:
         """Closed with its provider."""
 
     async def _sentence(self, text: str) -> AsyncGenerator[tuple[Pcm, list[Word]], None]:
-        """Tries once more when the helper fails before it has said anything."""
-        for attempt in (1, 2):
-            given = False
-            try:
-                async for part in self._attempt(text):
-                    given = True
-                    yield part
-                return
-            except EngineError as error:
-                if given or attempt == 2 or error.code != EngineError.code:
-                    raise
-
-    async def _attempt(self, text: str) -> AsyncGenerator[tuple[Pcm, list[Word]], None]:
         sentence = _Sentence(text)
         channel = await self._helper.open()
         try:

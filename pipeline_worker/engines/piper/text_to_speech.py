@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pipeline_worker.engines.helper.process import HelperProcess
+from pipeline_worker.engines.helper.retry import retried
 from pipeline_worker.engines.piper.options import SECTION, PiperOptions, read_piper_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from pipeline_worker.engines.resampling import Resampler
@@ -73,7 +75,7 @@ class PiperTextToSpeech:
         try:
             for sentence in _parts(text):
                 begin = given
-                async with aclosing(self._sentence(sentence)) as pieces:
+                async with aclosing(retried(partial(self._sentence, sentence))) as pieces:
                     async for piece in pieces:
                         given += len(piece.samples)
                         self._give(len(piece.samples))
@@ -95,20 +97,6 @@ class PiperTextToSpeech:
         self._played_until = max(self._played_until, _now()) + samples / _SAMPLE_RATE
 
     async def _sentence(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
-        """Tries once more when the helper dies before it has said anything."""
-        for attempt in (1, 2):
-            given = False
-            try:
-                async with aclosing(self._attempt(text)) as pieces:
-                    async for piece in pieces:
-                        given = True
-                        yield piece
-                return
-            except EngineError as error:
-                if given or attempt == 2 or error.code != EngineError.code:
-                    raise
-
-    async def _attempt(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         helper = min(self._helpers, key=lambda helper: helper.open_channels)
         sentence = _Sentence(text)
         channel = await helper.open()
