@@ -1,4 +1,4 @@
-"""What one session says to its media worker, under the epoch by which this process owns the session."""
+"""Sends a session's items to its media worker, under the epoch by which this process owns the session."""
 
 from collections.abc import Callable
 from functools import partial
@@ -55,8 +55,8 @@ class MediaLink:
         self._send(AudioFrame(self.session, self.epoch, seq, first_sample, sample_rate, 1, pcm))
 
     def publish_failure(self, error: AntiphonError) -> None:
-        """What the caller is told of it. The words of an engine's failure are for the operator: they name servers and
-        accounts, and anybody may call. The log has them."""
+        """Tells the client about a failure. The message of an engine's error stays in the log: it names servers and
+        accounts, and anybody may call."""
         message = error.message
         if isinstance(error, EngineError):
             message = _ENGINE_FAILURES.get(error.code, "A part of the agent failed. Please say it again.")

@@ -1,7 +1,7 @@
-"""What the pipeline asks of its engines. Small on purpose: an engine is one module that fits one of these.
+"""The protocols that engines implement. Small on purpose: an engine is one module that fits one of these.
 
-Every `async` method may take long and must not block the event loop; cancelling one must leave the engine usable.
-All raise `shared.errors.EngineError` when they fail.
+An `async` method may take long, but must not block the event loop. Cancelling it must leave the engine usable. All
+raise `shared.errors.EngineError` on failure.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -14,7 +14,7 @@ from shared.audio import Pcm
 
 
 class Transcript(NamedTuple):
-    """Words heard. `text` is empty when speech was heard that is not understood."""
+    """Words heard. `text` is empty if speech was heard but not understood."""
 
     text: str
     final: bool
@@ -35,9 +35,9 @@ class SpeechPiece(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A piece of the agent's answer. `end_call` on the last piece ends the session after it was heard.
+    """A piece of the agent's answer. `end_call` on the last piece ends the session once it was heard.
 
-    A piece with `tool_calls` ends the model's part: it is asked again when the results are in the conversation.
+    After a piece with `tool_calls` the model is asked again, with the results in the conversation.
     """
 
     text: str
@@ -52,7 +52,7 @@ class VoiceActivityDetector(Protocol):
     """Samples of 16 kHz mono that one call takes for each session."""
 
     tail_samples: int
-    """How long it goes on hearing speech after the last sound, in the middle of what was measured."""
+    """How long it reports speech after the last sound, as a median of measurements."""
 
     def open(self) -> "VoiceActivityStream": ...
 
@@ -74,7 +74,7 @@ class SpeechToText(Protocol):
 
 
 class SpeechToTextStream(Protocol):
-    """One utterance. `push` takes 16 kHz mono and may return what is understood so far."""
+    """One utterance. `push` takes 16 kHz mono and may return the hypothesis so far."""
 
     async def push(self, samples: Pcm) -> Transcript | None: ...
 

@@ -19,7 +19,7 @@ class Heard(NamedTuple):
 
 
 class SpokenSentence:
-    """One sentence in the agent's audio, growing while it is synthesised. The voice is given `spoken` in its place."""
+    """One sentence in the agent's audio, which grows while it is synthesised. The voice is given `spoken`."""
 
     def __init__(self, text: str, language: str, first_sample: int, sample_rate: int) -> None:
         pairs = normalize(text, language)
@@ -45,7 +45,7 @@ class SpokenSentence:
         self._whole = True
 
     def heard(self, played_up_to: int) -> Heard:
-        """The text's own words whose speech had ended by `played_up_to`.
+        """The words of the text whose speech had ended by `played_up_to`.
 
         Of "$5", spoken as "5 dollars", nothing was heard until both words were.
         """
@@ -72,7 +72,7 @@ class SpokenText:
         self._sentences: list[SpokenSentence] = []
 
     def begin(self, text: str, first_sample: int) -> SpokenSentence:
-        """The next sentence, whose audio begins at `first_sample`. The voice is to say its `spoken`, if not empty."""
+        """The next sentence, whose audio begins at `first_sample`. There is none if its `spoken` is empty."""
         sentence = SpokenSentence(text, self._language, first_sample, self._sample_rate)
         self._sentences.append(sentence)
         return sentence

@@ -8,7 +8,7 @@ from pipeline_worker.engines.protocols import Reply, TextToSpeech
 from pipeline_worker.speaking.downlink import Downlink
 from pipeline_worker.speaking.spoken_text import Heard, SpokenText
 from pipeline_worker.telemetry.turn_meter import TurnMeter
-from pipeline_worker.text.sentences import SentenceSplitter
+from pipeline_worker.text.sentences import SentenceSplitter, split_sentences
 
 
 class AgentTurn:
@@ -56,8 +56,7 @@ class AgentTurn:
     async def add(self, text: str) -> None:
         """Speak `text` after `speak` has failed. Raises `EngineError`."""
         await self._downlink.send_rest()
-        splitter = SentenceSplitter()
-        for sentence in (*splitter.push(text), *splitter.finish()):
+        for sentence in split_sentences(text):
             await self._speak_sentence(sentence)
 
     def heard(self) -> Heard:

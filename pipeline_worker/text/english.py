@@ -23,7 +23,7 @@ _UNITS = {
     "hrs": "hour", "kB": "kilobyte", "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte", "kW": "kilowatt",
     "kWh": "kilowatt hour", "°C": "degree| Celsius", "°F": "degree| Fahrenheit", "°": "degree",
 }  # fmt: skip
-"""What goes before the bar has a plural."""
+"""The part before the bar takes the plural."""
 _FRACTIONS = {"1/2": "one half", "1/3": "one third", "2/3": "two thirds", "1/4": "one quarter", "3/4": "three quarters"}
 
 
@@ -44,7 +44,7 @@ def _ordinal(number: int) -> str:
 
 
 def _american_date(found: Found) -> str:
-    """Only if it can be no other: 3/4 may be in March or in April."""
+    """Only if it is unambiguous: 3/4 may be in March or in April."""
     first, second, year = int(found[1]), int(found[2]), found[3]
     if first <= 12 < second:
         return _date(year, found[1], found[2])
@@ -52,7 +52,7 @@ def _american_date(found: Found) -> str:
 
 
 def _digits(found: Found) -> str:
-    """A telephone number, digit by digit with a rest between its groups."""
+    """A telephone number, digit by digit, with pauses between its groups."""
     groups = [" ".join(group) for group in re.findall(r"\d+", found[0])]
     return ("plus " if found[0].startswith("+") else "") + ", ".join(groups)
 

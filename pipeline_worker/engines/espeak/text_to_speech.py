@@ -1,4 +1,4 @@
-"""Text to speech by eSpeak NG, in a helper process, sentence by sentence, with the time of each word."""
+"""Text to speech by eSpeak NG, in a helper process, sentence by sentence, with word times."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -22,7 +22,7 @@ _ESPEAK_RATE = 22_050
 _ANSWER_TIMEOUT_S = 5.0
 _LEADING_SILENCE_MS = 30
 _SILENCE_PEAK = 64
-"""-54 dBFS: below it nobody hears anything begin."""
+"""-54 dBFS: quieter beginnings are not heard."""
 
 
 class EspeakOptions(Options):
@@ -34,9 +34,9 @@ class EspeakOptions(Options):
 
 
 class _Sentence:
-    """One text on its way through the helper, at the helper's rate: samples and word times come, speech leaves.
+    """One text on its way through the helper: takes samples and word times, returns speech, at the helper's rate.
 
-    A word's end is known when the next one begins, so speech is held back up to the last word that has begun.
+    A word's end is known when the next word begins, so speech is held back up to the last word that has begun.
     """
 
     def __init__(self, text: str) -> None:
@@ -47,7 +47,7 @@ class _Sentence:
         self._given_words = 0
 
     def take(self, samples: Pcm, words: list[list[int]]) -> tuple[Pcm, list[Word]]:
-        """Speech that is complete with its words; `end_sample` counts from the sentence's beginning."""
+        """Speech that is complete with its words. `end_sample` counts from the beginning of the sentence."""
         self._samples = np.concatenate((self._samples, samples))
         for character, sample in words:
             inside_a_word = character > 0 and not self._text[character - 1].isspace()
@@ -73,7 +73,7 @@ class _Sentence:
 
 
 class _Output:
-    """From the helper's rate to ours: leading silence is trimmed, positions count from what is left."""
+    """Resamples to our rate and trims leading silence. Positions count from what is left."""
 
     def __init__(self) -> None:
         self._resampler = Resampler(_ESPEAK_RATE, _SAMPLE_RATE)
@@ -115,7 +115,7 @@ class EspeakTextToSpeech:
         self._options = options
 
     async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
-        """A sentence is asked for when the one before was taken, so a slow listener costs no memory."""
+        """Each sentence is requested after the one before was taken, so a slow listener costs no memory."""
         output = _Output()
         pause = np.zeros(samples_in(self._options.sentence_pause_ms, _ESPEAK_RATE), dtype=np.int16)
         for sentence in split_sentences(text):

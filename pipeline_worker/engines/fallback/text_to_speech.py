@@ -10,7 +10,7 @@ from pipeline_worker.engines.protocols import SpeechPiece, TextToSpeech, Word
 from pipeline_worker.engines.resampling import Resampler
 from pipeline_worker.text.sentences import CLAUSE_END
 from pipeline_worker.text.word_alignment import CHARACTERS_PER_SECOND, last_in_common
-from shared.audio import Pcm, samples_in
+from shared.audio import samples_in
 from shared.errors import EngineError
 
 _LONGEST_PAUSE_MS = 500
@@ -37,7 +37,7 @@ class FallbackTextToSpeech:
             try:
                 async with aclosing(_pieces(self._first, text)) as pieces:
                     async for piece in pieces:
-                        yield speech.add(piece.samples, piece.words)
+                        yield speech.add(piece)
                 return
             except EngineError:
                 if fallback is None:
@@ -47,7 +47,7 @@ class FallbackTextToSpeech:
             self._first.watch.stood_in_for()
             async with aclosing(_at_rate(self.sample_rate, fallback, text)) as pieces:
                 async for piece in pieces:
-                    yield speech.add_rest(piece.samples, piece.words)
+                    yield speech.add(piece)
 
     async def close(self) -> None:
         """Closed with its provider."""
@@ -65,19 +65,14 @@ class _Speech:
         self._broke_off_at = 0
         self._is_estimated = False
 
-    def add(self, samples: Pcm, words: tuple[Word, ...]) -> SpeechPiece:
-        self._samples += len(samples)
-        known = self._ahead + words
-        complete = tuple(takewhile(lambda word: word.end_sample <= self._samples, known))
-        self._ahead = known[len(complete) :]
+    def add(self, piece: SpeechPiece) -> SpeechPiece:
+        self._samples += len(piece.samples)
+        if not self._is_estimated:
+            self._ahead += tuple(Word(word.text, self._broke_off_at + word.end_sample) for word in piece.words)
+        complete = tuple(takewhile(lambda word: word.end_sample <= self._samples, self._ahead))
+        self._ahead = self._ahead[len(complete) :]
         self._given += complete
-        return SpeechPiece(samples, complete)
-
-    def add_rest(self, samples: Pcm, words: tuple[Word, ...]) -> SpeechPiece:
-        """As `add`, of what the fallback says."""
-        if self._is_estimated:
-            return self.add(samples, ())
-        return self.add(samples, tuple(Word(word.text, self._broke_off_at + word.end_sample) for word in words))
+        return SpeechPiece(piece.samples, complete)
 
     def break_off(self) -> str:
         """The first engine says no more. Returns the part of the text that is left for the fallback.

@@ -1,4 +1,4 @@
-"""Text to speech by Piper voices on this machine, in helper processes, slice by slice, with the time of each word."""
+"""Text to speech by Piper voices on this machine, in helper processes, slice by slice, with word times."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
@@ -22,11 +22,11 @@ _SAMPLE_RATE = 24_000
 _ANSWER_TIMEOUT_S = 30.0
 _LOAD_TIMEOUT_S = 120.0
 _LONG_SENTENCE = 150
-"""Characters, some 9 s of speech: what is done before anything of it is heard takes 0.2 s of a core."""
+"""In characters, about 9 s of speech. Encoding it takes 0.2 s of a core before anything is heard."""
 
 
 class _Sentence:
-    """One text on its way through a helper: slices at the voice's rate come, speech at ours leaves."""
+    """One text on its way through a helper: takes slices at the voice's rate, returns speech at ours."""
 
     def __init__(self, text: str) -> None:
         self._words = text.split()
@@ -65,10 +65,10 @@ class PiperTextToSpeech:
         self._helpers = helpers
         self._options = options
         self._played_until = 0.0
-        """When the speech that was given is played out, if nobody interrupts it."""
+        """When the speech so far is played out, if nothing interrupts it."""
 
     async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
-        """A slice is asked for when the one before was taken, so who stops listening stops the work."""
+        """Each slice is requested after the one before was taken, so the work stops when the listener does."""
         given = 0
         is_whole = False
         pause: Pcm = np.zeros(samples_in(self._options.sentence_pause_ms, _SAMPLE_RATE), dtype=np.int16)
@@ -88,7 +88,7 @@ class PiperTextToSpeech:
             is_whole = True
         finally:
             if not is_whole:
-                self._played_until = 0.0  # Whoever interrupts throws away what is in hand.
+                self._played_until = 0.0  # An interruption discards what is not played yet.
 
     async def close(self) -> None:
         """Closed with its provider."""
@@ -175,7 +175,7 @@ class Provider:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Sentences; long ones are cut after a clause."""
+    """Sentences. A long one is cut after a clause."""
     for sentence in split_sentences(text):
         rest = sentence
         while len(rest) > _LONG_SENTENCE and (clauses := [found.end() for found in CLAUSE_END.finditer(rest)]):
