@@ -193,10 +193,10 @@ class ConversationSession:
                 self._meter.turn_finished(interrupted=True)
                 self._voice.cancel()
             case PauseSpeaking():
-                self._voice.pause()
+                self._downlink.pause()
                 self._meter.paused()
             case ResumeSpeaking(over):
-                self._voice.resume()
+                self._downlink.resume()
                 if not over:
                     self._meter.resumed()
             case StopSpeaking():

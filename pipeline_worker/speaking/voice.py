@@ -1,4 +1,4 @@
-"""The agent's side of a session: its turns, begun, prepared, paused and stopped as turn taking asks."""
+"""The agent's side of a session: its turns, begun, prepared and stopped as turn taking asks."""
 
 import asyncio
 import contextlib
@@ -79,12 +79,6 @@ class AgentVoice:
         self._turn = None
         if self._speaking is not None:
             self._speaking.cancel()
-
-    def pause(self) -> None:
-        self._downlink.pause()
-
-    def resume(self) -> None:
-        self._downlink.resume()
 
     def stop(self) -> None:
         """Give up the turn. `PlayoutFlushed` follows when it is known what was heard of it."""

@@ -63,20 +63,6 @@ async def test_text_appears_as_its_words_are_heard() -> None:
     assert turn.told == ["<first audio>", "We", "We open.", "We open. At"]
 
 
-async def test_a_prepared_turn_is_not_heard_before_it_is_released() -> None:
-    turn = Turn(prepared=True)
-    speaking = asyncio.create_task(turn.speak(Reply("We open.")))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert turn.tts.spoken == ["We open."]
-    assert turn.told == []
-    assert turn.peer.sent == []
-    turn.turn.released.set()
-    await speaking
-    assert turn.told == ["<first audio>"]
-    assert turn.peer.audio_end == 2 * WORD
-
-
 async def test_a_prepared_turn_without_words_does_not_end_before_it_is_released() -> None:
     turn = Turn(prepared=True)
     speaking = asyncio.create_task(turn.speak(Reply("", end_call=True)))
@@ -109,21 +95,14 @@ async def test_a_reply_without_words_makes_no_sound() -> None:
     assert turn.turn.heard() == Heard("", True)
 
 
-async def test_a_failing_voice_leaves_an_incomplete_turn() -> None:
+async def test_a_turn_whose_voice_failed_is_incomplete_and_may_say_something_else() -> None:
     turn = Turn()
-    turn.tts.failure = EngineError("hoarse")
+    turn.tts.failure, turn.tts.fails = EngineError("hoarse"), 1
     with pytest.raises(EngineError):
         await turn.speak(Reply("We open at ten."))
     await turn.downlink.send_rest()
     turn.play(WORD)
     assert turn.turn.heard() == Heard("We", False)
-
-
-async def test_a_failing_voice_may_say_something_else() -> None:
-    turn = Turn()
-    turn.tts.failure, turn.tts.fails = EngineError("hoarse"), 1
-    with pytest.raises(EngineError):
-        await turn.speak(Reply("We open at ten."))
     await turn.turn.add("I am sorry. Again?")
     assert turn.tts.spoken == ["We open at ten.", "I am sorry.", "Again?"]
     turn.play(2 * WORD)

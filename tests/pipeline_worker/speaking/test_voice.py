@@ -1,4 +1,4 @@
-"""The voice against a downlink whose media worker is in memory; what turn taking would answer is scripted."""
+"""The voice with a downlink whose media worker is in memory. The answers of turn taking are scripted."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Sequence
@@ -25,7 +25,7 @@ AGENT = AgentDefinition(id="a", name="A", apology="Oh dear.")
 
 
 class Speaking:
-    """A voice, and what it told: inputs, texts, failures."""
+    """A voice, and what it reported: inputs and failures."""
 
     def __init__(self, *answers: Sequence[Reply] | EngineError) -> None:
         self.peer = SessionPeer()
@@ -121,7 +121,7 @@ async def test_a_prepared_reply_is_synthesised_and_heard_only_when_it_is_release
     await speaking.close()
 
 
-async def test_a_prepared_reply_that_is_given_up_leaves_no_trace() -> None:
+async def test_a_cancelled_prepared_reply_leaves_no_trace() -> None:
     speaking = Speaking([Reply("We open.")], [Reply("At ten.")])
     speaking.voice.reply((), prepared=True)
     await settle()
@@ -135,7 +135,7 @@ async def test_a_prepared_reply_that_is_given_up_leaves_no_trace() -> None:
 
 
 @pytest.mark.parametrize("part", ["model", "voice"])
-async def test_what_fails_unheard_is_told_when_the_reply_is_wanted(part: str) -> None:
+async def test_a_failure_in_a_prepared_reply_is_reported_when_the_reply_is_released(part: str) -> None:
     speaking = Speaking(EngineError("no", code="engine_failed") if part == "model" else [Reply("We open.")])
     if part == "voice":
         speaking.tts.failure = EngineError("no", code="engine_failed")
@@ -149,20 +149,20 @@ async def test_what_fails_unheard_is_told_when_the_reply_is_wanted(part: str) ->
     await speaking.close()
 
 
-async def test_a_paused_turn_goes_on_where_it_stopped() -> None:
+async def test_a_paused_turn_continues_where_it_stopped() -> None:
     speaking = Speaking()
     speaking.voice.say("Hello there.")
     await speaking.until_told(ReplyFinished())
-    speaking.voice.pause()
+    speaking.downlink.pause()
     speaking.hear(WORD, "paused")
-    speaking.voice.resume()
+    speaking.downlink.resume()
     assert len(speaking.peer.all(PausePlayout)) == len(speaking.peer.all(ResumePlayout)) == 1
     speaking.hear(2 * WORD, "finished")
     await speaking.until_told(PlayoutFinished())
     await speaking.close()
 
 
-async def test_a_turn_that_is_stopped_tells_what_was_heard_of_it() -> None:
+async def test_a_stopped_turn_knows_what_was_heard_of_it() -> None:
     speaking = Speaking()
     speaking.voice.say("Hello there.")
     await speaking.until_told(ReplyFinished())
@@ -174,7 +174,7 @@ async def test_a_turn_that_is_stopped_tells_what_was_heard_of_it() -> None:
     await speaking.close()
 
 
-async def test_stopping_and_giving_up_before_anything_began_is_nothing() -> None:
+async def test_before_the_first_turn_nothing_can_be_stopped_or_heard() -> None:
     speaking = Speaking()
     speaking.voice.release()
     speaking.voice.cancel()

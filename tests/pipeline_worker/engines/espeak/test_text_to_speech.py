@@ -1,7 +1,4 @@
-import os
-import signal
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 import numpy as np
 import pytest
@@ -10,7 +7,7 @@ from pipeline_worker.engines.espeak.text_to_speech import EspeakTextToSpeech, Pr
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from shared.agent import AgentDefinition
 from shared.audio import Pcm
-from shared.errors import ConfigError, EngineError
+from shared.errors import ConfigError
 
 
 def agent(**options: object) -> AgentDefinition:
@@ -71,57 +68,11 @@ async def test_the_end_of_a_word_is_where_its_sound_ends(tts: EspeakTextToSpeech
     assert words[1].end_sample == len(samples)
 
 
-async def test_it_begins_at_once_is_loud_enough_and_does_not_clip(tts: EspeakTextToSpeech) -> None:
-    samples, _, _ = await spoken(tts, "Good evening, what can I do for you?")
-    level = np.abs(samples.astype(int))
-    assert np.flatnonzero(level > 64)[0] <= 30 * 24 + 24
-    assert 8_000 < level.max() < 32_767
-
-
 async def test_a_sentence_ends_with_a_pause(tts: EspeakTextToSpeech) -> None:
     whole, _, _ = await spoken(tts, "Good evening.")
     without, _, _ = await spoken(tts, "Good evening")
     assert len(whole) - len(without) == pytest.approx(0.25 * 24_000, abs=1_500)
     assert np.abs(whole[-4_800:].astype(int)).max() < 64
-
-
-@pytest.mark.parametrize("text", ["", "   ", "...", " - "])
-async def test_nothing_to_say_is_silence_of_no_length(tts: EspeakTextToSpeech, text: str) -> None:
-    assert [piece async for piece in tts.speak(text)] == []
-
-
-async def test_giving_up_in_the_middle_leaves_the_engine_usable(tts: EspeakTextToSpeech) -> None:
-    async with aclosing(tts.speak("This is a long story. " * 20)) as story:
-        async for _ in story:
-            break
-    samples, words, _ = await spoken(tts, "Hello.")
-    assert len(samples) and [word.text for word in words] == ["Hello."]
-
-
-async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider: Provider) -> None:
-    tts = provider.open("desk")
-    before, _, _ = await spoken(tts, "Hello.")
-    [pid] = provider.helper_pids
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    after, _, _ = await spoken(tts, "Hello.")
-    assert len(after) == len(before)
-    assert provider.helper_pids != [pid]
-
-
-async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error(provider: Provider) -> None:
-    tts = provider.open("desk")
-    with pytest.raises(EngineError):
-        async for _ in tts.speak("A word. " + "and then another one " * 19):
-            [pid] = provider.helper_pids
-            os.kill(pid, signal.SIGKILL)
-
-
-async def test_after_close_nothing_speaks(provider: Provider) -> None:
-    await provider.close()
-    await provider.close()
-    with pytest.raises(EngineError):
-        await spoken(provider.open("desk"), "Hello.")
 
 
 async def test_start_tries_each_voice() -> None:
