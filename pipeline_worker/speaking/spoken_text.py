@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pipeline_worker.engines.protocols import Word
 from pipeline_worker.text.normalization import normalize
-from pipeline_worker.text.word_alignment import CHARACTERS_PER_SECOND, estimated_ends, words_ended
+from pipeline_worker.text.word_alignment import estimated_ends, slow_samples, words_ended
 
 
 class Heard(NamedTuple):
@@ -30,7 +30,7 @@ class SpokenSentence:
         self._said_until = list(accumulate(len(pair.spoken.split()) for pair in pairs))
         self._first_sample = first_sample
         # What the sentence is assumed to last at least, while its synthesis goes on without word times.
-        self._least_samples = len(self.spoken) * sample_rate // CHARACTERS_PER_SECOND
+        self._least_samples = slow_samples(self.spoken, sample_rate)
         self._samples = 0
         self._words: list[Word] = []
         self._whole = False

@@ -44,6 +44,11 @@ def estimated_ends(words: Sequence[str], samples: int) -> list[int]:
     return [(end - 1) * samples // (ends[-1] - 1) for end in ends]
 
 
+def slow_samples(text: str, sample_rate: int) -> int:
+    """How long a slow speaker takes for `text`."""
+    return len(text) * sample_rate // CHARACTERS_PER_SECOND
+
+
 def _matcher(ours: Sequence[str], theirs: Sequence[str]) -> SequenceMatcher[str]:
     return SequenceMatcher(None, ours, theirs, autojunk=False)
 

@@ -9,7 +9,7 @@ from pipeline_worker.engines.guard import Guarded
 from pipeline_worker.engines.protocols import SpeechPiece, TextToSpeech, Word
 from pipeline_worker.engines.resampling import Resampler
 from pipeline_worker.text.sentences import CLAUSE_END
-from pipeline_worker.text.word_alignment import CHARACTERS_PER_SECOND, last_in_common
+from pipeline_worker.text.word_alignment import CHARACTERS_PER_SECOND, estimated_ends, last_in_common, slow_samples
 from shared.audio import samples_in
 from shared.errors import EngineError
 
@@ -80,29 +80,28 @@ class _Speech:
         Where word times do not tell, all words that have none, of both engines, are assumed to be said slowly.
         """
         text, given = self._text, [word.text for word in self._given]
-        word_ends = [0, *(word.end() for word in re.finditer(r"\S+", text))]
-        words, told = last_in_common(text.split(), given)
         last_told = max((word.end_sample for word in (*self._given, *self._ahead)), default=0)
         silence = samples_in(_LONGEST_PAUSE_MS, self._rate)
         self._ahead, self._broke_off_at = (), self._samples
-        at = word_ends[words]
+        words, told = last_in_common(text.split(), given)
+        at = [*(word.start() for word in re.finditer(r"\S+", text)), len(text)][words]
         if self._samples and (not last_told or told < len(given) or self._samples - last_told > silence):
             told_up_to = self._given[told - 1].end_sample if told else 0
             said = at + (self._samples - told_up_to) * CHARACTERS_PER_SECOND // self._rate
             begins = max((end.end() for end in CLAUSE_END.finditer(text, at) if end.end() <= said), default=at)
-            self._ahead = tuple(self._slowly(at, told_up_to, begins))
+            self._ahead = tuple(self._estimated(text[at:], told_up_to, text[at:begins]))
             self._is_estimated = True
             at = begins
-        return text[at:].strip() if re.search(r"\w", text[at:]) else ""
+        return text[at:] if re.search(r"\w", text[at:]) else ""
 
-    def _slowly(self, at: int, from_sample: int, begins: int) -> Iterator[Word]:
-        """The words from `at` on, which the first engine began at `from_sample`. The fallback repeats those from
-        `begins` on, except that a word that was surely heard from the first engine stays heard."""
-        for word in re.finditer(r"\S+", self._text[at:]):
-            end_sample = from_sample + word.end() * self._rate // CHARACTERS_PER_SECOND
-            if end_sample > self._samples:
-                end_sample = self._samples + (at + word.end() - begins) * self._rate // CHARACTERS_PER_SECOND
-            yield Word(word[0], end_sample)
+    def _estimated(self, rest: str, from_sample: int, skipped: str) -> Iterator[Word]:
+        """The words of `rest`, which the first engine began at `from_sample`. The fallback says them all except the
+        `skipped` beginning. A word that was surely heard from the first engine stays heard."""
+        words = rest.split()
+        for word, end in zip(words, estimated_ends(words, slow_samples(rest, self._rate)), strict=True):
+            first_end = from_sample + end
+            again_end = self._samples + end - slow_samples(skipped, self._rate)
+            yield Word(word, first_end if first_end <= self._samples else again_end)
 
 
 async def _at_rate(sample_rate: int, tts: Guarded[TextToSpeech], text: str) -> AsyncGenerator[SpeechPiece, None]:
