@@ -49,15 +49,8 @@ _REMAINS: _Rules = (
     (re.compile(r"[\s_]+"), " "),
     (re.compile(r"\A\s|\s\Z"), ""),
 )
-_ANY_LANGUAGE: _Rules = (*_LAYOUT, *_MARKUP, (_URL, lambda found: _url(found[0], False)), *_REMAINS)
-_ENGLISH: _Rules = (
-    *_LAYOUT,
-    *_MARKUP,
-    (EMAIL, email_said),
-    (_URL, lambda found: _url(found[0], True)),
-    *RULES,
-    *_REMAINS,
-)
+_ANY_LANGUAGE: _Rules = (*_LAYOUT, *_MARKUP, (_URL, lambda m: _url(m[0], False)), *_REMAINS)
+_ENGLISH: _Rules = (*_LAYOUT, *_MARKUP, (EMAIL, email_said), (_URL, lambda m: _url(m[0], True)), *RULES, *_REMAINS)
 
 # Most text has none of these, and stays as it is.
 _NOTABLE = re.compile(

@@ -120,23 +120,9 @@ def test_each_word_is_paired_with_what_is_said_for_it(text: str, pairs: list[tup
 
 MARKS = "*_`#[]()<>|~-+&;:.,/@$€%°0123456789 \n\t\\{}^=!?aAxXm"
 LONGER = [
-    "**",
-    "```",
-    "](",
-    "http://",
-    "www.",
-    ".com",
-    "&amp;",
-    "&lt;",
-    "e.g.",
-    "No. ",
-    "10:00",
-    "$5",
-    " km",
-    "😀",
-    "中。",
-]
-LONGER += ["|---|", "- ", "1. ", "2026-11-23", "+1 555 123 4567", "Jan. ", "é", "a/b", "x@y.com"]
+    "**", "```", "](", "http://", "www.", ".com", "&amp;", "&lt;", "e.g.", "No. ", "10:00", "$5", " km", "😀", "中。",
+    "|---|", "- ", "1. ", "2026-11-23", "+1 555 123 4567", "Jan. ", "é", "a/b", "x@y.com",
+]  # fmt: skip
 PIECES = st.sampled_from([*MARKS, *LONGER])
 TEXT = st.one_of(st.text(), st.lists(PIECES, max_size=30).map("".join))
 
