@@ -1,6 +1,7 @@
-"""What one session says to its media worker, under the epoch by which this process owns the session."""
+"""Sends a session's items to its media worker, under the epoch by which this process owns the session."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from shared import keys
@@ -32,11 +33,10 @@ Send = Callable[[str, Item], None]
 
 class MediaLink:
     def __init__(self, send: Send, media_worker: str, session: str, epoch: int) -> None:
-        self._send_to = send
         self.media_worker = media_worker
         self.session = session
         self.epoch = epoch
-        self._inbox = keys.inbox("media", media_worker)
+        self._send = partial(send, keys.inbox("media", media_worker))
 
     def attach(self, pipeline_worker: str) -> None:
         self._send(PipelineAttached(session=self.session, epoch=self.epoch, pipeline_worker=pipeline_worker))
@@ -55,8 +55,8 @@ class MediaLink:
         self._send(AudioFrame(self.session, self.epoch, seq, first_sample, sample_rate, 1, pcm))
 
     def publish_failure(self, error: AntiphonError) -> None:
-        """What the caller is told of it. The words of an engine's failure are for the operator: they name servers and
-        accounts, and anybody may call. The log has them."""
+        """Tells the client about a failure. The message of an engine's error stays in the log: it names servers and
+        accounts, and anybody may call."""
         message = error.message
         if isinstance(error, EngineError):
             message = _ENGINE_FAILURES.get(error.code, "A part of the agent failed. Please say it again.")
@@ -76,6 +76,3 @@ class MediaLink:
 
     def end_session(self, reason: str, after_playout: bool = False) -> None:
         self._send(EndSession(session=self.session, epoch=self.epoch, reason=reason, after_playout=after_playout))
-
-    def _send(self, item: Item) -> None:
-        self._send_to(self._inbox, item)

@@ -1,7 +1,7 @@
 """One conversation: wires the caller's audio, the turn taking, the engines and the agent's audio together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from typing import Any, assert_never
 
 from pipeline_worker.conversation_store import ConversationStore
@@ -11,7 +11,7 @@ from pipeline_worker.hearing.transcription import Transcription
 from pipeline_worker.hearing.uplink import Uplink
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.speaking.downlink import Downlink
-from pipeline_worker.speaking.voice import AgentVoice, Patience
+from pipeline_worker.speaking.voice import AgentVoice, Patience, VoiceOwner
 from pipeline_worker.telemetry.turn_meter import TurnMeter
 from pipeline_worker.tools.loop import ToolLoop
 from pipeline_worker.tools.toolbox import Toolbox
@@ -89,18 +89,8 @@ class ConversationSession:
         self._interim_shown: InterimText | None = None
         self._uplink = Uplink(agent, engines.vad, self._transcription, self._turns, self._handle, self._fail)
         self._downlink = Downlink(link, engines.tts.sample_rate)
-        self._voice = AgentVoice(
-            self._answer,
-            engines.tts,
-            self._downlink,
-            patience,
-            agent,
-            self._meter,
-            self._handle,
-            lambda text: link.publish("transcript-partial", role="agent", text=text),
-            self._on_engine_failure,
-            self._spawn,
-        )
+        owner = VoiceOwner(self._handle, self._on_engine_failure, self._spawn)
+        self._voice = AgentVoice(agent, self._answer, engines.tts, self._downlink, self._meter, owner, patience)
 
     async def run(self) -> None:
         """Until the session is over. Raises what breaks it."""
@@ -169,8 +159,8 @@ class ConversationSession:
         if self._downlink.heard and not heard_before:
             self._uplink.agent_began()
             self._handle(PlayoutBegan(self._uplink.position))
-        if report.state != "flushed":
-            self._voice.on_playout()
+        if report.state != "flushed" and (text := self._voice.newly_heard()) is not None:
+            self._link.publish("transcript-partial", role="agent", text=text)
 
     def _handle(self, event: Input) -> State:
         """The state that it leads to."""
@@ -205,10 +195,10 @@ class ConversationSession:
                 self._meter.turn_finished(interrupted=True)
                 self._voice.cancel()
             case PauseSpeaking():
-                self._voice.pause()
+                self._downlink.pause()
                 self._meter.paused()
             case ResumeSpeaking(over):
-                self._voice.resume()
+                self._downlink.resume()
                 if not over:
                     self._meter.resumed()
             case StopSpeaking():
@@ -232,7 +222,7 @@ class ConversationSession:
             case _:
                 assert_never(action)
 
-    def _answer(self, conversation: Sequence[Entry], confirmed: asyncio.Event) -> AsyncIterator[Reply]:
+    def _answer(self, conversation: Sequence[Entry], confirmed: asyncio.Event) -> AsyncGenerator[Reply, None]:
         return self._tools.reply(conversation, confirmed) if self._tools else self._lm.reply(conversation)
 
     def _record_agent(self) -> None:

@@ -1,7 +1,7 @@
-"""An engine under watch: its deadlines, its circuit breaker, and the counts of what went wrong.
+"""The guard of an engine: deadlines, a circuit breaker, and metrics of failures.
 
-The deadline is on the time to the first output, because that is the silence that a caller hears; an answer may take as
-long as it likes while it keeps coming.
+The deadline is on the first output, because until then the caller hears silence. After it an answer may take any time,
+as long as it does not stall.
 """
 
 import asyncio
@@ -18,21 +18,21 @@ from shared.io.logs import get_logger
 
 STALL_S = 10.0
 CLOSE_S = 2.0
-"""How long an engine that is given up may take to let go."""
+"""How long an engine may take to close."""
 
 _failures = Counter(
     "antiphon_engine_failures_total",
-    "Failures of engines, also those that a fallback made good",
+    "Failures of engines, also those that a fallback covered",
     ["kind", "engine", "code"],
 )
 _fallbacks = Counter(
     "antiphon_engine_fallbacks_total",
-    "Questions that went to a fallback, by the engine it stood in for",
+    "Requests that went to a fallback, by the engine that it replaced",
     ["kind", "engine"],
 )
 _first_output = Histogram(
     "antiphon_engine_first_output_seconds",
-    "From the question to an engine's first output; for speech to text from the end of speech to the final text",
+    "From the request to an engine's first output; for speech to text from the end of speech to the final text",
     ["kind", "engine"],
     buckets=(0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10),
 )
@@ -48,7 +48,7 @@ class _End(Enum):
 
 
 class EngineGuard:
-    """Of one engine of one agent, shared by its sessions. `kind` is its section in the agent file."""
+    """Guards one engine of one agent, for all its sessions. `kind` is its section in the agent file."""
 
     def __init__(self, kind: str, engine: str, first_output_s: float, stall_s: float = STALL_S) -> None:
         self.kind = kind
@@ -58,17 +58,17 @@ class EngineGuard:
         self._breaker = CircuitBreaker()
 
     def admits(self) -> bool:
-        """Whether to ask this engine now, when there is another one to ask."""
+        """Whether to ask this engine now, rather than its fallback."""
         return self._breaker.admits(_now())
 
     def stood_in_for(self) -> None:
         """Its fallback is asked."""
         _fallbacks.labels(self.kind, self.engine).inc()
 
-    async def outputs(self, outputs: AsyncIterator[T], counts: Callable[[T], bool]) -> AsyncGenerator[T, None]:
-        """`outputs`: the first that `counts` within its deadline, and none after a longer wait than a stall.
+    async def outputs(self, outputs: AsyncGenerator[T, None], counts: Callable[[T], bool]) -> AsyncGenerator[T, None]:
+        """Passes `outputs` on, if the first that `counts` meets its deadline and none stalls.
 
-        Nothing is given before an output counts, so whoever got nothing may ask another engine. Closing this closes
+        Nothing is passed on before an output counts, so a caller that got nothing can ask another engine. Closes
         `outputs`. Raises `EngineError`.
         """
         asked_at = _now()
@@ -76,7 +76,11 @@ class EngineGuard:
         held: list[T] = []
         started = failed = False
         try:
-            while (output := await self._next(outputs, due, patience_s)) is not _End.END:
+            while True:
+                async with self._judged(due, patience_s):
+                    output = await anext(outputs, _End.END)
+                if output is _End.END:
+                    break
                 if not started and not counts(output):
                     held.append(output)
                     continue
@@ -97,8 +101,7 @@ class EngineGuard:
         finally:
             if started and not failed:
                 self.succeeded()
-            if isinstance(outputs, AsyncGenerator):
-                await self.let_go(outputs.aclose())
+            await self.let_go(outputs.aclose())
 
     async def answer(self, answer: Awaitable[T]) -> T:
         """`answer`, within the deadline for a first output. Raises `EngineError`."""
@@ -106,7 +109,7 @@ class EngineGuard:
             return await answer
 
     async def let_go(self, closing: Awaitable[None]) -> None:
-        """An engine that is given up may take a moment for it, and its errors then are nobody's concern."""
+        """Waits for an engine to close, but not for long. Errors in closing are only logged."""
         try:
             async with asyncio.timeout(CLOSE_S):
                 await closing
@@ -121,16 +124,9 @@ class EngineGuard:
     def observe_first_output(self, seconds: float) -> None:
         _first_output.labels(self.kind, self.engine).observe(seconds)
 
-    async def _next(self, outputs: AsyncIterator[T], due: float, patience_s: float) -> T | _End:
-        async with self._judged(due, patience_s):
-            try:
-                return await anext(outputs)
-            except StopAsyncIteration:
-                return _End.END
-
     @asynccontextmanager
     async def _judged(self, due: float, patience_s: float) -> AsyncIterator[None]:
-        """What fails or is late in here is the engine's failure: counted, and told as `EngineError`."""
+        """Counts a failure or a missed deadline of the engine, and raises it as `EngineError`."""
         try:
             async with asyncio.timeout_at(due):
                 yield
@@ -142,7 +138,7 @@ class EngineGuard:
             self._failed("engine_timeout", message)
             raise EngineError(message, code="engine_timeout") from error
         except Exception as error:
-            # An engine's own fault costs its turn at most, never the session.
+            # A bug in an engine costs one turn at most, never the session.
             log.exception("engine_fault", kind=self.kind, engine=self.engine)
             message = f"the {self} failed by a fault of its own ({type(error).__name__})"
             self._failed("engine_broken", message)

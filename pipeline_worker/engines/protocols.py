@@ -4,7 +4,7 @@ An `async` method may take long but must not block the event loop. Cancelling on
 All raise `shared.errors.EngineError` when they fail.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from pipeline_worker.turns.conversation import Entry as Entry
@@ -130,8 +130,8 @@ class SpeechToTextStream(Protocol):
 class LanguageModel(Protocol):
     """Answers for one session. May keep state between turns."""
 
-    def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
-        """Streams the answer to the last entry. Closing the iterator gives the answer up."""
+    def reply(self, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
+        """The answer to the last entry, as it forms. Close the generator to give the answer up."""
         ...
 
     async def close(self) -> None: ...
@@ -141,8 +141,8 @@ class TextToSpeech(Protocol):
     sample_rate: int
     """One of `shared.audio.OPUS_RATES`."""
 
-    def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
-        """Streams the speech of `text`. Closing the iterator gives the speech up."""
+    def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
+        """The speech of `text`, piece by piece, as soon as there is some. Close the generator to stop it."""
         ...
 
     async def close(self) -> None: ...

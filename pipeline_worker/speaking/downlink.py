@@ -13,7 +13,7 @@ from shared.io.logs import get_logger
 _MIN_FRAME_MS = 100
 _MAX_FRAME_MS = 200
 _AHEAD_S = 2.0
-"""How far audio runs ahead of playout: it bridges a broker's failover, and is what a barge-in throws away."""
+"""How far audio runs ahead of playout: enough to bridge a broker failover. A barge-in discards as much."""
 _STALL_S = 10.0
 _FINISH_GRACE_S = 3.0
 
@@ -21,7 +21,7 @@ log = get_logger()
 
 
 class Downlink:
-    """Positions count samples of the session's agent audio, which is one stream over all turns."""
+    """Positions count samples of the session's agent audio, one stream over all turns."""
 
     def __init__(self, link: MediaLink, sample_rate: int) -> None:
         self._link = link
@@ -41,26 +41,26 @@ class Downlink:
 
     @property
     def position(self) -> int:
-        """Where the next sample that is given to `send` will stand."""
+        """The position of the next sample that is given to `send`."""
         return self._sent + len(self._pending) // BYTES_PER_SAMPLE
 
     @property
     def begun(self) -> bool:
-        """Audio of this turn was sent."""
+        """Whether audio of this turn was sent."""
         return self._sent > self._turn_began
 
     @property
     def heard(self) -> bool:
-        """The caller has heard the beginning of this turn."""
+        """Whether the caller has heard the beginning of this turn."""
         return self.played_up_to > self._turn_began
 
     def begin_turn(self) -> None:
-        """What an interrupted turn has left is forgotten; the first audio of this one goes at once."""
+        """Discards what an interrupted turn has left. The first audio of the new turn is sent at once."""
         self._pending.clear()
         self._turn_began = self._sent
 
     async def send(self, samples: Pcm) -> None:
-        """Queue audio; returns when all but a short rest was sent.
+        """Queue audio. Returns when all but a short rest was sent.
 
         Raises `AntiphonError` with code `playout_stalled` if the caller hears nothing of it for 10 s.
         """
@@ -72,18 +72,18 @@ class Downlink:
             await self._send_frame(min(waiting, self._max_frame))
 
     async def send_rest(self) -> None:
-        """The end of a sentence: what follows may be long in coming."""
+        """Send what is queued: the sentence is over, and the next one may take a while."""
         if self._pending:
             await self._send_frame(len(self._pending) // BYTES_PER_SAMPLE)
 
     async def finish(self) -> None:
-        """Nothing follows in this turn: returns when the caller has heard all of it, or must have by now."""
+        """The turn is over. Returns when the caller has heard all of it, or must have by now."""
         await self.send_rest()
         if not self.begun:
             return
         self._link.end_speech(self._sent)
         paused = -1
-        while self._paused or self._pauses != paused:  # a pause is time in which nothing is heard
+        while self._paused or self._pauses != paused:  # the wait starts again after a pause
             paused = self._pauses
             remaining_s = max(0, self._sent - self.played_up_to) / self._rate
             if await self._until(lambda: self.played_up_to >= self._sent, remaining_s + _FINISH_GRACE_S):
@@ -91,7 +91,7 @@ class Downlink:
         self.played_up_to = self._sent
 
     def pause(self) -> None:
-        """Silence at once; `resume` goes on at the same sample."""
+        """Silence at once. `resume` continues at the same sample."""
         self._paused = True
         self._pauses += 1
         if self.begun:
@@ -104,7 +104,7 @@ class Downlink:
         self._reported.set()
 
     async def flush(self, timeout_s: float) -> bool:
-        """Silence what is queued; False if the media worker did not tell in time what was heard."""
+        """Discard what is queued. False if the media worker did not report in time what was heard."""
         self._paused = False
         if not self.begun:
             return True
@@ -121,7 +121,7 @@ class Downlink:
         self._reported.set()
 
     async def _send_frame(self, samples: int) -> None:
-        if not await self._until(self._may_send, _STALL_S):
+        if not (self._may_send() or await self._until(self._may_send, _STALL_S)):
             raise AntiphonError(f"no agent audio was played for {_STALL_S} s", code="playout_stalled")
         size = samples * BYTES_PER_SAMPLE
         self._link.send_audio(self._seq, self._sent, self._rate, bytes(self._pending[:size]))
@@ -130,11 +130,11 @@ class Downlink:
         self._sent += samples
 
     def _may_send(self) -> bool:
-        """What a paused turn has not begun waits here: there is nothing yet that the media worker could pause."""
+        """A paused turn that has not begun waits here, because the media worker has nothing to pause yet."""
         return self._queued() < self._ahead and (self.begun or not self._paused)
 
     def _queued(self) -> int:
-        """Samples of this turn that wait to be heard; what a flush threw away of the last one waits no more."""
+        """Samples of this turn that are not played yet, without those that a flush discarded before it."""
         return self._sent - max(self.played_up_to, self._turn_began)
 
     async def _until(self, reached: Callable[[], bool], timeout_s: float) -> bool:

@@ -1,54 +1,33 @@
 """One turn of the agent: text as it forms -> sentences -> speech -> the downlink."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from pipeline_worker.engines.protocols import Reply, TextToSpeech
 from pipeline_worker.speaking.downlink import Downlink
-from pipeline_worker.speaking.spoken_text import Heard, SpokenSentence, SpokenText
-from pipeline_worker.text.sentences import SentenceSplitter
-
-T = TypeVar("T")
-
-
-@contextlib.asynccontextmanager
-async def given_up(outputs: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
-    """An engine's outputs, which are given up at the end if there are more."""
-    try:
-        yield outputs
-    finally:
-        if isinstance(outputs, AsyncGenerator):
-            await outputs.aclose()
-
-
-def _nothing() -> None:
-    pass
-
-
-class TurnNews(NamedTuple):
-    """Whom a turn tells what happens."""
-
-    on_first_audio: Callable[[], None]
-    """Called before the first audio is sent."""
-    on_text: Callable[[str], None]
-    """The words that were heard so far, whenever there are more."""
-    on_reply: Callable[[], None] = _nothing
-    """A piece of the reply has come."""
-    on_audio: Callable[[], None] = _nothing
-    """A piece of its speech has come; it may not be sent yet."""
+from pipeline_worker.speaking.spoken_text import Heard, SpokenText
+from pipeline_worker.telemetry.turn_meter import TurnMeter
+from pipeline_worker.text.sentences import SentenceSplitter, split_sentences
 
 
 class AgentTurn:
-    """`prepared`: nothing is heard of it, and it does not end, before `release`."""
+    """A `prepared` turn is not heard, and does not end, before `released` is set."""
 
     def __init__(
-        self, tts: TextToSpeech, downlink: Downlink, language: str, news: TurnNews, prepared: bool = False
+        self,
+        tts: TextToSpeech,
+        downlink: Downlink,
+        language: str,
+        meter: TurnMeter,
+        on_first_audio: Callable[[], object],
+        prepared: bool = False,
     ) -> None:
+        """`on_first_audio` is called before the first audio is sent."""
         self._tts = tts
         self._downlink = downlink
-        self._news = news
+        self._meter = meter
+        self._on_first_audio = on_first_audio
         self.released = asyncio.Event()
         if not prepared:
             self.released.set()
@@ -57,31 +36,27 @@ class AgentTurn:
         self._shown = ""
         self._complete = False
 
-    def release(self) -> None:
-        self.released.set()
-
-    async def speak(self, replies: AsyncIterator[Reply]) -> bool:
-        """Speak it all; True if the agent ends the call with it. Raises `EngineError`."""
+    async def speak(self, replies: AsyncGenerator[Reply, None]) -> bool:
+        """Speak all of `replies`. True if the agent ends the call after it. Raises `EngineError`."""
         self._downlink.begin_turn()
-        cutter = SentenceSplitter()
+        splitter = SentenceSplitter()
         end_call = False
-        async with given_up(replies) as pieces:
-            async for piece in pieces:
-                self._news.on_reply()
-                end_call = end_call or piece.end_call
-                for sentence in cutter.push(piece.text):
+        async with aclosing(replies):
+            async for reply in replies:
+                self._meter.llm_first_token()
+                end_call = end_call or reply.end_call
+                for sentence in splitter.push(reply.text):
                     await self._speak_sentence(sentence)
-        for sentence in cutter.finish():
+        for sentence in splitter.finish():
             await self._speak_sentence(sentence)
         await self.released.wait()
         self._complete = True
         return end_call
 
     async def add(self, text: str) -> None:
-        """After `speak` has failed, speak this. Raises `EngineError`."""
+        """Speak `text` after `speak` has failed. Raises `EngineError`."""
         await self._downlink.send_rest()
-        cutter = SentenceSplitter()
-        for sentence in (*cutter.push(text), *cutter.finish()):
+        for sentence in split_sentences(text):
             await self._speak_sentence(sentence)
 
     def heard(self) -> Heard:
@@ -89,33 +64,27 @@ class AgentTurn:
         heard = self._spoken.heard(self._downlink.played_up_to)
         return Heard(heard.text, heard.complete and self._complete)
 
-    def on_playout(self) -> None:
-        """The caller has heard more: the text shown follows what is heard."""
-        text = self._spoken.heard(self._downlink.played_up_to).text
-        if text != self._shown:
-            self._shown = text
-            self._news.on_text(text)
+    def newly_heard(self) -> str | None:
+        """The words that the caller has heard so far, if there are more than at the last call."""
+        text = self.heard().text
+        if text == self._shown:
+            return None
+        self._shown = text
+        return text
 
     async def _speak_sentence(self, text: str) -> None:
         sentence = self._spoken.begin(text, self._downlink.position)
         if sentence.spoken:
-            await self._synthesise(sentence)
+            async with aclosing(self._tts.speak(sentence.spoken)) as pieces:
+                async for piece in pieces:
+                    if not len(piece.samples):
+                        continue
+                    self._meter.tts_first_audio()
+                    if not self._began:
+                        await self.released.wait()
+                        self._began = True
+                        self._on_first_audio()
+                    sentence.add(len(piece.samples), piece.words)
+                    await self._downlink.send(piece.samples)
+            await self._downlink.send_rest()
         sentence.finish()
-
-    async def _synthesise(self, sentence: SpokenSentence) -> None:
-        async with given_up(self._tts.speak(sentence.spoken)) as pieces:
-            async for piece in pieces:
-                if not len(piece.samples):
-                    continue
-                self._news.on_audio()
-                await self._begin()
-                sentence.add(len(piece.samples), piece.words)
-                await self._downlink.send(piece.samples)
-        await self._downlink.send_rest()
-
-    async def _begin(self) -> None:
-        if self._began:
-            return
-        await self.released.wait()
-        self._began = True
-        self._news.on_first_audio()

@@ -1,26 +1,26 @@
-"""Splits text that arrives in pieces into sentences, and sentences at their pauses."""
+"""The sentence splitter: the only place that decides where a sentence ends."""
 
 import re
 
 _MAX_SENTENCE = 240
-"""Characters after which a sentence without an end is cut at a pause, so that speech need not wait for it."""
+"""Characters after which a sentence without an end is cut at a pause, so that speech can begin."""
 _MAX_UNCUT = 2000
-"""Of a web address or a block of code, which cannot be spoken in halves."""
-# A full stop ends a sentence when white space follows it, so that of "3.5" does not; CJK stops need none.
+"""The same limit for a URL or a code block, which must not be cut."""
+# A full stop ends a sentence only if white space follows ("3.5"). CJK stops need no white space.
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)*_]*\s|[。！？]+|\n+")
-# What is before a single full stop that ends nothing: a title, an initial, the number of a list's item.
-_ABBREVIATED = re.compile(r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|vs|approx|e\.g|i\.e)|^\s*\d{1,3})\.$")
-# These may end a sentence: what comes next tells.
+# These never end a sentence: a title, an initial (but "I" is a pronoun), the number of a list item.
+_ABBREVIATED = re.compile(r"(?:\b(?:[A-HJ-Z]|Mr|Mrs|Ms|Dr|Prof|St|vs|approx|e\.g|i\.e)|^\s*\d{1,3})\.$")
+# These may end a sentence: it depends on what follows.
 _ABBREVIATED_BEFORE_DIGIT = re.compile(r"\b(?:[Nn]o|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.$")
 _ABBREVIATED_WITHIN = re.compile(r"\b(?:[ap]\.m|etc|Inc|Ltd|Co|Jr|Sr)\.$")
+# Inside a sentence, the full stop of an abbreviation. Not of "e.g." or "p.m.", nor of "1." or the German "3. Mai".
+_ABBREVIATION_STOP = re.compile(r"(?<=[^\W\d])(?<!\.\w)\.(?=\s)")
 _FENCE = "```"
-CHARACTERS_PER_SECOND = 10
-"""A slow speaker, whom hardly a voice undercuts: what can only be estimated was not heard rather than heard."""
 CLAUSE_END = re.compile(r"[,;:]\s+|[，、]|\s[-–—]\s")
 
 
 class SentenceSplitter:
-    """Cuts text that arrives in pieces into sentences, as they become whole."""
+    """Splits text that arrives in pieces. Returns each sentence once it is complete."""
 
     def __init__(self) -> None:
         self._rest = ""
@@ -35,7 +35,7 @@ class SentenceSplitter:
         return sentences
 
     def finish(self) -> list[str]:
-        """No more text comes."""
+        """The end of the text."""
         rest, self._rest = self._rest.strip(), ""
         return [rest] if rest else []
 
@@ -61,7 +61,7 @@ class SentenceSplitter:
         return _MAX_SENTENCE
 
     def _ends_at(self, found: re.Match[str]) -> bool | None:
-        """Whether a sentence ends there; None if that depends on what has not come yet."""
+        """Whether a sentence ends there. None if that depends on text that has not arrived."""
         before = self._rest[: found.end()].rstrip()
         if not found[0].startswith(".") or "\n" in found[0]:
             return True
@@ -74,3 +74,15 @@ class SentenceSplitter:
         if not following:
             return None
         return not following.isdigit() if depends_on is _ABBREVIATED_BEFORE_DIGIT else following.isupper()
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a whole text on one line. Those without a word are left out."""
+    splitter = SentenceSplitter()
+    sentences = [*splitter.push(" ".join(text.split())), *splitter.finish()]
+    return [sentence for sentence in sentences if re.search(r"\w", sentence)]
+
+
+def without_abbreviation_stops(sentence: str) -> str:
+    """`sentence` for a voice that pauses at each full stop: those of abbreviations are spaces. Keeps all positions."""
+    return _ABBREVIATION_STOP.sub(" ", sentence)

@@ -1,13 +1,13 @@
-"""A language model with tools: runs what it calls, tells it what came of it, and asks again until it has answered.
+"""A language model with tools: runs the tools that it calls, and asks it again with the results until it has answered.
 
-The rule for a turn that is given up (its reply is closed) while tools run: a call that has not begun is not begun; a
-tool without side effects is stopped and leaves nothing; one with side effects goes on within its own time, and what
-came of it is recorded, so that in its next turn the model knows what was done. Until then the model is told that it
-still runs: it would call it once more.
+A turn may be interrupted (its reply is closed) while tools run. A call that has not started is dropped. A tool without
+side effects is stopped and leaves no trace. A tool with side effects runs on within its own time limit, and its result
+is recorded for the next turn. Until then the model is told that the tool still runs, or it would call it again.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from pipeline_worker.engines.protocols import LanguageModel, Reply
@@ -20,10 +20,10 @@ Record = Callable[[ToolUse], None]
 
 
 class LateUses:
-    """Uses of tools that outlived their turn, until a conversation that is to be answered holds what came of them.
+    """Uses of tools that outlived their turn, until the conversation holds their results.
 
-    A conversation may have been taken down before the turn that it interrupts had ended. So it is completed here, for
-    each reply anew: there is one result for each call in it, as servers want it, and it is the newest.
+    A conversation may be copied before the turn that it interrupts has ended. So it is completed here for each reply:
+    servers expect one result for each call, and it must be the newest.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class LateUses:
         self._uses[use.call] = use
 
     def complete(self, conversation: Sequence[Entry]) -> list[Entry]:
-        """With the uses that are not in it, before the words that are to be answered."""
+        """Adds the missing uses, before the words that are to be answered."""
         known = {id(entry) for entry in conversation}
         self._uses = {call: use for call, use in self._uses.items() if id(use) not in known}
         asked = len(conversation) - isinstance(conversation[-1], Utterance)
@@ -43,8 +43,8 @@ class LateUses:
 class ToolLoop:
     """Itself a `LanguageModel`, whose replies hold no tool calls.
 
-    `publish` takes events for the client, `record` what belongs into the conversation. Between two pieces of a reply a
-    tool may take its own time: what watches over replies must not expect a piece sooner.
+    `publish` takes events for the client, `record` entries for the conversation. A tool may take its time between two
+    pieces of a reply: a guard with a shorter deadline would break it.
     """
 
     def __init__(self, lm: LanguageModel, toolbox: Toolbox, session_id: str, publish: Publish, record: Record) -> None:
@@ -61,24 +61,21 @@ class ToolLoop:
     ) -> AsyncGenerator[Reply, None]:
         """The answer, from as many requests as it takes. No tool is run before `confirmed` is set.
 
-        A model that says nothing, as some do after a tool, is asked once more. Raises `EngineError` as the model does,
-        and when it says nothing at all: a filler is no answer.
+        A model that says nothing, as some do after a tool, is asked once more. Raises `EngineError` if the model fails
+        or says nothing at all. A filler is not an answer.
         """
         rules = self._toolbox.rules
         entries = self._late.complete(conversation)
         said = filled = asked_again = False
         for round_ in range(rules.max_rounds + 2):
             text, calls, end_call = "", list[ToolCall](), False
-            pieces = self._lm.reply(tuple(entries))
-            try:
+            async with aclosing(self._lm.reply(tuple(entries))) as pieces:
                 async for piece in pieces:
                     text += piece.text
                     calls += piece.tool_calls
                     end_call = end_call or piece.end_call
                     if piece.text or piece.end_call:
                         yield piece._replace(tool_calls=())
-            finally:
-                await _close(pieces)
             said = said or bool(text.strip())
             if not calls:
                 if text.strip() or end_call:
@@ -89,7 +86,7 @@ class ToolLoop:
                 continue
             if text.strip():
                 entries.append(Utterance("agent", text.strip()))
-                yield Reply("\n")  # The sentence is whole, and can be spoken while the tools run.
+                yield Reply("\n")  # Ends the sentence, so that it is spoken while the tools run.
             if round_ >= rules.max_rounds:
                 entries += [ToolUse(call, "Not run: too many in this turn. Answer the caller now.") for call in calls]
                 continue
@@ -117,7 +114,7 @@ class ToolLoop:
             raise EngineError("the language model does not answer", code="engine_broken")
 
     async def close(self) -> None:
-        """A tool with side effects may still end; that is then neither published nor recorded."""
+        """A tool with side effects may still finish. Its result is then neither published nor recorded."""
         self._closed = True
         await self._lm.close()
 
@@ -133,8 +130,3 @@ class ToolLoop:
         self._late.put(use)
         if ended:
             self._record(use)
-
-
-async def _close(pieces: AsyncIterator[Reply]) -> None:
-    if isinstance(pieces, AsyncGenerator):
-        await pieces.aclose()

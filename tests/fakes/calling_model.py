@@ -1,6 +1,6 @@
 """A language model that calls tools as a test tells it to."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from pipeline_worker.engines.protocols import Entry, Reply, ToolCall
 
@@ -21,7 +21,7 @@ class CallingModel:
         self.active = 0
         self.closed = False
 
-    async def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
+    async def reply(self, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
         self.asked.append(conversation)
         self.active += 1
         try:

@@ -1,7 +1,7 @@
 """Engines that say what a test tells them to, in no time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import numpy as np
 
@@ -146,7 +146,7 @@ class FakeLm:
         self.active = 0
         self.closed = False
 
-    async def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
+    async def reply(self, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
         self.asked.append(conversation)
         answer = self.answers.pop(0) if self.answers else [Reply("Yes.")]
         self.active += 1
@@ -175,7 +175,7 @@ class FakeTts:
         self.failure: Exception | None = None
         self.fails = 1_000_000
 
-    async def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
+    async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         self.spoken.append(text)
         for index, word in enumerate(text.split()):
             if index and self.failure is not None and self.fails:

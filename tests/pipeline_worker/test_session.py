@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -615,7 +615,7 @@ async def test_when_an_engine_fails_the_caller_hears_an_apology_and_the_session_
 
 async def test_a_model_that_fails_in_mid_answer_is_heard_so_far_and_then_the_apology(broker: Redis) -> None:
     class Breaking(FakeLm):
-        async def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
+        async def reply(self, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
             yield Reply("We open. At")
             raise EngineError("gone")
 

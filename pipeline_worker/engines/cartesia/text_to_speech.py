@@ -6,7 +6,7 @@ holds nobody else's speech back. Times count from the beginning of the context, 
 
 import base64
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import uuid4
 
@@ -87,7 +87,7 @@ class CartesiaTextToSpeech:
         if config:
             self._request["generation_config"] = config
 
-    def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
+    def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         return spoken(_VENDOR, text, self._attempt)
 
     async def close(self) -> None:

@@ -3,7 +3,7 @@
 Its WebSocket takes no more than 20 Flush messages a minute, one for each sentence, and begins no sooner.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 from pipeline_worker.engines.network.account import (
     BaseUrl,
@@ -44,7 +44,7 @@ class DeepgramTextToSpeech:
             "container": "none",
         }
 
-    def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
+    def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         return spoken(_VENDOR, text, self._attempt)
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ The times count from the beginning of the speech, in seconds.
 
 import base64
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -89,7 +89,7 @@ class ElevenLabsTextToSpeech:
         if settings:
             self._body["voice_settings"] = settings
 
-    def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
+    def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         return spoken(_VENDOR, text, self._attempt)
 
     async def close(self) -> None:

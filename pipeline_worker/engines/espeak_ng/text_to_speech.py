@@ -1,15 +1,18 @@
-"""Text to speech by eSpeak NG, in a helper process, sentence by sentence, with the time of each word."""
+"""Text to speech by eSpeak NG, in a helper process, sentence by sentence, with word times."""
 
-import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
 
 import numpy as np
 from pydantic import Field
 
 from pipeline_worker.engines.helper.process import HelperProcess
+from pipeline_worker.engines.helper.retry import retried
 from pipeline_worker.engines.options import Options, read_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from pipeline_worker.engines.resampling import Resampler
+from pipeline_worker.text.sentences import split_sentences, without_abbreviation_stops
 from shared.agent import AgentDefinition
 from shared.audio import Pcm, as_samples, samples_in
 from shared.errors import ConfigError, EngineError
@@ -17,11 +20,9 @@ from shared.errors import ConfigError, EngineError
 _SAMPLE_RATE = 24_000
 _ESPEAK_RATE = 22_050
 _ANSWER_TIMEOUT_S = 5.0
-_LONGEST_SENTENCE = 400
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _LEADING_SILENCE_MS = 30
 _SILENCE_PEAK = 64
-"""-54 dBFS: below it nobody hears anything begin."""
+"""-54 dBFS: quieter beginnings are not heard."""
 
 
 class EspeakOptions(Options):
@@ -33,9 +34,9 @@ class EspeakOptions(Options):
 
 
 class _Sentence:
-    """One text on its way through the helper, at the helper's rate: samples and word times come, speech leaves.
+    """One text on its way through the helper: takes samples and word times, returns speech, at the helper's rate.
 
-    A word's end is known when the next one begins, so speech is held back up to the last word that has begun.
+    A word's end is known when the next word begins, so speech is held back up to the last word that has begun.
     """
 
     def __init__(self, text: str) -> None:
@@ -46,7 +47,7 @@ class _Sentence:
         self._given_words = 0
 
     def take(self, samples: Pcm, words: list[list[int]]) -> tuple[Pcm, list[Word]]:
-        """Speech that is complete with its words; `end_sample` counts from the sentence's beginning."""
+        """Speech that is complete with its words. `end_sample` counts from the beginning of the sentence."""
         self._samples = np.concatenate((self._samples, samples))
         for character, sample in words:
             inside_a_word = character > 0 and not self._text[character - 1].isspace()
@@ -72,7 +73,7 @@ class _Sentence:
 
 
 class _Output:
-    """From the helper's rate to ours: leading silence is trimmed, positions count from what is left."""
+    """Resamples to our rate and trims leading silence. Positions count from what is left."""
 
     def __init__(self) -> None:
         self._resampler = Resampler(_ESPEAK_RATE, _SAMPLE_RATE)
@@ -113,16 +114,17 @@ class EspeakTextToSpeech:
         self._helper = helper
         self._options = options
 
-    async def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
-        """A sentence is asked for when the one before was taken, so a slow listener costs no memory."""
+    async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
+        """Each sentence is requested after the one before was taken, so a slow listener costs no memory."""
         output = _Output()
         pause = np.zeros(samples_in(self._options.sentence_pause_ms, _ESPEAK_RATE), dtype=np.int16)
-        for sentence in sentences(text):
+        for sentence in split_sentences(text):
             offset = output.taken
-            async for samples, words in self._sentence(sentence):
-                piece = output.push(samples, words, offset)
-                if len(piece.samples) or piece.words:
-                    yield piece
+            async with aclosing(retried(partial(self._sentence, sentence))) as parts:
+                async for samples, words in parts:
+                    piece = output.push(samples, words, offset)
+                    if len(piece.samples) or piece.words:
+                        yield piece
             if sentence[-1] in ".!?":  # eSpeak NG pauses between the sentences of one text, not at its end.
                 yield output.push(pause, [], 0)
         if output.taken:
@@ -131,25 +133,12 @@ class EspeakTextToSpeech:
     async def close(self) -> None:
         """Closed with its provider."""
 
-    async def _sentence(self, text: str) -> AsyncIterator[tuple[Pcm, list[Word]]]:
-        """Tries once more when the helper fails before it has said anything."""
-        for attempt in (1, 2):
-            given = False
-            try:
-                async for part in self._attempt(text):
-                    given = True
-                    yield part
-                return
-            except EngineError as error:
-                if given or attempt == 2 or error.code != EngineError.code:
-                    raise
-
-    async def _attempt(self, text: str) -> AsyncIterator[tuple[Pcm, list[Word]]]:
+    async def _sentence(self, text: str) -> AsyncGenerator[tuple[Pcm, list[Word]], None]:
         sentence = _Sentence(text)
         channel = await self._helper.open()
         try:
             voice = self._options.model_dump(include={"voice", "rate", "pitch", "volume"})
-            await channel.send({"op": "speak", **voice}, text.encode())
+            await channel.send({"op": "speak", **voice}, without_abbreviation_stops(text).encode())
             while not (frame := await channel.receive(_ANSWER_TIMEOUT_S)).header.get("last"):
                 samples, words = sentence.take(as_samples(frame.body), frame.header["words"])
                 if len(samples):
@@ -193,16 +182,3 @@ class EspeakTextToSpeechProvider:
 
     async def close(self) -> None:
         await self._helper.close()
-
-
-def sentences(text: str) -> Iterator[str]:
-    """`text` in pieces that end where a speaker pauses, none longer than the helper should take at once."""
-    for sentence in _SENTENCE_END.split(" ".join(text.split())):
-        rest = sentence
-        while len(rest) > _LONGEST_SENTENCE:
-            cut = rest.rfind(" ", 0, _LONGEST_SENTENCE)
-            cut = cut if cut > 0 else _LONGEST_SENTENCE
-            yield rest[:cut].strip()
-            rest = rest[cut:].strip()
-        if re.search(r"\w", rest):
-            yield rest

@@ -1,4 +1,4 @@
-"""Text to speech that speaks in time, by its fallback if need be, which goes on where the first engine stopped."""
+"""Text to speech with a fallback, which continues where the first engine stopped."""
 
 import re
 from collections.abc import AsyncGenerator, Iterator
@@ -8,20 +8,21 @@ from itertools import takewhile
 from pipeline_worker.engines.guard import Guarded
 from pipeline_worker.engines.protocols import SpeechPiece, TextToSpeech, Word
 from pipeline_worker.engines.resampling import Resampler
-from pipeline_worker.text.sentences import CHARACTERS_PER_SECOND, CLAUSE_END
-from shared.audio import Pcm, samples_in
+from pipeline_worker.text.sentences import CLAUSE_END
+from pipeline_worker.text.word_alignment import CHARACTERS_PER_SECOND, estimated_ends, last_in_common, slow_samples
+from shared.audio import samples_in
 from shared.errors import EngineError
 
 _LONGEST_PAUSE_MS = 500
-"""Sound that goes on for longer than this after the last word that is known holds words that are not."""
+"""Longer sound after the last known word holds words that the engine did not report."""
 
 
 class FallbackTextToSpeech:
-    """Shared by the sessions of an agent. All its speech has the first engine's rate.
+    """Shared by the sessions of an agent. All speech has the first engine's rate.
 
-    When the first engine stops inside a text, its word times tell which words are left for the fallback; a word that
-    was cut is said again in full. Without word times the fallback says the clause again that the first is sure to have
-    reached, and goes on from there: better a few words twice than one not at all.
+    When the first engine stops inside a text, its word times tell which words are left for the fallback. A word that
+    was cut is repeated in full. Without word times the fallback starts with the last clause that the first engine must
+    have reached: a few repeated words are better than a missing one.
     """
 
     def __init__(self, first: Guarded[TextToSpeech], fallback: Guarded[TextToSpeech] | None = None) -> None:
@@ -31,31 +32,32 @@ class FallbackTextToSpeech:
 
     async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         fallback = self._fallback
-        speech = _Speech(self.sample_rate)
+        speech = _Speech(text, self.sample_rate)
         if fallback is None or self._first.guard.admits():
             try:
                 async with aclosing(_pieces(self._first, text)) as pieces:
                     async for piece in pieces:
-                        yield speech.add(piece.samples, piece.words)
+                        yield speech.add(piece)
                 return
             except EngineError:
                 if fallback is None:
                     raise
-            text = speech.break_off(text)
+            text = speech.break_off()
         if text:
             self._first.guard.stood_in_for()
             async with aclosing(_at_rate(self.sample_rate, fallback, text)) as pieces:
                 async for piece in pieces:
-                    yield speech.add_rest(piece.samples, piece.words)
+                    yield speech.add(piece)
 
     async def close(self) -> None:
         """Closed with its provider."""
 
 
 class _Speech:
-    """What was given of a text. Words are given with the sound that completes them."""
+    """The speech of `text` so far. Words are passed on with the sound that completes them."""
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, text: str, sample_rate: int) -> None:
+        self._text = text
         self._rate = sample_rate
         self._samples = 0
         self._given: list[Word] = []
@@ -63,57 +65,43 @@ class _Speech:
         self._broke_off_at = 0
         self._is_estimated = False
 
-    def add(self, samples: Pcm, words: tuple[Word, ...]) -> SpeechPiece:
-        self._samples += len(samples)
-        known = self._ahead + words
-        complete = tuple(takewhile(lambda word: word.end_sample <= self._samples, known))
-        self._ahead = known[len(complete) :]
+    def add(self, piece: SpeechPiece) -> SpeechPiece:
+        self._samples += len(piece.samples)
+        if not self._is_estimated:
+            self._ahead += tuple(Word(word.text, self._broke_off_at + word.end_sample) for word in piece.words)
+        complete = tuple(takewhile(lambda word: word.end_sample <= self._samples, self._ahead))
+        self._ahead = self._ahead[len(complete) :]
         self._given += complete
-        return SpeechPiece(samples, complete)
+        return SpeechPiece(piece.samples, complete)
 
-    def add_rest(self, samples: Pcm, words: tuple[Word, ...]) -> SpeechPiece:
-        """As `add`, of what the fallback says."""
-        if self._is_estimated:
-            return self.add(samples, ())
-        return self.add(samples, tuple(Word(word.text, self._broke_off_at + word.end_sample) for word in words))
+    def break_off(self) -> str:
+        """The first engine says no more. Returns the part of the text that is left for the fallback.
 
-    def break_off(self, text: str) -> str:
-        """The first engine says no more of `text`. Returns what is left for the fallback.
-
-        Where word times do not tell, all words that have none, of both engines, are taken to be said slowly.
+        Where word times do not tell, all words that have none, of both engines, are assumed to be said slowly.
         """
-        told = [word.end_sample for word in (*self._given, *self._ahead)]
-        at, told_up_to = self._end_of_given(text)
+        text, given = self._text, [word.text for word in self._given]
+        last_told = max((word.end_sample for word in (*self._given, *self._ahead)), default=0)
+        silence = samples_in(_LONGEST_PAUSE_MS, self._rate)
         self._ahead, self._broke_off_at = (), self._samples
-        silent = samples_in(_LONGEST_PAUSE_MS, self._rate)
-        if self._samples and (not told or at is None or self._samples - told[-1] > silent):
-            at = at or 0
+        words, told = last_in_common(text.split(), given)
+        at = [*(word.start() for word in re.finditer(r"\S+", text)), len(text)][words]
+        if self._samples and (not last_told or told < len(given) or self._samples - last_told > silence):
+            told_up_to = self._given[told - 1].end_sample if told else 0
             said = at + (self._samples - told_up_to) * CHARACTERS_PER_SECOND // self._rate
             begins = max((end.end() for end in CLAUSE_END.finditer(text, at) if end.end() <= said), default=at)
-            self._ahead = tuple(self._slowly(text, at, told_up_to, begins))
+            self._ahead = tuple(self._estimated(text[at:], told_up_to, text[at:begins]))
             self._is_estimated = True
             at = begins
-        rest = text[at:]
-        return rest.strip() if re.search(r"\w", rest) else ""
+        return text[at:] if re.search(r"\w", text[at:]) else ""
 
-    def _end_of_given(self, text: str) -> tuple[int | None, int]:
-        """Where in `text`, and in the speech, the words end that were given; None if they are not the text's."""
-        at = 0
-        for word in self._given:
-            found = text.find(word.text, at)
-            if found < 0:
-                return None, 0
-            at = found + len(word.text)
-        return at, self._given[-1].end_sample if self._given else 0
-
-    def _slowly(self, text: str, at: int, from_sample: int, begins: int) -> Iterator[Word]:
-        """The words from `at` on, which the first engine began at `from_sample`; the fallback says again what is from
-        `begins` on. Those that were surely heard from the first are not taken back."""
-        for word in re.finditer(r"\S+", text[at:]):
-            end_sample = from_sample + word.end() * self._rate // CHARACTERS_PER_SECOND
-            if end_sample > self._samples:
-                end_sample = self._samples + (at + word.end() - begins) * self._rate // CHARACTERS_PER_SECOND
-            yield Word(word[0], end_sample)
+    def _estimated(self, rest: str, from_sample: int, skipped: str) -> Iterator[Word]:
+        """The words of `rest`, which the first engine began at `from_sample`. The fallback says them all except the
+        `skipped` beginning. A word that was surely heard from the first engine stays heard."""
+        words = rest.split()
+        for word, end in zip(words, estimated_ends(words, slow_samples(rest, self._rate)), strict=True):
+            first_end = from_sample + end
+            again_end = self._samples + end - slow_samples(skipped, self._rate)
+            yield Word(word, first_end if first_end <= self._samples else again_end)
 
 
 async def _at_rate(sample_rate: int, tts: Guarded[TextToSpeech], text: str) -> AsyncGenerator[SpeechPiece, None]:

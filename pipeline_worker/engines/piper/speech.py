@@ -1,4 +1,4 @@
-"""One text on its way to speech by a Piper voice, slice by slice, the first of them short."""
+"""The speech of one text by a Piper voice, slice by slice. The first slice is short."""
 
 from typing import NamedTuple
 
@@ -11,15 +11,15 @@ from pipeline_worker.engines.piper.voice import Voice
 from shared.audio import samples_in
 
 _FIRST_SLICE_MS = 500
-"""A shorter one is heard sooner, by 1 ms for 16 ms, and is oftener played out before the next one is made."""
+"""16 ms less is heard 1 ms sooner, but is more often played out before the next slice is made."""
 _SLICE_MS = 1000
 _SHORTEST_REST = 0.5
-"""Of a slice: what is less goes with the one before."""
+"""In slices: a shorter rest goes with the slice before."""
 _LEADING_SILENCE_MS = 30
 _SILENCE = 0.002
-"""-54 dBFS: below it nobody hears anything begin."""
+"""-54 dBFS: quieter beginnings are not heard."""
 _KNEE = 0.8
-"""Louder samples, of which a sentence has few, are rounded off."""
+"""Louder samples are compressed. A sentence has few."""
 
 
 class Slice(NamedTuple):
@@ -28,7 +28,7 @@ class Slice(NamedTuple):
 
 
 class Speech:
-    """`begin` is called first. It takes longer than a slice does."""
+    """Call `begin` first. It takes longer than a slice."""
 
     def __init__(self, voice: Voice, text: str, speaker: int | None, length_scale: float) -> None:
         self.sample_rate: int = voice.config.sample_rate
@@ -47,7 +47,7 @@ class Speech:
 
     @property
     def word_ends(self) -> list[int]:
-        """Where the last sound of each of `text.split()` ends, in samples. Right once there is a slice."""
+        """Where the last sound of each of `text.split()` ends, in samples. Correct after the first slice."""
         return [max(0, end - (self._trimmed or 0)) for end in self._word_ends]
 
     def begin(self) -> None:
@@ -59,9 +59,9 @@ class Speech:
         self._word_ends = [round(passed[end] * self._voice.model.hop) if end else 0 for end in ends]
 
     def next_slice(self) -> Slice:
-        """Empty only when the text has no sound at all."""
+        """Empty only if the text has no sound."""
         if self._latents is None:
-            raise ValueError("it has not begun")
+            raise ValueError("call begin first")
         samples: Floats = np.zeros(0, dtype=np.float32)
         while not len(samples) and self._made_frames < self._latents.frames:
             first, self._made_frames = self._made_frames, self._end_of_slice(self._latents.frames)
@@ -78,7 +78,7 @@ class Speech:
         return frames if rest < length * (1 + _SHORTEST_REST) else self._made_frames + length
 
     def _without_silence(self, samples: Floats, first_frame: int) -> Floats:
-        """From shortly before the first sound on."""
+        """Trims what comes more than 30 ms before the first sound."""
         loud = np.flatnonzero(np.abs(samples) > _SILENCE)
         if not len(loud):
             return samples[:0]

@@ -1,18 +1,19 @@
-"""Text to speech by Piper voices on this machine, in helper processes, slice by slice, with the time of each word."""
+"""Text to speech by Piper voices on this machine, in helper processes, slice by slice, with word times."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pipeline_worker.engines.espeak_ng.text_to_speech import sentences
 from pipeline_worker.engines.helper.process import HelperProcess
+from pipeline_worker.engines.helper.retry import retried
 from pipeline_worker.engines.piper.options import SECTION, PiperOptions, read_piper_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from pipeline_worker.engines.resampling import Resampler
-from pipeline_worker.text.sentences import CLAUSE_END
+from pipeline_worker.text.sentences import CLAUSE_END, split_sentences, without_abbreviation_stops
 from shared.agent import AgentDefinition
 from shared.audio import Pcm, as_samples, samples_in
 from shared.errors import ConfigError, EngineError
@@ -21,11 +22,11 @@ _SAMPLE_RATE = 24_000
 _ANSWER_TIMEOUT_S = 30.0
 _LOAD_TIMEOUT_S = 120.0
 _LONG_SENTENCE = 150
-"""Characters, some 9 s of speech: what is done before anything of it is heard takes 0.2 s of a core."""
+"""In characters, about 9 s of speech. Encoding it takes 0.2 s of a core before anything is heard."""
 
 
 class _Sentence:
-    """One text on its way through a helper: slices at the voice's rate come, speech at ours leaves."""
+    """One text on its way through a helper: takes slices at the voice's rate, returns speech at ours."""
 
     def __init__(self, text: str) -> None:
         self._words = text.split()
@@ -64,17 +65,17 @@ class PiperTextToSpeech:
         self._helpers = helpers
         self._options = options
         self._played_until = 0.0
-        """When the speech that was given is played out, if nobody interrupts it."""
+        """When the speech so far is played out, if nothing interrupts it."""
 
     async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
-        """A slice is asked for when the one before was taken, so who stops listening stops the work."""
+        """Each slice is requested after the one before was taken, so the work stops when the listener does."""
         given = 0
         is_whole = False
         pause: Pcm = np.zeros(samples_in(self._options.sentence_pause_ms, _SAMPLE_RATE), dtype=np.int16)
         try:
             for sentence in _parts(text):
                 begin = given
-                async with aclosing(self._sentence(sentence)) as pieces:
+                async with aclosing(retried(partial(self._sentence, sentence))) as pieces:
                     async for piece in pieces:
                         given += len(piece.samples)
                         self._give(len(piece.samples))
@@ -87,7 +88,7 @@ class PiperTextToSpeech:
             is_whole = True
         finally:
             if not is_whole:
-                self._played_until = 0.0  # Whoever interrupts throws away what is in hand.
+                self._played_until = 0.0  # An interruption discards what is not played yet.
 
     async def close(self) -> None:
         """Closed with its provider."""
@@ -96,20 +97,6 @@ class PiperTextToSpeech:
         self._played_until = max(self._played_until, _now()) + samples / _SAMPLE_RATE
 
     async def _sentence(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
-        """Tries once more when the helper dies before it has said anything."""
-        for attempt in (1, 2):
-            given = False
-            try:
-                async with aclosing(self._attempt(text)) as pieces:
-                    async for piece in pieces:
-                        given = True
-                        yield piece
-                return
-            except EngineError as error:
-                if given or attempt == 2 or error.code != EngineError.code:
-                    raise
-
-    async def _attempt(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         helper = min(self._helpers, key=lambda helper: helper.open_channels)
         sentence = _Sentence(text)
         channel = await helper.open()
@@ -120,7 +107,7 @@ class PiperTextToSpeech:
                 "length_scale": self._options.length_scale,
                 "in_hand_s": max(0.0, self._played_until - _now()),
             }
-            await channel.send({"op": "speak", **voice}, text.encode())
+            await channel.send({"op": "speak", **voice}, without_abbreviation_stops(text).encode())
             while not (frame := await channel.receive(_ANSWER_TIMEOUT_S)).header.get("last"):
                 yield sentence.take(frame.header, as_samples(frame.body))
                 await channel.send({"op": "more"})
@@ -188,8 +175,8 @@ class PiperTextToSpeechProvider:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Sentences; long ones are cut after a clause."""
-    for sentence in sentences(text):
+    """Sentences. A long one is cut after a clause."""
+    for sentence in split_sentences(text):
         rest = sentence
         while len(rest) > _LONG_SENTENCE and (clauses := [found.end() for found in CLAUSE_END.finditer(rest)]):
             end = max((end for end in clauses if end <= _LONG_SENTENCE), default=clauses[0])

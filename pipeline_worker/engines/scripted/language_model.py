@@ -1,7 +1,7 @@
 """The scripted dialogue as a language model."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -22,7 +22,7 @@ class ScriptedLanguageModel:
         self._dialogue = dialogue
         self._greeting = greeting
 
-    async def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
+    async def reply(self, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
         """One piece: the whole answer."""
         state = DialogueState(Reply(self._greeting))
         for entry in conversation:

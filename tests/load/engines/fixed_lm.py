@@ -1,7 +1,7 @@
 """A language model that answers with tone words, other ones each time, or with a text; its first after a fixed time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from pydantic import Field
 
@@ -26,7 +26,7 @@ class _LanguageModel:
         self._options = options
         self._next = 0
 
-    async def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
+    async def reply(self, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
         words = self._options.text.split() or self._tone_words()
         await asyncio.sleep(self._options.first_token_ms / 1000)
         for word in words:

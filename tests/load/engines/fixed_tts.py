@@ -1,7 +1,7 @@
 """Text to speech for tone words: its first sound after a fixed time, the rest at once, with word times or without."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ class _TextToSpeech:
     def __init__(self, options: FixedTtsOptions) -> None:
         self._options = options
 
-    async def speak(self, text: str) -> AsyncIterator[SpeechPiece]:
+    async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
         samples, words = speak(text, self.sample_rate)
         await asyncio.sleep(self._options.first_audio_ms / 1000)
         yield SpeechPiece(samples, words if self._options.word_times else ())

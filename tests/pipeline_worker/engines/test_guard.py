@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
@@ -104,7 +104,7 @@ async def test_cancelling_it_closes_the_engine() -> None:
 
 @in_virtual_time
 async def test_an_engine_that_does_not_let_go_holds_nobody_up() -> None:
-    async def clinging() -> AsyncIterator[Reply]:
+    async def clinging() -> AsyncGenerator[Reply, None]:
         try:
             yield Reply("a")
             yield Reply("b")
@@ -119,7 +119,7 @@ async def test_an_engine_that_does_not_let_go_holds_nobody_up() -> None:
 
 @in_virtual_time
 async def test_a_fault_while_an_engine_lets_go_is_nobodys_concern() -> None:
-    async def clumsy() -> AsyncIterator[Reply]:
+    async def clumsy() -> AsyncGenerator[Reply, None]:
         try:
             yield Reply("a")
             yield Reply("b")

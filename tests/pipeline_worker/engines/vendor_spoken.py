@@ -1,8 +1,6 @@
 """What the tests of vendors' speech have in common."""
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import cast
 
 import numpy as np
 
@@ -21,5 +19,5 @@ async def spoken(tts: TextToSpeech, text: str = TEXT) -> tuple[Pcm, list[Word]]:
 
 async def stopped_midway(tts: TextToSpeech) -> SpeechPiece:
     """The first piece; then the listener goes away."""
-    async with aclosing(cast(AsyncGenerator[SpeechPiece, None], tts.speak(TEXT))) as pieces:
+    async with aclosing(tts.speak(TEXT)) as pieces:
         return await anext(pieces)

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -9,7 +9,8 @@ from pipeline_worker.engines.protocols import Reply, SpeechPiece, TextToSpeech
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.speaking.downlink import Downlink
 from pipeline_worker.speaking.spoken_text import Heard
-from pipeline_worker.speaking.turn import AgentTurn, TurnNews
+from pipeline_worker.speaking.turn import AgentTurn
+from pipeline_worker.telemetry.turn_meter import TurnMeter
 from shared.errors import EngineError
 from shared.events import PlayoutReported
 from tests.fakes.engines import FakeTts
@@ -27,18 +28,19 @@ class Turn:
         voice = tts or self.tts
         self.told: list[str] = []
         self.downlink = Downlink(MediaLink(self.peer.send, "media-1", SESSION, EPOCH), voice.sample_rate)
-        news = TurnNews(lambda: self.told.append("<first audio>"), self.told.append)
-        self.turn = AgentTurn(voice, self.downlink, "en", news, prepared)
+        meter = TurnMeter("a", SESSION, lambda event_type, fields: None)
+        self.turn = AgentTurn(voice, self.downlink, "en", meter, lambda: self.told.append("<first audio>"), prepared)
 
     async def speak(self, *replies: Reply) -> bool:
         return await self.turn.speak(_each(*replies))
 
     def play(self, up_to: int) -> None:
         self.downlink.on_report(PlayoutReported(session=SESSION, played_up_to=up_to, state="playing"))
-        self.turn.on_playout()
+        if (text := self.turn.newly_heard()) is not None:
+            self.told.append(text)
 
 
-async def _each(*replies: Reply) -> AsyncIterator[Reply]:
+async def _each(*replies: Reply) -> AsyncGenerator[Reply, None]:
     for reply in replies:
         yield reply
 
@@ -61,27 +63,13 @@ async def test_text_appears_as_its_words_are_heard() -> None:
     assert turn.told == ["<first audio>", "We", "We open.", "We open. At"]
 
 
-async def test_a_prepared_turn_is_not_heard_before_it_is_released() -> None:
-    turn = Turn(prepared=True)
-    speaking = asyncio.create_task(turn.speak(Reply("We open.")))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert turn.tts.spoken == ["We open."]
-    assert turn.told == []
-    assert turn.peer.sent == []
-    turn.turn.release()
-    await speaking
-    assert turn.told == ["<first audio>"]
-    assert turn.peer.audio_end == 2 * WORD
-
-
 async def test_a_prepared_turn_without_words_does_not_end_before_it_is_released() -> None:
     turn = Turn(prepared=True)
     speaking = asyncio.create_task(turn.speak(Reply("", end_call=True)))
     for _ in range(5):
         await asyncio.sleep(0)
     assert not speaking.done()
-    turn.turn.release()
+    turn.turn.released.set()
     assert await speaking
 
 
@@ -107,21 +95,14 @@ async def test_a_reply_without_words_makes_no_sound() -> None:
     assert turn.turn.heard() == Heard("", True)
 
 
-async def test_a_failing_voice_leaves_an_incomplete_turn() -> None:
+async def test_a_turn_whose_voice_failed_is_incomplete_and_may_say_something_else() -> None:
     turn = Turn()
-    turn.tts.failure = EngineError("hoarse")
+    turn.tts.failure, turn.tts.fails = EngineError("hoarse"), 1
     with pytest.raises(EngineError):
         await turn.speak(Reply("We open at ten."))
     await turn.downlink.send_rest()
     turn.play(WORD)
     assert turn.turn.heard() == Heard("We", False)
-
-
-async def test_a_failing_voice_may_say_something_else() -> None:
-    turn = Turn()
-    turn.tts.failure, turn.tts.fails = EngineError("hoarse"), 1
-    with pytest.raises(EngineError):
-        await turn.speak(Reply("We open at ten."))
     await turn.turn.add("I am sorry. Again?")
     assert turn.tts.spoken == ["We open at ten.", "I am sorry.", "Again?"]
     turn.play(2 * WORD)

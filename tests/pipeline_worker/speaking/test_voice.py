@@ -1,7 +1,7 @@
-"""The voice against a downlink whose media worker is in memory; what turn taking would answer is scripted."""
+"""The voice with a downlink whose media worker is in memory. The answers of turn taking are scripted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 
 import pytest
 
@@ -9,7 +9,7 @@ from pipeline_worker.engines.protocols import Entry, Reply
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.speaking.downlink import Downlink
 from pipeline_worker.speaking.spoken_text import Heard
-from pipeline_worker.speaking.voice import AgentVoice, Patience
+from pipeline_worker.speaking.voice import AgentVoice, Patience, VoiceOwner
 from pipeline_worker.telemetry.turn_meter import TurnMeter
 from pipeline_worker.turns.events import Input, PlayoutFinished, PlayoutFlushed, ReplyFinished, SpeechBegan
 from pipeline_worker.turns.state import State
@@ -25,7 +25,7 @@ AGENT = AgentDefinition(id="a", name="A", apology="Oh dear.")
 
 
 class Speaking:
-    """A voice, and what it told: inputs, texts, failures."""
+    """A voice, and what it reported: inputs and failures."""
 
     def __init__(self, *answers: Sequence[Reply] | EngineError) -> None:
         self.peer = SessionPeer()
@@ -38,27 +38,24 @@ class Speaking:
         self._told = asyncio.Event()
         self.downlink = Downlink(MediaLink(self.peer.send, "media-1", SESSION, EPOCH), FakeTts.sample_rate)
         self.voice = AgentVoice(
+            AGENT,
             self._answer,
             self.tts,
             self.downlink,
-            Patience(),
-            AGENT,
             TurnMeter(AGENT.id, SESSION, lambda event_type, fields: None),
-            self._tell,
-            lambda text: None,
-            lambda error: self.told.append(error.code),
-            self._spawn,
+            VoiceOwner(self._tell, lambda error: self.told.append(error.code), self._spawn),
+            Patience(),
         )
 
     def receive(self, item: Item) -> None:
         if isinstance(item, PlayoutReported):
             self.downlink.on_report(item)
-            self.voice.on_playout()
+            self.voice.newly_heard()
 
     def hear(self, up_to: int, state: PlayoutState = "playing") -> None:
         self.receive(PlayoutReported(session=SESSION, played_up_to=up_to, state=state))
 
-    def _answer(self, conversation: Sequence[Entry], confirmed: asyncio.Event) -> AsyncIterator[Reply]:
+    def _answer(self, conversation: Sequence[Entry], confirmed: asyncio.Event) -> AsyncGenerator[Reply, None]:
         self.confirmed.append(confirmed)
         return self.lm.reply(conversation)
 
@@ -124,7 +121,7 @@ async def test_a_prepared_reply_is_synthesised_and_heard_only_when_it_is_release
     await speaking.close()
 
 
-async def test_a_prepared_reply_that_is_given_up_leaves_no_trace() -> None:
+async def test_a_cancelled_prepared_reply_leaves_no_trace() -> None:
     speaking = Speaking([Reply("We open.")], [Reply("At ten.")])
     speaking.voice.reply((), prepared=True)
     await settle()
@@ -138,7 +135,7 @@ async def test_a_prepared_reply_that_is_given_up_leaves_no_trace() -> None:
 
 
 @pytest.mark.parametrize("part", ["model", "voice"])
-async def test_what_fails_unheard_is_told_when_the_reply_is_wanted(part: str) -> None:
+async def test_a_failure_in_a_prepared_reply_is_reported_when_the_reply_is_released(part: str) -> None:
     speaking = Speaking(EngineError("no", code="engine_failed") if part == "model" else [Reply("We open.")])
     if part == "voice":
         speaking.tts.failure = EngineError("no", code="engine_failed")
@@ -152,20 +149,20 @@ async def test_what_fails_unheard_is_told_when_the_reply_is_wanted(part: str) ->
     await speaking.close()
 
 
-async def test_a_paused_turn_goes_on_where_it_stopped() -> None:
+async def test_a_paused_turn_continues_where_it_stopped() -> None:
     speaking = Speaking()
     speaking.voice.say("Hello there.")
     await speaking.until_told(ReplyFinished())
-    speaking.voice.pause()
+    speaking.downlink.pause()
     speaking.hear(WORD, "paused")
-    speaking.voice.resume()
+    speaking.downlink.resume()
     assert len(speaking.peer.all(PausePlayout)) == len(speaking.peer.all(ResumePlayout)) == 1
     speaking.hear(2 * WORD, "finished")
     await speaking.until_told(PlayoutFinished())
     await speaking.close()
 
 
-async def test_a_turn_that_is_stopped_tells_what_was_heard_of_it() -> None:
+async def test_a_stopped_turn_knows_what_was_heard_of_it() -> None:
     speaking = Speaking()
     speaking.voice.say("Hello there.")
     await speaking.until_told(ReplyFinished())
@@ -177,11 +174,11 @@ async def test_a_turn_that_is_stopped_tells_what_was_heard_of_it() -> None:
     await speaking.close()
 
 
-async def test_stopping_and_giving_up_before_anything_began_is_nothing() -> None:
+async def test_before_the_first_turn_nothing_can_be_stopped_or_heard() -> None:
     speaking = Speaking()
     speaking.voice.release()
     speaking.voice.cancel()
-    speaking.voice.on_playout()
+    assert speaking.voice.newly_heard() is None
     speaking.voice.stop()
     await speaking.until_told(PlayoutFlushed())
     assert speaking.peer.sent == []

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_worker.text.sentences import SentenceSplitter
+from pipeline_worker.text.sentences import SentenceSplitter, split_sentences, without_abbreviation_stops
 
 
 def cut(*pieces: str) -> list[str]:
@@ -23,6 +23,7 @@ def cut(*pieces: str) -> list[str]:
         ("1. Pasta\n2. Pizza", ["1. Pasta", "2. Pizza"]),
         ("No. I can't. No. 5 is here.", ["No.", "I can't.", "No. 5 is here."]),
         ("At 7 p.m. sharp. Or 8 p.m. Then", ["At 7 p.m. sharp.", "Or 8 p.m.", "Then"]),
+        ("So do I. Yes", ["So do I.", "Yes"]),
         ("On Jan. 5 in St. Ives. Yes", ["On Jan. 5 in St. Ives.", "Yes"]),
         ("**Done.** *Really.* _Yes._ ok", ["**Done.**", "*Really.*", "_Yes._", "ok"]),
         ("Look: ```py\na. b\n``` so", ["Look: ```py", "a.", "b", "``` so"]),
@@ -56,6 +57,32 @@ def test_numbers_are_not_cut_at_their_commas_nor_addresses_anywhere() -> None:
     assert len(cut("https://" + "a" * 5000)[0]) == 2000
     assert len(cut("```" + "a" * 5000)[0]) == 2000
     assert len(cut("a" * 5000)[0]) == 240
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("One. Two!\nThree?  Four", ["One.", "Two!", "Three?", "Four"]),
+        ("word " * 100 + "end.", ["word " * 47 + "word", "word " * 47 + "word", "word " * 4 + "end."]),
+        ("One. ... Two", ["One.", "Two"]),
+        (" - ", []),
+    ],
+)
+def test_a_whole_text_is_split_into_what_a_voice_can_say(text: str, sentences: list[str]) -> None:
+    assert split_sentences(text) == sentences
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said"),
+    [
+        ("Meet J. Smith at St. Mary.", "Meet J  Smith at St  Mary."),
+        ("On Jan. 5 or No. 7.", "On Jan  5 or No  7."),
+        ("At 7 p.m. sharp, e.g. here.", "At 7 p.m. sharp, e.g. here."),
+        ("1. Am 3. Mai 3.5", "1. Am 3. Mai 3.5"),
+    ],
+)
+def test_only_the_stops_of_abbreviations_are_left_out(sentence: str, said: str) -> None:
+    assert without_abbreviation_stops(sentence) == said
 
 
 def test_a_sentence_without_end_is_cut_at_a_pause() -> None:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -236,7 +236,7 @@ class Booking(CallingModel):
     def __init__(self) -> None:
         super().__init__(calls("held"))
 
-    async def reply(self, conversation: Sequence[Entry]) -> AsyncIterator[Reply]:
+    async def reply(self, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
         if uses := [entry for entry in conversation if isinstance(entry, ToolUse)]:
             self.asked.append(conversation)
             yield Reply(uses[-1].result)
@@ -297,7 +297,7 @@ async def test_after_the_session_nothing_is_told_any_more() -> None:
 
 async def test_a_model_that_fails_after_a_tool_fails_as_it_does() -> None:
     class Failing(CallingModel):
-        async def reply(self, conversation: Any) -> AsyncIterator[Reply]:
+        async def reply(self, conversation: Any) -> AsyncGenerator[Reply, None]:
             if len(self.asked) == 1:
                 raise EngineError("gone", code="engine_unavailable")
             async for piece in super().reply(conversation):

@@ -1,23 +1,13 @@
-import os
-import signal
 from collections.abc import AsyncIterator
-from contextlib import aclosing
-from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.espeak_ng.text_to_speech import (
-    EspeakOptions,
-    EspeakTextToSpeech,
-    EspeakTextToSpeechProvider,
-    sentences,
-)
-from pipeline_worker.engines.helper.frames import Frame
+from pipeline_worker.engines.espeak_ng.text_to_speech import EspeakTextToSpeech, EspeakTextToSpeechProvider
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from shared.agent import AgentDefinition
 from shared.audio import Pcm
-from shared.errors import ConfigError, EngineError
+from shared.errors import ConfigError
 
 
 def agent(**options: object) -> AgentDefinition:
@@ -78,77 +68,11 @@ async def test_the_end_of_a_word_is_where_its_sound_ends(tts: EspeakTextToSpeech
     assert words[1].end_sample == len(samples)
 
 
-async def test_it_begins_at_once_is_loud_enough_and_does_not_clip(tts: EspeakTextToSpeech) -> None:
-    samples, _, _ = await spoken(tts, "Good evening, what can I do for you?")
-    level = np.abs(samples.astype(int))
-    assert np.flatnonzero(level > 64)[0] <= 30 * 24 + 24
-    assert 8_000 < level.max() < 32_767
-
-
 async def test_a_sentence_ends_with_a_pause(tts: EspeakTextToSpeech) -> None:
     whole, _, _ = await spoken(tts, "Good evening.")
     without, _, _ = await spoken(tts, "Good evening")
     assert len(whole) - len(without) == pytest.approx(0.25 * 24_000, abs=1_500)
     assert np.abs(whole[-4_800:].astype(int)).max() < 64
-
-
-@pytest.mark.parametrize("text", ["", "   ", "...", " - "])
-async def test_nothing_to_say_is_silence_of_no_length(tts: EspeakTextToSpeech, text: str) -> None:
-    assert [piece async for piece in tts.speak(text)] == []
-
-
-async def test_giving_up_in_the_middle_leaves_the_engine_usable(tts: EspeakTextToSpeech) -> None:
-    async with aclosing(tts.speak("This is a long story. " * 20)) as story:  # type: ignore[type-var]
-        async for _ in story:
-            break
-    samples, words, _ = await spoken(tts, "Hello.")
-    assert len(samples) and [word.text for word in words] == ["Hello."]
-
-
-async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider: EspeakTextToSpeechProvider) -> None:
-    tts = provider.open("desk")
-    before, _, _ = await spoken(tts, "Hello.")
-    [pid] = provider.helper_pids
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    after, _, _ = await spoken(tts, "Hello.")
-    assert len(after) == len(before)
-    assert provider.helper_pids != [pid]
-
-
-class DyingHelper:
-    """A helper, and its only channel, that ends after the first word of each text."""
-
-    def __init__(self) -> None:
-        self.texts = 0
-
-    async def open(self) -> Any:
-        self.texts += 1
-        self._frames = [{"words": [[0, 0], [2, 900]]}]
-        return self
-
-    async def send(self, header: dict[str, Any], body: bytes = b"") -> None: ...
-
-    async def receive(self, timeout_s: float) -> Frame:
-        if not self._frames:
-            raise EngineError("the helper ended")
-        return Frame(self._frames.pop(), np.full(1_000, 5_000, np.int16).tobytes())
-
-    def close(self, farewell: dict[str, Any]) -> None: ...
-
-
-async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error() -> None:
-    helper: Any = DyingHelper()
-    with pytest.raises(EngineError, match="ended"):
-        await spoken(EspeakTextToSpeech(helper, EspeakOptions()), "A word.")
-    assert helper.texts == 1, "nothing is said twice"
-
-
-async def test_after_close_nothing_speaks(provider: EspeakTextToSpeechProvider) -> None:
-    await provider.close()
-    await provider.close()
-    with pytest.raises(EngineError):
-        await spoken(provider.open("desk"), "Hello.")
 
 
 async def test_start_tries_each_voice() -> None:
@@ -164,17 +88,3 @@ async def test_start_tries_each_voice() -> None:
 def test_options_are_checked() -> None:
     with pytest.raises(ConfigError, match=r"text_to_speech\.options\.rate"):
         EspeakTextToSpeechProvider().add(agent(rate=9))
-
-
-@pytest.mark.parametrize(
-    ("text", "pieces"),
-    [
-        ("One. Two! Three?  Four", ["One.", "Two!", "Three?", "Four"]),
-        ("It costs 3.5 a day.", ["It costs 3.5 a day."]),
-        ("word " * 100 + "end.", ["word " * 79 + "word", "word " * 20 + "end."]),
-        ("x" * 900, ["x" * 400, "x" * 400, "x" * 100]),
-        ("One. ...", ["One."]),
-    ],
-)
-def test_sentences_are_short_enough_for_the_helper(text: str, pieces: list[str]) -> None:
-    assert list(sentences(text)) == pieces

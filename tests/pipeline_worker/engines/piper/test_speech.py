@@ -116,7 +116,7 @@ def test_a_text_without_a_sound_is_one_slice(text: str) -> None:
 def test_it_begins_before_it_speaks() -> None:
     speech = speech_of("Hello")
     assert not speech.begun
-    with pytest.raises(ValueError, match="not begun"):
+    with pytest.raises(ValueError, match="call begin first"):
         speech.next_slice()
     speech.begin()
     assert speech.begun

@@ -129,24 +129,6 @@ async def test_who_stops_listening_stops_the_work(provider: PiperTextToSpeechPro
     assert worked() - begin < 0.7 * whole
 
 
-async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider: PiperTextToSpeechProvider) -> None:
-    [pid] = provider.helper_pids
-    os.kill(pid, signal.SIGKILL)
-    samples, _, _ = await spoken(provider.open("desk"), "Hello.")
-    assert len(samples)
-    assert provider.helper_pids != [pid]
-
-
-async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error(provider: PiperTextToSpeechProvider) -> None:
-    pieces = provider.open("desk").speak(LONG)
-    await anext(pieces)
-    [pid] = provider.helper_pids
-    os.kill(pid, signal.SIGKILL)
-    with pytest.raises(EngineError):
-        async for _ in pieces:
-            pass
-
-
 async def test_a_signal_to_the_whole_group_does_not_end_the_helper(provider: PiperTextToSpeechProvider) -> None:
     await spoken(provider.open("desk"), "Hello.")
     [pid] = provider.helper_pids
@@ -154,11 +136,6 @@ async def test_a_signal_to_the_whole_group_does_not_end_the_helper(provider: Pip
         os.kill(pid, number)
     await spoken(provider.open("desk"), "Hello.")
     assert provider.helper_pids == [pid]
-
-
-@pytest.mark.parametrize("text", ["", "  ", " - ", "..."])
-async def test_nothing_to_say_is_silence_of_no_length(provider: PiperTextToSpeechProvider, text: str) -> None:
-    assert (await spoken(provider.open("desk"), text))[2] == []
 
 
 async def test_several_voices_and_processes(tmp_path: Path) -> None:

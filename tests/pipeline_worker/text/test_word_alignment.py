@@ -1,0 +1,35 @@
+import pytest
+
+from pipeline_worker.text.word_alignment import estimated_ends, last_in_common, words_ended
+
+OURS = ["We", "open", "at", "5", "o'clock."]
+
+
+@pytest.mark.parametrize(
+    ("named", "ended", "whole", "count"),
+    [
+        ("we open at", 2, False, 2),
+        ("WE open, at 5 o'clock", 5, True, 5),
+        ("we open at five", 4, False, 4),
+        ("we open at five sharp o'clock", 4, True, 3),
+        ("we open at five sharp o'clock", 5, True, 4),
+        ("one two three four five six seven eight nine ten", 5, True, 2),
+        ("", 0, False, 0),
+    ],
+)
+def test_our_words_have_ended_with_the_words_that_the_voice_named_for_them(
+    named: str, ended: int, whole: bool, count: int
+) -> None:
+    assert words_ended(OURS, named.split(), ended, whole) == count
+
+
+@pytest.mark.parametrize(
+    ("named", "last"), [("we open", (2, 2)), ("we open at five", (3, 3)), ("we will open", (2, 3)), ("he", (0, 0))]
+)
+def test_the_last_word_that_is_the_same_in_both_is_certain(named: str, last: tuple[int, int]) -> None:
+    assert last_in_common(OURS, named.split()) == last
+
+
+def test_estimated_words_take_time_by_their_length() -> None:
+    assert estimated_ends(["a", "abcdefgh", "a"], 1200) == [100, 1000, 1200]
+    assert estimated_ends([], 1200) == []
