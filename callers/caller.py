@@ -95,6 +95,8 @@ class Caller:
         await self._ready.wait()
         if self.record.end_reason is not None:
             raise NotConnected(f"the call was over before it began: {self.record.end_reason}")
+        if self.pc.connectionState != "connected":
+            raise NotConnected(f"the connection was {self.pc.connectionState} before the call began")
 
     async def _close(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -103,7 +105,8 @@ class Caller:
         await self.signaling.close()
 
     def _check_ready(self) -> None:
-        if self.pc.connectionState == "connected" and (self.channel is None or self.channel.readyState == "open"):
+        is_open = self.channel is None or self.channel.readyState == "open"
+        if self.pc.connectionState in ("failed", "closed") or (self.pc.connectionState == "connected" and is_open):
             self._ready.set()
 
     def _on_socket_event(self, event: Event) -> None:

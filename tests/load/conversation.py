@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
+from callers.voice import RATE as CALLER_RATE
+from pipeline_worker.engines.resampling import resampled
 from pipeline_worker.text.words import words_of
 from shared.audio import Pcm
-from tests.integration.speech import CALLER_RATE, resampled, spoken
+from tests.integration.speech import spoken
 from tests.load import stack
 from tests.load.steal import StealWatch, watching
 from tests.load.talking_caller import RATE, TalkingCaller

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from pipeline_worker.engines.resampling import resampled
 from shared import keys
 from shared.audio import Pcm, as_samples
 from shared.events import AgentSpeechEnded, CallerConnected, PipelineAttached, StartPipeline
@@ -19,7 +20,6 @@ from shared.io import broker
 from shared.io.inbox import Inbox
 from shared.io.outbox import Outbox
 from tests.integration.deployment import Service, started
-from tests.integration.speech import resampled
 from tests.load import stack
 from tests.load.dictation import FRAME, RATE, Dictation, Packets
 from tests.load.heard import Heard, Piece, play_out

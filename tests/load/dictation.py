@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from callers.voice import RATE as CALLER_RATE
+from callers.voice import Voice
 from media_worker import opus
 from media_worker.core.timeline import DTX_PAYLOAD
+from pipeline_worker.engines.resampling import resampled
 from shared.audio import Pcm, as_samples
-from tests.integration.speech import heard_words, most_like, resampled, voice
+from tests.integration.speech import heard_words, most_like, spoken
 
 RATE = 16_000
 FRAME = RATE // 50
@@ -48,10 +51,11 @@ class Dictation(NamedTuple):
 def dictation(count: int) -> Dictation:
     """The first `count` sentences of an order that is always the same."""
     texts = [_text(index) for index in range(count)]
+    speech = asyncio.run(spoken(*(f"{text}." for text in texts), voice=Voice(voice="en-us")))
     pieces: list[Pcm] = []
     sentences, at = [], 0
-    for text, spoken in zip(texts, asyncio.run(_spoken(texts)), strict=True):
-        padded = np.pad(spoken, (int(_LEAD_S * RATE), int((_PAUSE_S - _LEAD_S) * RATE)))
+    for text, pcm in zip(texts, speech, strict=True):
+        padded = np.pad(resampled(pcm, CALLER_RATE, RATE), (int(_LEAD_S * RATE), int((_PAUSE_S - _LEAD_S) * RATE)))
         padded = np.pad(padded, (0, -len(padded) % FRAME))
         sentences.append(Sentence(text, at, at + len(padded)))
         pieces.append(padded)
@@ -64,22 +68,12 @@ def dictation(count: int) -> Dictation:
 
 def recognised(pcm: Pcm) -> list[str]:
     """Words of one sentence (16 kHz): of those that may be said, the one that is most like what was heard."""
-    return most_like(heard_words(pcm, RATE), _SENTENCES).split()
+    return most_like(heard_words(pcm), _SENTENCES).split()
 
 
 def _text(index: int) -> str:
     day, hour = _DAYS[index * 3 % len(_DAYS)], _HOURS[index * 2 % len(_HOURS)]
     return f"a table for {_PEOPLE[index % len(_PEOPLE)]} people on {day} at {hour}"
-
-
-async def _spoken(texts: list[str]) -> list[Pcm]:
-    async with voice("en-us") as engine:
-        return [
-            resampled(
-                np.concatenate([piece.samples async for piece in engine.speak(f"{text}.")]), engine.sample_rate, RATE
-            )
-            for text in texts
-        ]
 
 
 class Packets(NamedTuple):

@@ -18,10 +18,11 @@ import numpy as np
 
 from pipeline_worker.engines.piper.options import PiperOptions
 from pipeline_worker.engines.piper.text_to_speech import Provider
+from pipeline_worker.engines.resampling import resampled
 from pipeline_worker.hearing.talkspurts import ONSET_MS
 from shared.agent import AgentDefinition, EngineChoice
 from shared.audio import Pcm
-from tests.integration.speech import resampled
+from tests.integration.speech import heard_words
 from tests.load.bench_report import BenchReport
 from tests.load.conversation import (
     NEXT_TURN_S,
@@ -34,7 +35,7 @@ from tests.load.conversation import (
     running_bench,
 )
 from tests.load.delays import Delays
-from tests.load.spoken_words import RATE, TEXT, WORDS, Compared, compared, loud_s, recognised
+from tests.load.spoken_words import RATE, TEXT, WORDS, Compared, compared, loud_s
 
 _INTERRUPTERS, _BARGE_INS = 5, 8
 _COUGHERS, _FALSE_ALARMS = 3, 2
@@ -121,7 +122,7 @@ async def _false_alarms(bench: Bench, resumed: Delays) -> list[_Reply]:
 
 
 def _report_barge_ins(report: BenchReport, silence: Delays, replies: list[_Reply]) -> None:
-    found = [compared(recognised(reply.heard)) for reply in replies]
+    found = [compared(heard_words(reply.heard)) for reply in replies]
     off = [_words_off(reply.recorded, one) for reply, one in zip(replies, found, strict=True)]
     misheard = sum(one.misheard for one in found) / max(1, sum(one.understood for one in found))
     silence.row(report, "Piper, barge-in: onset in the mouth -> agent silent in the ear")
@@ -149,7 +150,7 @@ def _words_off(recorded: list[str], heard: Compared) -> int:
 
 
 def _report_false_alarms(report: BenchReport, resumed: Delays, replies: list[_Reply], expected_s: float) -> None:
-    found = [compared(recognised(reply.heard)) for reply in replies]
+    found = [compared(heard_words(reply.heard)) for reply in replies]
     off_ms = [(loud_s(reply.heard) - expected_s) * 1000 for reply in replies]
     wrong = sum(
         tuple(reply.recorded) != WORDS or one.understood != len(WORDS) or bool(one.lost + one.added)

@@ -5,14 +5,11 @@ alignment with the text that is known: one that was misheard is there all the sa
 told apart from it, and what follows the last word that was understood is no evidence that any more was heard.
 """
 
-import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline_worker.engines.moonshine.files import PACKAGED, folder_of
-from pipeline_worker.engines.moonshine.model import MoonshineModel
 from pipeline_worker.text.words import words_of
 from shared.audio import Pcm
 
@@ -24,7 +21,6 @@ TEXT = (
 )
 """Different words, which the recogniser understands when the shipped voice says them; some 14 s."""
 WORDS: tuple[str, ...] = tuple(words_of(TEXT))
-_TOKENS_PER_S = 6.5
 _BLOCK = RATE // 100
 _LOUD_RMS = 100.0
 
@@ -38,12 +34,6 @@ class Compared(NamedTuple):
     lost: int
     added: int
     """Up to there; so are the two before."""
-
-
-def recognised(pcm: Pcm) -> list[str]:
-    """16 kHz, half a minute at most; in small letters."""
-    model = _recogniser()
-    return words_of(model.text(model.hear(pcm.astype(np.float32) / np.float32(32_768)).tokens))
 
 
 def compared(heard: Sequence[str], text: Sequence[str] = WORDS) -> Compared:
@@ -75,10 +65,3 @@ def loud_s(pcm: Pcm) -> float:
     """How long there was sound, without the silence between words: a word that is lost or repeated changes it."""
     blocks = pcm[: len(pcm) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).astype(np.float64)
     return float((np.sqrt((blocks**2).mean(axis=1)) > _LOUD_RMS).sum()) * _BLOCK / RATE
-
-
-@functools.cache
-def _recogniser() -> MoonshineModel:
-    folder = folder_of(PACKAGED)
-    assert folder is not None
-    return MoonshineModel(folder, _TOKENS_PER_S)
