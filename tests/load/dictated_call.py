@@ -6,11 +6,12 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from callers.caller import Exchange
 from pipeline_worker.engines.resampling import resampled
 from shared import keys
 from shared.audio import Pcm, as_samples
@@ -38,8 +39,6 @@ _TICKS_PER_FRAME = 960
 _SETTLE_S = 1.0
 _FRAME_S = FRAME / RATE
 _KEPT_BY_PLAIN_PEER = "peer:{}:up"
-
-Exchange = Callable[[str], Awaitable[str]]
 
 
 class Script(NamedTuple):

@@ -9,11 +9,12 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import numpy as np
 
+from callers.caller import Exchange
 from media_worker.core.pacing import TAIL_FRAMES
 from media_worker.opus import Decoder, Encoder
 from shared.audio import Pcm, as_samples
@@ -51,7 +52,7 @@ class TalkingCaller:
         self._noise = (rng.standard_normal(RATE) * _ROOM_NOISE_RMS).astype(np.int16)
 
     @contextlib.asynccontextmanager
-    async def connected(self, exchange: Callable[[str], Awaitable[str]]) -> AsyncIterator[None]:
+    async def connected(self, exchange: Exchange) -> AsyncIterator[None]:
         """The microphone is open inside."""
         try:
             await self._rtp.connect(exchange)
