@@ -12,7 +12,6 @@ from typing import Any, Self
 
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtp import RtpPacket
-from websockets.exceptions import WebSocketException
 
 from callers.audio_recorder import AudioRecorder
 from callers.call_record import CallRecord
@@ -52,7 +51,7 @@ class Caller:
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 await self._connect()
-        except (OSError, TimeoutError, WebSocketException) as error:
+        except OSError as error:
             await self._close()
             reason = str(error) or "no connection in time"
             raise NotConnected(f"no call over {self.signaling.url}: {reason}") from error

@@ -83,9 +83,9 @@ def _places(known: _Samples, heard: _Samples, starts: list[int], sample_rate: in
     for start in starts:
         part = known[start : start + size]
         due = max(0, found[-1].place + start - found[-1].start - slack) if found else 0
-        place = _find(part, heard[due : due + near]) if found else _find(part, heard)
+        place = position_of(part, heard[due : due + near] if found else heard)
         if place is None and found:
-            place = _find(part, heard[due : due + far])
+            place = position_of(part, heard[due : due + far])
         if place is not None:
             found.append(_Place(start, due + place, bool(found) and place > 2 * slack))
     return found
@@ -98,8 +98,8 @@ def _speech_parts(line: _Samples, size: int) -> list[int]:
     return [start for start, level in zip(starts, levels, strict=True) if level > _SPEECH * max(levels)]
 
 
-def _find(part: _Samples, line: _Samples) -> int | None:
-    """The position of `part` in `line`, by normalised correlation; None if it is not there."""
+def position_of(part: _Samples, line: _Samples, least: float = _SAME) -> int | None:
+    """The position of `part` in `line`, by normalised correlation; None if no correlation is above `least`."""
     places = len(line) - len(part) + 1
     if places <= 0:
         return None
@@ -110,7 +110,7 @@ def _find(part: _Samples, line: _Samples) -> int | None:
     # In near silence, rounding errors would correlate with anything.
     likeness = np.where(norms > 1e-3 * (part**2).sum(), products / np.maximum(norms, 1.0), 0.0)
     best = int(np.argmax(likeness))
-    return best if likeness[best] > _SAME else None
+    return best if likeness[best] > least else None
 
 
 def _sound_s(line: _Samples, sample_rate: int) -> float:

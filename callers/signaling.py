@@ -33,10 +33,14 @@ class Signaling:
         self._answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def exchange(self, offer_sdp: str) -> str:
-        """The SDP of the answer. Raises `NotConnected` if the server refuses, and what `websockets.connect` raises."""
-        self._socket = await websockets.connect(self.url)
-        self._reader = asyncio.create_task(self._read(self._socket))
-        await self._socket.send(json.dumps({"type": "offer", "sdp": offer_sdp, "agentId": self._agent_id}))
+        """The SDP of the answer. Raises `NotConnected`, with the server's code if it refuses."""
+        offer = {"type": "offer", "sdp": offer_sdp, "agentId": self._agent_id}
+        try:
+            self._socket = await websockets.connect(self.url)
+            self._reader = asyncio.create_task(self._read(self._socket))
+            await self._socket.send(json.dumps(offer))
+        except (OSError, websockets.WebSocketException) as error:
+            raise NotConnected(f"no call over {self.url}: {error}") from error
         return await self._answer
 
     async def hang_up(self) -> None:

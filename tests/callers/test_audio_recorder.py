@@ -36,7 +36,7 @@ def listened(packets: list[Packet]) -> Recording:
     return line
 
 
-def test_packets_stand_where_their_timestamps_say(packets: list[Packet]) -> None:
+def test_a_packets_position_is_its_timestamp(packets: list[Packet]) -> None:
     line = listened(packets)
     assert line.sound_s(0.0) == pytest.approx(1.0, abs=0.03)
     assert len(line.samples()) == RATE

@@ -31,7 +31,7 @@ def damaged(pcm: Pcm) -> Pcm:
     return np.clip(pcm + noise, -32_768, 32_767).astype(np.int16)
 
 
-def test_what_was_heard_whole_has_no_gaps() -> None:
+def test_complete_sound_has_no_gaps() -> None:
     assert compare(KNOWN, joined(damaged(KNOWN)), RATE) == (1.0, [])
     assert compare(KNOWN, joined(speech(2), KNOWN, speech(3)), RATE) == (1.0, [])
 
@@ -43,20 +43,20 @@ def test_nothing_is_lost_by_a_pause() -> None:
     assert gap.surplus_s == pytest.approx(0, abs=0.05)
 
 
-def test_a_part_that_sounds_otherwise_is_not_lost() -> None:
+def test_a_part_that_sounds_different_is_not_lost() -> None:
     found, (gap,) = compare(KNOWN, joined(KNOWN[:20_000], speech(2)[:4_000], KNOWN[24_000:]), RATE)
     assert found < 1
     assert gap.surplus_s == pytest.approx(0, abs=0.05)
 
 
 @pytest.mark.parametrize(("again_from", "surplus_s"), [(20_000 - 4_800, 0.3), (20_000 + 3_200, -0.2)])
-def test_what_is_said_twice_or_not_at_all_around_a_pause_is_found(again_from: int, surplus_s: float) -> None:
+def test_repeated_and_missing_sound_around_a_pause_is_found(again_from: int, surplus_s: float) -> None:
     found, (gap,) = compare(KNOWN, joined(KNOWN[:20_000], PAUSE, KNOWN[again_from:]), RATE)
     assert found >= 0.8
     assert gap.surplus_s == pytest.approx(surplus_s, abs=0.06)
 
 
-def test_an_end_and_a_beginning_that_never_came_are_missing() -> None:
+def test_a_missing_end_or_beginning_is_found() -> None:
     _, (end,) = compare(KNOWN, joined(KNOWN[:30_000]), RATE)
     assert end.at_s == pytest.approx(1.65, abs=0.35)
     assert end.surplus_s == pytest.approx(-1.1, abs=0.1)

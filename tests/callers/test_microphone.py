@@ -13,7 +13,7 @@ async def frames(microphone: Microphone, count: int) -> "np.ndarray[tuple[int], 
     return np.concatenate([(await microphone.recv()).to_ndarray().reshape(-1) for _ in range(count)])
 
 
-async def test_sounds_are_mixed_into_silence_and_say_when_they_were_heard() -> None:
+async def test_sounds_are_mixed_and_know_when_they_were_loud() -> None:
     microphone = Microphone()
     before_s = asyncio.get_running_loop().time()
     first = await frames(microphone, 2)
@@ -32,7 +32,7 @@ async def test_sounds_are_mixed_into_silence_and_say_when_they_were_heard() -> N
     assert loud.length_s == pytest.approx(0.04)
 
 
-async def test_who_is_muted_sends_silence_while_time_goes_on() -> None:
+async def test_a_muted_microphone_sends_silence() -> None:
     microphone = Microphone()
     microphone.muted = True
     sound = microphone.play(np.full(FRAME, 20_000, np.int16))

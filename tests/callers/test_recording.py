@@ -64,7 +64,7 @@ def test_an_agent_that_goes_on_later_was_silent_before() -> None:
     assert len(line.spans()) == 2
 
 
-def test_what_was_not_sent_is_silence() -> None:
+def test_a_stretch_that_was_not_sent_is_silence() -> None:
     line = Recording(RATE)
     line.add(0.0, tone(0.02), BEGAN_S)
     line.add(0.5, tone(0.02), BEGAN_S + 0.5)

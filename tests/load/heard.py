@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from callers.likeness import position_of
 from media_worker.core.rtp import signed_difference
 from media_worker.opus import Decoder
 from shared.audio import Pcm, as_samples
@@ -58,27 +59,14 @@ class Heard:
             window = self.pcm[start:end].astype(np.float64)
             if np.sqrt((window**2).mean()) < _LOUD_RMS:
                 continue
-            place = _find(window, original, start - shift - _SEARCH, start - shift + _SEARCH + _WINDOW)
-            if place is not None:
+            first = max(0, start - shift - _SEARCH)
+            part = original[first : start - shift + _SEARCH + _WINDOW].astype(np.float64)
+            position = position_of(window, part, _SAME)
+            if position is not None:
+                place = first + position
                 shift = start - place
                 found.append(Delay(place, arrived_s - began_s - (place + _WINDOW) / RATE, shift))
         return found
-
-
-def _find(window: "np.ndarray[tuple[int], np.dtype[np.float64]]", original: Pcm, first: int, end: int) -> int | None:
-    """Where in `original[first:end]` the window is, by normalised correlation; None if nowhere."""
-    first = max(0, first)
-    part = original[first:end].astype(np.float64)
-    if len(part) < len(window):
-        return None
-    size = 1 << (len(part) + len(window) - 1).bit_length()
-    spectrum = np.fft.rfft(part, size) * np.conj(np.fft.rfft(window, size))
-    places = len(part) - len(window) + 1
-    products = np.fft.irfft(spectrum, size)[:places]
-    energy = np.concatenate([[0.0], np.cumsum(part**2)])
-    norms = np.sqrt((energy[len(window) :] - energy[:places]) * (window**2).sum()) + 1e-9
-    best = int(np.argmax(products / norms))
-    return first + best if products[best] / norms[best] > _SAME else None
 
 
 class Played(NamedTuple):

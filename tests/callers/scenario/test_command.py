@@ -22,18 +22,18 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_bad_file_is_said_before_anything_starts(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_file_is_reported_before_anything_starts(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text("name: A call\n")
     assert evaluate([file], None, 1, Files(), no_stack) == EXIT_BAD_FILE
     assert f"antiphon: {file}: agent: missing: add it" in capsys.readouterr().err
 
 
-def test_a_bad_address_is_said_before_anything_starts(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_address_is_reported_before_anything_starts(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate([file], "localhost", 1, Files(), no_stack) == EXIT_BAD_FILE
     assert "not an address of a server" in capsys.readouterr().err
 
 
-def test_what_was_not_as_expected_is_told_and_written(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unmet_expectations_are_printed_and_written(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     json_file, junit_file = file.parent / "out.json", file.parent / "out.xml"
     url = f"http://127.0.0.1:{free_port()}"
     assert evaluate([file], url, 1, Files(json_file, junit_file), no_stack) == EXIT_NOT_MET

@@ -80,7 +80,7 @@ async def test_steps_are_done_in_order() -> None:
     assert caller.record.end_reason == "hangup"
 
 
-async def test_what_is_expected_of_a_step_counts_from_that_step_and_at_the_end_from_the_beginning() -> None:
+async def test_expectations_count_from_their_step_and_at_the_end_from_the_beginning() -> None:
     expected = {"transcript": {"role": "agent", "contains": "you typed one"}}
     outcome, _ = await performed({"type": "one"}, {"type": "two", "expect": [expected]}, expect=[expected])
     assert [str(failure) for failure in outcome.failures] == [
@@ -89,14 +89,14 @@ async def test_what_is_expected_of_a_step_counts_from_that_step_and_at_the_end_f
     ]
 
 
-async def test_what_came_but_otherwise_is_a_failure_after_which_the_call_goes_on() -> None:
+async def test_after_an_unmet_expectation_the_call_goes_on() -> None:
     caller_ends = {"hang_up": True, "expect": [{"ended": "agent_hangup"}]}
     outcome, caller = await performed(caller_ends, {"type": "more"})
     assert [failure.found for failure in outcome.failures] == ["it ended: hangup"]
     assert len(caller.sent) == 1
 
 
-async def test_after_a_wait_in_vain_the_rest_is_not_done() -> None:
+async def test_after_a_timeout_the_remaining_steps_are_skipped() -> None:
     outcome, caller = await performed({"wait_for": "reply"}, {"type": "hello"}, expect=[{"ended": "hangup"}])
     assert [failure.where for failure in outcome.failures] == ["step 1 (wait_for)"]
     assert caller.sent == []
@@ -110,7 +110,7 @@ async def test_an_agent_that_is_not_heard_cannot_be_interrupted() -> None:
     assert caller.microphone.played == []
 
 
-async def test_times_are_kept_as_figures_and_what_must_not_happen_is_looked_at_last() -> None:
+async def test_times_are_kept_as_figures_and_what_must_not_happen_is_checked_last() -> None:
     step = {
         "say": "hello",
         "expect": [{"no_transcript": {"role": "agent"}}, {"agent_silent_within": "1s", "within": "2s"}],

@@ -19,7 +19,7 @@ BAD = Outcome(
 )
 
 
-def test_who_passed_has_a_line_and_who_failed_the_reason_and_what_happened() -> None:
+def test_a_pass_is_one_line_and_a_failure_has_its_reasons_and_the_timeline() -> None:
     assert list(lines(GOOD)) == ["ok    A good call  (good.yaml, 2.0 s)"]
     assert list(lines(BAD)) == [
         'FAIL  A "bad" <call>  (bad.yaml, 3.2 s)',
@@ -52,7 +52,7 @@ def test_junit_is_a_suite_that_build_servers_can_parse(tmp_path: Path) -> None:
     assert bad.findtext("system-out") == "0.50 s  status   listening"
 
 
-def test_a_report_that_cannot_be_written_is_said_with_the_cure(tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_is_an_error_with_the_cure(tmp_path: Path) -> None:
     for write in (write_json, write_junit):
         with pytest.raises(ConfigError, match="name a file in a folder that is there"):
             write(tmp_path / "nowhere" / "out", [GOOD])

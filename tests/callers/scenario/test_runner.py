@@ -21,12 +21,12 @@ def test_signaling_is_beside_the_page(url: str, signaling: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://host", "http://", ""])
-def test_what_is_no_address_of_a_server_is_refused(url: str) -> None:
+def test_an_invalid_address_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="write http://host:8080"):
         signaling_url(url)
 
 
-async def test_a_server_that_is_not_there_fails_each_scenario_with_the_reason() -> None:
+async def test_an_absent_server_fails_each_scenario_with_the_reason() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     scenario = Scenario.model_validate({"name": "A call", "agent": "desk", "steps": ["hang_up"]})
     told: list[Outcome] = []

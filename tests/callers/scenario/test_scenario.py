@@ -11,7 +11,7 @@ def read(*steps: Any, **fields: Any) -> Scenario:
     return Scenario.model_validate({"name": "A call", "agent": "desk", "steps": steps, **fields})
 
 
-def test_steps_know_what_is_said_and_what_they_wait_for() -> None:
+def test_steps_have_their_text_and_their_wait() -> None:
     say, barge_in, backchannel, noise, hang_up = read(
         {"say": "Hello."},
         {"barge_in": {"after": "1.5s", "say": "Stop."}},
@@ -30,7 +30,7 @@ def test_steps_know_what_is_said_and_what_they_wait_for() -> None:
     assert isinstance(hang_up, HangUp)
 
 
-def test_a_step_may_have_another_voice_than_the_caller_usually_has() -> None:
+def test_a_step_may_change_the_callers_voice() -> None:
     (say,) = read({"say": "Hello.", "rate": 200, "level_db": -20}).steps
     assert isinstance(say, Say)
     assert say.voice_after(Voice(voice="de", pitch=30)) == Voice(voice="de", rate=200, pitch=30, level_db=-20)
@@ -48,11 +48,11 @@ def test_a_step_may_have_another_voice_than_the_caller_usually_has() -> None:
         "shout",
     ],
 )
-def test_what_cannot_be_done_is_refused(step: Any) -> None:
+def test_an_impossible_step_is_refused(step: Any) -> None:
     with pytest.raises(ValidationError):
         read(step)
 
 
-def test_a_scenario_without_steps_is_none() -> None:
+def test_a_scenario_without_steps_is_refused() -> None:
     with pytest.raises(ValidationError, match="steps"):
         read()

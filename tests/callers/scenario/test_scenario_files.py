@@ -47,7 +47,7 @@ def test_the_agents_folder_is_relative_to_the_file(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_told_with_file_field_and_cure(tmp_path: Path, text: str, told: str) -> None:
+def test_an_error_names_the_file_the_field_and_the_cure(tmp_path: Path, text: str, told: str) -> None:
     file = written(tmp_path, text)
     with pytest.raises(ConfigError) as error:
         load_scenarios([file])
@@ -55,6 +55,6 @@ def test_what_is_wrong_is_told_with_file_field_and_cure(tmp_path: Path, text: st
     assert told in error.value.message
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml: No such file or directory: name a file"):
         load_scenarios([tmp_path / "none.yaml"])

@@ -38,7 +38,7 @@ def said(role: str, text: str, **fields: Any) -> dict[str, Any]:
     return {"transcript": {"role": role, "contains": text, **fields}}
 
 
-def test_words_of_one_role_since_the_caller_did_something() -> None:
+def test_transcripts_count_by_role_and_since_the_callers_last_action() -> None:
     call = Call().event(5, "transcript", role="agent", text="Hello.")
     assert call.judge(said("agent", "hello")) == Verdict(None, "nothing was said")
     call.event(12, "transcript", role="user", text="A table").event(13, "transcript", role="user", text="for two.")
@@ -49,7 +49,7 @@ def test_words_of_one_role_since_the_caller_did_something() -> None:
     assert call.judge({"no_transcript": {"role": "user", "contains": "two"}}).holds is False
 
 
-def test_an_interrupted_turn_is_one_and_a_whole_one_is_not() -> None:
+def test_interrupted_and_complete_turns_are_told_apart() -> None:
     call = Call().event(12, "transcript", role="agent", text="We have", interrupted=True)
     assert call.judge(said("agent", "we have", interrupted=True)).holds
     whole = call.judge(said("agent", "we have", interrupted=False))
@@ -66,7 +66,7 @@ def test_a_reply_is_over_when_the_agent_listens_again() -> None:
     assert call.judge({"status": "thinking"}) == Verdict(None, "it is listening")
 
 
-def test_events_and_tool_calls_hold_at_least_what_is_named() -> None:
+def test_events_and_tool_calls_have_at_least_the_expected_fields() -> None:
     call = Call().event(12, "tool-call", name="book", arguments={"day": {"name": "friday", "week": 3}, "people": 2})
     assert call.judge({"tool_call": {"name": "book"}}).holds
     assert call.judge({"tool_call": {"name": "book", "arguments": {"day": {"name": "friday"}}}}).holds
@@ -78,7 +78,7 @@ def test_events_and_tool_calls_hold_at_least_what_is_named() -> None:
     assert call.judge({"no_event": {"type": "tool-call"}}).holds is False
 
 
-def test_the_end_has_its_reason_or_the_wrong_one() -> None:
+def test_the_end_must_have_the_expected_reason() -> None:
     call = Call()
     assert call.judge({"ended": "agent_hangup"}) == Verdict(None, "the call goes on")
     call.event(12, "status", status="ended", reason="hangup")
@@ -122,7 +122,7 @@ def test_an_agent_whose_turn_was_just_recorded_cannot_be_interrupted_any_more() 
     assert call.agent_heard(12, 13).judge({"audible_for": "900ms"}, now_s=13.1).holds
 
 
-def test_being_heard_and_being_silent_for_a_while() -> None:
+def test_audible_for_and_silent_for_take_their_time() -> None:
     call = Call().agent_heard(10, 11)
     assert call.judge({"audible_for": "900ms"}, now_s=11.1).holds
     assert call.judge({"audible_for": "1.2s"}, now_s=11.1) == Verdict(None, "1.00 s were heard")
@@ -131,7 +131,7 @@ def test_being_heard_and_being_silent_for_a_while() -> None:
     assert call.judge({"silent_for": "1s"}, now_s=12.1).holds
 
 
-def test_the_sound_of_a_text_is_there_whole_or_it_is_said_what_is_missing() -> None:
+def test_an_incomplete_sound_of_a_text_fails_with_the_share_that_was_heard() -> None:
     noise = (np.random.default_rng(1).standard_normal(2 * HEARD_RATE) * 3_000).astype(np.int16)
     expected = read({"no_words_lost": {"text": "Hello."}})
     assert isinstance(expected, NoWordsLost)
@@ -151,7 +151,7 @@ def test_the_sound_of_a_text_is_there_whole_or_it_is_said_what_is_missing() -> N
     assert short.found == "only 50% of its sound was heard"
 
 
-def test_times_without_a_beginning_are_a_mistake_of_the_scenario() -> None:
+def test_a_time_limit_without_an_action_before_it_fails() -> None:
     moment = Moment(CallRecord(0.0), 20.0, since_s=0.0)
     for verb in ("first_audio_within", "agent_silent_within", "agent_resumes_within"):
         assert judge(read({verb: "1s"}), moment).holds is False
