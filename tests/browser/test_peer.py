@@ -20,7 +20,7 @@ from tests.browser.pipeline_tap import PipelineTap, tapped
 from tests.browser.turn_server import TurnServer, turn_server
 from tests.fakes.sounds import strength, tone
 from tests.integration.deployment import Deployment, deployed
-from tests.integration.recordings import find_echo
+from tests.integration.echo import find_echo
 from tests.integration.speech import spoken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -1,4 +1,4 @@
-"""Calls through all three services as real processes, by a stock aiortc caller that speaks and listens."""
+"""Calls through all three services as real processes, by a caller on aiortc that speaks and listens."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from pipeline_worker.engines.resampling import resampled
 from pipeline_worker.text.words import words_of
 from shared.io.broker import connect
 from tests.integration.deployment import Deployment
-from tests.integration.recordings import find_echo
+from tests.integration.echo import find_echo
 from tests.integration.speech import heard_words, most_like, spoken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -62,7 +62,7 @@ async def test_a_spoken_question_is_answered_in_words_and_in_sound(deployment: D
         statuses, transcripts = caller.record.statuses, caller.record.events("transcript")
         measured = [event.fields for event in caller.record.events("metrics")]
     (understood,) = caller.record.said("user")
-    # The recogniser knows no script: of a machine that is shared it may mishear a word.
+    # The recogniser may mishear a word, above all on a busy machine.
     assert most_like(words_of(understood), [_QUESTION, *_OTHER_QUESTIONS]) == _QUESTION
     assert most_like(heard_words(heard), [_OPENING_HOURS, *_DISTRACTORS]) == _OPENING_HOURS
     assert statuses == ["connecting", "speaking", "listening", "thinking", "speaking", "listening"]
@@ -172,7 +172,7 @@ async def test_an_offer_without_audio_and_an_unknown_agent_are_refused_by_name(d
 
 async def test_twenty_calls_leave_nothing_behind(deployment: Deployment) -> None:
     client = connect(deployment.broker_url)
-    await _one_call(deployment, "front-desk")  # what is loaded once
+    await _one_call(deployment, "front-desk")  # loads what is loaded only once
     before = await _footprint(deployment, client)
     for batch in range(5):
         agents = ["front-desk", "echo", "front-desk", "echo"]
@@ -199,7 +199,7 @@ async def _footprint(deployment: Deployment, client: Any) -> dict[str, Any]:
 
 
 async def _settled(deployment: Deployment, client: Any, before: dict[str, Any]) -> dict[str, Any]:
-    """The footprint once it is what it was, or after the time in which it should be."""
+    """The footprint once it equals `before`, or after the timeout."""
     deadline = asyncio.get_running_loop().time() + _FREED_TIMEOUT_S
     while (after := await _footprint(deployment, client)) != before:
         if asyncio.get_running_loop().time() > deadline:
@@ -209,7 +209,7 @@ async def _settled(deployment: Deployment, client: Any, before: dict[str, Any]) 
 
 
 async def _errors(deployment: Deployment, *messages: dict[str, str]) -> list[dict[str, Any]]:
-    """What the gateway objects to each of these messages, on one socket."""
+    """The gateway's error for each of these messages, on one socket."""
     import websockets
 
     async with websockets.connect(deployment.signaling_url) as socket, asyncio.timeout(10):
@@ -221,6 +221,6 @@ async def _errors(deployment: Deployment, *messages: dict[str, str]) -> list[dic
 
 
 def _tail_is_quiet(caller: Caller) -> bool:
-    """The agent was heard, but not lately."""
+    """Whether the agent was heard and is silent now."""
     heard = caller.record.heard
     return bool(heard.spans()) and heard.is_silent(asyncio.get_running_loop().time(), 0.6)

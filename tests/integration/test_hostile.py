@@ -1,4 +1,4 @@
-"""Strangers at the ports of running services: an error for them at most, and nothing for the caller beside them."""
+"""Hostile traffic to running services. It gets errors at most, and never disturbs another call."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ Address = tuple[str, int]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def deployment(broker_url: str) -> AsyncIterator[Deployment]:
-    """Small, and with limits at the gateway so wide that hostile offers reach the media worker."""
+    """A small deployment whose gateway has wide limits, so that hostile offers reach the media worker."""
     async with deployed(
         broker_url,
         ANTIPHON_MEDIA_CAPACITY=str(_CAPACITY),
@@ -88,8 +88,8 @@ async def test_checks_with_wrong_passwords_from_many_sources(deployment: Deploym
 async def test_a_callers_own_check_sent_again_by_another_steals_nothing(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever sees a check on its way can copy it. Only one who also holds up the original is not told apart from a
-    caller whose address changed: no ICE agent can, and such a thief gets what is encrypted for somebody else.
+    """Anyone on the path can copy a check. An attacker who also holds back the original looks like a caller whose
+    address changed: no ICE agent can tell them apart. They would only get packets that are encrypted for someone else.
     """
     sent: list[bytes] = []
     send_stun = aioice_ice.StunProtocol.send_stun
@@ -263,7 +263,7 @@ async def _calling(
 
 
 async def _signal(deployment: Deployment, *messages: dict[str, Any], stay_s: float = 0.0) -> dict[str, Any]:
-    """The gateway's answer or error; the socket stays open for `stay_s` after it."""
+    """The gateway's answer or error. The socket stays open for `stay_s` after it."""
     async with websockets.connect(deployment.signaling_url) as client, asyncio.timeout(20):
         for message in messages:
             await client.send(json.dumps(message))
@@ -282,7 +282,7 @@ def _tone(seconds: float) -> Pcm:
 
 
 async def _offer() -> str:
-    """A stock caller's, who never connects."""
+    """The offer of an ordinary caller, who never connects."""
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     pc.addTransceiver("audio")
     await pc.setLocalDescription(await pc.createOffer())
@@ -292,7 +292,7 @@ async def _offer() -> str:
 
 
 def _with_candidates(sdp: str, candidates: list[str]) -> str:
-    """These instead of its own."""
+    """The offer with these candidates instead of its own."""
     kept = [line for line in sdp.split("\r\n") if not line.startswith("a=candidate:")]
     at = kept.index("a=end-of-candidates")
     return "\r\n".join([*kept[:at], *(f"a={candidate}" for candidate in candidates), *kept[at:]])
@@ -353,14 +353,14 @@ def _check(ufrag: str, password: str) -> bytes:
 
 
 class _Written(Chunk):
-    """Chunks as they go out, whatever is wrong with them."""
+    """A chunk that is sent as it is, valid or not."""
 
     def __bytes__(self) -> bytes:
         return self.body
 
 
 def _misuse(attack: str, sctp: RTCSctpTransport, number: int) -> bytes:
-    """An SCTP packet with a right checksum."""
+    """An SCTP packet with a valid checksum."""
     chunks: list[Chunk]
     match attack:
         case "a hole":
@@ -378,7 +378,7 @@ def _misuse(attack: str, sctp: RTCSctpTransport, number: int) -> bytes:
 
 @asynccontextmanager
 async def _counting(deployment: Deployment, *metrics: str) -> AsyncIterator[Callable[[], float]]:
-    """How much the media worker's counters gained while it was entered; to be asked afterwards."""
+    """Yields a function that returns, after leaving, how much the media worker's counter has increased."""
 
     def total() -> float:
         return sum(map(deployment.media.metric, metrics))

@@ -12,7 +12,7 @@ import pytest
 from callers.voice import RATE as CALLER_RATE
 from shared.audio import Pcm, as_samples
 from tests.integration.deployment import Deployment
-from tests.integration.recordings import find_echo
+from tests.integration.echo import find_echo
 from tests.integration.speech import spoken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

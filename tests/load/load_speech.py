@@ -1,4 +1,4 @@
-"""Speech for the load: synthesised once with the product's own engine, as PCM and as a browser's Opus packets."""
+"""Speech for load tests, by the embedded engine, as PCM and as the Opus packets of a browser."""
 
 import asyncio
 import functools
@@ -19,7 +19,7 @@ _TEXT = (
     "walk from the station. One of us does not eat fish, and another one is allergic to nuts. That would be all."
 )
 _NOISE = 26.0
-"""RMS of the room's noise (-62 dBFS): digital silence would flatter or punish codecs."""
+"""RMS of the room noise (-62 dBFS). Codecs behave differently in digital silence."""
 
 
 @functools.cache
@@ -43,7 +43,7 @@ async def _speak() -> Pcm:
 
 @functools.cache
 def browser_packets(wideband: bool, bitrate: int = 32_000) -> list[bytes]:
-    """20 ms Opus packets as Chromium sends them: hybrid fullband, or SILK wideband with FEC when asked to."""
+    """20 ms Opus packets as Chromium sends them: hybrid fullband, or SILK wideband with FEC on request."""
     rate = 16_000 if wideband else 48_000
     encoder: AudioCodecContext = av.CodecContext.create("libopus", "w")
     encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = rate, "mono", "s16", bitrate

@@ -1,7 +1,7 @@
-"""How much of what was said is in what was heard.
+"""Whether a received sound is the echo of a sound that was sent.
 
-Compared are envelopes, which codecs keep, part by part: a jitter buffer stretches and shortens the pauses by tens of
-milliseconds, so each part has a delay of its own. Another sentence in the same voice comes to about 0.55.
+The comparison uses envelopes, which codecs preserve. A jitter buffer stretches and shortens pauses by tens of
+milliseconds, so each part has its own delay. Another sentence in the same voice has a likeness of about 0.55.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from shared.audio import Pcm
 _WINDOW_MS = 20
 _PART = 25  # windows: half a second, a word or two
 _STRETCH = 15
-"""How many windows a part may be away from where the whole fits best."""
+"""How many windows a part may be away from its position in the best fit of the whole."""
 _AUDIBLE = 0.1
 _Envelope = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -25,11 +25,11 @@ class Echo(NamedTuple):
     likeness: float
     """Mean over the parts."""
     worst: float
-    """Of the part that was hurt most: a hole shows here."""
+    """Of the worst part, in which a gap would show."""
 
 
 def find_echo(heard: Pcm, said: Pcm, sample_rate: int) -> Echo:
-    """Where and how well `said` is in `heard`."""
+    """The position of `said` in `heard`, and how well it fits."""
     theirs = _envelope(said, sample_rate)
     ours = _envelope(heard, sample_rate)
     ours = np.pad(ours, (_STRETCH, _STRETCH + max(0, len(theirs) - len(ours))))
