@@ -31,8 +31,8 @@ _DTX_REFRESH_FRAMES = 20
 _VOIP, _MONO = 2048, 1
 _SET_DTX = 4016
 _SETTINGS = {4002: 24_000, 4004: 1103, 4010: 9, 4012: 1, 4014: 5}
-"""24 kb/s, wideband and in-band FEC, as our answer asks a browser for; complexity 9, 5 % expected loss. A browser learns
-the loss from our receiver reports. Until then, its packets carry no FEC (opus_defines.h)."""
+"""24 kb/s, wideband and in-band FEC, as our answer asks a browser for; complexity 9, 5 % expected loss.
+A browser learns the loss from our receiver reports. Until then, its packets carry no FEC (opus_defines.h)."""
 
 
 class Sentence(NamedTuple):

@@ -1,7 +1,8 @@
 """Barge-in and false alarms with the voice that Antiphon ships: real speech instead of tone words.
 
-The voice needs CPU time, speaks in slices, and estimates word times from the intended lengths of its phonemes. A recogniser
-tells which words were heard. Where replies are compared with the expected speech, the voice has no random variation.
+The voice needs CPU time, speaks in slices, and estimates word times from the intended lengths of its phonemes. A
+recogniser tells which words were heard. Where replies are compared with the expected speech, the voice has no random
+variation.
 """
 
 import asyncio
