@@ -5,8 +5,7 @@ stand alone (`reply`).
 """
 
 import re
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
@@ -46,9 +45,9 @@ def spread(value: Any) -> Any:
     return {value: True} if isinstance(value, str) else value
 
 
-def verb_among(kinds: tuple[type[Verbal], ...]) -> Callable[[Any], str | None]:
-    """Finds the one verb of a mapping, for a tagged union of `kinds`."""
-    verbs = [kind.verb() for kind in kinds]
+def one_of(what: str, union: Any) -> Discriminator:
+    """Picks the member of a tagged union by its verb. Its error lists the verbs if a mapping has none or two."""
+    verbs = [get_args(member)[0].verb() for member in get_args(union)]
 
     def find(value: Any) -> str | None:
         if isinstance(value, Verbal):
@@ -56,16 +55,10 @@ def verb_among(kinds: tuple[type[Verbal], ...]) -> Callable[[Any], str | None]:
         found = [verb for verb in verbs if isinstance(value, dict) and verb in value]
         return found[0] if len(found) == 1 else None
 
-    return find
-
-
-def one_of(what: str, kinds: tuple[type[Verbal], ...]) -> Discriminator:
-    """Picks the kind by its verb. Its error lists the verbs if a mapping has none or two."""
-    verbs = ", ".join(kind.verb() for kind in kinds)
     return Discriminator(
-        verb_among(kinds),
+        find,
         custom_error_type="verb",
-        custom_error_message=f"{what} has exactly one of these words: {verbs}",
+        custom_error_message=f"{what} has exactly one of these words: {', '.join(verbs)}",
     )
 
 
@@ -199,12 +192,7 @@ class NoWordsLost(_Expectation):
     no_words_lost: SpokenText
 
 
-_KINDS = (
-    Transcript, NoTranscript, Event, NoEvent, ToolCall, Status, Ended, Reply, AudibleFor, SilentFor,
-    FirstAudioWithin, AgentSilentWithin, AgentResumesWithin, NoWordsLost,
-)  # fmt: skip
-
-Expectation = Annotated[
+_Tagged = (
     Annotated[Transcript, Tag("transcript")]
     | Annotated[NoTranscript, Tag("no_transcript")]
     | Annotated[Event, Tag("event")]
@@ -218,7 +206,6 @@ Expectation = Annotated[
     | Annotated[FirstAudioWithin, Tag("first_audio_within")]
     | Annotated[AgentSilentWithin, Tag("agent_silent_within")]
     | Annotated[AgentResumesWithin, Tag("agent_resumes_within")]
-    | Annotated[NoWordsLost, Tag("no_words_lost")],
-    one_of("an expectation", _KINDS),
-    BeforeValidator(spread),
-]
+    | Annotated[NoWordsLost, Tag("no_words_lost")]
+)
+Expectation = Annotated[_Tagged, one_of("an expectation", _Tagged), BeforeValidator(spread)]

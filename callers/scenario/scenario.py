@@ -134,9 +134,7 @@ class HangUp(_Step):
     hang_up: Literal[True]
 
 
-_KINDS = (Say, BargeIn, Backchannel, Noise, Type, Pause, WaitFor, Mute, Press, Release, Interrupt, HangUp)
-
-Step = Annotated[
+_Tagged = (
     Annotated[Say, Tag("say")]
     | Annotated[BargeIn, Tag("barge_in")]
     | Annotated[Backchannel, Tag("backchannel")]
@@ -148,10 +146,9 @@ Step = Annotated[
     | Annotated[Press, Tag("press")]
     | Annotated[Release, Tag("release")]
     | Annotated[Interrupt, Tag("interrupt")]
-    | Annotated[HangUp, Tag("hang_up")],
-    one_of("a step", _KINDS),
-    BeforeValidator(spread),
-]
+    | Annotated[HangUp, Tag("hang_up")]
+)
+Step = Annotated[_Tagged, one_of("a step", _Tagged), BeforeValidator(spread)]
 
 
 class Scenario(Part):
