@@ -18,7 +18,6 @@ class NotConnected(AntiphonError):
     """The call could not be set up."""
 
     code = "not_connected"
-    temporary = True
 
 
 class Signaling:
