@@ -7,7 +7,7 @@ UP_OPTIONS = --host $(HOST) --port $(PORT) --pipeline-workers $(PIPELINE_WORKERS
 	$(if $(MEDIA_WORKERS),--media-workers $(MEDIA_WORKERS))
 
 PYTHON ?= python3
-PACKAGES = shared gateway media_worker pipeline_worker deploy tests
+PACKAGES = shared gateway media_worker pipeline_worker callers deploy tests
 # libatomic1: for the Node that Playwright brings along
 TEST_DEBIAN_PACKAGES = chromium coturn libatomic1
 # Released together with livekit-agents, whose version the extra pins

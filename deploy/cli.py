@@ -10,6 +10,7 @@ import typer
 
 from deploy import doctor
 from deploy.console import Console
+from deploy.embedded_stack import StackFailed, embedded_stack
 from deploy.one_machine import OneMachine, Plan
 from deploy.process_command import module_command, with_import_path
 from shared.errors import AntiphonError
@@ -79,9 +80,14 @@ def evaluate(
 
     Exit codes: 0 everything was as expected, 1 something was not, 2 a file that cannot be used.
     """
-    from deploy.evaluation import command  # brings numpy, aiortc and more, which other commands do not wait for
+    from callers.scenario import command  # imports numpy and aiortc, which other commands do not need
 
-    raise typer.Exit(command.evaluate(files, url, at_once, command.Files(json, junit, log)))
+    try:
+        exit_code = command.evaluate(files, url, at_once, command.Files(json, junit, log), embedded_stack)
+    except StackFailed as error:
+        print(f"antiphon: {error.message}", file=sys.stderr)
+        exit_code = error.exit_code
+    raise typer.Exit(exit_code)
 
 
 @app.command(context_settings=_PASS_ON)

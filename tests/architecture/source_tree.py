@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGES = ("shared", "gateway", "media_worker", "pipeline_worker", "deploy")
+PACKAGES = ("shared", "gateway", "media_worker", "pipeline_worker", "callers", "deploy")
 
 
 def source_modules() -> list[Path]:

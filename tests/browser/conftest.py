@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from callers.voice import RATE as CALLER_RATE
 from shared.audio import samples_in
 from tests.browser.chromium import write_wave
 from tests.integration.deployment import Deployment, deployed
-from tests.integration.speech import CALLER_RATE, spoken
+from tests.integration.speech import spoken
 
 QUESTION_AT_MS = 11_000
 """After the greeting: the file begins when the page opens the microphone."""

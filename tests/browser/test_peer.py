@@ -11,6 +11,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext
 
+from callers.voice import RATE as CALLER_RATE
+from pipeline_worker.engines.resampling import resampled
 from shared.audio import UPLINK_RATE, Pcm, samples_in
 from tests.browser.chromium import chromium, write_wave
 from tests.browser.peer import Peer, calling, until
@@ -18,8 +20,8 @@ from tests.browser.pipeline_tap import PipelineTap, tapped
 from tests.browser.turn_server import TurnServer, turn_server
 from tests.fakes.sounds import strength, tone
 from tests.integration.deployment import Deployment, deployed
-from tests.integration.recordings import find_echo
-from tests.integration.speech import CALLER_RATE, resampled, spoken
+from tests.integration.echo import find_echo
+from tests.integration.speech import spoken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

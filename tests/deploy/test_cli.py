@@ -57,6 +57,16 @@ def test_a_scenario_that_cannot_be_used_is_exit_code_2(tmp_path: Path) -> None:
     assert "call.yaml: steps: missing: add it" in run.stderr
 
 
+def test_an_embedded_stack_that_does_not_start_says_why_with_its_own_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "call.yaml").write_text(
+        "name: A call\nagent: desk\nsteps: [hang_up]\nenvironment: {ANTIPHON_LOG_LEVELS: info}\n"
+    )
+    run = antiphon(tmp_path, "eval", "call.yaml")
+    assert run.returncode == EXIT_CONFIG
+    assert "antiphon: the embedded stack did not start" in run.stderr
+    assert "unknown setting ANTIPHON_LOG_LEVELS" in run.stderr
+
+
 @pytest.mark.parametrize("command", ["gateway", "media-worker", "pipeline-worker"])
 def test_a_service_command_is_the_service_with_its_own_help(tmp_path: Path, command: str) -> None:
     run = antiphon(tmp_path, command, "--help")

@@ -1,4 +1,4 @@
-"""Calls through all three services as real processes, by a stock aiortc caller that speaks and listens."""
+"""Calls through all three services as real processes, by a caller on aiortc that speaks and listens."""
 
 import asyncio
 import json
@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from callers.call_record import HEARD_RATE
+from callers.caller import Caller
+from callers.voice import RATE
+from pipeline_worker.engines.resampling import resampled
 from pipeline_worker.text.words import words_of
-from shared.audio import level_dbfs
 from shared.io.broker import connect
-from tests.integration.caller import RATE, Caller
 from tests.integration.deployment import Deployment
-from tests.integration.recordings import find_echo
+from tests.integration.echo import find_echo
 from tests.integration.speech import heard_words, most_like, spoken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-_QUIET_DBFS = -50.0
 _OPENING_HOURS = "we are open from five until eleven on saturdays and sundays from noon on mondays we are closed"
 _QUESTION = "what are your opening hours"
 _OTHER_QUESTIONS = [
@@ -36,52 +37,36 @@ _DISTRACTORS = [
 _FREED_TIMEOUT_S = 20.0
 
 
-def _said(caller: Caller, role: str) -> list[str]:
-    return [event["text"] for event in caller.events("transcript") if event["role"] == role]
-
-
-def _statuses(caller: Caller) -> list[str]:
-    return [event["status"] for event in caller.events("status")]
-
-
 async def _greeted(caller: Caller) -> None:
-    """The greeting was heard to its end."""
-    await caller.wait_for(lambda: bool(_said(caller, "agent")))
-    await caller.wait_for(lambda: _statuses(caller)[-1:] == ["listening"])
+    """Wait until the greeting was heard to its end."""
+    await caller.wait_for(lambda: bool(caller.record.said("agent")))
+    await caller.wait_for(lambda: caller.record.status == "listening")
 
 
 async def _interrupted_greeting(caller: Caller) -> None:
-    """Gets the floor without hearing the greeting to its end."""
-    assert caller.channel is not None
+    """Stop the greeting."""
     await caller.wait_for_status("speaking")
-    await caller.wait_for(lambda: caller.channel is not None and caller.channel.readyState == "open")
-    caller.channel.send(json.dumps({"type": "interrupt"}))
-    await caller.wait_for(lambda: _statuses(caller)[-1:] == ["listening"])
-
-
-def _type(caller: Caller, text: str) -> None:
-    assert caller.channel is not None
-    caller.channel.send(json.dumps({"type": "text", "text": text}))
+    caller.send(type="interrupt")
+    await caller.wait_for(lambda: caller.record.status == "listening")
 
 
 async def test_a_spoken_question_is_answered_in_words_and_in_sound(deployment: Deployment) -> None:
     (question,) = await spoken("What are your opening hours?")
-    async with Caller(url=deployment.signaling_url, agent_id="front-desk") as caller:
+    async with Caller(deployment.signaling_url, "front-desk") as caller:
         await _greeted(caller)
-        heard_before = len(caller.heard_samples())
-        caller.microphone.say(question)
-        await caller.wait_for(lambda: len(_said(caller, "agent")) == 2)
-        await caller.wait_for(lambda: _statuses(caller)[-1] == "listening")
+        asked = caller.microphone.play(question)
+        await caller.wait_for(lambda: len(caller.record.said("agent")) == 2)
+        await caller.wait_for(lambda: caller.record.status == "listening")
         await caller.wait_for(lambda: _tail_is_quiet(caller))
-        heard = caller.heard_samples()[heard_before:]
-        statuses, transcripts = _statuses(caller), caller.events("transcript")
-        measured = caller.events("metrics")
-    (asked,) = _said(caller, "user")
-    # The recogniser knows no script: of a machine that is shared it may mishear a word.
-    assert most_like(words_of(asked), [_QUESTION, *_OTHER_QUESTIONS]) == _QUESTION
+        heard = caller.record.heard.samples(asked.end_s)
+        statuses, transcripts = caller.record.statuses, caller.record.events("transcript")
+        measured = [event.fields for event in caller.record.events("metrics")]
+    (understood,) = caller.record.said("user")
+    # The recogniser may mishear a word, above all on a busy machine.
+    assert most_like(words_of(understood), [_QUESTION, *_OTHER_QUESTIONS]) == _QUESTION
     assert most_like(heard_words(heard), [_OPENING_HOURS, *_DISTRACTORS]) == _OPENING_HOURS
     assert statuses == ["connecting", "speaking", "listening", "thinking", "speaking", "listening"]
-    assert [event["role"] for event in transcripts] == ["agent", "user", "agent"]
+    assert [event.fields["role"] for event in transcripts] == ["agent", "user", "agent"]
     greeting, answer = measured
     assert not {"firstAudioMs", "endpointMs", "llmFirstTokenMs"} & greeting.keys()
     stages = [f"{stage}Ms" for stage in ("endpoint", "sttFinal", "llmFirstToken", "ttsFirstAudio", "firstPacket")]
@@ -91,70 +76,68 @@ async def test_a_spoken_question_is_answered_in_words_and_in_sound(deployment: D
 
 
 async def test_both_channels_carry_the_same_events_under_the_same_numbers(deployment: Deployment) -> None:
-    async with Caller(url=deployment.signaling_url, agent_id="front-desk") as caller:
+    async with Caller(deployment.signaling_url, "front-desk") as caller:
         await _greeted(caller)
         numbered = [event for event in caller.socket_events if "seq" in event]
         await caller.wait_for(lambda: len(caller.channel_events) >= len(numbered))
     on_channel = {event["seq"]: event for event in caller.channel_events}
     assert [event["seq"] for event in numbered] == list(range(1, len(numbered) + 1))
     assert {event["seq"]: event for event in numbered}.items() <= on_channel.items()
-    transcript = caller.events("transcript")[0]
+    transcript = next(event for event in caller.socket_events if event["type"] == "transcript")
     assert transcript["data"]["text"] == transcript["text"]
     assert transcript["data"]["role"] == transcript["role"] == "agent"
 
 
 async def test_the_agent_stops_when_it_is_interrupted(deployment: Deployment) -> None:
     (words,) = await spoken("Excuse me, I would like to book a table for four people please.")
-    async with Caller(url=deployment.signaling_url, agent_id="front-desk") as caller:
+    async with Caller(deployment.signaling_url, "front-desk") as caller:
         await _greeted(caller)
         await caller.wait_for(lambda: _tail_is_quiet(caller))
-        answers, loud_before_ms = len(_said(caller, "agent")), _loud_for_ms(caller)
-        _type(caller, "What are your opening hours?")
-        await caller.wait_for(lambda: _loud_for_ms(caller) > loud_before_ms + 1_500)
-        caller.microphone.say(words)
-        await caller.wait_for(lambda: caller.microphone.said_at_s is not None)
-        said_at_s = caller.microphone.said_at_s
-        await caller.wait_for(lambda: len(_said(caller, "agent")) > answers)
+        answers, heard_before_s = len(caller.record.said("agent")), caller.record.heard.sound_s(0)
+        caller.send(type="text", text="What are your opening hours?")
+        await caller.wait_for(lambda: caller.record.heard.sound_s(0) > heard_before_s + 1.5)
+        interruption = caller.microphone.play(words)
+        await caller.wait_for(lambda: len(caller.record.said("agent")) > answers)
         await caller.wait_for(lambda: _tail_is_quiet(caller))
-        last_loud_s = max(at for at, _, pcm in caller.heard if level_dbfs(pcm) > _QUIET_DBFS)
-        interrupted = [event for event in caller.events("transcript") if event["role"] == "agent"][answers]
-    assert said_at_s is not None
-    # Endless speech would be seconds; aiortc's own jitter buffer alone adds 80 ms to what is measured here.
-    assert last_loud_s - said_at_s < 1.5
+        silent_s = caller.record.heard.spans()[-1][1]
+        turns = [event.fields for event in caller.record.events("transcript") if event.fields["role"] == "agent"]
+        interrupted = turns[answers]
+    # Without the interruption, the agent would speak for several seconds.
+    assert silent_s - interruption.onset_s < 1.5
     assert interrupted["interrupted"] is True
     assert interrupted["text"].startswith("We are open")
     assert "On Mondays we are closed" not in interrupted["text"]
 
 
 async def test_a_typed_message_is_answered(deployment: Deployment) -> None:
-    async with Caller(url=deployment.signaling_url, agent_id="front-desk") as caller:
+    async with Caller(deployment.signaling_url, "front-desk") as caller:
         await _interrupted_greeting(caller)
-        answers = len(_said(caller, "agent"))
-        _type(caller, "What are your opening hours?")
-        await caller.wait_for(lambda: len(_said(caller, "agent")) > answers)
-    assert _said(caller, "user") == ["What are your opening hours?"]
-    assert "On Mondays we are closed" in _said(caller, "agent")[-1]
+        answers = len(caller.record.said("agent"))
+        caller.send(type="text", text="What are your opening hours?")
+        await caller.wait_for(lambda: len(caller.record.said("agent")) > answers)
+    assert caller.record.said("user") == ["What are your opening hours?"]
+    assert "On Mondays we are closed" in caller.record.said("agent")[-1]
 
 
 async def test_a_goodbye_ends_the_call_after_it_was_heard(deployment: Deployment) -> None:
-    async with Caller(url=deployment.signaling_url, agent_id="front-desk") as caller:
+    async with Caller(deployment.signaling_url, "front-desk") as caller:
         await _interrupted_greeting(caller)
-        _type(caller, "Thank you, goodbye.")
+        caller.send(type="text", text="Thank you, goodbye.")
         await caller.wait_for_status("ended")
-    assert caller.events("status")[-1]["reason"] == "agent_hangup"
-    assert _said(caller, "agent")[-1]
+    assert caller.record.end_reason == "agent_hangup"
+    assert caller.record.said("agent")[-1]
 
 
 async def test_the_echo_agent_returns_the_callers_own_voice(deployment: Deployment) -> None:
     (words,) = await spoken("One two three four five six seven.")
-    async with Caller(url=deployment.signaling_url, agent_id="echo") as caller:
+    async with Caller(deployment.signaling_url, "echo") as caller:
         await caller.wait_for_status("listening")
-        caller.microphone.say(words)
-        await caller.wait_for(lambda: _loud_for_ms(caller) > 500)
-        async with asyncio.timeout(20):
-            await caller.microphone.quiet.wait()
+        sound = caller.microphone.play(words)
+        await caller.wait_for(sound.over.is_set)
+        await caller.wait_for(lambda: caller.record.heard.sound_s(0) > 0.5)
         await caller.wait_for(lambda: _tail_is_quiet(caller))
-    assert find_echo(caller.heard_samples(), words, RATE).likeness > 0.85
+    said = resampled(words, RATE, HEARD_RATE)
+    assert find_echo(caller.record.heard.samples(), said, HEARD_RATE).likeness > 0.85
 
 
 @pytest.mark.parametrize(
@@ -168,8 +151,7 @@ async def test_the_echo_agent_returns_the_callers_own_voice(deployment: Deployme
 async def test_a_bad_control_message_is_an_error_and_changes_nothing(
     deployment: Deployment, sent: str, code: str
 ) -> None:
-    async with Caller(url=deployment.signaling_url, agent_id="echo") as caller:
-        await caller.wait_for(lambda: caller.channel is not None and caller.channel.readyState == "open")
+    async with Caller(deployment.signaling_url, "echo") as caller:
         assert caller.channel is not None
         caller.channel.send(sent)
         await caller.wait_for(lambda: any(event["type"] == "error" for event in caller.channel_events))
@@ -190,7 +172,7 @@ async def test_an_offer_without_audio_and_an_unknown_agent_are_refused_by_name(d
 
 async def test_twenty_calls_leave_nothing_behind(deployment: Deployment) -> None:
     client = connect(deployment.broker_url)
-    await _one_call(deployment, "front-desk")  # what is loaded once
+    await _one_call(deployment, "front-desk")  # loads what is loaded only once
     before = await _footprint(deployment, client)
     for batch in range(5):
         agents = ["front-desk", "echo", "front-desk", "echo"]
@@ -201,12 +183,11 @@ async def test_twenty_calls_leave_nothing_behind(deployment: Deployment) -> None
 
 
 async def _one_call(deployment: Deployment, agent_id: str, talk: bool = False) -> None:
-    async with Caller(url=deployment.signaling_url, agent_id=agent_id) as caller:
+    async with Caller(deployment.signaling_url, agent_id) as caller:
         await caller.wait_for_status("speaking" if agent_id == "front-desk" else "listening")
         if talk:
-            caller.microphone.say((8_000 * np.sin(np.arange(RATE) / 20)).astype(np.int16))
-            async with asyncio.timeout(10):
-                await caller.microphone.quiet.wait()
+            tone = caller.microphone.play((8_000 * np.sin(np.arange(RATE) / 20)).astype(np.int16))
+            await caller.wait_for(tone.over.is_set)
 
 
 async def _footprint(deployment: Deployment, client: Any) -> dict[str, Any]:
@@ -218,7 +199,7 @@ async def _footprint(deployment: Deployment, client: Any) -> dict[str, Any]:
 
 
 async def _settled(deployment: Deployment, client: Any, before: dict[str, Any]) -> dict[str, Any]:
-    """The footprint once it is what it was, or after the time in which it should be."""
+    """The footprint once it equals `before`, or after the timeout."""
     deadline = asyncio.get_running_loop().time() + _FREED_TIMEOUT_S
     while (after := await _footprint(deployment, client)) != before:
         if asyncio.get_running_loop().time() > deadline:
@@ -228,7 +209,7 @@ async def _settled(deployment: Deployment, client: Any, before: dict[str, Any]) 
 
 
 async def _errors(deployment: Deployment, *messages: dict[str, str]) -> list[dict[str, Any]]:
-    """What the gateway objects to each of these messages, on one socket."""
+    """The gateway's error for each of these messages, on one socket."""
     import websockets
 
     async with websockets.connect(deployment.signaling_url) as socket, asyncio.timeout(10):
@@ -239,15 +220,7 @@ async def _errors(deployment: Deployment, *messages: dict[str, str]) -> list[dic
         return errors
 
 
-def _levels(caller: Caller) -> list[float]:
-    return [level_dbfs(pcm) for _, _, pcm in caller.heard]
-
-
-def _loud_for_ms(caller: Caller) -> float:
-    return 20.0 * sum(level > _QUIET_DBFS for level in _levels(caller))
-
-
 def _tail_is_quiet(caller: Caller) -> bool:
-    """Nothing was heard lately: silence is not sent, so it shows as old frames or quiet ones."""
-    loud = [at for at, _, pcm in caller.heard if level_dbfs(pcm) > _QUIET_DBFS]
-    return bool(loud) and asyncio.get_running_loop().time() - loud[-1] > 0.6
+    """Whether the agent was heard and is silent now."""
+    heard = caller.record.heard
+    return bool(heard.spans()) and heard.is_silent(asyncio.get_running_loop().time(), 0.6)

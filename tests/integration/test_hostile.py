@@ -1,4 +1,4 @@
-"""Strangers at the ports of running services: an error for them at most, and nothing for the caller beside them."""
+"""Hostile traffic to running services. It gets errors at most, and never disturbs another call."""
 
 import asyncio
 import json
@@ -20,8 +20,10 @@ from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.rtcsctptransport import Chunk, DataChunk, RTCSctpTransport, SackChunk, serialize_packet
 from aiortc.sdp import SessionDescription
 
-from shared.audio import Pcm, level_dbfs
-from tests.integration.caller import RATE, Caller
+from callers.caller import Caller
+from callers.signaling import NotConnected
+from callers.voice import RATE
+from shared.audio import Pcm
 from tests.integration.deployment import Deployment, deployed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -33,7 +35,6 @@ _TALK_S = 2.0
 _LISTEN_S = 3.0
 _ATTEMPTS = 40
 _RETRY_S = 0.5
-_QUIET_DBFS = -50.0
 _SCTP_PACKETS = 1_000
 _SCTP_CHUNKS = 50
 _DROPPED = "antiphon_media_datagrams_dropped_total"
@@ -45,7 +46,7 @@ Address = tuple[str, int]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def deployment(broker_url: str) -> AsyncIterator[Deployment]:
-    """Small, and with limits at the gateway so wide that hostile offers reach the media worker."""
+    """A small deployment whose gateway has wide limits, so that hostile offers reach the media worker."""
     async with deployed(
         broker_url,
         ANTIPHON_MEDIA_CAPACITY=str(_CAPACITY),
@@ -87,8 +88,8 @@ async def test_checks_with_wrong_passwords_from_many_sources(deployment: Deploym
 async def test_a_callers_own_check_sent_again_by_another_steals_nothing(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever sees a check on its way can copy it. Only one who also holds up the original is not told apart from a
-    caller whose address changed: no ICE agent can, and to him goes what is encrypted for somebody else.
+    """Anyone on the path can copy a check. An attacker who also holds back the original looks like a caller whose
+    address changed: no ICE agent can tell them apart. They would only get packets that are encrypted for someone else.
     """
     sent: list[bytes] = []
     send_stun = aioice_ice.StunProtocol.send_stun
@@ -176,7 +177,7 @@ async def test_a_connected_caller_who_misuses_his_data_channel(deployment: Deplo
             assert sctp is not None and hostile.channel is not None
             for number in range(_SCTP_PACKETS):
                 if hostile.channel.readyState != "open":
-                    break  # his session was ended
+                    break  # the session was ended
                 if attack == "many channels":
                     hostile.pc.createDataChannel("another")
                 elif attack == "a flood":
@@ -193,7 +194,7 @@ async def test_a_connected_caller_who_misuses_his_data_channel(deployment: Deplo
 
 @asynccontextmanager
 async def _beside_a_call(deployment: Deployment) -> AsyncIterator[str]:
-    """A call whose caller hears himself all the while; yields his answer."""
+    """A call whose caller hears their own echo all the time. Yields the answer."""
     async with _calling(deployment) as caller:
         over = asyncio.Event()
         talking = asyncio.create_task(_talk_on(caller, over))
@@ -201,25 +202,25 @@ async def _beside_a_call(deployment: Deployment) -> AsyncIterator[str]:
             yield caller.pc.remoteDescription.sdp
         finally:
             over.set()
-            said_ms = await talking
-        await caller.wait_for(lambda: _loud_ms(caller) > 0.8 * said_ms)
+            said_s = await talking
+        await caller.wait_for(lambda: caller.record.heard.sound_s(0) > 0.8 * said_s)
 
 
 async def _talk_on(caller: Caller, over: asyncio.Event) -> float:
-    """Say seconds of a tone until it is `over`; returns milliseconds."""
-    said_ms = 0.0
+    """Send a tone until `over`. Returns its length in seconds."""
+    said_s = 0.0
     while not over.is_set():
-        caller.microphone.say(_tone(1.0))
-        said_ms += 1_000
-        await caller.microphone.quiet.wait()
-    return said_ms
+        sound = caller.microphone.play(_tone(1.0))
+        said_s += sound.length_s
+        await sound.over.wait()
+    return said_s
 
 
 async def _talk(caller: Caller) -> None:
-    """Until the echo of a tone was heard."""
-    before_ms = _loud_ms(caller)
-    caller.microphone.say(_tone(_TALK_S))
-    await caller.wait_for(lambda: _loud_ms(caller) - before_ms > 800 * _TALK_S)
+    """Send a tone, and wait until its echo was heard."""
+    before_s = caller.record.heard.sound_s(0)
+    caller.microphone.play(_tone(_TALK_S))
+    await caller.wait_for(lambda: caller.record.heard.sound_s(0) - before_s > 0.8 * _TALK_S)
 
 
 async def _one_call(
@@ -227,7 +228,7 @@ async def _one_call(
     meanwhile: Callable[[str], Awaitable[None]] | None = None,
     change: Callable[[str], str] = str,
 ) -> None:
-    """A call in which the caller hears himself. `meanwhile` runs between the answer and the connection."""
+    """A call in which the caller hears their own echo. `meanwhile` runs between the answer and the connection."""
     async with _calling(deployment, meanwhile, change) as caller:
         await _talk(caller)
 
@@ -238,23 +239,23 @@ async def _calling(
     meanwhile: Callable[[str], Awaitable[None]] | None = None,
     change: Callable[[str], str] = str,
 ) -> AsyncIterator[Caller]:
-    """A connected caller, who comes back when there is no room yet: the last test's sessions may still be ending."""
+    """A connected caller. Retries while there is no room: the last test's sessions may still be ending."""
 
     async def exchange(sdp: str) -> str:
-        answer = await caller._signal(change(sdp))
+        answer = await caller.signaling.exchange(change(sdp))
         if meanwhile is not None:
             await meanwhile(answer)
         return answer
 
     for attempt in range(_ATTEMPTS):
-        caller = Caller(exchange, url=deployment.signaling_url, agent_id="echo")
+        caller = Caller(deployment.signaling_url, "echo", exchange=exchange)
         try:
             await caller.__aenter__()
             await caller.wait_for_status("listening")
             yield caller
             return
-        except ConnectionError as refused:
-            if "no_capacity" not in str(refused) or attempt == _ATTEMPTS - 1:
+        except NotConnected as refused:
+            if refused.code != "no_capacity" or attempt == _ATTEMPTS - 1:
                 raise
         finally:
             await caller.__aexit__()
@@ -262,7 +263,7 @@ async def _calling(
 
 
 async def _signal(deployment: Deployment, *messages: dict[str, Any], stay_s: float = 0.0) -> dict[str, Any]:
-    """The gateway's answer or error; the socket stays open for `stay_s` after it."""
+    """The gateway's answer or error. The socket stays open for `stay_s` after it."""
     async with websockets.connect(deployment.signaling_url) as client, asyncio.timeout(20):
         for message in messages:
             await client.send(json.dumps(message))
@@ -277,15 +278,11 @@ def _tone(seconds: float) -> Pcm:
     return (8_000 * np.sin(np.arange(int(RATE * seconds)) / 20)).astype(np.int16)
 
 
-def _loud_ms(caller: Caller) -> float:
-    return 20.0 * sum(level_dbfs(pcm) > _QUIET_DBFS for _, _, pcm in caller.heard)
-
-
 # -- descriptions -----------------------------------------------------------------------------------------------------
 
 
 async def _offer() -> str:
-    """A stock caller's, who never connects."""
+    """The offer of an ordinary caller, who never connects."""
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     pc.addTransceiver("audio")
     await pc.setLocalDescription(await pc.createOffer())
@@ -295,7 +292,7 @@ async def _offer() -> str:
 
 
 def _with_candidates(sdp: str, candidates: list[str]) -> str:
-    """These instead of its own."""
+    """The offer with these candidates instead of its own."""
     kept = [line for line in sdp.split("\r\n") if not line.startswith("a=candidate:")]
     at = kept.index("a=end-of-candidates")
     return "\r\n".join([*kept[:at], *(f"a={candidate}" for candidate in candidates), *kept[at:]])
@@ -356,14 +353,14 @@ def _check(ufrag: str, password: str) -> bytes:
 
 
 class _Written(Chunk):
-    """Chunks as they go out, whatever is wrong with them."""
+    """A chunk that is sent as it is, valid or not."""
 
     def __bytes__(self) -> bytes:
         return self.body
 
 
 def _misuse(attack: str, sctp: RTCSctpTransport, number: int) -> bytes:
-    """An SCTP packet with a right checksum."""
+    """An SCTP packet with a valid checksum."""
     chunks: list[Chunk]
     match attack:
         case "a hole":
@@ -381,7 +378,7 @@ def _misuse(attack: str, sctp: RTCSctpTransport, number: int) -> bytes:
 
 @asynccontextmanager
 async def _counting(deployment: Deployment, *metrics: str) -> AsyncIterator[Callable[[], float]]:
-    """How much the media worker's counters gained while it was entered; to be asked afterwards."""
+    """Yields a function that returns, after leaving, how much the media worker's counter has increased."""
 
     def total() -> float:
         return sum(map(deployment.media.metric, metrics))

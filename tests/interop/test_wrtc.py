@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from callers.voice import RATE as CALLER_RATE
 from shared.audio import Pcm, as_samples
 from tests.integration.deployment import Deployment
-from tests.integration.recordings import find_echo
-from tests.integration.speech import CALLER_RATE, spoken
+from tests.integration.echo import find_echo
+from tests.integration.speech import spoken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -1,4 +1,4 @@
-"""Calls with agents whose recogniser and language model take fixed times, and what becomes of their turns."""
+"""Calls with agents whose speech recognition and language model have fixed latency."""
 
 import asyncio
 import contextlib
@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
+from callers.voice import RATE as CALLER_RATE
+from pipeline_worker.engines.resampling import resampled
 from pipeline_worker.text.words import words_of
 from shared.audio import Pcm
-from tests.integration.speech import CALLER_RATE, resampled, spoken
+from tests.integration.speech import spoken
 from tests.load import stack
 from tests.load.steal import StealWatch, watching
 from tests.load.talking_caller import RATE, TalkingCaller
@@ -25,18 +27,18 @@ NEXT_TURN_S = 0.5
 _BARGE_IN_MS = 300
 _COUGH_S = 0.18
 _MURMUR_S = 0.5
-"""Longer than `_BARGE_IN_MS`: only its words tell that it asks for nothing."""
+"""Longer than `_BARGE_IN_MS`: only its words show that it is no interruption."""
 _SHORT_MS = 1_400
-"""A murmur with the quiet around it; the question is longer."""
+"""A murmur with the silence around it is shorter, the question is longer."""
 _CAPACITY = 32
 _CALL_TIMEOUT_S = 150.0
 
 Definition = dict[str, Any]
-"""Of an agent, as in its file."""
+"""The content of an agent file."""
 
 
 class Sounds(NamedTuple):
-    """What callers say, 16 kHz."""
+    """What callers say, at 16 kHz."""
 
     question: Pcm
     question_with_a_pause: Pcm
@@ -50,14 +52,14 @@ class Bench(NamedTuple):
     sounds: Sounds
     watch: StealWatch
     numbers: Iterator[int]
-    """For callers, each another."""
+    """The next free number of a caller."""
 
 
 Call = Callable[["Conversation"], Awaitable[None]]
 
 
 class Conversation:
-    """One caller's call, and what became of its turns."""
+    """One call, with the transcripts of its turns."""
 
     def __init__(self, bench: Bench, index: int) -> None:
         self.caller = TalkingCaller(index)
@@ -74,20 +76,20 @@ class Conversation:
         return [e["data"]["text"] for _, e in self.events if e["type"] == "transcript" and e["data"]["role"] == "agent"]
 
     async def recorded(self, turn: int, within_s: float = 5.0) -> list[str]:
-        """The words of the agent's transcript of this turn (from 0), in small letters."""
+        """The words of the agent's transcript of this turn (from 0), in lower case."""
         async with asyncio.timeout(within_s):
             while len(self.agent_transcripts()) <= turn:  # noqa: ASYNC110 (another process has no event)
                 await asyncio.sleep(0.02)
         return words_of(self.agent_transcripts()[turn])
 
     async def ask(self, question: Pcm) -> tuple[float, float]:
-        """(end of the question in the mouth, first audio in the ear)."""
+        """(end of the question at the mouth, first audio at the ear)."""
         said = await self.caller.say(question)
         return said.ended_s, await self.caller.agent_begins(said.ended_s, REPLY_TIMEOUT_S)
 
 
 async def everybody(bench: Bench, call: Call, callers: int, *agents: str) -> None:
-    """So many callers at once, who take the agents in turn."""
+    """Run `call` with this many callers at once. The agents take turns."""
 
     async def one(agent: str) -> None:
         index = next(bench.numbers)
@@ -124,7 +126,7 @@ async def running_bench(sounds: Sounds, *agents: Definition) -> AsyncIterator[Be
 def agent(
     name: str, *, reply: dict[str, Any], voice: dict[str, Any], speculative: bool = True, judging: bool = False
 ) -> Definition:
-    """`reply`: options of the language model; `judging`: its recogniser hears an "uh-huh" in a short sound."""
+    """`reply` has options of the language model. With `judging`, the recogniser hears "uh-huh" in a short sound."""
     return {
         "id": name,
         "name": name,

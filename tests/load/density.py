@@ -143,7 +143,7 @@ async def _measure(
         sent_per_s=load["sent_per_s"],
         received_per_s=load["received_per_s"],
         callers_core=load["swarm_core_share"],
-        starved_callers=sum(caller.received < _SERVED_PER_S * talk_share * elapsed for caller in swarm.callers),
+        starved_callers=sum(caller.received_packets < _SERVED_PER_S * talk_share * elapsed for caller in swarm.callers),
         stolen_share=stolen_share,
     )
     what = f"{row['server']}, {row['talk']}"

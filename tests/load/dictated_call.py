@@ -1,4 +1,4 @@
-"""One call over a bad network: both sides say the same sentences, and what each hears is kept with its times."""
+"""One call over a bad network: both sides say the same sentences, and what each hears is recorded with its times."""
 
 import asyncio
 import contextlib
@@ -6,11 +6,13 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from callers.caller import Exchange
+from pipeline_worker.engines.resampling import resampled
 from shared import keys
 from shared.audio import Pcm, as_samples
 from shared.events import AgentSpeechEnded, CallerConnected, PipelineAttached, StartPipeline
@@ -19,7 +21,6 @@ from shared.io import broker
 from shared.io.inbox import Inbox
 from shared.io.outbox import Outbox
 from tests.integration.deployment import Service, started
-from tests.integration.speech import resampled
 from tests.load import stack
 from tests.load.dictation import FRAME, RATE, Dictation, Packets
 from tests.load.heard import Heard, Piece, play_out
@@ -31,7 +32,7 @@ PIPELINE = "listener"
 _AGENT_RATE = 24_000
 _PIECE = _AGENT_RATE // 10
 _PAUSE_S = 0.4
-"""Cut off each of the agent's sentences, so that its talkspurts end."""
+"""The pause that is cut off each of the agent's sentences, so that its talkspurts end."""
 _START_TIMEOUT_S = 20
 _END_TIMEOUT_S = 10
 _TICKS_PER_FRAME = 960
@@ -39,11 +40,9 @@ _SETTLE_S = 1.0
 _FRAME_S = FRAME / RATE
 _KEPT_BY_PLAIN_PEER = "peer:{}:up"
 
-Exchange = Callable[[str], Awaitable[str]]
-
 
 class Script(NamedTuple):
-    """What both sides say, and between which samples the network is bad."""
+    """What both sides say, and the samples between which the network is bad."""
 
     dictation: Dictation
     voice: Packets
@@ -51,8 +50,8 @@ class Script(NamedTuple):
     spoiled_until: int
 
 
-class Recording(NamedTuple):
-    """One direction of a call. `began_s` is when its first sample was spoken; shares are of the spoiled stretch."""
+class OneWayRecording(NamedTuple):
+    """One direction of a call. Its first sample was spoken at `began_s`. Shares are those of the bad stretch."""
 
     heard: Heard
     began_s: float
@@ -62,7 +61,7 @@ class Recording(NamedTuple):
 
 
 class Pipeline:
-    """Stands in for a pipeline worker: keeps what callers say, and speaks to them."""
+    """A fake pipeline worker: records what callers say, and speaks to them."""
 
     def __init__(self, url: str) -> None:
         self._outbox = Outbox(broker.connect(url), PIPELINE)
@@ -88,7 +87,7 @@ class Pipeline:
             await self._connected[session].wait()
 
     def say(self, session: str, pcm_24k: Pcm) -> None:
-        """One talkspurt, faster than it is heard, as speech synthesis delivers it."""
+        """Send one talkspurt faster than real time, as speech synthesis does."""
         media, said = self._media[session], self._said[session]
         for start in range(0, len(pcm_24k), _PIECE):
             pcm, position = pcm_24k[start : start + _PIECE].tobytes(), said + start
@@ -114,14 +113,14 @@ class Pipeline:
 
 
 class Antiphon:
-    """A media worker between signaling and a pipeline that are ours."""
+    """A media worker with fake signaling and a fake pipeline."""
 
     def __init__(self, signaling: stack.DirectSignaling, pipeline: Pipeline, worker: Service) -> None:
         self._signaling = signaling
         self._pipeline = pipeline
         self._worker = worker
 
-    async def call(self, index: int, script: Script, relay: LossyRelay) -> tuple[Recording, Recording]:
+    async def call(self, index: int, script: Script, relay: LossyRelay) -> tuple[OneWayRecording, OneWayRecording]:
         """Uplink and downlink of the `index`-th call."""
         caller = RtpCaller()
         async with _connected(caller, lambda sdp: self._signaling.exchange(index, sdp), relay):
@@ -139,7 +138,7 @@ class Antiphon:
         )
 
     async def _quality(self, session: str) -> dict[str, int]:
-        """What the media worker says of an uplink that ended."""
+        """The media worker's log line of the uplink that ended."""
         async with asyncio.timeout(_END_TIMEOUT_S):
             while True:
                 for event in map(json.loads, filter(lambda line: session in line, self._worker.log)):
@@ -159,7 +158,7 @@ async def antiphon(url: str) -> AsyncIterator[Antiphon]:
             yield Antiphon(signaling, pipeline, worker)
 
 
-async def call_plain(url: str, index: int, port: int, script: Script, relay: LossyRelay) -> Recording:
+async def call_plain(url: str, index: int, port: int, script: Script, relay: LossyRelay) -> OneWayRecording:
     """Uplink of the `index`-th call to the plain peer that takes offers on `port` and writes to Redis."""
     caller = RtpCaller()
     pieces: list[Piece] = []
@@ -187,7 +186,7 @@ async def _connected(caller: RtpCaller, exchange: Exchange, relay: LossyRelay) -
 
 
 async def _caller_talks(caller: RtpCaller, relay: LossyRelay, script: Script) -> float:
-    """Returns the time of the first sample: a packet is sent when its 20 ms are over."""
+    """Returns the time of the first sample. A packet is sent at the end of its 20 ms."""
     began_s = time.monotonic()
     talking = False
     for index, payload in enumerate(script.voice.payloads):
@@ -209,21 +208,21 @@ async def _agent_talks(pipeline: Pipeline, session: str, script: Script) -> floa
 
 
 def _since(began_s: float, pieces: list[Piece]) -> Heard:
-    """Without the silence between the connection and the first word."""
+    """The pieces without the silence before the first word."""
     return Heard(piece for piece in pieces if piece.arrived_s >= began_s)
 
 
 def _recording(
     heard: Heard, began_s: float, direction: Direction, late: int, concealed: int | None, script: Script
-) -> Recording:
+) -> OneWayRecording:
     samples = script.spoiled_until - script.spoiled_from
     packets = max(1, direction.packets)
     share = None if concealed is None else concealed / samples
-    return Recording(heard, began_s, direction.lost / packets, late / packets, share)
+    return OneWayRecording(heard, began_s, direction.lost / packets, late / packets, share)
 
 
-def _played(caller: RtpCaller, began_s: float, direction: Direction, script: Script) -> Recording:
-    """The agent's speech lies ready, so that a packet goes out when its first sample is due and not after its last."""
+def _played(caller: RtpCaller, began_s: float, direction: Direction, script: Script) -> OneWayRecording:
+    """The agent's speech is ready in advance, so a packet is sent when its first sample is due, not after its last."""
     played = play_out(caller.received)
     return _recording(played.heard, began_s - _FRAME_S, direction, played.late, played.concealed_samples, script)
 

@@ -1,4 +1,4 @@
-"""Sentences with pauses: as PCM, as a browser's packets, and back to words."""
+"""Sentences with pauses, as PCM and as the packets of a browser, and their recognition."""
 
 import asyncio
 import ctypes
@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from callers.voice import RATE as CALLER_RATE
+from callers.voice import Voice
 from media_worker import opus
 from media_worker.core.timeline import DTX_PAYLOAD
+from pipeline_worker.engines.resampling import resampled
 from shared.audio import Pcm, as_samples
-from tests.integration.speech import heard_words, most_like, resampled, voice
+from tests.integration.speech import heard_words, most_like, spoken
 
 RATE = 16_000
 FRAME = RATE // 50
@@ -18,8 +21,8 @@ _PEOPLE = ["two", "three", "four", "five", "seven", "ten"]
 _DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 _HOURS = ["four", "five", "six", "seven", "ten"]
 _SENTENCES = [f"a table for {p} people on {d} at {h}" for p in _PEOPLE for d in _DAYS for h in _HOURS]
-"""Words that are easily taken for one another, so that a damaged sound shows. Undamaged all are understood: "at eight"
-and "at nine" in this voice are not."""
+"""Words that are easily confused, so that damage shows. All are understood undamaged. "At eight" and "at nine" are
+missing because the recogniser does not understand them in this voice."""
 _PAUSE_S = 0.6
 _LEAD_S = 0.2
 _NOISE = 26.0
@@ -28,8 +31,8 @@ _DTX_REFRESH_FRAMES = 20
 _VOIP, _MONO = 2048, 1
 _SET_DTX = 4016
 _SETTINGS = {4002: 24_000, 4004: 1103, 4010: 9, 4012: 1, 4014: 5}
-"""What our answer asks a browser for: 24 kb/s, wideband and in-band FEC (and DTX); complexity 9, 5 % loss expected.
-A browser learns the loss from our receiver reports; before it does, its packets carry no FEC (opus_defines.h)."""
+"""24 kb/s, wideband and in-band FEC, as our answer asks a browser for; complexity 9, 5 % expected loss.
+A browser learns the loss from our receiver reports. Until then, its packets carry no FEC (opus_defines.h)."""
 
 
 class Sentence(NamedTuple):
@@ -40,18 +43,19 @@ class Sentence(NamedTuple):
 
 class Dictation(NamedTuple):
     pcm: Pcm
-    """16 kHz mono with a room's noise."""
+    """16 kHz mono with room noise."""
     sentences: list[Sentence]
 
 
 @functools.cache
 def dictation(count: int) -> Dictation:
-    """The first `count` sentences of an order that is always the same."""
+    """The first `count` sentences of a fixed order."""
     texts = [_text(index) for index in range(count)]
+    speech = asyncio.run(spoken(*(f"{text}." for text in texts), voice=Voice(voice="en-us")))
     pieces: list[Pcm] = []
     sentences, at = [], 0
-    for text, spoken in zip(texts, asyncio.run(_spoken(texts)), strict=True):
-        padded = np.pad(spoken, (int(_LEAD_S * RATE), int((_PAUSE_S - _LEAD_S) * RATE)))
+    for text, pcm in zip(texts, speech, strict=True):
+        padded = np.pad(resampled(pcm, CALLER_RATE, RATE), (int(_LEAD_S * RATE), int((_PAUSE_S - _LEAD_S) * RATE)))
         padded = np.pad(padded, (0, -len(padded) % FRAME))
         sentences.append(Sentence(text, at, at + len(padded)))
         pieces.append(padded)
@@ -63,8 +67,8 @@ def dictation(count: int) -> Dictation:
 
 
 def recognised(pcm: Pcm) -> list[str]:
-    """Words of one sentence (16 kHz): of those that may be said, the one that is most like what was heard."""
-    return most_like(heard_words(pcm, RATE), _SENTENCES).split()
+    """The words of the possible sentence that resembles the recognised one most. `pcm` is 16 kHz."""
+    return most_like(heard_words(pcm), _SENTENCES).split()
 
 
 def _text(index: int) -> str:
@@ -72,18 +76,8 @@ def _text(index: int) -> str:
     return f"a table for {_PEOPLE[index % len(_PEOPLE)]} people on {day} at {hour}"
 
 
-async def _spoken(texts: list[str]) -> list[Pcm]:
-    async with voice("en-us") as engine:
-        return [
-            resampled(
-                np.concatenate([piece.samples async for piece in engine.speak(f"{text}.")]), engine.sample_rate, RATE
-            )
-            for text in texts
-        ]
-
-
 class Packets(NamedTuple):
-    """One per 20 ms, None where a browser sends nothing (DTX), and what they sound like when all arrive."""
+    """One payload per 20 ms, None where a browser sends nothing (DTX), and their sound without loss."""
 
     payloads: list[bytes | None]
     decoded: Pcm
@@ -91,7 +85,7 @@ class Packets(NamedTuple):
 
 @functools.cache
 def browser_voice(count: int, dtx: bool = True) -> Packets:
-    """`dictation(count)` as Chromium sends it after our answer, or after one that does not ask for DTX."""
+    """`dictation(count)` as Chromium sends it, with DTX as our answer asks for, or without."""
     frames = dictation(count).pcm.reshape(-1, FRAME)
     decoder, silence = opus.Decoder(), np.zeros(FRAME, np.int16)
     payloads: list[bytes | None] = []

@@ -1,10 +1,11 @@
-"""What arrived of a known sound, and when: delays by the sound itself, so that no counter of the tested has a say."""
+"""Delays of a known sound, measured in the received sound itself, not by counters of the system under test."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
+from callers.likeness import position_of
 from media_worker.core.rtp import signed_difference
 from media_worker.opus import Decoder
 from shared.audio import Pcm, as_samples
@@ -14,7 +15,7 @@ RATE = 16_000
 _WINDOW = RATE // 2
 _STEP = RATE // 5
 _SEARCH = RATE + RATE // 2
-"""A sound is looked for so far around the place where it should be."""
+"""How far around its expected position a sound is searched for."""
 _LOUD_RMS = 300.0
 _SAME = 0.7
 _BUFFER_S = 0.06
@@ -27,7 +28,7 @@ class Piece(NamedTuple):
 
 
 class Delay(NamedTuple):
-    """Of the sound that is `sent_sample` in the original; `shift` samples later in what was heard."""
+    """The delay of the sound at `sent_sample`, which was heard `shift` samples later."""
 
     sent_sample: int
     delay_s: float
@@ -35,7 +36,7 @@ class Delay(NamedTuple):
 
 
 class Heard:
-    """Pieces one after another, as a listener who only counts samples has them."""
+    """Received pieces of audio, concatenated."""
 
     def __init__(self, pieces: Iterable[Piece]) -> None:
         kept = [piece for piece in pieces if len(piece.pcm)]
@@ -44,9 +45,9 @@ class Heard:
         self._arrived = [piece.arrived_s for piece in kept]
 
     def delays(self, original: Pcm, began_s: float) -> list[Delay]:
-        """Where and when half seconds of loud sound arrived; `began_s` is when sample 0 was spoken and heard about.
+        """The delays of loud half seconds of the original, whose sample 0 was spoken at `began_s`.
 
-        Each ends with a piece, whose arrival completes it. What is too damaged to be known again is left out.
+        Each half second ends with a piece, whose arrival completes it. Those too damaged to be recognised are left out.
         """
         found: list[Delay] = []
         shift = previous = 0
@@ -58,31 +59,18 @@ class Heard:
             window = self.pcm[start:end].astype(np.float64)
             if np.sqrt((window**2).mean()) < _LOUD_RMS:
                 continue
-            place = _find(window, original, start - shift - _SEARCH, start - shift + _SEARCH + _WINDOW)
-            if place is not None:
+            first = max(0, start - shift - _SEARCH)
+            part = original[first : start - shift + _SEARCH + _WINDOW].astype(np.float64)
+            position = position_of(window, part, _SAME)
+            if position is not None:
+                place = first + position
                 shift = start - place
                 found.append(Delay(place, arrived_s - began_s - (place + _WINDOW) / RATE, shift))
         return found
 
 
-def _find(window: "np.ndarray[tuple[int], np.dtype[np.float64]]", original: Pcm, first: int, end: int) -> int | None:
-    """Where in `original[first:end]` the window is, by normalised correlation; None if nowhere."""
-    first = max(0, first)
-    part = original[first:end].astype(np.float64)
-    if len(part) < len(window):
-        return None
-    size = 1 << (len(part) + len(window) - 1).bit_length()
-    spectrum = np.fft.rfft(part, size) * np.conj(np.fft.rfft(window, size))
-    places = len(part) - len(window) + 1
-    products = np.fft.irfft(spectrum, size)[:places]
-    energy = np.concatenate([[0.0], np.cumsum(part**2)])
-    norms = np.sqrt((energy[len(window) :] - energy[:places]) * (window**2).sum()) + 1e-9
-    best = int(np.argmax(products / norms))
-    return first + best if products[best] / norms[best] > _SAME else None
-
-
 class Played(NamedTuple):
-    """What a receiver with a fixed buffer of 60 ms makes of packets. A browser adapts; this one is easy to judge."""
+    """The output of a receiver with a fixed buffer of 60 ms. A browser's buffer adapts, which is harder to judge."""
 
     heard: Heard
     late: int
@@ -90,7 +78,7 @@ class Played(NamedTuple):
 
 
 def play_out(packets: list[Received]) -> Played:
-    """Decode in order, conceal what is lost or late, and be silent where nothing was sent."""
+    """Decode in order, conceal lost and late packets, and insert silence where nothing was sent."""
     first = packets[0]
     transits = [p.arrived_s - _media_s(p, first) for p in packets]
     deadline_s = min(transits) + _BUFFER_S

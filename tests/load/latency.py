@@ -28,7 +28,7 @@ from tests.load.bench_report import BenchReport
 from tests.load.delays import Delays
 from tests.load.load_speech import browser_packets
 from tests.load.steal import StealWatch, watching
-from tests.load.swarm import Caller, Swarm, line_exchange
+from tests.load.swarm import Swarm, SwarmCaller, line_exchange
 
 _SESSIONS = 100
 _PLAIN_SESSIONS = 12
@@ -109,7 +109,7 @@ async def _each_way(report: BenchReport) -> None:
     report.bar("packet in -> pipeline inbox p99 ms", up.percentile(99), _UPLINK_P99_MS, "lower")
     report.bar("agent frame -> packet out p99 ms, beyond the cushion", down.percentile(99), _DOWNLINK_P99_MS, "lower")
     for caller in swarm.callers:
-        await caller.pc.close()
+        await caller.close()
 
 
 async def _talk(swarm: Swarm, watch: StealWatch) -> None:
@@ -121,7 +121,7 @@ async def _talk(swarm: Swarm, watch: StealWatch) -> None:
     await asyncio.sleep(0.5)  # what is still on its way
 
 
-def _talkspurt_delays(caller: Caller, said_s: Sequence[float]) -> list[tuple[float, float]]:
+def _talkspurt_delays(caller: SwarmCaller, said_s: Sequence[float]) -> list[tuple[float, float]]:
     """(when, delay) from each talkspurt's first piece to the first packet that came after it with the marker bit.
 
     A first piece of 100 ms fills the cushion by itself, so nothing is taken off for it.
@@ -209,7 +209,7 @@ def _bursts() -> tuple[Pcm, list[bytes]]:
     return pcm, packets
 
 
-def _decoded(caller: Caller) -> list[tuple[float, Pcm]]:
+def _decoded(caller: SwarmCaller) -> list[tuple[float, Pcm]]:
     decoder: AudioCodecContext = av.CodecContext.create("opus", "r")
     decoder.sample_rate, decoder.layout = _RATE, "mono"
     pieces: list[tuple[float, Pcm]] = []

@@ -1,4 +1,4 @@
-"""How much like the clean sound a damaged one is. Both are 16 kHz mono and begin together."""
+"""Objective quality of a damaged sound, compared with the clean one. Both are 16 kHz mono and aligned."""
 
 import importlib
 from typing import Any
@@ -10,12 +10,12 @@ from shared.audio import Pcm
 _RATE = 16_000
 _FRAME = 512
 _FLOOR = 26.0**2 * _FRAME / 4
-"""The room's noise in one bin: what is below it is not heard."""
+"""Room noise in one bin: the threshold of hearing."""
 _LOUD_WITHIN_DB = 40
 
 
 def log_spectral_distance_db(clean: Pcm, other: Pcm) -> float:
-    """Root mean square difference of the spectra, in frames of 32 ms where the clean sound is loud."""
+    """RMS difference of the log spectra, over 32 ms frames in which the clean sound is loud."""
     ours, theirs = _log_spectra(clean), _log_spectra(other)
     loudness = ours.mean(axis=1)
     loud = loudness > loudness.max() - _LOUD_WITHIN_DB
@@ -23,9 +23,9 @@ def log_spectral_distance_db(clean: Pcm, other: Pcm) -> float:
 
 
 def pesq(clean: Pcm, other: Pcm) -> float | None:
-    """ITU-T P.862.2 wideband (4.64: the same, 1.04: the worst); None without the package `pesq`.
+    """ITU-T P.862.2 wideband (4.64 is best, 1.04 worst); None without the package `pesq`.
 
-    That package has no wheels, so it is no requirement: `pip install pesq` builds it where a C compiler is.
+    The package has no wheels, so it is optional. `pip install pesq` needs a C compiler.
     """
     try:
         package = importlib.import_module("pesq")

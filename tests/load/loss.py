@@ -16,7 +16,7 @@ import uvloop
 from shared.audio import Pcm
 from tests.load import stack
 from tests.load.bench_report import BenchReport
-from tests.load.dictated_call import Recording, Script, antiphon, call_plain
+from tests.load.dictated_call import OneWayRecording, Script, antiphon, call_plain
 from tests.load.dictation import RATE, browser_voice, dictation, recognised
 from tests.load.likeness import log_spectral_distance_db, pesq
 from tests.load.lossy_relay import Impairment, LossyRelay
@@ -101,7 +101,7 @@ def _script(dtx: bool) -> Script:
     return Script(said, browser_voice(count, dtx), first, end)
 
 
-async def _antiphon(script: Script) -> dict[tuple[str, str], Recording]:
+async def _antiphon(script: Script) -> dict[tuple[str, str], OneWayRecording]:
     with stack.running_broker() as (url, _):
         async with antiphon(url) as server, asyncio.TaskGroup() as group:
             calls = [
@@ -115,7 +115,7 @@ async def _antiphon(script: Script) -> dict[tuple[str, str], Recording]:
     }
 
 
-async def _plain(script: Script) -> dict[str, Recording]:
+async def _plain(script: Script) -> dict[str, OneWayRecording]:
     with (
         stack.running_broker() as (url, _),
         stack.running("tests.load.peers.plain_aiortc", stack.SERVER_CORE, ANTIPHON_REDIS_URL=url) as server,
@@ -132,7 +132,7 @@ async def _plain(script: Script) -> dict[str, Recording]:
     return {name: task.result() for name, task in recordings.items()}
 
 
-def _judge(recording: Recording, script: Script) -> _Judged:
+def _judge(recording: OneWayRecording, script: Script) -> _Judged:
     """Delays of the three stretches, and the spoiled sentences as they were heard."""
     delays = recording.heard.delays(script.voice.decoded, recording.began_s)  # both sides say the same
     end = len(script.dictation.pcm) - int(_LAST_S * RATE)
@@ -175,7 +175,7 @@ def _quality(clean: list[Pcm], heard: list[Pcm]) -> _Quality:
 
 
 def _figures(
-    recording: Recording, judged: _Judged, quality: _Quality | None = None, same: int | None = None
+    recording: OneWayRecording, judged: _Judged, quality: _Quality | None = None, same: int | None = None
 ) -> dict[str, float | str | None]:
     return {
         "lost_%": recording.lost_share * 100,

@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from callers.voice import RATE as CALLER_RATE
+from pipeline_worker.engines.resampling import resampled
 from shared.io import broker
-from tests.integration.speech import CALLER_RATE, resampled, spoken
+from tests.integration.speech import spoken
 from tests.load import stack
 from tests.load.bench_report import BenchReport
 from tests.load.stand_in_media import StandInMedia

@@ -1,8 +1,8 @@
-"""Barge-in, false alarms and what was heard with the voice that Antiphon ships: real speech instead of tone words.
+"""Barge-in and false alarms with the voice that Antiphon ships: real speech instead of tone words.
 
-The voice takes the processor, makes its speech slice by slice, and tells its word times from how long it wants its
-phonemes to last. What was heard of it is known from a recogniser. Its variations are left out where replies are held
-against the speech that they should be: it then says a text alike every time.
+The voice needs CPU time, speaks in slices, and estimates word times from the intended lengths of its phonemes. A
+recogniser tells which words were heard. Where replies are compared with the expected speech, the voice has no random
+variation.
 """
 
 import asyncio
@@ -18,10 +18,11 @@ import numpy as np
 
 from pipeline_worker.engines.piper.options import PiperOptions
 from pipeline_worker.engines.piper.text_to_speech import PiperTextToSpeechProvider
+from pipeline_worker.engines.resampling import resampled
 from pipeline_worker.hearing.talkspurts import ONSET_MS
 from shared.agent import AgentDefinition, EngineChoice
 from shared.audio import Pcm
-from tests.integration.speech import resampled
+from tests.integration.speech import heard_words
 from tests.load.bench_report import BenchReport
 from tests.load.conversation import (
     NEXT_TURN_S,
@@ -34,15 +35,15 @@ from tests.load.conversation import (
     running_bench,
 )
 from tests.load.delays import Delays
-from tests.load.spoken_words import RATE, TEXT, WORDS, Compared, compared, loud_s, recognised
+from tests.load.spoken_words import RATE, TEXT, WORDS, Compared, compared, loud_s
 
 _INTERRUPTERS, _BARGE_INS = 5, 8
 _COUGHERS, _FALSE_ALARMS = 3, 2
 _WHOLE_TIMEOUT_S = 25.0
 _EARLIEST_S, _LATEST_S = 0.5, 5.5
-"""Of the reply, when it is interrupted: in its first sentence, or the second."""
+"""The interruption comes in the first or second sentence of the reply."""
 _NOISE_AFTER_S = 1.9, 2.4
-"""Where the voice makes no pause of its own until the noise has been judged."""
+"""At these times, the voice has no pause of its own until the noise is judged."""
 _JUDGED_S = 1.5
 _SILENT_AFTER_S = 0.8
 """Longer than the voice's pause between sentences."""
@@ -51,13 +52,13 @@ _PAUSE_S = 0.2
 _BARGE_IN_P50_MS, _BARGE_IN_P95_MS = 180.0, 250.0
 _WORDS_OFF = 1
 _MISHEARD_SHARE = 0.05
-"""Above it the recogniser is no witness."""
+"""Above this share, the recogniser is not reliable enough."""
 _RESUMED_MS = 1_000.0
 _DURATION_OFF_MS = 150.0
 
 
 class _Reply(NamedTuple):
-    """One that was interrupted, or went on over a noise."""
+    """A reply that was interrupted, or continued over a noise."""
 
     recorded: list[str]
     heard: Pcm
@@ -88,7 +89,7 @@ async def _barge_ins(bench: Bench, silence: Delays) -> list[_Reply]:
             said = asyncio.create_task(caller.say(bench.sounds.interruption))
             silent_s = await caller.agent_falls_silent(time.monotonic(), REPLY_TIMEOUT_S, _SILENT_AFTER_S)
             interruption = await said
-            # Before the caller can be noticed, it was a pause of the voice's own.
+            # A silence before the caller can be detected is a pause of the voice itself.
             if silent_s - interruption.began_s > ONSET_MS / 1000:
                 silence.add(silent_s, silent_s - interruption.began_s)
             replies.append(_Reply(await conversation.recorded(turn), caller.heard(first_s, silent_s)))
@@ -121,7 +122,7 @@ async def _false_alarms(bench: Bench, resumed: Delays) -> list[_Reply]:
 
 
 def _report_barge_ins(report: BenchReport, silence: Delays, replies: list[_Reply]) -> None:
-    found = [compared(recognised(reply.heard)) for reply in replies]
+    found = [compared(heard_words(reply.heard)) for reply in replies]
     off = [_words_off(reply.recorded, one) for reply, one in zip(replies, found, strict=True)]
     misheard = sum(one.misheard for one in found) / max(1, sum(one.understood for one in found))
     silence.row(report, "Piper, barge-in: onset in the mouth -> agent silent in the ear")
@@ -140,7 +141,7 @@ def _report_barge_ins(report: BenchReport, silence: Delays, replies: list[_Reply
 
 
 def _words_off(recorded: list[str], heard: Compared) -> int:
-    """How many more are in the history; a history that is no beginning of the text is wholly wrong."""
+    """How many words the history differs by. If it is no beginning of the text, all words are wrong."""
     if tuple(recorded) != WORDS[: len(recorded)]:
         return len(WORDS)
     more = len(recorded) - heard.understood
@@ -149,7 +150,7 @@ def _words_off(recorded: list[str], heard: Compared) -> int:
 
 
 def _report_false_alarms(report: BenchReport, resumed: Delays, replies: list[_Reply], expected_s: float) -> None:
-    found = [compared(recognised(reply.heard)) for reply in replies]
+    found = [compared(heard_words(reply.heard)) for reply in replies]
     off_ms = [(loud_s(reply.heard) - expected_s) * 1000 for reply in replies]
     wrong = sum(
         tuple(reply.recorded) != WORDS or one.understood != len(WORDS) or bool(one.lost + one.added)
@@ -166,7 +167,7 @@ def _report_false_alarms(report: BenchReport, resumed: Delays, replies: list[_Re
 
 @contextlib.contextmanager
 def _voice_without_variations() -> Iterator[Path]:
-    """The shipped voice that says the same text alike every time."""
+    """The shipped voice without random variation."""
     shipped = PiperOptions().file
     described = json.loads(Path(f"{shipped}.json").read_text(encoding="utf-8"))
     described["inference"] |= {"noise_scale": 0.0, "noise_w": 0.0}
@@ -178,7 +179,7 @@ def _voice_without_variations() -> Iterator[Path]:
 
 
 async def _said(model: Path) -> Pcm:
-    """The text by this voice, as the recogniser wants it."""
+    """The text in this voice, at the rate of the recogniser."""
     choice = EngineChoice(engine="piper", options={"model": str(model)})
     definition = AgentDefinition(id="expected", name="Expected", text_to_speech=choice)
     provider = PiperTextToSpeechProvider()

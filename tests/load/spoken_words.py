@@ -5,14 +5,11 @@ alignment with the text that is known: one that was misheard is there all the sa
 told apart from it, and what follows the last word that was understood is no evidence that any more was heard.
 """
 
-import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline_worker.engines.moonshine.files import PACKAGED, folder_of
-from pipeline_worker.engines.moonshine.model import MoonshineModel
 from pipeline_worker.text.words import words_of
 from shared.audio import Pcm
 
@@ -22,32 +19,25 @@ TEXT = (
     "Our garden is open until sunset, so bring the children, blankets with some music. "
     "My brother will paint this old wooden door blue on Monday, before winter comes again."
 )
-"""Different words, which the recogniser understands when the shipped voice says them; some 14 s."""
+"""About 14 s of distinct words that the recogniser understands from the shipped voice."""
 WORDS: tuple[str, ...] = tuple(words_of(TEXT))
-_TOKENS_PER_S = 6.5
 _BLOCK = RATE // 100
 _LOUD_RMS = 100.0
 
 
 class Compared(NamedTuple):
-    """Words of a text against words heard of its beginning."""
+    """Recognised words, aligned with the beginning of a text."""
 
     understood: int
     """The position in the text, from 1, of the last word that was understood."""
     misheard: int
     lost: int
     added: int
-    """Up to there; so are the two before."""
-
-
-def recognised(pcm: Pcm) -> list[str]:
-    """16 kHz, half a minute at most; in small letters."""
-    model = _recogniser()
-    return words_of(model.text(model.hear(pcm.astype(np.float32) / np.float32(32_768)).tokens))
+    """All three count up to the last word that was understood."""
 
 
 def compared(heard: Sequence[str], text: Sequence[str] = WORDS) -> Compared:
-    """By the fewest changes (Levenshtein) between `heard` and any beginning of `text`."""
+    """The alignment of `heard` with any beginning of `text` that needs the fewest edits (Levenshtein)."""
     costs = [list(range(len(heard) + 1))]
     for number, word in enumerate(text, 1):
         row = [number]
@@ -58,7 +48,7 @@ def compared(heard: Sequence[str], text: Sequence[str] = WORDS) -> Compared:
     understood = misheard = lost = added = 0
     while said or at:
         cost = costs[said][at]
-        # Words too many before all else: of a word that comes again, the first one counts.
+        # Prefer additions: of a repeated word, the first occurrence counts.
         if at and cost == costs[said][at - 1] + 1:
             at, added = at - 1, added + 1
         elif said and at and cost == costs[said - 1][at - 1] + (differs := text[said - 1] != heard[at - 1]):
@@ -72,13 +62,6 @@ def compared(heard: Sequence[str], text: Sequence[str] = WORDS) -> Compared:
 
 
 def loud_s(pcm: Pcm) -> float:
-    """How long there was sound, without the silence between words: a word that is lost or repeated changes it."""
+    """The length of the sound without silences. A lost or repeated word changes it."""
     blocks = pcm[: len(pcm) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).astype(np.float64)
     return float((np.sqrt((blocks**2).mean(axis=1)) > _LOUD_RMS).sum()) * _BLOCK / RATE
-
-
-@functools.cache
-def _recogniser() -> MoonshineModel:
-    folder = folder_of(PACKAGED)
-    assert folder is not None
-    return MoonshineModel(folder, _TOKENS_PER_S)

@@ -1,7 +1,7 @@
-"""A media worker's inbox without a network: callers who ask, wait for the answer to be played out, and ask again.
+"""A fake media worker: its callers ask, wait until the answer is played out, and ask again.
 
-Each caller sends what a media worker would send: 20 ms frames of speech, then frames of room noise (an open
-microphone) or known silence (DTX). What the agent says is "played" in real time and reported every 100 ms.
+Each session sends what a media worker sends: 20 ms frames of speech, then frames of room noise (an open microphone) or
+silence runs (DTX). The agent's speech is "played" in real time, and reported every 100 ms.
 """
 
 import asyncio
@@ -45,16 +45,16 @@ _LISTEN_S = 1.0
 
 
 @dataclass
-class _Caller:
+class _Session:
     session: str
     epoch: int = 1
     pipeline: str | None = None
     position: int = 0
     seq: int = 0
     questions: int = 0
-    """The number of the next one, or of the one being asked."""
+    """The number of the current or the next question."""
     speech_at: int | None = None
-    """Where in the question the caller is; None: silent."""
+    """The position in the question; None while the caller is silent."""
     silent_until_s: float = 0.0
     asked_s: float = 0.0
     rate: int = 24_000
@@ -65,7 +65,7 @@ class _Caller:
     reported_s: float = 0.0
     first_audio_s: list[float] = field(default_factory=list)
     turns: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
-    """Of each answered question: when it was first heard, and what the worker measured of the turn."""
+    """For each answered question, the delay to its first audio, and the worker's metrics of the turn."""
     spoke_s: float = 0.0
     listened_s: float = 0.0
     unanswered: int = 0
@@ -74,32 +74,32 @@ class _Caller:
 
 class StandInMedia:
     def __init__(self, url: str, questions: Sequence[Pcm], dtx: bool) -> None:
-        """Each caller asks one question after the other; they begin in different places."""
+        """Each caller asks all questions in turn. Callers start at different ones."""
         self._client = broker.connect(url)
         self._outbox = Outbox(self._client, WORKER)
         self._inbox = Inbox(broker.connect_blocking(url), keys.inbox("media", WORKER))
         self._questions = [_frames(question) for question in questions]
         self._noise = _frames((np.random.default_rng(5).standard_normal(50 * _FRAME) * 26.0).astype(np.int16))
         self._dtx = dtx
-        self.callers: dict[str, _Caller] = {}
+        self.callers: dict[str, _Session] = {}
         self.worst_late_s = 0.0
 
     async def run(self) -> None:
-        """For ever: cancel the task."""
+        """Runs until its task is cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._outbox.run())
             tasks.create_task(self._listen())
             tasks.create_task(self._clock())
 
     async def open(self, count: int, agent_id: str) -> None:
-        """`count` more sessions, once a pipeline worker has taken them."""
+        """Open `count` more sessions, and wait until pipeline workers have taken them."""
         apart = max(1, len(self._questions) // count)
         for index in range(count):
             number = len(self.callers)
             session = f"load-{number}"
-            # Callers begin at different moments, so that they do not all speak at once.
+            # Callers start at different times, so that they do not all speak at once.
             begins_s = time.monotonic() + 2 + index * 5.0 / count
-            self.callers[session] = _Caller(session, questions=number * apart, silent_until_s=begins_s)
+            self.callers[session] = _Session(session, questions=number * apart, silent_until_s=begins_s)
             start = StartPipeline(session=session, agent_id=agent_id, media_worker=WORKER)
             await self._client.xadd(keys.jobs("default"), {PAYLOAD: encode_message(start)})
         async with asyncio.timeout(30):
@@ -115,7 +115,7 @@ class StandInMedia:
         return sum(len(caller.first_audio_s) for caller in self.callers.values())
 
     def forget(self) -> None:
-        """What was measured so far."""
+        """Discard the measurements so far."""
         self.worst_late_s = 0.0
         for caller in self.callers.values():
             caller.first_audio_s.clear()
@@ -130,7 +130,7 @@ class StandInMedia:
                 if caller is not None:
                     self._on_item(caller, item)
 
-    def _on_item(self, caller: _Caller, item: Item) -> None:
+    def _on_item(self, caller: _Session, item: Item) -> None:
         match item:
             case AudioFrame():
                 self._on_audio(caller, item)
@@ -151,7 +151,7 @@ class StandInMedia:
             case EndSession(reason=reason):
                 caller.errors.append(reason)
 
-    def _on_audio(self, caller: _Caller, frame: AudioFrame) -> None:
+    def _on_audio(self, caller: _Session, frame: AudioFrame) -> None:
         now = time.monotonic()
         caller.rate, caller.buffered = frame.sample_rate, frame.end_sample
         if caller.play_from_s is None:
@@ -163,7 +163,7 @@ class StandInMedia:
 
     async def _clock(self) -> None:
         began_s, slot = time.monotonic(), 0
-        groups: list[list[_Caller]] = []
+        groups: list[list[_Session]] = []
         while True:
             if sum(map(len, groups)) != len(self.callers):
                 everyone = list(self.callers.values())
@@ -178,7 +178,7 @@ class StandInMedia:
             self.worst_late_s = max(self.worst_late_s, late)
             await asyncio.sleep(max(0.0, -late))
 
-    def _speak(self, caller: _Caller, now: float) -> None:
+    def _speak(self, caller: _Session, now: float) -> None:
         if caller.speech_at is not None:
             question = self._questions[caller.questions % len(self._questions)]
             self._send(caller, question[caller.speech_at])
@@ -204,13 +204,13 @@ class StandInMedia:
             caller.seq += 1
         caller.position += _FRAME
 
-    def _send(self, caller: _Caller, pcm: bytes) -> None:
+    def _send(self, caller: _Session, pcm: bytes) -> None:
         frame = AudioFrame(caller.session, caller.epoch, caller.seq, caller.position, UPLINK_RATE, 1, pcm)
         caller.seq += 1
         caller.position += _FRAME
         self._tell(caller, frame)
 
-    def _play(self, caller: _Caller, now: float) -> None:
+    def _play(self, caller: _Session, now: float) -> None:
         if caller.play_from_s is None:
             return
         before = caller.played
@@ -224,10 +224,10 @@ class StandInMedia:
             caller.reported_s = now
             self._report(caller, "playing")
 
-    def _report(self, caller: _Caller, state: Any) -> None:
+    def _report(self, caller: _Session, state: Any) -> None:
         self._tell(caller, PlayoutReported(session=caller.session, played_up_to=caller.played, state=state))
 
-    def _tell(self, caller: _Caller, item: Item) -> None:
+    def _tell(self, caller: _Session, item: Item) -> None:
         if caller.pipeline is not None:
             self._outbox.send(caller.pipeline, item)
 

@@ -1,8 +1,8 @@
-"""A stand-in pipeline for the load: takes every caller's voice and answers with speech, 100 ms at a time.
+"""A fake pipeline worker for load tests: receives every caller's audio and sends speech, 100 ms at a time.
 
-`python -m tests.load.talker` prints its worker id and serves until it is terminated. The environment says the
-broker (ANTIPHON_REDIS_URL), how much of the time the agent talks (TALK_SHARE, 1.0) in cycles of how many seconds
-(TALK_CYCLE_S, 10), and where to write, at the end, when what came and went (TALKER_LOG: JSON, monotonic seconds).
+`python -m tests.load.talker` prints its worker id and serves until it is terminated. Environment variables:
+ANTIPHON_REDIS_URL is the broker, TALK_SHARE the share of the time in which the agent talks (1.0), TALK_CYCLE_S the
+length of a cycle in seconds (10), and TALKER_LOG a file for the times of frames and talkspurts (JSON, monotonic).
 """
 
 import asyncio

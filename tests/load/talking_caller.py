@@ -1,7 +1,7 @@
-"""A caller who says given sounds at given moments, and notices when the agent talks and falls silent.
+"""An RTP caller that says given sounds at given times, and detects when the agent begins and stops talking.
 
-Times are monotonic. "Mouth" is when a sample is spoken: a packet leaves when its 20 ms are over. "Ear" is when a
-packet's sound could begin to play if the receiver had no buffer.
+Times are monotonic. "Mouth" is when a sample is spoken: a packet is sent at the end of its 20 ms. "Ear" is when the
+sound of a packet could begin to play without a receive buffer.
 """
 
 import asyncio
@@ -9,11 +9,12 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import numpy as np
 
+from callers.caller import Exchange
 from media_worker.core.pacing import TAIL_FRAMES
 from media_worker.opus import Decoder, Encoder
 from shared.audio import Pcm, as_samples
@@ -33,7 +34,7 @@ _BITRATE = 32_000
 
 
 class Said(NamedTuple):
-    """When the first and the last loud sample of a sound was spoken."""
+    """When the first and the last loud sample were spoken."""
 
     began_s: float
     ended_s: float
@@ -51,8 +52,8 @@ class TalkingCaller:
         self._noise = (rng.standard_normal(RATE) * _ROOM_NOISE_RMS).astype(np.int16)
 
     @contextlib.asynccontextmanager
-    async def connected(self, exchange: Callable[[str], Awaitable[str]]) -> AsyncIterator[None]:
-        """The microphone is open inside."""
+    async def connected(self, exchange: Exchange) -> AsyncIterator[None]:
+        """Sends audio while entered."""
         try:
             await self._rtp.connect(exchange)
             microphone = asyncio.create_task(self._send())
@@ -65,7 +66,7 @@ class TalkingCaller:
             await self._rtp.close()
 
     async def say(self, pcm: Pcm) -> Said:
-        """Returns when it is said."""
+        """Queue a sound (16 kHz), and wait until it is sent."""
         frames = np.pad(pcm, (0, -len(pcm) % _FRAME)).reshape(-1, _FRAME)
         sent: list[asyncio.Future[float]] = []
         for frame in frames:
@@ -77,17 +78,17 @@ class TalkingCaller:
         return Said(_spoken_s(times, first), _spoken_s(times, last))
 
     async def agent_begins(self, since_s: float, within_s: float) -> float:
-        """When the first sound after `since_s` is in the ear."""
+        """When the first sound after `since_s` reached the ear."""
         async with asyncio.timeout(within_s):
             while not (sounds := self._sounds(since_s)):  # noqa: ASYNC110 (the network has no event)
                 await asyncio.sleep(_FRAME_S)
         return sounds[0].arrived_s
 
     async def agent_falls_silent(self, since_s: float, within_s: float, for_s: float = _SILENT_AFTER_S) -> float:
-        """The end of the last sound after `since_s`; known when nothing followed `for_s`."""
+        """The end of the last sound after `since_s`. Returns when no other has followed for `for_s`."""
         last_s, looks_without = since_s, 0
         async with asyncio.timeout(within_s):
-            # Counted in looks and not by the clock: if we stand still ourselves, the packets wait in the socket.
+            # Counts checks instead of time: while this process is stalled, packets wait in the socket.
             while looks_without * _FRAME_S < for_s:
                 await asyncio.sleep(_FRAME_S)
                 newer = self._sounds(last_s + 1e-6)
@@ -96,12 +97,12 @@ class TalkingCaller:
         return last_s + _FRAME_S
 
     def longest_silence(self, since_s: float, until_s: float) -> tuple[float, float]:
-        """Of the agent, between two sounds of that time: when it began and when it ended."""
+        """Beginning and end of the longest silence between two sounds of the agent."""
         times = [piece.arrived_s for piece in self._sounds(since_s) if piece.arrived_s <= until_s]
         return max(itertools.pairwise(times), key=lambda pair: pair[1] - pair[0], default=(since_s, since_s))
 
     def heard(self, since_s: float, until_s: float) -> Pcm:
-        """All that came of the agent between two moments, without the time in which nothing was sent."""
+        """The agent's audio between two times, without the time in which nothing was sent."""
         self._listen()
         pieces = [piece.pcm for piece in self._pieces if since_s <= piece.arrived_s <= until_s]
         return np.concatenate([np.zeros(0, np.int16), *pieces])
@@ -117,14 +118,14 @@ class TalkingCaller:
         return found[::-1]
 
     def _listen(self) -> None:
-        """Decode what has come."""
+        """Decode new packets."""
         for packet in self._rtp.received[self._packets_heard :]:
             self._packets_heard += 1
             pcm = as_samples(self._decoder.decode(packet.payload))
             if len(packet.payload) > _DTX_PAYLOAD:
                 self._pieces.append(Piece(packet.arrived_s, pcm))
                 continue
-            # What ends a talkspurt, or begins a pause, is the encoder's tail and no pause of the agent's own.
+            # Quiet packets before DTX are the encoder's tail, not a pause of the agent.
             for _ in range(TAIL_FRAMES):
                 if self._pieces and not _is_audible(self._pieces[-1].pcm):
                     self._pieces.pop()

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from pipeline_worker.engines.piper.phoneme_alignment import ends_of_words
+from pipeline_worker.engines.resampling import resampled
 from shared.audio import Pcm
-from tests.integration.speech import resampled
-from tests.load.spoken_words import RATE, TEXT, WORDS, Compared, compared, loud_s, recognised
+from tests.integration.speech import heard_words
+from tests.load.spoken_words import RATE, TEXT, WORDS, Compared, compared, loud_s
 from tests.pipeline_worker.engines.piper.piper_voices import joe
 
 TEXT_WORDS = ["we", "have", "warm", "bread", "and", "green", "apples"]
@@ -53,7 +54,7 @@ def test_words_are_followed_through_what_a_recogniser_makes_of_them(heard: str, 
 
 def test_all_of_a_whole_sentence_is_understood() -> None:
     pcm, ends = sentence()
-    assert compared(recognised(pcm)) == Compared(len(ends), 0, 0, 0)
+    assert compared(heard_words(pcm)) == Compared(len(ends), 0, 0, 0)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
@@ -61,7 +62,7 @@ def test_wherever_speech_is_cut_its_words_are_counted_to_within_one(share: float
     pcm, ends = sentence()
     for word in range(2, len(ends)):
         cut = round(ends[word - 1] + share * (ends[word] - ends[word - 1]))
-        found = compared(recognised(pcm[:cut]))
+        found = compared(heard_words(pcm[:cut]))
         assert abs(found.understood - word) <= 1, (word, found)
         assert not found.lost + found.added
 
@@ -72,6 +73,6 @@ def test_a_word_that_was_repeated_or_lost_shows_in_the_duration() -> None:
     bread, fresh = ends[4:6]
     repeated = np.concatenate([pcm[:fresh], pcm[bread:]])
     lost = np.concatenate([pcm[:bread], pcm[fresh:]])
-    assert compared(recognised(lost)).lost == 1
+    assert compared(heard_words(lost)).lost == 1
     assert loud_s(repeated) - loud_s(pcm) > 0.2
     assert loud_s(pcm) - loud_s(lost) > 0.2

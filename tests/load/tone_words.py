@@ -1,7 +1,7 @@
-"""Words that are pairs of tones: what was heard of a text can be read back from the sound, word for word.
+"""Words that are pairs of tones, so that a text can be read back from its sound exactly.
 
-A word is `w0` to `w255`: one tone of a low group with one of a high group for 160 ms, then 60 ms of silence. Transcript
-speech would err now and then; a benchmark of turn taking must not.
+A word is `w0` to `w255`: one tone of a low group with one of a high group for 160 ms, then 60 ms of silence. Speech
+recognition makes mistakes, which a benchmark of turn taking cannot accept.
 """
 
 import re
@@ -21,10 +21,10 @@ _LEVEL = 5_000.0
 _FADE_S = 0.005
 _STEP_S = 0.005
 _BRIDGED_S = 0.03
-"""A word that was paused and went on is one word."""
+"""A shorter gap does not split a word: a word that was paused and resumed is one word."""
 _LOUD = 800.0
 _HEARD_SHARE = 0.6
-"""A word cut off after less of it is not counted as heard."""
+"""If less of a word was heard, the word does not count."""
 
 Spectrum = NDArray[np.float64]
 
@@ -39,12 +39,12 @@ def name(number: int) -> str:
 
 
 def numbers(text: str) -> list[int]:
-    """Of the words in `text`."""
+    """The numbers of the words in `text`."""
     return [int(number) for number in re.findall(r"\bw(\d+)\b", text)]
 
 
 def speak(text: str, rate: int) -> tuple[Pcm, tuple[Word, ...]]:
-    """The sound of `text` and where each word of it ends."""
+    """The sound of `text`, and the end of each word."""
     pieces, words, position = [], [], 0
     for number in numbers(text):
         tone, gap = _tone(number, rate), np.zeros(int(GAP_S * rate), dtype=np.int16)
@@ -55,7 +55,7 @@ def speak(text: str, rate: int) -> tuple[Pcm, tuple[Word, ...]]:
 
 
 def words_in(pcm: Pcm, rate: int) -> list[ToneWord]:
-    """The words that were heard, in order, at least for the most part."""
+    """The words of which most was heard, in order."""
     step = int(_STEP_S * rate)
     blocks = pcm[: len(pcm) // step * step].reshape(-1, step).astype(np.float64)
     loud = np.flatnonzero(np.sqrt(np.mean(blocks**2, axis=1)) > _LOUD)
@@ -71,7 +71,7 @@ def words_in(pcm: Pcm, rate: int) -> list[ToneWord]:
 
 
 def _unbroken(pcm: Pcm, run: NDArray[np.intp], step: int) -> Pcm:
-    """The longer part of a word that was paused: across the pause its tones are out of phase, and look like others."""
+    """The longer part of a paused word. The phase jumps at the pause, which would distort the spectrum of the whole."""
     part = max(np.split(run, np.flatnonzero(np.diff(run) > 1) + 1), key=len)
     return pcm[part[0] * step : (part[-1] + 1) * step]
 

@@ -1,8 +1,8 @@
-"""Turn taking with the whole stack between a caller and engines of fixed latency: how quick, and how true.
+"""Speed and accuracy of turn taking, with the whole stack between a caller and engines of fixed latency.
 
-Media and pipeline workers, broker and voice activity detection are real; recognition, language model and speech take
-the times that they are told and speak in tone words, so that what was heard is known word for word. At the end the
-voice that Antiphon ships speaks instead. All is measured in the sound that the caller sent and received.
+Media worker, pipeline worker, broker and voice activity detection are real. Recognition, language model and speech have
+fixed latency and speak in tone words, so every word that was heard is known exactly. The last part uses the voice that
+Antiphon ships. All figures are measured in the audio that the caller sent and received.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ _BARGE_INS = 200
 _FALSE_ALARMS = 4
 _LONG_REPLY_WORDS = 40
 _PAUSE_S = 0.1
-"""A silence in the middle of the agent's words that is no gap between them."""
+"""A silence within the agent's words that is longer than the gaps between them."""
 
 _FIRST_AUDIO_P95_MS = 60.0
 _BARGE_IN_P50_MS, _BARGE_IN_P95_MS = 180.0, 250.0
@@ -59,7 +59,7 @@ async def _run(report: BenchReport) -> None:
     report.bar("first audio beyond endpointing and engines, p95 ms", plain.percentile(95), _FIRST_AUDIO_P95_MS, "lower")
     saved = plain.percentile(50) - early.percentile(50)
     report.bar("first audio saved by speculative replies, p50 ms", saved, _SAVED_P50_MS, "higher")
-    # Every other caller has a voice that does not tell when its words end.
+    # Every second caller gets an agent whose voice has no word times.
     untimed = _agent("untimed", _LONG_REPLY_WORDS, word_times=False)
     async with running_bench(sounds, _agent("talkative", _LONG_REPLY_WORDS), untimed) as bench:
         await _barge_ins(report, bench, "talkative", "untimed")
@@ -95,7 +95,7 @@ async def _first_audio(report: BenchReport, sounds: Sounds, definition: Definiti
 
 
 async def _false_starts(report: BenchReport, bench: Bench) -> None:
-    """Callers who go on when a reply was made ready: it is thrown away, and no word of it is ever found anywhere."""
+    """Callers go on after a reply was prepared. It must be discarded without a trace."""
     leaked, unsaid = 0, 0
 
     async def call(conversation: Conversation) -> None:

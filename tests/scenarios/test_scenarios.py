@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from deploy.evaluation.outcome import Outcome
-from deploy.evaluation.report import lines
-from deploy.evaluation.runner import run_embedded
-from deploy.evaluation.scenario_files import load_scenarios
+from callers.scenario.outcome import Outcome
+from callers.scenario.report import lines
+from callers.scenario.runner import run_embedded
+from callers.scenario.scenario_files import load_scenarios
+from deploy.embedded_stack import embedded_stack
 from tests.fakes.openai_server import OpenAiServer
 from tests.scenarios import bookings
 
@@ -53,7 +54,7 @@ async def outcomes(agents: Path) -> Outcomes:
 async def _run(files: list[Path], agents: Path, at_once: int) -> Outcomes:
     scenarios = [(file, one.model_copy(update={"agents_dir": agents})) for file, one in load_scenarios(files)]
     log: list[str] = []
-    run = await run_embedded(scenarios, at_once, lambda _: None, log.append)
+    run = await run_embedded(scenarios, at_once, lambda _: None, embedded_stack, log.append)
     print("\n".join(log))
     return {outcome.file: outcome for outcome in run}
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from text_to_num import alpha2digit
 
-from deploy.evaluation.words import words
+from callers.words import words
 
 _WRITTEN = (
     (re.compile(r"[$£€]\s?(\d[\d,]*)\.(\d\d)\b"), r"\1 dollars and \2 cents"),
