@@ -139,7 +139,7 @@ class OneMachine:
 
     def _expected(self) -> Expected:
         plan = self._plan
-        return Expected(plan.local_host, plan.port, plan.media_workers, plan.pipeline_workers)
+        return Expected(plan.url, plan.media_workers, plan.pipeline_workers)
 
     def _on_signal(self) -> None:
         if self._end.done():

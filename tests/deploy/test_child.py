@@ -90,6 +90,16 @@ async def test_output_of_what_it_left_behind_does_not_hold_us_up() -> None:
         assert (await watched.failed).exit_code == EXIT_CONFIG
 
 
+async def test_one_that_does_not_stop_is_killed_at_its_deadline() -> None:
+    ignores = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)"
+    watched = Guarded(f"{ignores}; time.sleep(600)")
+    async with watched.running():
+        await watched.logs.written
+        await watched.child.stop(deadline_s=0.1)
+    assert "it         | did not stop within 0.1 s: killed" in watched.logs.getvalue()
+    assert not watched.failed.done()
+
+
 async def test_stopping_one_that_never_started_or_twice_does_nothing() -> None:
     watched = Guarded("")
     await watched.child.stop(deadline_s=0)

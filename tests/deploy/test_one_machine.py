@@ -10,12 +10,14 @@ from pathlib import Path
 from queue import Queue
 from threading import Thread
 
+import psutil
 import pytest
 
 from deploy.embedded_broker import Broker
 from deploy.one_machine import Plan, check_port_free, service_specs
 from shared.errors import ConfigError
 from shared.io.service import EXIT_CONFIG
+from tests.fakes.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 DEADLINE_S = 60.0
@@ -25,10 +27,10 @@ PLAN = Plan("127.0.0.1", 8080, media_workers=2, pipeline_workers=1)
 class Deployment:
     """A deployment of stand-ins in a process of its own; its output arrives line by line."""
 
-    def __init__(self, folder: Path, gateway: str = "serves", media: str = "serves", pipeline: str = "serves") -> None:
+    def __init__(self, folder: Path, pipeline: str = "serves") -> None:
         self.temporary = folder
         self.seen: list[str] = []
-        command = [sys.executable, "-m", "tests.fakes.stand_in_deployment", str(free_port()), gateway, media, pipeline]
+        command = [sys.executable, "-m", "tests.fakes.stand_in_deployment", str(free_port()), pipeline]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
         self.process = subprocess.Popen(
             command,
@@ -77,13 +79,6 @@ class Deployment:
         self._lines.put(None)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
     """A folder whose path leaves room for a socket's name."""
@@ -94,8 +89,7 @@ def short_folder() -> Iterator[Path]:
 
 
 def children_of(pid: int) -> set[int]:
-    words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return set(map(int, words))
+    return {child.pid for child in psutil.Process(pid).children()}
 
 
 def wait_until_dead(pids: set[int]) -> None:
@@ -162,19 +156,6 @@ def test_wrong_settings_of_a_service_end_everything_with_its_reason(short_folder
         assert any("pipeline-0 | my settings are wrong" in line for line in deployment.seen)
         assert any("pipeline-0 cannot run: its reason stands above" in line for line in deployment.seen)
         assert not any("starting again" in line for line in deployment.seen)
-    finally:
-        deployment.close()
-
-
-def test_a_child_that_does_not_stop_is_killed_at_its_deadline(short_folder: Path) -> None:
-    deployment = Deployment(short_folder, gateway="deaf")
-    try:
-        deployment.wait_for("Antiphon is ready")
-        children = children_of(deployment.process.pid)
-        deployment.process.send_signal(signal.SIGTERM)
-        assert deployment.wait_for_end() == 0
-        assert any(line.startswith("gateway") and "did not stop within" in line for line in deployment.seen)
-        wait_until_dead(children)
     finally:
         deployment.close()
 
