@@ -113,5 +113,5 @@ class AgentDefinition(_Section):
         names = [tool.name for tool in tools]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two tools are named '{name}': give each a name of its own")
+                raise ValueError(f"two tools are named '{name}': give each its own name")
         return tools

@@ -1,6 +1,6 @@
-"""Settings from the environment, prefix `ANTIPHON_`. Each service adds its own to these common ones.
+"""Settings from environment variables that begin with `ANTIPHON_`. Each service adds its own to these common ones.
 
-A name that no service knows is an error: a mistyped setting that is silently ignored costs its owner an evening.
+An unknown name is an error: a mistyped setting that is silently ignored is hard to find.
 """
 
 import os
@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ConfigError
+from shared.field_mistakes import field_mistakes
 
 PREFIX = "ANTIPHON_"
 _SERVICE_PREFIXES = ("GATEWAY_", "MEDIA_", "PIPELINE_", "ENGINE_", "OTEL_")
@@ -20,38 +21,38 @@ BUNDLED_AGENTS = Path(__file__).resolve().parent.parent / "deploy" / "agents"
 
 
 class Settings(BaseSettings):
-    """What every process of a deployment has to know."""
+    """Settings that every service has."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     own_prefixes: ClassVar[tuple[str, ...]] = ()
-    """Prefixes (after `ANTIPHON_`) under which this class knows every name."""
+    """Prefixes, after `ANTIPHON_`, of this service's own settings. Those of other services are ignored."""
 
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="broker: redis://, rediss:// or unix://")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="address of the broker: redis://, rediss:// or unix://"
+    )
     agents_dir: Path = Field(BUNDLED_AGENTS, description="folder of agent files (*.yaml)")
     public_ips: str = Field(
-        "", description="addresses under which callers reach the media workers, comma-separated (default: detected)"
+        "", description="addresses at which callers reach the media workers, comma-separated (default: detected)"
     )
     zone: str = Field("", description="zone of this process; sessions are placed within a zone where possible")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
-    probe_host: str = Field("127.0.0.1", description="address of a worker's /healthz, /readyz and /metrics")
-    probe_port: int = Field(0, ge=0, le=65535, description="port of a worker's probes (0: none)")
-    drain_timeout_s: float = Field(10.0, ge=0, description="how long running sessions may finish after SIGTERM")
+    probe_host: str = Field("127.0.0.1", description="address on which a worker serves /healthz, /readyz and /metrics")
+    probe_port: int = Field(0, ge=0, le=65535, description="port of these (0: they are not served)")
+    drain_timeout_s: float = Field(10.0, ge=0, description="time that running sessions have to finish after SIGTERM")
 
     @classmethod
     def load(cls) -> Self:
-        """Read the environment. Raises `ConfigError` that names each bad setting."""
+        """Read the environment. Raises `ConfigError`, which names each bad setting."""
         unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and not cls._knows(name))
         if unknown:
             raise ConfigError(f"unknown setting {', '.join(unknown)} (see --help for the names)")
         try:
             return cls()
         except ValidationError as error:
-            problems = "; ".join(
-                f"{PREFIX}{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}" for problem in error.errors()
-            )
-            raise ConfigError(problems) from error
+            mistakes = field_mistakes(error)
+            raise ConfigError("\n".join(f"{PREFIX}{place.upper()}: {cure}" for place, cure in mistakes)) from error
 
     @classmethod
     def _knows(cls, name: str) -> bool:
@@ -72,5 +73,5 @@ class Settings(BaseSettings):
 
 def _shown(default: Any) -> str:
     if default == BUNDLED_AGENTS:
-        return "the agents that are shipped"
+        return "the bundled agents"
     return str(default) if default != "" else "none"
