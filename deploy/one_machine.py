@@ -113,7 +113,9 @@ class OneMachine:
         if error is None:
             self._console.say("Antiphon has stopped.")
             return 0
-        self._console.log("antiphon", error.message)
+        # Last, so that the reason is not lost among the logs of what was stopped.
+        for line in error.message.splitlines():
+            self._console.log("antiphon", line)
         return error.exit_code if isinstance(error, ChildFailed) else exit_code_for(error)
 
     async def _start_up(self, group: asyncio.TaskGroup, folder: Path) -> None:

@@ -29,7 +29,7 @@ class Logs(io.StringIO):
 
 
 class Guarded:
-    """A child of a Python program, and what came of it."""
+    """A child that runs a Python program."""
 
     def __init__(self, program: str, *, quiet: bool = False) -> None:
         self.logs = Logs()
@@ -48,25 +48,26 @@ class Guarded:
 
 
 @pytest.mark.parametrize("code", [EXIT_CONFIG, EXIT_BROKER])
-async def test_what_a_person_has_to_mend_is_not_tried_again(code: int) -> None:
-    watched = Guarded(f"print('the reason'); raise SystemExit({code})")
+async def test_a_wrong_setting_or_a_missing_broker_is_not_tried_again(code: int) -> None:
+    watched = Guarded(f"print('kitchen: the reason'); raise SystemExit({code})")
     async with watched.running():
         failure = await watched.failed
     assert failure.exit_code == code
-    assert watched.logs.getvalue() == "it         | the reason\n"
+    assert failure.message == "it cannot run: the reason"
+    assert watched.logs.getvalue() == "it         | kitchen: the reason\n"
 
 
 async def test_one_that_never_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restart_policy, "FIRST_DELAY_S", 0.001)
-    watched = Guarded("raise SystemExit(3)")
+    watched = Guarded("for word in 'abcd': print(word)\nraise SystemExit(3)")
     async with watched.running():
         failure = await watched.failed
     assert failure.exit_code == EXIT_FAILED
-    assert failure.message == "it does not start: it ended with exit code 3"
+    assert failure.message == "it does not start: it ended with exit code 3\nb\nc\nd"
     assert watched.logs.getvalue().count("starting again") == restart_policy.HOPELESS_STARTS - 1
 
 
-async def test_a_quiet_one_speaks_only_when_it_ends_unasked() -> None:
+async def test_a_quiet_one_is_shown_only_when_it_ends_by_itself() -> None:
     watched = Guarded(f"print('chatter'); raise SystemExit({EXIT_CONFIG})", quiet=True)
     async with watched.running():
         await watched.failed

@@ -38,7 +38,7 @@ async def _serve(kind: str) -> None:
 def main() -> int:
     kind, behaviour = sys.argv[1:]
     if behaviour == "refuses":
-        print("my settings are wrong", flush=True)
+        print("pipeline_worker: my settings are wrong:\ncorrect them", flush=True)
         return EXIT_CONFIG
     asyncio.run(_serve(kind))
     return 0
