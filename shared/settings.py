@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ConfigError
-from shared.field_mistakes import field_mistakes
+from shared.validation_errors import advice
 
 PREFIX = "ANTIPHON_"
 _SERVICE_PREFIXES = ("GATEWAY_", "MEDIA_", "PIPELINE_", "ENGINE_", "OTEL_")
@@ -51,8 +51,10 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            mistakes = field_mistakes(error)
-            raise ConfigError("\n".join(f"{PREFIX}{place.upper()}: {cure}" for place, cure in mistakes)) from error
+            problems = (
+                f"{PREFIX}{'_'.join(map(str, problem['loc'])).upper()}: {advice(problem)}" for problem in error.errors()
+            )
+            raise ConfigError("\n".join(problems)) from error
 
     @classmethod
     def _knows(cls, name: str) -> bool:

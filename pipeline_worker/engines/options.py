@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.agent import AgentDefinition, EngineChoice
 from shared.errors import ConfigError
-from shared.field_mistakes import field_mistakes
+from shared.validation_errors import explain
 
 
 class Options(BaseModel):
@@ -24,5 +24,4 @@ def read_options(agent: AgentDefinition, section: str, model: type[_Options]) ->
     try:
         return model.model_validate(choice.options)
     except ValidationError as error:
-        mistakes = field_mistakes(error, f"{section}.options")
-        raise ConfigError("\n".join(f"agent '{agent.id}': {place}: {cure}" for place, cure in mistakes)) from error
+        raise ConfigError(explain(error, f"agent '{agent.id}': {section}.options.", noun="option")) from error

@@ -1,4 +1,4 @@
-"""Reads agent files."""
+"""Reads agent files. An error says what is wrong and what to do about it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,12 +7,12 @@ from pydantic import ValidationError
 
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError
-from shared.field_mistakes import field_mistakes
 from shared.io.yaml_file import read_yaml
+from shared.validation_errors import explain
 
 
 def load_agents(folder: Path) -> Mapping[str, AgentDefinition]:
-    """All agents of `folder` by id. Raises `ConfigError`, which names the file, the field and the cure."""
+    """All agents of `folder` by id. Raises `ConfigError` that names file, field and cure."""
     files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
     if not files:
         raise ConfigError(f"no agent files (*.yaml) in {folder}: set ANTIPHON_AGENTS_DIR to a folder that has some")
@@ -22,7 +22,7 @@ def load_agents(folder: Path) -> Mapping[str, AgentDefinition]:
         agent = _load(file)
         if agent.id in agents:
             other = named_by[agent.id].name
-            raise ConfigError(f"{file}: id: '{agent.id}' is used by {other}: give each agent its own id")
+            raise ConfigError(f"{file}: id: '{agent.id}' is used by {other}: give each agent an id of its own")
         agents[agent.id] = agent
         named_by[agent.id] = file
     return agents
@@ -31,11 +31,11 @@ def load_agents(folder: Path) -> Mapping[str, AgentDefinition]:
 def _load(file: Path) -> AgentDefinition:
     documents = read_yaml(file)
     if len(documents) > 1:
-        raise ConfigError(f"{file}: a file holds one agent: move what follows '---' to another file")
+        raise ConfigError(f"{file}: a file holds one agent: give what follows '---' a file of its own")
     content = documents[0] if documents else None
     if not isinstance(content, dict):
-        raise ConfigError(f"{file}: an agent file is a mapping: start with 'id:' and 'name:'")
+        raise ConfigError(f"{file}: an agent file is a mapping: begin with 'id:' and 'name:'")
     try:
         return AgentDefinition.model_validate(content).read_from(str(file))
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{file}: {place}: {cure}" for place, cure in field_mistakes(error))) from error
+        raise ConfigError(explain(error, f"{file}: ")) from error

@@ -55,7 +55,7 @@ def test_every_bad_value_is_reported_with_its_name(monkeypatch: pytest.MonkeyPat
         KitchenSettings.load()
     assert error.value.message.splitlines() == [
         "ANTIPHON_PROBE_PORT: Input should be less than or equal to 65535 (found '70000')",
-        "ANTIPHON_MEDIA_OVENS: expected a number, found 'none': write it without quotes or units",
+        "ANTIPHON_MEDIA_OVENS: expected a number, not 'none': write it without quotes or units",
     ]
 
 

@@ -100,7 +100,7 @@ async def test_echo_agents_need_no_engines() -> None:
         ),
         (
             {"text_to_speech": {"engine": "espeak-ng", "options": {"pace": 3}}},
-            "agent 'desk': text_to_speech.options.pace: no such field",
+            "agent 'desk': text_to_speech.options.pace: no such option",
         ),
         ({"script": {"intents": SCRIPT["intents"]}}, "agent 'desk': language_model.options.fallback: missing: add it"),
     ],
@@ -205,7 +205,7 @@ async def test_an_engine_that_cannot_work_stops_the_start_also_as_a_fallback(
         ),
         (
             {"engine": "espeak-ng", "options": {"pace": 3}},
-            r"agent 'desk': text_to_speech.fallback.options.pace: no such field",
+            r"agent 'desk': text_to_speech.fallback.options.pace: no such option",
         ),
         (
             {"engine": "espeak-ng", "options": {"voice": "klingon-opera"}},

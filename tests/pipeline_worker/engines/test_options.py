@@ -32,7 +32,7 @@ def test_options_are_read() -> None:
     ("options", "told"),
     [
         ({}, "agent 'desk': text_to_speech.options.name: missing: add it"),
-        ({"name": "ann", "pace": 1}, "options.pace: no such field: remove it or correct its spelling"),
+        ({"name": "ann", "pace": 1}, "options.pace: no such option: remove it or correct its spelling"),
         ({"name": "ann", "rate": 10}, "options.rate: Input should be greater than or equal to 80 (found 10)"),
         ({"name": "nobody"}, "options.name: no voice of that name: choose another"),
     ],

@@ -199,7 +199,7 @@ def test_the_examples_of_the_documentation_can_be_used(monkeypatch: pytest.Monke
         ({"base_url": "api.groq.com"}, "options.base_url: "),
         ({"base_url": "https://me:secret@host/v1"}, "options.base_url: "),
         ({"api_key_env": "gsk-123"}, "options.api_key_env: "),
-        ({"api_key": "gsk-123"}, "options.api_key: no such field"),
+        ({"api_key": "gsk-123"}, "options.api_key: no such option"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], told: str) -> None:
