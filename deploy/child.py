@@ -18,7 +18,7 @@ from shared.io.service import EXIT_BROKER, EXIT_CONFIG, EXIT_FAILED
 _LAST_LINES = 30
 _OUTPUT_DRAIN_S = 1.0
 _REASON = re.compile(r"[a-z_]+: ")
-"""How the message begins with which a service ends (see `run_service`). It may go on over several lines."""
+"""The beginning of the message that a failing service prints (see `run_service`). More lines may follow."""
 _LINES_WITHOUT_REASON = 3
 
 
@@ -54,10 +54,6 @@ class Child:
         self._task: asyncio.Task[None] | None = None
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._stopping = asyncio.Event()
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
 
     def start(self, group: asyncio.TaskGroup) -> None:
         self._task = group.create_task(self._keep_running(), name=f"child {self.name}")
@@ -124,7 +120,7 @@ class Child:
             self._signal(signal.SIGTERM)
         exit_code = await self._process.wait()
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # what it may have left behind
+            os.killpg(self._process.pid, signal.SIGKILL)  # processes that it left behind
         await asyncio.wait({output.ended}, timeout=_OUTPUT_DRAIN_S)
         transport.close()
         if self._spec.quiet and not self._stopping.is_set():
@@ -138,7 +134,7 @@ class Child:
             self._console.log(self.name, line)
 
     def _reason(self) -> str:
-        """The message with which it ended, else its last lines."""
+        """The message that it printed when it failed, else its last lines."""
         lines = list(self._last_lines)
         for index in reversed(range(len(lines))):
             if found := _REASON.match(lines[index]):

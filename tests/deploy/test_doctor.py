@@ -19,7 +19,7 @@ async def well(_: Mapping[str, str]) -> Finding:
     return Finding("shines")
 
 
-async def test_a_line_for_each_check_and_exit_code_0(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_check_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await run(monkeypatch, Check("sun", well, "")) == (0, ["ok      sun: shines", "All checks passed."])
 
 
@@ -69,7 +69,7 @@ def test_a_check_follows_what_it_needs() -> None:
         (OSError(98, "in use"), "[Errno 98] in use"),
     ],
 )
-async def test_a_check_that_cannot_look_is_a_failure_with_a_cure(
+async def test_a_check_that_raises_is_a_failure_with_a_cure(
     monkeypatch: pytest.MonkeyPatch, error: Exception, text: str
 ) -> None:
     async def blind(_: Mapping[str, str]) -> Finding:

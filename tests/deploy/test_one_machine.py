@@ -25,7 +25,7 @@ PLAN = Plan("127.0.0.1", 8080, media_workers=2, pipeline_workers=1)
 
 
 class Deployment:
-    """A deployment of stand-ins in a process of its own; its output arrives line by line."""
+    """A deployment of stand-in services in its own process, with its output line by line."""
 
     def __init__(self, folder: Path, pipeline: str = "serves") -> None:
         self.temporary = folder
@@ -60,7 +60,7 @@ class Deployment:
         return code
 
     def pids(self) -> dict[str, int]:
-        """Of each service that has started, the latest."""
+        """The latest process of each service."""
         found = (re.match(r"(\S+) +\| started as (\d+)", line) for line in self.seen)
         return {match[1]: int(match[2]) for match in found if match}
 
@@ -81,7 +81,7 @@ class Deployment:
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
-    """A folder whose path leaves room for a socket's name."""
+    """A folder with a short path, because sockets have short names."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as name:
@@ -100,17 +100,17 @@ def wait_until_dead(pids: set[int]) -> None:
         except ProcessLookupError:
             continue
         try:
-            assert select.select([descriptor], [], [], DEADLINE_S)[0], f"process {pid} lives on"
+            assert select.select([descriptor], [], [], DEADLINE_S)[0], f"process {pid} still runs"
         finally:
             os.close(descriptor)
 
 
-def test_it_says_the_address_and_ctrl_c_stops_all_in_order(short_folder: Path) -> None:
+def test_ctrl_c_stops_all_in_order(short_folder: Path) -> None:
     deployment = Deployment(short_folder)
     try:
         assert deployment.wait_for(r"Antiphon is ready: (\S+)")[1].startswith("http://127.0.0.1:")
         children = children_of(deployment.process.pid)
-        assert len(children) == 5  # the broker too
+        assert len(children) == 5  # the services and the broker
         deployment.process.send_signal(signal.SIGINT)
         assert deployment.wait_for_end() == 0
         stopped = [line.split()[0] for line in deployment.seen if line.endswith("| stopped")]
@@ -123,7 +123,7 @@ def test_it_says_the_address_and_ctrl_c_stops_all_in_order(short_folder: Path) -
         deployment.close()
 
 
-def test_nothing_survives_when_it_is_killed(short_folder: Path) -> None:
+def test_no_child_survives_when_it_is_killed(short_folder: Path) -> None:
     deployment = Deployment(short_folder)
     try:
         deployment.wait_for("Antiphon is ready")
@@ -162,7 +162,7 @@ def test_the_last_lines_of_a_failed_start_are_its_reason(short_folder: Path) -> 
         deployment.close()
 
 
-def test_services_are_told_where_everything_is() -> None:
+def test_services_get_their_addresses_in_the_environment() -> None:
     specs = {spec.name: spec.environment for spec in service_specs(PLAN, {"HOME": "/"}, Broker("unix:///b", None))}
     assert list(specs) == ["media-0", "media-1", "pipeline-0", "gateway"]
     assert all(environment["ANTIPHON_REDIS_URL"] == "unix:///b" for environment in specs.values())
@@ -172,13 +172,13 @@ def test_services_are_told_where_everything_is() -> None:
     assert specs["gateway"]["ANTIPHON_GATEWAY_PORT"] == "8080"
 
 
-def test_the_users_own_settings_win() -> None:
+def test_the_users_settings_take_precedence() -> None:
     own = {"ANTIPHON_LOG_FORMAT": "json", "ANTIPHON_PUBLIC_IPS": "192.0.2.1", "ANTIPHON_DRAIN_TIMEOUT_S": "30"}
     for spec in service_specs(PLAN, own, Broker("unix:///b", None)):
         assert own.items() <= spec.environment.items()
 
 
-def test_a_page_for_other_machines_leaves_the_media_address_to_detection() -> None:
+def test_media_addresses_are_detected_when_other_machines_may_connect() -> None:
     open_to_all = Plan("0.0.0.0", 8080, media_workers=1, pipeline_workers=1)
     for spec in service_specs(open_to_all, {}, Broker("unix:///b", None)):
         assert "ANTIPHON_PUBLIC_IPS" not in spec.environment
@@ -203,7 +203,7 @@ def test_the_address_to_open(host: str, url: str) -> None:
     assert Plan(host, 8080, 1, 1).url == url
 
 
-def test_a_port_in_use_is_said_with_the_cure() -> None:
+def test_a_port_in_use_is_an_error_with_a_cure() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -212,6 +212,6 @@ def test_a_port_in_use_is_said_with_the_cure() -> None:
             check_port_free("127.0.0.1", port)
 
 
-def test_an_address_that_is_not_ours_is_refused() -> None:
+def test_an_address_of_another_machine_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"cannot listen on 192\.0\.2\.77 port 8080"):
         check_port_free("192.0.2.77", 8080)
