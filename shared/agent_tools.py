@@ -1,6 +1,6 @@
-"""The `tools` of an agent file: what the language model may do besides speaking.
+"""The schema of `tools` in an agent file: what the language model can do besides speaking.
 
-A tool is one of three: an HTTP webhook, a Python function, or a built-in. The pipeline worker's `toolbox` loads them.
+A tool is an HTTP webhook, a Python function or a built-in. The pipeline worker's `toolbox` loads them.
 """
 
 import re
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,63}$")]
-"""What every vendor of language models takes as a function's name."""
+"""A function name that all vendors of language models accept."""
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -26,13 +26,16 @@ class _Section(BaseModel):
 
 
 class Webhook(_Section):
-    """An HTTP request. Arguments fill the `{placeholders}` of `url`; the others are its query or its JSON body."""
+    """An HTTP request. Arguments fill the `{placeholders}` of `url`; the others go to its query or JSON body."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
     url: str = Field(max_length=2000)
     headers: dict[str, str] = Field(default_factory=dict)
     secret_env: EnvName | None = Field(None, description="environment variable that holds the service's key")
-    secret_header: str = Field("Authorization", description="takes the key: as bearer, any other header plainly")
+    secret_header: str = Field(
+        "Authorization",
+        description="header for the key: `Authorization` gets it as a bearer token, any other header as it is",
+    )
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -45,21 +48,23 @@ class Webhook(_Section):
             parts = urlsplit(url)
             host, _ = parts.hostname, parts.port
         except ValueError as error:
-            raise ValueError(f"no URL: {error}: write it as https://host/path") from error
+            raise ValueError(f"not a URL: {error}: write it as https://host/path") from error
         if parts.scheme not in ("http", "https") or not host:
-            raise ValueError("no URL of a service: write it as https://host/path")
+            raise ValueError("not an HTTP URL: write it as https://host/path")
         if "{" in parts.netloc or "}" in parts.netloc or "{" in parts.scheme:
-            raise ValueError("a placeholder may not choose the host: use it in the path or the query only")
+            raise ValueError("a placeholder is not allowed in the host: use it in the path or the query")
         if "@" in parts.netloc:
-            raise ValueError("a name or password may not be in the URL: name an environment variable in secret_env")
+            raise ValueError("credentials are not allowed in the URL: name an environment variable in secret_env")
         if parts.fragment or "#" in url:
             raise ValueError("a fragment (#...) is never sent: remove it")
         if re.search(r"[\s\\\x00-\x1f\x7f]", url):
-            raise ValueError("white space, control characters and backslashes are not for URLs: percent-encode them")
+            raise ValueError(
+                "white space, control characters and backslashes are not allowed in URLs: percent-encode them"
+            )
         if any(segment in (".", "..") for segment in parts.path.split("/")):
-            raise ValueError("'.' and '..' are not steps of a path that can be relied on: write the path in full")
+            raise ValueError("'.' and '..' are not allowed in the path: write the path in full")
         if "{" in (rest := PLACEHOLDER.sub("", url)) or "}" in rest:
-            raise ValueError("a brace that is no {placeholder}: a placeholder is the name of a parameter in braces")
+            raise ValueError("a brace without a {placeholder}: a placeholder is the name of a parameter in braces")
         return url
 
     @field_validator("headers")
@@ -68,7 +73,7 @@ class Webhook(_Section):
         for name, value in headers.items():
             _check_header_name(name)
             if not value.isascii() or not value.isprintable():
-                raise ValueError(f"'{name}': a header's value is one line of ASCII: remove what is not")
+                raise ValueError(f"'{name}': a header's value is one line of ASCII: remove other characters")
         return headers
 
     @field_validator("secret_header")
@@ -80,9 +85,9 @@ class Webhook(_Section):
 
 def _check_header_name(name: str) -> None:
     if not _HEADER.fullmatch(name):
-        raise ValueError(f"'{name}' is no name of an HTTP header: use letters, digits and '-'")
+        raise ValueError(f"'{name}' is not the name of an HTTP header: use letters, digits and '-'")
     if name.lower() in ("host", "content-length", "transfer-encoding", "connection", "accept-encoding"):
-        raise ValueError(f"'{name}' belongs to the request itself: remove it")
+        raise ValueError(f"'{name}' is set by the request itself: remove it")
 
 
 class Tool(_Section):
@@ -96,18 +101,18 @@ class Tool(_Section):
     builtin: Literal["end_call", "transfer"] | None = None
     destinations: dict[str, str] = Field(default_factory=dict, description="of transfer: name -> URI")
     say: str | None = Field(
-        None, min_length=1, max_length=500, description="of a built-in: the sentence that goes along"
+        None, min_length=1, max_length=500, description="for a built-in: what the agent says with it"
     )
     timeout_s: float = Field(10.0, gt=0, le=120)
     side_effects: bool = Field(
-        True, description="whether it changes something; one that does not is stopped with its turn"
+        True, description="whether it changes something; if not, it is stopped when its turn is interrupted"
     )
-    filler: str | None = Field(None, min_length=1, max_length=200, description="said while it is slow")
+    filler: str | None = Field(None, min_length=1, max_length=200, description="said while the tool runs for long")
 
     @model_validator(mode="before")
     @classmethod
     def _complete_builtin(cls, fields: Any) -> Any:
-        """A built-in needs neither a name nor a description nor parameters."""
+        """Fills in the name, description and parameters of a built-in."""
         if not isinstance(fields, dict):
             return fields
         match fields.get("builtin"):
@@ -130,17 +135,17 @@ class Tool(_Section):
         kinds = [kind for kind in ("webhook", "python", "builtin") if getattr(self, kind) is not None]
         if len(kinds) != 1:
             raise ValueError(
-                f"a tool is one of webhook, python and builtin, this one has {' and '.join(kinds) or 'none'}"
+                f"a tool needs one of webhook, python and builtin, this one has {' and '.join(kinds) or 'none'}"
             )
         if self.builtin is None and self.say is not None:
-            raise ValueError("'say' belongs to built-ins: use 'filler' for what is said while a tool is slow")
+            raise ValueError("'say' is for built-ins only: use 'filler' for what is said while a tool runs")
         if self.builtin == "transfer":
             if not self.destinations:
                 raise ValueError("transfer has no destinations: add 'destinations: {name: uri}'")
             if not all(
                 name and uri and name.isprintable() and uri.isprintable() for name, uri in self.destinations.items()
             ):
-                raise ValueError("a destination is a name and a URI: complete 'destinations: {name: uri}'")
+                raise ValueError("a destination needs a name and a URI: complete 'destinations: {name: uri}'")
         elif self.destinations:
             raise ValueError("only 'builtin: transfer' has destinations: remove them")
         if self.webhook is not None:
@@ -151,9 +156,9 @@ class Tool(_Section):
         properties, required = self.parameters.get("properties", {}), self.parameters.get("required", [])
         for name in webhook.placeholders:
             if not isinstance(properties, dict) or name not in properties:
-                raise ValueError(f"webhook.url: {{{name}}} is no parameter: add it to parameters.properties")
+                raise ValueError(f"webhook.url: {{{name}}} is not a parameter: add it to parameters.properties")
             if not isinstance(required, list) or name not in required:
-                raise ValueError(f"webhook.url: {{{name}}} may be missing: add it to parameters.required")
+                raise ValueError(f"webhook.url: {{{name}}} is not required: add it to parameters.required")
 
 
 def _transfer_parameters(destinations: list[Any]) -> dict[str, Any]:
@@ -172,8 +177,8 @@ class ToolRules(_Section):
     """How an agent uses its tools."""
 
     filler: str | None = Field(
-        "One moment, please.", min_length=1, max_length=200, description="said while one is slow"
+        "One moment, please.", min_length=1, max_length=200, description="said while a tool runs for long"
     )
     filler_after_s: float = Field(1.0, ge=0, le=30)
-    max_rounds: int = Field(5, ge=1, le=20, description="times that one turn may go from the model to tools and back")
-    visible: bool = Field(False, description="whether clients may see the arguments")
+    max_rounds: int = Field(5, ge=1, le=20, description="how many times a turn may call tools")
+    visible: bool = Field(False, description="whether clients see the arguments")

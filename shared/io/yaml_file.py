@@ -1,4 +1,4 @@
-"""Reads YAML files of people's own, and says with file, line and cure what is wrong with one."""
+"""Reads YAML files that people write. Errors name the file, the line and the cure."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +10,11 @@ from shared.errors import ConfigError
 
 
 class _RepeatedKey(yaml.YAMLError):
-    """PyYAML takes the last of two equal keys, although a mapping has each once (YAML 1.2.2 §3.2.1.3)."""
+    """PyYAML silently uses the last of two equal keys; YAML forbids them (YAML 1.2.2 §3.2.1.3)."""
 
 
 class _Loader(yaml.SafeLoader):
-    # Looked at before anything is constructed: `<<` then adds keys that may well be there already.
+    # Checked before `<<` is resolved, because that may add keys that are already there.
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}
@@ -24,14 +24,14 @@ class _Loader(yaml.SafeLoader):
             name, line = (key.tag, key.value), key.start_mark.line + 1
             if name in lines:
                 raise _RepeatedKey(
-                    f"line {line}: '{key.value}' is there already, in line {lines[name]}: remove one of the two"
+                    f"line {line}: '{key.value}' is already defined in line {lines[name]}: remove one of the two"
                 )
             lines[name] = line
         return node
 
 
 def read_yaml(file: Path) -> Sequence[object]:
-    """Its documents, which `---` divides. Raises `ConfigError`."""
+    """The documents of the file, which `---` separates. Raises `ConfigError`."""
     try:
         return list(yaml.load_all(file.read_text(encoding="utf-8"), _Loader))
     except OSError as error:
@@ -39,4 +39,4 @@ def read_yaml(file: Path) -> Sequence[object]:
     except _RepeatedKey as error:
         raise ConfigError(f"{file}: {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not YAML: {error}: check indentation and quotes at the place named") from error
+        raise ConfigError(f"{file}: not YAML: {error}: check indentation and quotes there") from error

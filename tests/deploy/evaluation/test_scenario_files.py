@@ -32,7 +32,7 @@ def test_the_agents_folder_is_relative_to_the_file(tmp_path: Path) -> None:
         ("- a list", "a scenario is a mapping"),
         ("name: [", "not YAML"),
         ("name: A call\nagent: desk\n", "steps: missing: add it"),
-        (f"{GOOD}agent: bar\n", "line 4: 'agent' is there already, in line 2: remove one of the two"),
+        (f"{GOOD}agent: bar\n", "line 4: 'agent' is already defined in line 2: remove one of the two"),
         (GOOD.replace("A call", "no"), "name: YAML reads yes, no, on"),
         (f"{GOOD}colour: red\n", "colour: no such field: remove it or correct its spelling"),
         (f"{GOOD}agents_dir: nowhere\n", "agents_dir: no folder"),
