@@ -15,7 +15,7 @@ from deploy.restart_policy import RestartPolicy
 from shared.errors import AntiphonError
 from shared.io.service import EXIT_BROKER, EXIT_CONFIG, EXIT_FAILED
 
-_LAST_LINES = 30
+_LAST_LINES = 100
 _OUTPUT_DRAIN_S = 1.0
 _REASON = re.compile(r"[a-z_]+: ")
 """The beginning of the message that a failing service prints (see `run_service`). More lines may follow."""
