@@ -18,7 +18,7 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashe
 .PHONY: help up doctor test test-extras check format bench lock clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: .venv/installed ## Run everything on this machine until Ctrl-C  [PORT=8080 HOST=127.0.0.1 MEDIA_WORKERS=one per core PIPELINE_WORKERS=1]
 	@.venv/bin/python -m deploy.launch up $(UP_OPTIONS)
