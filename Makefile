@@ -8,7 +8,7 @@ UP_OPTIONS = --host $(HOST) --port $(PORT) --pipeline-workers $(PIPELINE_WORKERS
 
 PYTHON ?= python3
 PACKAGES = shared gateway media_worker pipeline_worker deploy tests
-# libatomic1 is for the Node that Playwright includes
+# libatomic1: for the Node that Playwright brings along
 TEST_DEBIAN_PACKAGES = chromium coturn libatomic1
 # The same version as livekit-agents, which the extra pins
 LIVEKIT_PLUGINS = livekit-plugins-openai==1.8.9 livekit-plugins-deepgram==1.8.9

@@ -1,4 +1,4 @@
-"""What a pydantic `ValidationError` found, in words: for the author of a file with what to do, for a peer in one line."""
+"""Puts a pydantic `ValidationError` into words: with advice for the author of a file, in one line for a peer."""
 
 import datetime
 from collections.abc import Collection, Mapping
