@@ -135,7 +135,7 @@ class Tool(_Section):
         kinds = [kind for kind in ("webhook", "python", "builtin") if getattr(self, kind) is not None]
         if len(kinds) != 1:
             raise ValueError(
-                f"a tool needs one of webhook, python and builtin, this one has {' and '.join(kinds) or 'none'}"
+                f"a tool is one of webhook, python and builtin, this one has {' and '.join(kinds) or 'none'}"
             )
         if self.builtin is None and self.say is not None:
             raise ValueError("'say' is for built-ins only: use 'filler' for what is said while a tool runs")

@@ -33,10 +33,7 @@ def test_the_shipped_agents_are_valid() -> None:
         (DESK + "colour: red\n", "colour: no such field: remove it or correct its spelling"),
         (DESK + "turn_taking: {endpointing_ms: 5}\n", "turn_taking.endpointing_ms: "),
         (DESK + "turn_taking: {endpointing_ms: 5}\n", "(found 5)"),
-        (
-            DESK + "tools: [{name: find, description: Finds}]\n",
-            "tools.0: a tool needs one of webhook, python and builtin",
-        ),
+        (DESK + "tools: [{name: find, description: Finds}]\n", "tools.0: a tool is one of webhook, python and builtin"),
         ("id: My Desk\nname: Desk\n", "id: 'My Desk' is not allowed here: write it so that it matches ^[a-z0-9]"),
         (DESK + "greeting: Hello!\n", "greeting: expected a mapping, not 'Hello!': indent its fields below it"),
         (DESK + "turn_taking: {endpointing_ms: 5s}\n", "endpointing_ms: expected a number, not '5s'"),
