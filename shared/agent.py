@@ -32,9 +32,7 @@ class TurnTaking(_Section):
 
     mode: Literal["automatic", "push_to_talk"] = "automatic"
     endpointing_ms: int = Field(500, ge=100, le=5000, description="shortest silence that ends an utterance")
-    max_endpointing_ms: int = Field(
-        1500, ge=100, le=10_000, description="silence that ends an utterance that sounds unfinished"
-    )
+    max_endpointing_ms: int = Field(1500, ge=100, le=10_000, description="silence that ends an unfinished sentence")
     adaptive: bool = Field(True, description="whether the caller's own pauses lengthen that silence")
     speculative: bool = Field(True, description="whether a reply is prepared when the utterance is probably over")
     barge_in: bool = True
@@ -44,10 +42,7 @@ class TurnTaking(_Section):
         None, max_length=100, description="words that do not interrupt; None: the usual ones of the agent's language"
     )
     echo_guard_ms: int = Field(
-        300,
-        ge=0,
-        le=5000,
-        description="after the agent begins to speak, time in which only barge_in_ms of speech silences it",
+        300, ge=0, le=5000, description="at the start of its turn, the agent ignores short sounds for so long"
     )
 
     @model_validator(mode="after")
@@ -60,9 +55,7 @@ class TurnTaking(_Section):
 class Idle(_Section):
     """What the agent says to a silent caller, and when."""
 
-    prompt_after_s: float | None = Field(
-        None, ge=1, le=3600, description="silence before each prompt; None: no prompts"
-    )
+    prompt_after_s: float | None = Field(None, ge=1, le=3600, description="silence before a prompt; None: no prompts")
     prompts: tuple[str, ...] = Field(("Are you still there?",), max_length=10)
     farewell: str | None = Field("I cannot hear you any more. Goodbye!", max_length=500)
 

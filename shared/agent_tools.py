@@ -32,10 +32,7 @@ class Webhook(_Section):
     url: str = Field(max_length=2000)
     headers: dict[str, str] = Field(default_factory=dict)
     secret_env: EnvName | None = Field(None, description="environment variable that holds the service's key")
-    secret_header: str = Field(
-        "Authorization",
-        description="header for the key: `Authorization` gets it as a bearer token, any other header as it is",
-    )
+    secret_header: str = Field("Authorization", description="has the key, as a bearer token if it is Authorization")
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -58,9 +55,7 @@ class Webhook(_Section):
         if parts.fragment or "#" in url:
             raise ValueError("a fragment (#...) is never sent: remove it")
         if re.search(r"[\s\\\x00-\x1f\x7f]", url):
-            raise ValueError(
-                "white space, control characters and backslashes are not allowed in URLs: percent-encode them"
-            )
+            raise ValueError("white space, control characters and backslashes must be percent-encoded")
         if any(segment in (".", "..") for segment in parts.path.split("/")):
             raise ValueError("'.' and '..' are not allowed in the path: write the path in full")
         if "{" in (rest := PLACEHOLDER.sub("", url)) or "}" in rest:

@@ -28,9 +28,7 @@ class Settings(BaseSettings):
     own_prefixes: ClassVar[tuple[str, ...]] = ()
     """Prefixes, after `ANTIPHON_`, of this service's own settings. Those of other services are ignored."""
 
-    redis_url: str = Field(
-        "redis://127.0.0.1:6379/0", description="address of the broker: redis://, rediss:// or unix://"
-    )
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="broker: redis://, rediss:// or unix://")
     agents_dir: Path = Field(BUNDLED_AGENTS, description="folder of agent files (*.yaml)")
     public_ips: str = Field(
         "", description="addresses at which callers reach the media workers, comma-separated (default: detected)"
@@ -39,7 +37,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
     probe_host: str = Field("127.0.0.1", description="address on which a worker serves /healthz, /readyz and /metrics")
-    probe_port: int = Field(0, ge=0, le=65535, description="port of these (0: they are not served)")
+    probe_port: int = Field(0, ge=0, le=65535, description="port of these three (0: they are not served)")
     drain_timeout_s: float = Field(10.0, ge=0, description="time that running sessions have to finish after SIGTERM")
 
     @classmethod

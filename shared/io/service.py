@@ -17,7 +17,7 @@ from shared.settings import Settings
 EXIT_CONFIG = 78
 EXIT_BROKER = 69
 EXIT_FAILED = 70
-"""Exit codes of sysexits.h. A restart does not help against a wrong configuration or a missing broker."""
+"""Exit codes of sysexits.h. They tell a supervisor whether a restart may help."""
 
 _tasks = Gauge("antiphon_tasks", "Tasks on the event loop of this process")
 
@@ -33,11 +33,7 @@ def run_service(name: str, purpose: str, settings_type: type[SettingsT], serve: 
         wants_help = arguments in (["--help"], ["-h"])
         command = name.replace("_", "-")
         text = f"usage: antiphon {command}\n\n{purpose}\n\nsettings (environment):\n{settings_type.help_text()}"
-        print(
-            text
-            if wants_help
-            else f"{name}: takes no arguments but --help; set environment variables instead (see --help)"
-        )
+        print(text if wants_help else f"{name}: takes no arguments; set environment variables (see --help)")
         return 0 if wants_help else 2
     try:
         settings = settings_type.load()
