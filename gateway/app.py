@@ -33,7 +33,7 @@ _PAGE_HEADERS = {
 }
 mimetypes.add_type("text/javascript", ".js")  # RFC 9239; Python 3.11 and some systems know the older name
 _NAMING_OPTIONS = ("plugin", "model", "voice")
-"""Options that tell which of the engine's models is in use."""
+"""Options that name the model an engine uses."""
 
 
 def create_app(
@@ -68,7 +68,7 @@ class _Page(StaticFiles):
 
 def _described(agent: AgentDefinition) -> dict[str, object]:
     described: dict[str, object] = {"id": agent.id, "name": agent.name, "description": agent.description}
-    if agent.mode == "echo":  # an echo takes no turns
+    if agent.mode == "echo":  # has no turns
         return {**described, "turnTaking": "automatic", "engines": {}}
     engines = {
         "speechToText": _named(agent.speech_to_text),
@@ -79,7 +79,7 @@ def _described(agent: AgentDefinition) -> dict[str, object]:
 
 
 def _named(choice: EngineChoice) -> str:
-    """The engine with its model and voice, as the agent file names them. Of a path only the last part is public."""
+    """The engine and the model that the agent file chooses. A path is cut to its last part, to keep folders private."""
     chosen = (choice.options.get(option) for option in _NAMING_OPTIONS)
     return " ".join([choice.engine, *(PurePath(name).name for name in chosen if isinstance(name, str))])
 

@@ -1,6 +1,6 @@
-"""The schema of `tools` in an agent file: what the language model can do besides speaking.
+"""The `tools` of an agent file: what the language model may do besides speaking.
 
-A tool is an HTTP webhook, a Python function or a built-in. The pipeline worker's `toolbox` loads them.
+A tool is one of three: an HTTP webhook, a Python function, or a built-in. The pipeline worker's `toolbox` loads them.
 """
 
 import re
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,63}$")]
-"""A function name that all vendors of language models accept."""
+"""Function names that every vendor of language models accepts."""
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -26,13 +26,15 @@ class _Section(BaseModel):
 
 
 class Webhook(_Section):
-    """An HTTP request. Arguments fill the `{placeholders}` of `url`; the others go to its query or JSON body."""
+    """An HTTP request. Arguments fill the `{placeholders}` of `url`; the rest become its query or its JSON body."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
     url: str = Field(max_length=2000)
     headers: dict[str, str] = Field(default_factory=dict)
     secret_env: EnvName | None = Field(None, description="environment variable that holds the service's key")
-    secret_header: str = Field("Authorization", description="has the key, as a bearer token if it is Authorization")
+    secret_header: str = Field(
+        "Authorization", description="header of the key: a bearer token in `Authorization`, else as it is"
+    )
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -45,21 +47,21 @@ class Webhook(_Section):
             parts = urlsplit(url)
             host, _ = parts.hostname, parts.port
         except ValueError as error:
-            raise ValueError(f"not a URL: {error}: write it as https://host/path") from error
+            raise ValueError(f"no URL: {error}: write it as https://host/path") from error
         if parts.scheme not in ("http", "https") or not host:
-            raise ValueError("not an HTTP URL: write it as https://host/path")
+            raise ValueError("no URL of a service: write it as https://host/path")
         if "{" in parts.netloc or "}" in parts.netloc or "{" in parts.scheme:
-            raise ValueError("a placeholder is not allowed in the host: use it in the path or the query")
+            raise ValueError("a placeholder may not choose the host: use it in the path or the query only")
         if "@" in parts.netloc:
-            raise ValueError("credentials are not allowed in the URL: name an environment variable in secret_env")
+            raise ValueError("a name or password may not be in the URL: name an environment variable in secret_env")
         if parts.fragment or "#" in url:
-            raise ValueError("a fragment (#...) is never sent: remove it")
+            raise ValueError("a fragment (#...) is not sent to servers: remove it")
         if re.search(r"[\s\\\x00-\x1f\x7f]", url):
             raise ValueError("white space, control characters and backslashes must be percent-encoded")
         if any(segment in (".", "..") for segment in parts.path.split("/")):
-            raise ValueError("'.' and '..' are not allowed in the path: write the path in full")
+            raise ValueError("'.' and '..' are not allowed in the path: write it in full")
         if "{" in (rest := PLACEHOLDER.sub("", url)) or "}" in rest:
-            raise ValueError("a brace without a {placeholder}: a placeholder is the name of a parameter in braces")
+            raise ValueError("a brace outside a {placeholder}: a placeholder is the name of a parameter in braces")
         return url
 
     @field_validator("headers")
@@ -68,7 +70,7 @@ class Webhook(_Section):
         for name, value in headers.items():
             _check_header_name(name)
             if not value.isascii() or not value.isprintable():
-                raise ValueError(f"'{name}': a header's value is one line of ASCII: remove other characters")
+                raise ValueError(f"'{name}': a header's value is one line of ASCII: remove what is not")
         return headers
 
     @field_validator("secret_header")
@@ -94,20 +96,20 @@ class Tool(_Section):
     webhook: Webhook | None = None
     python: str | None = Field(None, pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$", max_length=200)
     builtin: Literal["end_call", "transfer"] | None = None
-    destinations: dict[str, str] = Field(default_factory=dict, description="of transfer: name -> URI")
+    destinations: dict[str, str] = Field(default_factory=dict, description="for transfer: name -> URI")
     say: str | None = Field(
         None, min_length=1, max_length=500, description="for a built-in: what the agent says with it"
     )
     timeout_s: float = Field(10.0, gt=0, le=120)
     side_effects: bool = Field(
-        True, description="whether it changes something; if not, it is stopped when its turn is interrupted"
+        True, description="whether it changes something; one that does not is cancelled with its turn"
     )
-    filler: str | None = Field(None, min_length=1, max_length=200, description="said while the tool runs for long")
+    filler: str | None = Field(None, min_length=1, max_length=200, description="said while the tool is slow")
 
     @model_validator(mode="before")
     @classmethod
     def _complete_builtin(cls, fields: Any) -> Any:
-        """Fills in the name, description and parameters of a built-in."""
+        """A built-in needs neither a name nor a description nor parameters."""
         if not isinstance(fields, dict):
             return fields
         match fields.get("builtin"):
@@ -130,17 +132,17 @@ class Tool(_Section):
         kinds = [kind for kind in ("webhook", "python", "builtin") if getattr(self, kind) is not None]
         if len(kinds) != 1:
             raise ValueError(
-                f"a tool is one of webhook, python and builtin, this one has {' and '.join(kinds) or 'none'}"
+                f"a tool is one of webhook, python and builtin; this one has {' and '.join(kinds) or 'none'}"
             )
         if self.builtin is None and self.say is not None:
-            raise ValueError("'say' is for built-ins only: use 'filler' for what is said while a tool runs")
+            raise ValueError("'say' belongs to built-ins: use 'filler' for what is said while a tool is slow")
         if self.builtin == "transfer":
             if not self.destinations:
                 raise ValueError("transfer has no destinations: add 'destinations: {name: uri}'")
             if not all(
                 name and uri and name.isprintable() and uri.isprintable() for name, uri in self.destinations.items()
             ):
-                raise ValueError("a destination needs a name and a URI: complete 'destinations: {name: uri}'")
+                raise ValueError("a destination is a name and a URI: complete 'destinations: {name: uri}'")
         elif self.destinations:
             raise ValueError("only 'builtin: transfer' has destinations: remove them")
         if self.webhook is not None:
@@ -153,7 +155,7 @@ class Tool(_Section):
             if not isinstance(properties, dict) or name not in properties:
                 raise ValueError(f"webhook.url: {{{name}}} is not a parameter: add it to parameters.properties")
             if not isinstance(required, list) or name not in required:
-                raise ValueError(f"webhook.url: {{{name}}} is not required: add it to parameters.required")
+                raise ValueError(f"webhook.url: {{{name}}} may be missing: add it to parameters.required")
 
 
 def _transfer_parameters(destinations: list[Any]) -> dict[str, Any]:
@@ -172,8 +174,8 @@ class ToolRules(_Section):
     """How an agent uses its tools."""
 
     filler: str | None = Field(
-        "One moment, please.", min_length=1, max_length=200, description="said while a tool runs for long"
+        "One moment, please.", min_length=1, max_length=200, description="said while a tool is slow"
     )
     filler_after_s: float = Field(1.0, ge=0, le=30)
-    max_rounds: int = Field(5, ge=1, le=20, description="how many times a turn may call tools")
-    visible: bool = Field(False, description="whether clients see the arguments")
+    max_rounds: int = Field(5, ge=1, le=20, description="rounds from model to tools and back in one turn")
+    visible: bool = Field(False, description="whether clients may see the arguments")

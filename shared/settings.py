@@ -1,6 +1,6 @@
-"""Settings from environment variables that begin with `ANTIPHON_`. Each service adds its own to these common ones.
+"""Settings from the environment, prefix `ANTIPHON_`. Each service adds its own to these.
 
-An unknown name is an error: a mistyped setting that is silently ignored is hard to find.
+An unknown name is an error, because a mistyped setting that is silently ignored is hard to find.
 """
 
 import os
@@ -21,28 +21,28 @@ BUNDLED_AGENTS = Path(__file__).resolve().parent.parent / "deploy" / "agents"
 
 
 class Settings(BaseSettings):
-    """Settings that every service has."""
+    """Settings of every process."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     own_prefixes: ClassVar[tuple[str, ...]] = ()
-    """Prefixes, after `ANTIPHON_`, of this service's own settings. Those of other services are ignored."""
+    """Prefixes (after `ANTIPHON_`) whose names this class defines."""
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="broker: redis://, rediss:// or unix://")
     agents_dir: Path = Field(BUNDLED_AGENTS, description="folder of agent files (*.yaml)")
     public_ips: str = Field(
-        "", description="addresses at which callers reach the media workers, comma-separated (default: detected)"
+        "", description="addresses under which callers reach the media workers, comma-separated (default: detected)"
     )
     zone: str = Field("", description="zone of this process; sessions are placed within a zone where possible")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
-    probe_host: str = Field("127.0.0.1", description="address on which a worker serves /healthz, /readyz and /metrics")
-    probe_port: int = Field(0, ge=0, le=65535, description="port of these three (0: they are not served)")
-    drain_timeout_s: float = Field(10.0, ge=0, description="time that running sessions have to finish after SIGTERM")
+    probe_host: str = Field("127.0.0.1", description="address of a worker's /healthz, /readyz and /metrics")
+    probe_port: int = Field(0, ge=0, le=65535, description="port of a worker's probes (0: none)")
+    drain_timeout_s: float = Field(10.0, ge=0, description="time that running sessions get to finish after SIGTERM")
 
     @classmethod
     def load(cls) -> Self:
-        """Read the environment. Raises `ConfigError`, which names each bad setting."""
+        """Read the environment. Raises `ConfigError` that names each bad setting."""
         unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and not cls._knows(name))
         if unknown:
             raise ConfigError(f"unknown setting {', '.join(unknown)} (see --help for the names)")

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from shared.errors import ConfigError
 
 Readiness = Callable[[], str | None]
-"""Returns None when ready, else the reason why not."""
+"""None when ready, else the reason why not."""
 
 
 def probe_routes(not_ready: Readiness) -> list[Route]:
@@ -34,7 +34,7 @@ def probe_routes(not_ready: Readiness) -> list[Route]:
 
 
 class HttpServer(uvicorn.Server):
-    """A uvicorn server that leaves signals to the service that runs it."""
+    """uvicorn as one task of a service, which handles the signals itself."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -42,7 +42,7 @@ class HttpServer(uvicorn.Server):
 
 
 async def serve_probes(host: str, port: int, not_ready: Readiness) -> None:
-    """Serve until cancelled. Raises `ConfigError` if the port cannot be used."""
+    """Serve until cancelled. Raises `ConfigError` if the port is not available."""
     app = Starlette(routes=probe_routes(not_ready))
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
     server = HttpServer(config)

@@ -17,23 +17,23 @@ from shared.settings import Settings
 EXIT_CONFIG = 78
 EXIT_BROKER = 69
 EXIT_FAILED = 70
-"""Exit codes of sysexits.h. They tell a supervisor whether a restart may help."""
+"""Exit codes as in sysexits.h: a supervisor need not restart what a person has to mend."""
 
 _tasks = Gauge("antiphon_tasks", "Tasks on the event loop of this process")
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 Serve = Callable[[SettingsT, asyncio.Event], Awaitable[None]]
-"""A service. It runs until the event is set, then drains and returns."""
+"""A service: runs until the event is set, then ends what it runs (drain) and returns."""
 
 
 def run_service(name: str, purpose: str, settings_type: type[SettingsT], serve: Serve[SettingsT]) -> int:
-    """Run a service until it ends. Returns the exit code of the process."""
+    """The whole life of a service process. Returns its exit code."""
     arguments = sys.argv[1:]
     if arguments:
         wants_help = arguments in (["--help"], ["-h"])
         command = name.replace("_", "-")
         text = f"usage: antiphon {command}\n\n{purpose}\n\nsettings (environment):\n{settings_type.help_text()}"
-        print(text if wants_help else f"{name}: takes no arguments; set environment variables (see --help)")
+        print(text if wants_help else f"{name}: takes no arguments but --help; settings come from the environment")
         return 0 if wants_help else 2
     try:
         settings = settings_type.load()
@@ -64,7 +64,7 @@ async def _supervise(name: str, settings: SettingsT, serve: Serve[SettingsT]) ->
 
 
 def exit_code_for(error: AntiphonError) -> int:
-    """The exit code of a process that ends with `error`."""
+    """What a process that ends with `error` tells its supervisor."""
     match error:
         case ConfigError():
             return EXIT_CONFIG
@@ -82,9 +82,9 @@ def _leaves(group: BaseExceptionGroup[AntiphonError]) -> Iterator[AntiphonError]
 
 
 def settle_memory() -> None:
-    """Call once the process is ready: takes all objects that exist now out of garbage collection.
+    """Call once the process is ready: start-up objects leave the collector's sight.
 
-    A full collection over them would stop the event loop for 18-28 ms.
+    A full collection over them would stop the event loop for 18-28 ms, in the middle of somebody's word.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Reads YAML files that people write. Errors name the file, the line and the cure."""
+"""Reads YAML files that people write. Errors name file and line, and say what to do."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +10,11 @@ from shared.errors import ConfigError
 
 
 class _RepeatedKey(yaml.YAMLError):
-    """PyYAML silently uses the last of two equal keys; YAML forbids them (YAML 1.2.2 §3.2.1.3)."""
+    """PyYAML takes the last of two equal keys, although keys must be unique (YAML 1.2.2 §3.2.1.3)."""
 
 
 class _Loader(yaml.SafeLoader):
-    # Checked before `<<` is resolved, because that may add keys that are already there.
+    # Checked before construction, because `<<` then adds keys that may already be there.
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}
@@ -24,18 +24,18 @@ class _Loader(yaml.SafeLoader):
             name, line = (key.tag, key.value), key.start_mark.line + 1
             if name in lines:
                 raise _RepeatedKey(
-                    f"line {line}: '{key.value}' is already defined in line {lines[name]}: remove one of the two"
+                    f"line {line}: '{key.value}' is there already, in line {lines[name]}: remove one of the two"
                 )
             lines[name] = line
         return node
 
 
 def read_yaml(file: Path) -> Sequence[object]:
-    """The documents of the file, which `---` separates. Raises `ConfigError`."""
+    """The documents of a file, separated by `---`. Raises `ConfigError`."""
     try:
         return list(yaml.load_all(file.read_text(encoding="utf-8"), _Loader))
     except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}: name a file that can be read") from error
+        raise ConfigError(f"{file}: {error.strerror}: use a file that can be read") from error
     except _RepeatedKey as error:
         raise ConfigError(f"{file}: {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -46,7 +46,7 @@ def test_a_built_in_may_have_another_name() -> None:
         ({"webhook": HOOK, "name": "find booking"}, "pattern"),
         ({"webhook": HOOK, "description": ""}, "at least 1"),
         ({"webhook": HOOK, "timeout_s": 0}, "greater than 0"),
-        ({"webhook": HOOK, "say": "Bye."}, "'say' is for built-ins only"),
+        ({"webhook": HOOK, "say": "Bye."}, "'say' belongs to built-ins"),
         ({"webhook": HOOK, "destinations": {"a": "b"}}, "only 'builtin: transfer'"),
         ({"builtin": "transfer"}, "no destinations"),
         ({"builtin": "transfer", "destinations": {"a": ""}}, "a name and a URI"),
@@ -56,15 +56,15 @@ def test_a_built_in_may_have_another_name() -> None:
         ({"webhook": {"url": "https://x.example/{phone}"}}, "{phone} is not a parameter"),
         (
             {"webhook": {"url": "https://x.example/{phone}"}, "parameters": {"properties": {"phone": {}}}},
-            "is not required",
+            "may be missing",
         ),
         ({"webhook": {"url": "https://x.example/{a}"}, "parameters": {"properties": 3}}, "is not a parameter"),
-        ({"webhook": {"url": "https://x.example/{phone}"}, "parameters": {**PHONE, "required": 1}}, "is not required"),
+        ({"webhook": {"url": "https://x.example/{phone}"}, "parameters": {**PHONE, "required": 1}}, "may be missing"),
         ({"webhook": {"method": "TRACE", **HOOK}}, "Input should be"),
     ],
     ids=str,
 )
-def test_a_tool_that_cannot_be_called_is_refused(fields: dict[str, Any], told: str) -> None:
+def test_what_nobody_could_call_is_refused(fields: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told.replace("{", r"\{")):
         tool(**fields)
 

@@ -32,7 +32,7 @@ def test_the_agents_folder_is_relative_to_the_file(tmp_path: Path) -> None:
         ("- a list", "a scenario is a mapping"),
         ("name: [", "not YAML"),
         ("name: A call\nagent: desk\n", "steps: missing: add it"),
-        (f"{GOOD}agent: bar\n", "line 4: 'agent' is already defined in line 2: remove one of the two"),
+        (f"{GOOD}agent: bar\n", "line 4: 'agent' is there already, in line 2: remove one of the two"),
         (GOOD.replace("A call", "no"), "name: YAML reads yes, no, on"),
         (f"{GOOD}colour: red\n", "colour: no such field: remove it or correct its spelling"),
         (f"{GOOD}agents_dir: nowhere\n", "agents_dir: no folder"),
@@ -56,5 +56,5 @@ def test_what_is_wrong_is_told_with_file_field_and_cure(tmp_path: Path, text: st
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.yaml: No such file or directory: name a file"):
+    with pytest.raises(ConfigError, match=r"none\.yaml: No such file or directory: use a file"):
         load_scenarios([tmp_path / "none.yaml"])

@@ -20,9 +20,9 @@ def test_a_file_holds_documents(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a: 1\nb: 2\na: 3\n", "line 3: 'a' is already defined in line 1: remove one of the two"),
-        ("a:\n  - b: 1\n    'b': 2\n", "line 3: 'b' is already defined in line 2"),
-        ("a: 1\n---\nb: {c: 1, d: 2, c: 3}\n", "line 3: 'c' is already defined in line 3"),
+        ("a: 1\nb: 2\na: 3\n", "line 3: 'a' is there already, in line 1: remove one of the two"),
+        ("a:\n  - b: 1\n    'b': 2\n", "line 3: 'b' is there already, in line 2"),
+        ("a: 1\n---\nb: {c: 1, d: 2, c: 3}\n", "line 3: 'c' is there already, in line 3"),
     ],
 )
 def test_a_key_that_is_written_twice_does_not_silently_win(tmp_path: Path, text: str, told: str) -> None:
@@ -31,7 +31,7 @@ def test_a_key_that_is_written_twice_does_not_silently_win(tmp_path: Path, text:
     assert raised.value.message.startswith(f"{tmp_path / 'a.yaml'}: {told}")
 
 
-def test_merged_keys_may_be_overridden(tmp_path: Path) -> None:
+def test_merged_keys_may_be_set_anew(tmp_path: Path) -> None:
     text = "base: &base {a: 1, b: 2}\nmore: &more\n  <<: *base\n  a: 3\nmost:\n  <<: *more\n  b: 4\n1: x\n'1': y\n"
     (content,) = read_yaml(written(tmp_path, text))
     assert content == {
@@ -50,7 +50,7 @@ def test_what_is_not_yaml_is_told_with_the_file(tmp_path: Path, text: str) -> No
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.yaml: No such file or directory: name a file"):
+    with pytest.raises(ConfigError, match=r"none\.yaml: No such file or directory: use a file"):
         read_yaml(tmp_path / "none.yaml")
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(ConfigError, match=r"b\.yaml: not YAML"):
