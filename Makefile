@@ -10,7 +10,7 @@ PYTHON ?= python3
 PACKAGES = shared gateway media_worker pipeline_worker callers deploy tests
 # libatomic1: for the Node that Playwright brings along
 TEST_DEBIAN_PACKAGES = chromium coturn libatomic1
-# Released together with livekit-agents, whose version the extra pins
+# The same version as livekit-agents, which the extra pins
 LIVEKIT_PLUGINS = livekit-plugins-openai==1.8.9 livekit-plugins-deepgram==1.8.9
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
 
@@ -18,19 +18,19 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashe
 .PHONY: help up doctor test test-extras check format bench lock clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: .venv/installed ## Run everything on this machine, until Ctrl-C  [PORT=8080 HOST=127.0.0.1 MEDIA_WORKERS=one per core PIPELINE_WORKERS=1]
+up: .venv/installed ## Run everything on this machine until Ctrl-C  [PORT=8080 HOST=127.0.0.1 MEDIA_WORKERS=one per core PIPELINE_WORKERS=1]
 	@.venv/bin/python -m deploy.launch up $(UP_OPTIONS)
 
-doctor: .venv/installed ## Say what works on this machine, with a cure for what does not
+doctor: .venv/installed ## Check what works on this machine, and say how to fix what does not
 	@.venv/bin/python -m deploy.launch doctor
 
 test: check tests/interop/node_modules/installed ## Check, then run all tests (TESTS=tests/shared for some)
 	@sh deploy/debian-packages.sh $(TEST_DEBIAN_PACKAGES)
 	.venv/bin/python -m pytest $(TESTS)
 
-test-extras: .venv-extras/installed ## Test the engines that are extras on their real packages, 1.2 GB in .venv-extras
+test-extras: .venv-extras/installed ## Test the optional engines on their real packages (1.2 GB in .venv-extras)
 	.venv-extras/bin/python -m pytest -W default::ResourceWarning tests/extras
 
 check: .venv/installed-dev ## Format, lint, types, import contracts
@@ -39,14 +39,14 @@ check: .venv/installed-dev ## Format, lint, types, import contracts
 	.venv/bin/mypy $(PACKAGES:%=-p %)
 	.venv/bin/lint-imports --no-cache
 
-format: .venv/installed-dev ## Format the source and mend what the linter can
+format: .venv/installed-dev ## Format the source, and fix what the linter can fix
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-bench: .venv/installed-dev ## Measure load and delay on this machine (ARGS=--help names the benchmarks)
+bench: .venv/installed-dev ## Measure load and delay on this machine (ARGS=--help lists the benchmarks)
 	.venv/bin/python -m tests.load $(ARGS)
 
-lock: .venv/installed-dev ## Pin the requirements anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
+lock: .venv/installed-dev ## Write the lock files from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	.venv/bin/python -m pip install --quiet pip-tools
 	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile $(LOCK_OPTIONS) $(UPGRADE) \
 		--output-file requirements.lock pyproject.toml
@@ -55,13 +55,13 @@ lock: .venv/installed-dev ## Pin the requirements anew from pyproject.toml (UPGR
 
 LOCK_OPTIONS = --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe
 
-clean: ## Remove all that was made here
+clean: ## Remove everything that make created
 	rm -rf .venv .venv-extras tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Antiphon needs Python 3.11 or newer: name it with PYTHON=..." >&2; exit 1; }
+		|| { echo "Antiphon needs Python 3.11 or newer: choose one with PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh deploy/debian-packages.sh python3-venv
 	$(PYTHON) -m venv .venv
 
@@ -77,7 +77,7 @@ clean: ## Remove all that was made here
 	@.venv/bin/python $(PIP_INSTALL) requirements-dev.lock
 	@touch $@
 
-# Unlocked: these packages are not ours to pin, and this is how one learns that a newer one broke something.
+# Without a lock file, so that we notice when a newer version of these packages breaks something.
 .venv-extras/installed: requirements-dev.lock pyproject.toml
 	@echo "Installing the engines that are extras ..."
 	@$(PYTHON) -m venv .venv-extras

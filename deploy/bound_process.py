@@ -1,7 +1,7 @@
-"""Becomes another program, one that cannot outlive its parent: `python bound_process.py PARENT_PID COMMAND...`.
+"""Runs a program that cannot outlive its parent: `python bound_process.py PARENT_PID COMMAND...`.
 
-Linux sends the signal when the parent *thread* ends that forked us (prctl(2), PR_SET_PDEATHSIG), so the parent must
-start us from its main thread. The setting survives exec. Elsewhere than on Linux the program runs unbound.
+Linux sends the signal when the *thread* that forked us ends (prctl(2), PR_SET_PDEATHSIG), so the parent must start us
+from its main thread. The setting survives exec. On other systems the program may outlive its parent.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def bind_to_parent(parent_pid: int) -> bool:
-    """Ask to be killed with the parent. False if the parent is gone already, which the kernel would not tell us."""
+    """Ask to be killed with the parent. False if the parent has already ended: then there is no signal."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:

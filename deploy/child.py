@@ -1,8 +1,9 @@
-"""One supervised process: started, its lines shown, restarted when it crashes, stopped within a deadline."""
+"""Supervises one process: shows its output, restarts it after a crash, stops it within a deadline."""
 
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -14,12 +15,15 @@ from deploy.restart_policy import RestartPolicy
 from shared.errors import AntiphonError
 from shared.io.service import EXIT_BROKER, EXIT_CONFIG, EXIT_FAILED
 
-_LAST_WORDS_LINES = 30
+_LAST_LINES = 100
 _OUTPUT_DRAIN_S = 1.0
+_REASON = re.compile(r"[a-z_]+: ")
+"""The beginning of the message that a failing service prints (see `run_service`). More lines may follow."""
+_LINES_WITHOUT_REASON = 3
 
 
 class ChildFailed(AntiphonError):
-    """A child ended in a way that starting it again does not mend."""
+    """A child cannot be kept running. The message includes its own reason."""
 
     code = "child_failed"
 
@@ -30,7 +34,7 @@ class ChildFailed(AntiphonError):
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """What to start. The lines of a `quiet` child are shown only if it ends unasked."""
+    """What to start. The output of a `quiet` child is shown only if it ends by itself."""
 
     name: str
     command: list[str]
@@ -39,7 +43,7 @@ class ChildSpec:
 
 
 class Child:
-    """Runs `spec` until `stop`. `on_failed` is told, once, when it cannot be kept running."""
+    """Runs `spec` until `stop`. Calls `on_failed` once if it cannot be kept running."""
 
     def __init__(self, spec: ChildSpec, console: Console, on_failed: Callable[[ChildFailed], None]) -> None:
         self.name = spec.name
@@ -48,17 +52,14 @@ class Child:
         self._on_failed = on_failed
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
+        self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._stopping = asyncio.Event()
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
 
     def start(self, group: asyncio.TaskGroup) -> None:
         self._task = group.create_task(self._keep_running(), name=f"child {self.name}")
 
     async def stop(self, deadline_s: float) -> None:
-        """SIGTERM, and SIGKILL to whatever is left of it after `deadline_s`. Once or more often."""
+        """Sends SIGTERM, and SIGKILL if it still runs after `deadline_s`. May be called again."""
         self._stopping.set()
         if self._task is None or self._task.done():
             return
@@ -83,24 +84,25 @@ class Child:
                 return
             ending = _describe_end(exit_code)
             if exit_code in (EXIT_CONFIG, EXIT_BROKER):
-                self._on_failed(ChildFailed(f"{self.name} cannot run: its reason stands above", exit_code))
+                self._on_failed(ChildFailed(f"{self.name} cannot run: {self._reason()}", exit_code))
                 return
             delay_s = policy.delay_after_crash(clock() - started_at)
             if delay_s is None:
-                self._on_failed(ChildFailed(f"{self.name} does not start: it {ending}", EXIT_FAILED))
+                self._on_failed(ChildFailed(f"{self.name} does not start: it {ending}\n{self._reason()}", EXIT_FAILED))
                 return
             self._console.log(self.name, f"{ending}; starting again in {delay_s:g} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay_s)
 
     async def _run_once(self) -> int:
-        """Start it and wait for its end. Returns the exit code, negative for a signal."""
-        # A pipe of our own: one from asyncio would, on some Pythons, make us wait for grandchildren that hold it.
+        """Starts it and waits for its end. Returns the exit code, negative for a signal."""
+        # With a pipe made by asyncio, some Pythons also wait for grandchildren that hold it open.
         read_fd, write_fd = os.pipe()
-        output = _Output(self._console, self.name, quiet=self._spec.quiet)
+        self._last_lines.clear()
+        output = _Output(self._on_line)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: output, os.fdopen(read_fd, "rb"))
         try:
-            # A session of its own keeps the terminal's Ctrl-C from it: we stop children in order.
+            # In its own session it does not receive the terminal's Ctrl-C: we stop children in order.
             self._process = await asyncio.create_subprocess_exec(
                 *bound_command(self._spec.command),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -118,12 +120,26 @@ class Child:
             self._signal(signal.SIGTERM)
         exit_code = await self._process.wait()
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # what it may have left behind
+            os.killpg(self._process.pid, signal.SIGKILL)  # processes that it left behind
         await asyncio.wait({output.ended}, timeout=_OUTPUT_DRAIN_S)
         transport.close()
-        if not self._stopping.is_set():
-            output.show_last_words()
+        if self._spec.quiet and not self._stopping.is_set():
+            for line in self._last_lines:
+                self._console.log(self.name, line)
         return exit_code
+
+    def _on_line(self, line: str) -> None:
+        self._last_lines.append(line)
+        if not self._spec.quiet:
+            self._console.log(self.name, line)
+
+    def _reason(self) -> str:
+        """The message that it printed when it failed, else its last lines."""
+        lines = list(self._last_lines)
+        for index in reversed(range(len(lines))):
+            if found := _REASON.match(lines[index]):
+                return "\n".join(lines[index:])[found.end() :]
+        return "\n".join(lines[-_LINES_WITHOUT_REASON:]) or "it gave no reason"
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -132,32 +148,20 @@ class Child:
 
 
 class _Output(asyncio.Protocol):
-    def __init__(self, console: Console, name: str, *, quiet: bool) -> None:
-        self._console = console
-        self._name = name
-        self._quiet = quiet
-        self._kept: deque[str] = deque(maxlen=_LAST_WORDS_LINES)
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
         self._lines = LineSplitter()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def data_received(self, data: bytes) -> None:
-        self._take(self._lines.push(data))
+        for line in self._lines.push(data):
+            self._on_line(line)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._take(self._lines.finish())
+        for line in self._lines.finish():
+            self._on_line(line)
         if not self.ended.done():
             self.ended.set_result(None)
-
-    def show_last_words(self) -> None:
-        while self._kept:
-            self._console.log(self._name, self._kept.popleft())
-
-    def _take(self, lines: list[str]) -> None:
-        for line in lines:
-            if self._quiet:
-                self._kept.append(line)
-            else:
-                self._console.log(self._name, line)
 
 
 def _describe_end(exit_code: int) -> str:

@@ -34,17 +34,17 @@ def _cores() -> int:
 
 @app.command()
 def up(
-    host: Annotated[str, typer.Option(help="Address that the page is served on; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port that the page is served on.", min=1, max=65535)] = 8080,
+    host: Annotated[str, typer.Option(help="Address to serve the page on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to serve the page on.", min=1, max=65535)] = 8080,
     media_workers: Annotated[
-        int | None, typer.Option(help="Media workers.  [default: one per core]", min=1, max=256)
+        int | None, typer.Option(help="Number of media workers.  [default: one per core]", min=1, max=256)
     ] = None,
-    pipeline_workers: Annotated[int, typer.Option(help="Pipeline workers.", min=1, max=256)] = 1,
+    pipeline_workers: Annotated[int, typer.Option(help="Number of pipeline workers.", min=1, max=256)] = 1,
 ) -> None:
-    """Run everything on this machine, until Ctrl-C.
+    """Run everything on this machine until Ctrl-C.
 
-    All settings of the services (see `antiphon gateway --help` and so on) are passed on from the environment. With
-    ANTIPHON_REDIS_URL set, that broker is used; otherwise one is started, and ended, with the rest.
+    The services read their settings from the environment: see `antiphon gateway --help`, `antiphon media-worker --help`
+    and `antiphon pipeline-worker --help`. A broker is started too, unless ANTIPHON_REDIS_URL names one.
     """
     plan = Plan(host, port, media_workers or _cores(), pipeline_workers)
     try:
@@ -58,7 +58,7 @@ def up(
 
 @app.command(name="doctor")
 def examine() -> None:
-    """Say what works on this machine, with a cure for what does not."""
+    """Check what works on this machine, and say how to fix what does not."""
     raise typer.Exit(asyncio.run(doctor.examine(os.environ, print)))
 
 
@@ -66,19 +66,19 @@ def examine() -> None:
 def evaluate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenario files (YAML).")],
     url: Annotated[
-        str | None, typer.Option(help="A server that runs, e.g. http://host:8080; else one is started.")
+        str | None, typer.Option(help="A running server, such as http://host:8080. Without it, one is started.")
     ] = None,
-    at_once: Annotated[int, typer.Option(help="Calls at the same time.", min=1, max=64)] = 4,
-    json: Annotated[Path | None, typer.Option(help="Write outcomes, times and timelines there.")] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write a JUnit report there, for build servers.")] = None,
-    log: Annotated[Path | None, typer.Option(help="Write the log of the server that is started there.")] = None,
+    at_once: Annotated[int, typer.Option(help="Number of calls at the same time.", min=1, max=64)] = 4,
+    json: Annotated[Path | None, typer.Option(help="Write results, times and timelines to this file.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write a JUnit report to this file, for CI servers.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Write the log of the started server to this file.")] = None,
 ) -> None:
-    """Call agents as scenarios say, and look whether they did what is expected.
+    """Call agents as described in scenario files, and check what they do.
 
-    A scripted caller speaks, types, pauses, interrupts and makes noise in real calls; transcripts, events, tool calls
-    and times, as they are heard, are compared with what the scenario expects. See docs/evaluation.md.
+    A scripted caller speaks, types, pauses, interrupts and makes noise in real calls. Transcripts, events, tool calls
+    and response times are compared with what the scenario expects. See docs/evaluation.md.
 
-    Exit codes: 0 everything was as expected, 1 something was not, 2 a file that cannot be used.
+    Exit codes: 0 all scenarios passed, 1 a scenario failed, 2 a file is invalid.
     """
     from callers.scenario import command  # imports numpy and aiortc, which other commands do not need
 
@@ -92,19 +92,19 @@ def evaluate(
 
 @app.command(context_settings=_PASS_ON)
 def gateway(context: typer.Context) -> None:
-    """Run one gateway: signaling, placement, the page."""
+    """Run one gateway: the page, signaling, placement."""
     _become("gateway", context.args)
 
 
 @app.command(context_settings=_PASS_ON)
 def media_worker(context: typer.Context) -> None:
-    """Run one media worker: WebRTC."""
+    """Run one media worker: WebRTC connections."""
     _become("media_worker", context.args)
 
 
 @app.command(context_settings=_PASS_ON)
 def pipeline_worker(context: typer.Context) -> None:
-    """Run one pipeline worker: speech recognition, dialogue, speech."""
+    """Run one pipeline worker: speech recognition, dialogue, speech synthesis."""
     _become("pipeline_worker", context.args)
 
 

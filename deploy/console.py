@@ -1,4 +1,4 @@
-"""The terminal of a one-machine deployment: the children's lines, each behind its owner's name in a colour."""
+"""Terminal output of a one-machine deployment. Each log line begins with the name of its process, in a colour."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ _LONGEST_LINE = 16_384
 
 
 class Console:
-    """Log lines go to `logs`, what we say ourselves to `words`."""
+    """Log lines go to `logs`, messages to the user to `words`."""
 
     def __init__(self, words: TextIO | None = None, logs: TextIO | None = None) -> None:
         self._words = words or sys.stdout
@@ -33,13 +33,13 @@ class Console:
 
 
 class LineSplitter:
-    """Whole lines out of a child's output as it arrives. A line without an end is cut, not collected for ever."""
+    """Splits a child's output into lines as it arrives. Very long lines are cut, so memory is bounded."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def push(self, data: bytes) -> list[str]:
-        """The lines that `data` completes."""
+        """Returns the lines that `data` completes."""
         *whole, self._rest = (self._rest + data).split(b"\n")
         while len(self._rest) > _LONGEST_LINE:
             whole.append(self._rest[:_LONGEST_LINE])
@@ -47,7 +47,7 @@ class LineSplitter:
         return [_text(line) for line in whole]
 
     def finish(self) -> list[str]:
-        """What was left without a line's end."""
+        """Returns what is left without a line end."""
         rest, self._rest = self._rest, b""
         return [_text(rest)] if rest else []
 

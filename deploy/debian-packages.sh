@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages named that are missing. Does nothing, and needs no rights, when all are there.
+# Installs those of the named Debian packages that are missing. Needs no root rights if none is.
 #   sh deploy/debian-packages.sh python3-venv chromium
 set -eu
 
@@ -11,7 +11,7 @@ done
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
-    echo "Please install these first:$missing" >&2
+    echo "Install these packages first:$missing" >&2
     exit 1
 fi
 if [ "$(id -u)" = 0 ]; then
@@ -19,7 +19,7 @@ if [ "$(id -u)" = 0 ]; then
 elif command -v sudo >/dev/null; then
     as_root="sudo"
 else
-    echo "Please let an administrator run: apt-get install$missing" >&2
+    echo "Ask an administrator to run: apt-get install$missing" >&2
     exit 1
 fi
 echo "Installing$missing ..."

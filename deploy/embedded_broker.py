@@ -1,4 +1,4 @@
-"""The broker of a one-machine deployment: the configured one, else a server that we start for ourselves.
+"""The broker of a one-machine deployment: the configured one, else a server that we start.
 
 Ours listens on a Unix socket in a folder that only this user may enter, and writes nothing to disk.
 """
@@ -24,14 +24,14 @@ _MEMORY_LIMIT = "512mb"
 
 
 class Broker(NamedTuple):
-    """Where the broker is, and how to start it if it is ours."""
+    """`command` starts the broker. None if it is configured and runs already."""
 
     url: str
     command: list[str] | None
 
 
 def choose_broker(environment: Mapping[str, str], folder: Path) -> Broker:
-    """The configured broker, else one of our own with its socket in `folder`. Raises `ConfigError` if there is none."""
+    """The configured broker, else our own with its socket in `folder`. Raises `ConfigError` if none is installed."""
     configured = environment.get(REDIS_URL, "")
     if configured:
         return Broker(configured, None)
@@ -41,15 +41,15 @@ def choose_broker(environment: Mapping[str, str], folder: Path) -> Broker:
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """A folder that only this user may enter, gone afterwards."""
-    # A socket's path may have 107 bytes (unix(7)); a deep TMPDIR would be too long.
+    """A temporary folder that only this user may enter."""
+    # A socket's path has at most 107 bytes (unix(7)): TMPDIR may be too long.
     base = tempfile.gettempdir()
     with tempfile.TemporaryDirectory(prefix="antiphon-", dir=base if len(base) < 60 else "/tmp") as name:
         yield Path(name)
 
 
 def find_server(candidates: list[Path]) -> Path:
-    """The first of `candidates` that runs here and is new enough. Raises `ConfigError` with the cure."""
+    """The first candidate that runs here and is new enough. Raises `ConfigError`."""
     for candidate in candidates:
         version = server_version(candidate)
         if version is not None and version >= OLDEST_VERSION:
@@ -62,7 +62,7 @@ def find_server(candidates: list[Path]) -> Path:
 
 
 def server_version(server: Path) -> tuple[int, ...] | None:
-    """The version that a server program reports; None if it does not run here."""
+    """The version that the program reports, or None if it does not run here."""
     try:
         answer = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -87,7 +87,7 @@ def server_command(server: Path, socket: Path) -> list[str]:
 
 
 async def wait_for_broker(broker: Broker) -> None:
-    """Return once it answers. Raises `BrokerError`: at once if it is configured, after a while if it is ours."""
+    """Return when it answers. Raises `BrokerError`: at once if it is configured, after ten seconds if it is ours."""
     client = connect(broker.url)
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + (_START_DEADLINE_S if broker.command else 0)
@@ -106,7 +106,7 @@ async def wait_for_broker(broker: Broker) -> None:
 
 @contextlib.asynccontextmanager
 async def running_broker(environment: Mapping[str, str]) -> AsyncIterator[str]:
-    """The URL of a broker that answers, for as long as it is needed: the configured one, else one of our own."""
+    """The URL of a broker that answers. If it is our own, leaving stops it."""
     with private_folder() as folder:
         broker = choose_broker(environment, folder)
         if broker.command is None:

@@ -1,7 +1,7 @@
-"""Where the `antiphon` command begins: makes our packages importable, then hands over to `deploy.cli`.
+"""Entry point of the `antiphon` command: makes our packages importable, then runs `deploy.cli`.
 
-Our package names (gateway, shared, ...) are too general for site-packages, so an installed Antiphon is one package:
-its `__init__` is this file, and ours lie in the folder `app` beside it. In the source tree that is the repository.
+Our package names (gateway, shared, ...) are too general for site-packages. So an installed Antiphon is one package:
+its `__init__` is this file, and our packages are in the folder `app` beside it.
 """
 
 import sys

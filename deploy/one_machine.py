@@ -1,7 +1,7 @@
-"""The one-machine deployment: broker, media workers, pipeline workers and gateway as children of one process.
+"""Runs a deployment on one machine: broker, media workers, pipeline workers and gateway as child processes.
 
-They start in that order and stop in the reverse one, so that nobody is sent to a part that is gone. When this
-process is killed, the kernel ends the children (`bound_process`).
+They start in that order. They stop in the reverse order, so that no caller is sent to a process that has ended. When
+this process is killed, the kernel kills the children (`bound_process`).
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _ALL_INTERFACES = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 @dataclass(frozen=True)
 class Plan:
-    """How many of what, and where the page is served."""
+    """How many workers to run, and where to serve the page."""
 
     host: str
     port: int
@@ -39,13 +39,9 @@ class Plan:
     pipeline_workers: int
 
     @property
-    def local_host(self) -> str:
-        """Where we reach the gateway ourselves."""
-        return _ALL_INTERFACES.get(self.host, self.host)
-
-    @property
     def url(self) -> str:
-        host = self.local_host
+        """The gateway as this machine reaches it."""
+        host = _ALL_INTERFACES.get(self.host, self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
@@ -53,10 +49,10 @@ Services = Callable[[Plan, Mapping[str, str], Broker], list[ChildSpec]]
 
 
 def service_specs(plan: Plan, environment: Mapping[str, str], broker: Broker) -> list[ChildSpec]:
-    """The services and what each is told through its environment."""
+    """The services to start, each with its environment."""
     common = with_import_path(environment) | {REDIS_URL: broker.url}
     common.setdefault("ANTIPHON_LOG_FORMAT", "console")
-    # Nothing could take a session over here, so there is little to wait for.
+    # No other machine could take over a session, so there is little to wait for.
     common.setdefault(DRAIN_TIMEOUT, str(_DRAIN_TIMEOUT_S))
     if _is_loopback(plan.host):
         common.setdefault("ANTIPHON_PUBLIC_IPS", "127.0.0.1")
@@ -82,7 +78,7 @@ def service_specs(plan: Plan, environment: Mapping[str, str], broker: Broker) ->
 
 
 class OneMachine:
-    """One deployment, for one `run`."""
+    """One deployment. Call `run` once."""
 
     def __init__(
         self, plan: Plan, environment: Mapping[str, str], console: Console, services: Services = service_specs
@@ -95,7 +91,7 @@ class OneMachine:
         self._end: asyncio.Future[AntiphonError | None]
 
     async def run(self) -> int:
-        """Serve until a signal (returns 0) or until something cannot be kept running (returns its exit code)."""
+        """Serve until a signal (returns 0) or until a child cannot be kept running (returns its exit code)."""
         check_port_free(self._plan.host, self._plan.port)
         loop = asyncio.get_running_loop()
         self._end = loop.create_future()
@@ -113,7 +109,9 @@ class OneMachine:
         if error is None:
             self._console.say("Antiphon has stopped.")
             return 0
-        self._console.log("antiphon", error.message)
+        # Last, so that the reason is not lost among the logs of what was stopped.
+        for line in error.message.splitlines():
+            self._console.log("antiphon", line)
         return error.exit_code if isinstance(error, ChildFailed) else exit_code_for(error)
 
     async def _start_up(self, group: asyncio.TaskGroup, folder: Path) -> None:
@@ -123,27 +121,24 @@ class OneMachine:
         await wait_for_broker(broker)
         for spec in self._services(self._plan, self._environment, broker):
             self._start(group, spec)
+        expected = Expected(self._plan.url, self._plan.media_workers, self._plan.pipeline_workers)
         client = connect(broker.url)
         try:
-            await wait_until_ready(client, self._expected(), self._console.say)
+            await wait_until_ready(client, expected, self._console.say)
         finally:
             await client.aclose()
         self._console.say(f"Antiphon is ready: {self._plan.url}  (Ctrl-C ends it)")
         if not _is_loopback(self._plan.host):
-            self._console.say("From other machines, browsers grant the microphone to https:// pages only.")
+            self._console.say("On other machines, browsers allow the microphone only on https:// pages.")
 
     def _start(self, group: asyncio.TaskGroup, spec: ChildSpec) -> None:
         child = Child(spec, self._console, self._finish)
         self._children.append(child)
         child.start(group)
 
-    def _expected(self) -> Expected:
-        plan = self._plan
-        return Expected(plan.local_host, plan.port, plan.media_workers, plan.pipeline_workers)
-
     def _on_signal(self) -> None:
         if self._end.done():
-            for child in self._children:  # asked twice: whoever asks is in a hurry
+            for child in self._children:  # a second signal: do not wait for sessions
                 child.kill()
         else:
             self._console.say("Stopping ...")

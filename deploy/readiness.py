@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import httpx
+
 from shared.errors import AntiphonError
 from shared.io.broker import BROKER_FAILURES, Redis
 from shared.io.presence import live_workers
@@ -17,57 +19,50 @@ _HTTP_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True)
 class Expected:
-    """What has to be there."""
+    """What a complete deployment has."""
 
-    gateway_host: str
-    gateway_port: int
+    gateway_url: str
     media_workers: int
     pipeline_workers: int
 
 
-async def wait_until_ready(client: Redis, expected: Expected, say: Callable[[str], None]) -> None:
-    """Return once nothing is missing. Raises `AntiphonError` that names what still is after two minutes."""
+async def wait_until_ready(broker: Redis, expected: Expected, say: Callable[[str], None]) -> None:
+    """Return when nothing is missing. Raises `AntiphonError` that names what is still missing after two minutes."""
     clock = asyncio.get_running_loop().time
     started_at = clock()
     say_again_at = started_at + _PATIENCE_S
-    while absent := await missing(client, expected):
-        if clock() - started_at > _DEADLINE_S:
-            raise AntiphonError(f"not ready after {_DEADLINE_S:g} s: no {', no '.join(absent)}", code="not_ready")
-        if clock() > say_again_at:
-            say_again_at = clock() + _PATIENCE_S
-            say(f"Still waiting for: {', '.join(absent)}")
-        await asyncio.sleep(_POLL_S)
+    # Proxies of the environment are not for a gateway on this machine.
+    async with httpx.AsyncClient(base_url=expected.gateway_url, trust_env=False, timeout=_HTTP_TIMEOUT_S) as gateway:
+        while absent := await missing(broker, gateway, expected):
+            if clock() - started_at > _DEADLINE_S:
+                raise AntiphonError(f"not ready after {_DEADLINE_S:g} s: no {', no '.join(absent)}", code="not_ready")
+            if clock() > say_again_at:
+                say_again_at = clock() + _PATIENCE_S
+                say(f"Still waiting for: {', '.join(absent)}")
+            await asyncio.sleep(_POLL_S)
 
 
-async def missing(client: Redis, expected: Expected) -> list[str]:
-    """Kinds of processes of which there are too few."""
+async def missing(broker: Redis, gateway: httpx.AsyncClient, expected: Expected) -> list[str]:
+    """The kinds of processes of which there are too few."""
     kinds = []
-    if await http_status(expected.gateway_host, expected.gateway_port, "/readyz") != 200:
+    if not await _is_ready(gateway):
         kinds.append("gateway")
-    if await _serving(client, "media") < expected.media_workers:
+    if await _serving(broker, "media") < expected.media_workers:
         kinds.append("media worker")
-    if await _serving(client, "pipeline") < expected.pipeline_workers:
+    if await _serving(broker, "pipeline") < expected.pipeline_workers:
         kinds.append("pipeline worker")
     return kinds
 
 
-async def _serving(client: Redis, kind: WorkerKind) -> int:
+async def _is_ready(gateway: httpx.AsyncClient) -> bool:
     try:
-        return sum(report.state == "serving" for report in await live_workers(client, kind))
+        return (await gateway.get("/readyz")).is_success
+    except httpx.HTTPError:
+        return False
+
+
+async def _serving(broker: Redis, kind: WorkerKind) -> int:
+    try:
+        return sum(report.state == "serving" for report in await live_workers(broker, kind))
     except BROKER_FAILURES:
         return 0
-
-
-async def http_status(host: str, port: int, path: str) -> int | None:
-    """Status of a GET; None if nobody answers in time."""
-    try:
-        async with asyncio.timeout(_HTTP_TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(host, port)
-            try:
-                writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-                words = (await reader.readline()).split()
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
-        return None
-    return int(words[1]) if len(words) > 1 and words[1].isdigit() else None

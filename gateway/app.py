@@ -1,7 +1,9 @@
 """The gateway's HTTP side: the page, signaling, the public API, the probes."""
 
+import mimetypes
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -9,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
 
 from gateway.settings import IceServer
 from gateway.signaling_endpoint import SignalingEndpoint
@@ -16,12 +19,6 @@ from shared.agent import AgentDefinition, EngineChoice
 from shared.io.probes import Readiness, probe_routes
 
 PAGE_FOLDER = Path(__file__).parent / "page"
-_PAGE_FILES = {
-    "/": ("index.html", "text/html"),
-    "/voice-agent.js": ("voice-agent.js", "text/javascript"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/page.css": ("page.css", "text/css"),
-}
 _PAGE_HEADERS = {
     # 'self' in connect-src covers ws: and wss: of the same host (CSP Level 3 §6.7.2.8).
     "content-security-policy": (
@@ -31,10 +28,12 @@ _PAGE_HEADERS = {
     "permissions-policy": "microphone=(self), camera=(), geolocation=()",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
+    # Browsers keep the files and ask each time whether they have changed, so a new version is seen at once.
     "cache-control": "no-cache",
 }
+mimetypes.add_type("text/javascript", ".js")  # RFC 9239; Python 3.11 and some systems know the older name
 _NAMING_OPTIONS = ("plugin", "model", "voice")
-"""Options that tell which of an engine's models is in use."""
+"""Options that name the model an engine uses."""
 
 
 def create_app(
@@ -43,7 +42,6 @@ def create_app(
     ice_servers: Sequence[IceServer],
     not_ready: Readiness,
 ) -> Starlette:
-    """Reads the page's files, so that a packaging mistake shows at start."""
     agents = [_described(agent) for agent in listed_agents]
     # Any origin may read these, as any origin may open a session (see `signaling_endpoint`).
     api = Mount(
@@ -56,15 +54,21 @@ def create_app(
         ],
         middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET"])],
     )
-    page = [_page_route(path, file, media_type) for path, (file, media_type) in _PAGE_FILES.items()]
-    return Starlette(
-        routes=[WebSocketRoute("/signaling", signaling.serve), api, *probe_routes(not_ready), *page],
-    )
+    # A route rather than a mount: a mount would also take WebSockets, which `StaticFiles` cannot serve.
+    page = Route("/{path:path}", _Page(directory=PAGE_FOLDER, html=True))
+    return Starlette(routes=[WebSocketRoute("/signaling", signaling.serve), api, *probe_routes(not_ready), page])
+
+
+class _Page(StaticFiles):
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(_PAGE_HEADERS)
+        return response
 
 
 def _described(agent: AgentDefinition) -> dict[str, object]:
     described: dict[str, object] = {"id": agent.id, "name": agent.name, "description": agent.description}
-    if agent.mode == "echo":  # which takes no turns
+    if agent.mode == "echo":  # has no turns
         return {**described, "turnTaking": "automatic", "engines": {}}
     engines = {
         "speechToText": _named(agent.speech_to_text),
@@ -75,7 +79,7 @@ def _described(agent: AgentDefinition) -> dict[str, object]:
 
 
 def _named(choice: EngineChoice) -> str:
-    """The engine, and what the agent file chooses of it. Of a path the last part: its folders are nobody's business."""
+    """The engine and the model that the agent file chooses. A path is cut to its last part, to keep folders private."""
     chosen = (choice.options.get(option) for option in _NAMING_OPTIONS)
     return " ".join([choice.engine, *(PurePath(name).name for name in chosen if isinstance(name, str))])
 
@@ -83,14 +87,5 @@ def _named(choice: EngineChoice) -> str:
 def _json_route(path: str, content: Mapping[str, object]) -> Route:
     async def respond(_: Request) -> Response:
         return JSONResponse(content, headers={"cache-control": "no-store"})
-
-    return Route(path, respond)
-
-
-def _page_route(path: str, file: str, media_type: str) -> Route:
-    content = (PAGE_FOLDER / file).read_bytes()
-
-    async def respond(_: Request) -> Response:
-        return Response(content, media_type=media_type, headers=_PAGE_HEADERS)
 
     return Route(path, respond)

@@ -1,44 +1,45 @@
-"""What helper processes use of a core, by Linux's account of their threads (proc(5)). Elsewhere nobody tells."""
+"""How busy the helper processes are, by the CPU time of their threads."""
 
-import os
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
-_UTIME, _STIME = 11, 12
-"""Their places after the name, which may hold anything, blanks and parentheses too."""
+import psutil
+
+CpuTimes = Mapping[tuple[int, int], float]
+"""Seconds that each thread (process id, thread id) has used since it began."""
 
 
-class _Account(NamedTuple):
-    at: float
-    used_ticks: dict[Path, int]
-    """Of each thread, since it began."""
+def thread_times(pids: Iterable[int]) -> CpuTimes:
+    """Leaves out processes that have ended, or whose threads the system does not report."""
+    times = {}
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):
+            for thread in psutil.Process(pid).threads():
+                times[pid, thread.id] = thread.user_time + thread.system_time
+    return times
 
 
 class HelperLoad:
-    """`helper_pids` tells which processes run now."""
+    """`helper_pids` returns the processes that run now."""
 
-    def __init__(self, helper_pids: Callable[[], Iterable[int]], proc: Path = Path("/proc")) -> None:
+    def __init__(
+        self,
+        helper_pids: Callable[[], Iterable[int]],
+        times_of: Callable[[Iterable[int]], CpuTimes] = thread_times,
+    ) -> None:
         self._helper_pids = helper_pids
-        self._proc = proc
-        self._last = _Account(0.0, {})
+        self._times_of = times_of
+        self._read_at = 0.0
+        self._times: CpuTimes = {}
 
     def share(self) -> float:
-        """What the busiest of all their threads used of a core since this was last asked.
+        """What the busiest of all their threads has used of a core since the last call.
 
         One thread does a helper's work; where a library spreads it over several, these work at the same time.
         """
-        last, self._last = self._last, _Account(time.monotonic(), dict(self._threads()))
-        ticks = [used - last.used_ticks.get(thread, used) for thread, used in self._last.used_ticks.items()]
-        return max(ticks, default=0) / _TICKS_PER_S / (self._last.at - last.at)
-
-    def _threads(self) -> Iterator[tuple[Path, int]]:
-        for pid in self._helper_pids():
-            for stat in (self._proc / str(pid)).glob("task/*/stat"):
-                try:
-                    fields = stat.read_text(errors="replace").rpartition(")")[2].split()
-                except OSError:
-                    continue  # it has just ended
-                yield stat, int(fields[_UTIME]) + int(fields[_STIME])
+        elapsed_s = time.monotonic() - self._read_at
+        before, self._times = self._times, self._times_of(self._helper_pids())
+        self._read_at += elapsed_s
+        used = (used_s - before.get(thread, used_s) for thread, used_s in self._times.items())
+        return max(used, default=0.0) / elapsed_s

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.agent import AgentDefinition, EngineChoice
 from shared.errors import ConfigError
-from shared.field_mistakes import cure_of
+from shared.validation_errors import explain
 
 _FALLBACK = " (fallback)"
 _BEGINNING = re.compile(rf"^agent '(?P<id>[^']*?)(?P<fallback>{re.escape(_FALLBACK)})?': (?P<section>\w*)", re.M)
@@ -36,8 +36,7 @@ def read_options(agent: AgentDefinition, section: str, model: type[_Options]) ->
     try:
         return model.model_validate(choice.options)
     except ValidationError as error:
-        where = f"agent '{agent.id}': {section}.options"
-        raise ConfigError("\n".join(_explain(where, problem) for problem in error.errors())) from error
+        raise ConfigError(explain(error, f"agent '{agent.id}': {section}.options.", noun="option")) from error
 
 
 def require_package(agent: AgentDefinition, section: str, package: str, extra: str) -> None:
@@ -74,11 +73,3 @@ def located_errors(agents: Mapping[str, AgentDefinition], section: str) -> Itera
         yield
     except ConfigError as error:
         raise ConfigError(_BEGINNING.sub(place, error.message)) from error
-
-
-def _explain(where: str, problem: Mapping[str, object]) -> str:
-    location = problem["loc"]
-    field = ".".join([where, *map(str, location)]) if isinstance(location, tuple) else where
-    if problem["type"] == "extra_forbidden":
-        return f"{field}: no such option: remove it or correct its spelling"
-    return f"{field}: {cure_of(problem)}"

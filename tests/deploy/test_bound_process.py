@@ -32,7 +32,7 @@ def test_it_dies_with_a_parent_that_is_killed() -> None:
             os.close(child)
 
 
-def test_it_does_not_begin_when_the_parent_is_gone_already() -> None:
+def test_it_does_not_start_when_the_parent_has_ended() -> None:
     command = [sys.executable, bound_process.__file__, "1", "echo", "began"]
     run = subprocess.run(command, timeout=DEADLINE_S, capture_output=True, text=True)
     assert (run.returncode, run.stdout) == (0, "")

@@ -16,7 +16,7 @@ DEADLINE_S = 30.0
 
 
 class Logs(io.StringIO):
-    """Tells when something was written."""
+    """`written` is done once something was written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Logs(io.StringIO):
 
 
 class Guarded:
-    """A child of a Python program, and what came of it."""
+    """A child that runs a Python program."""
 
     def __init__(self, program: str, *, quiet: bool = False) -> None:
         self.logs = Logs()
@@ -48,25 +48,26 @@ class Guarded:
 
 
 @pytest.mark.parametrize("code", [EXIT_CONFIG, EXIT_BROKER])
-async def test_what_a_person_has_to_mend_is_not_tried_again(code: int) -> None:
-    watched = Guarded(f"print('the reason'); raise SystemExit({code})")
+async def test_a_wrong_setting_or_a_missing_broker_is_not_tried_again(code: int) -> None:
+    watched = Guarded(f"print('kitchen: the reason'); raise SystemExit({code})")
     async with watched.running():
         failure = await watched.failed
     assert failure.exit_code == code
-    assert watched.logs.getvalue() == "it         | the reason\n"
+    assert failure.message == "it cannot run: the reason"
+    assert watched.logs.getvalue() == "it         | kitchen: the reason\n"
 
 
-async def test_one_that_never_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_child_that_never_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restart_policy, "FIRST_DELAY_S", 0.001)
-    watched = Guarded("raise SystemExit(3)")
+    watched = Guarded("for word in 'abcd': print(word)\nraise SystemExit(3)")
     async with watched.running():
         failure = await watched.failed
     assert failure.exit_code == EXIT_FAILED
-    assert failure.message == "it does not start: it ended with exit code 3"
+    assert failure.message == "it does not start: it ended with exit code 3\nb\nc\nd"
     assert watched.logs.getvalue().count("starting again") == restart_policy.HOPELESS_STARTS - 1
 
 
-async def test_a_quiet_one_speaks_only_when_it_ends_unasked() -> None:
+async def test_a_quiet_child_is_shown_only_when_it_ends_by_itself() -> None:
     watched = Guarded(f"print('chatter'); raise SystemExit({EXIT_CONFIG})", quiet=True)
     async with watched.running():
         await watched.failed
@@ -83,14 +84,24 @@ async def test_stopping_interrupts_the_wait_before_a_restart(monkeypatch: pytest
     assert not watched.failed.done()
 
 
-async def test_output_of_what_it_left_behind_does_not_hold_us_up() -> None:
+async def test_a_grandchild_that_holds_the_output_open_does_not_delay_the_end() -> None:
     grandchild = "import subprocess; subprocess.Popen(['sleep', '600'])"
     watched = Guarded(f"{grandchild}; raise SystemExit({EXIT_CONFIG})")
     async with watched.running():
         assert (await watched.failed).exit_code == EXIT_CONFIG
 
 
-async def test_stopping_one_that_never_started_or_twice_does_nothing() -> None:
+async def test_a_child_that_does_not_stop_is_killed_at_its_deadline() -> None:
+    ignores = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)"
+    watched = Guarded(f"{ignores}; time.sleep(600)")
+    async with watched.running():
+        await watched.logs.written
+        await watched.child.stop(deadline_s=0.1)
+    assert "it         | did not stop within 0.1 s: killed" in watched.logs.getvalue()
+    assert not watched.failed.done()
+
+
+async def test_stopping_twice_or_before_the_start_does_nothing() -> None:
     watched = Guarded("")
     await watched.child.stop(deadline_s=0)
     async with watched.running():

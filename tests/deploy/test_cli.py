@@ -29,13 +29,13 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         assert f" {command} " in run.stdout
 
 
-def test_a_mistyped_setting_is_said_before_anything_starts(tmp_path: Path) -> None:
+def test_a_mistyped_setting_is_reported_before_anything_starts(tmp_path: Path) -> None:
     run = antiphon(tmp_path, "up", ANTIPHON_AGENT_DIR="/x")
     assert run.returncode == EXIT_CONFIG
     assert "antiphon: unknown setting ANTIPHON_AGENT_DIR" in run.stderr
 
 
-def test_a_port_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -44,13 +44,13 @@ def test_a_port_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
     assert "is in use: choose another with --port" in run.stderr
 
 
-def test_a_configured_broker_that_is_away_ends_it_with_the_brokers_exit_code(tmp_path: Path) -> None:
+def test_an_unreachable_broker_has_its_own_exit_code(tmp_path: Path) -> None:
     run = antiphon(tmp_path, "up", "--port", "18080", ANTIPHON_REDIS_URL="unix:///nowhere/broker.sock")
     assert run.returncode == EXIT_BROKER
     assert "no Redis at unix:///nowhere/broker.sock" in run.stderr
 
 
-def test_a_scenario_that_cannot_be_used_is_exit_code_2(tmp_path: Path) -> None:
+def test_an_invalid_scenario_file_is_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "call.yaml").write_text("name: A call\nagent: desk\n")
     run = antiphon(tmp_path, "eval", "call.yaml")
     assert run.returncode == 2
@@ -68,7 +68,7 @@ def test_an_embedded_stack_that_does_not_start_says_why_with_its_own_exit_code(t
 
 
 @pytest.mark.parametrize("command", ["gateway", "media-worker", "pipeline-worker"])
-def test_a_service_command_is_the_service_with_its_own_help(tmp_path: Path, command: str) -> None:
+def test_a_service_command_shows_the_help_of_the_service(tmp_path: Path, command: str) -> None:
     run = antiphon(tmp_path, command, "--help")
     assert run.returncode == 0, run.stderr
     assert f"usage: antiphon {command}" in run.stdout

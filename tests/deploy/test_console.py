@@ -12,7 +12,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_lines_stand_behind_their_owners_names() -> None:
+def test_each_line_begins_with_the_name_of_its_process() -> None:
     logs = io.StringIO()
     console = Console(io.StringIO(), logs)
     console.log("gateway", "one")
@@ -30,14 +30,14 @@ def test_each_name_keeps_its_colour_on_a_terminal(monkeypatch: pytest.MonkeyPatc
     assert colours[0] == colours[2] != colours[1]
 
 
-def test_no_colour_when_the_user_wants_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_turns_colours_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     logs = Terminal()
     Console(io.StringIO(), logs).log("gateway", "x")
     assert "\x1b" not in logs.getvalue()
 
 
-def test_what_we_say_is_apart_from_logs() -> None:
+def test_messages_to_the_user_are_apart_from_logs() -> None:
     words, logs = io.StringIO(), io.StringIO()
     Console(words, logs).say("ready")
     assert (words.getvalue(), logs.getvalue()) == ("ready\n", "")
@@ -52,7 +52,7 @@ def test_lines_are_whole_however_they_arrive(lines: list[str], piece: int) -> No
     assert splitter.finish() == []
 
 
-def test_the_last_words_need_no_line_end() -> None:
+def test_the_last_line_needs_no_line_end() -> None:
     splitter = LineSplitter()
     assert splitter.push(b"one\ntw") == ["one"]
     assert splitter.finish() == ["tw"]
@@ -66,5 +66,5 @@ def test_an_endless_line_is_cut() -> None:
     assert sum(map(len, lines)) + len(splitter.finish()[0]) == 100_000
 
 
-def test_bytes_that_are_no_text_are_shown_as_such() -> None:
+def test_invalid_utf_8_is_replaced() -> None:
     assert LineSplitter().push(b"a\xffb\r\n") == ["a\N{REPLACEMENT CHARACTER}b"]

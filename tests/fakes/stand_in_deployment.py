@@ -1,6 +1,6 @@
 """A real one-machine deployment of stand-in services, as a process that tests may signal and kill.
 
-`python -m tests.fakes.stand_in_deployment PORT GATEWAY MEDIA PIPELINE`, a behaviour of `stand_in_service` each.
+`python -m tests.fakes.stand_in_deployment PORT PIPELINE`, where PIPELINE is what `stand_in_service` is to do.
 """
 
 import asyncio
@@ -16,14 +16,13 @@ from deploy.process_command import module_command
 
 
 def main() -> int:
-    port, *behaviours = sys.argv[1:]
-    behaviour_of = dict(zip(("gateway", "media", "pipeline"), behaviours, strict=True))
+    port, pipeline = sys.argv[1:]
 
     def stand_ins(plan: Plan, environment: Mapping[str, str], broker: Broker) -> list[ChildSpec]:
         return [
             ChildSpec(
                 spec.name,
-                [*module_command("tests.fakes.stand_in_service"), kind, behaviour_of[kind]],
+                [*module_command("tests.fakes.stand_in_service"), kind, pipeline if kind == "pipeline" else "serves"],
                 spec.environment,
             )
             for spec in service_specs(plan, environment, broker)

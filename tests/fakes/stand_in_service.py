@@ -1,6 +1,6 @@
-"""A process in a service's place, as the one-machine deployment sees it: says when it starts and stops.
+"""Stands in for a service of a one-machine deployment, and prints a line when it starts and when it stops.
 
-`python -m tests.fakes.stand_in_service gateway|media|pipeline [serves|refuses|deaf]`
+`python -m tests.fakes.stand_in_service gateway|media|pipeline serves|refuses`
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from shared.io.service import EXIT_CONFIG
 from shared.worker_report import WorkerReport
 
 
-async def _serve(kind: str, *, deaf: bool) -> None:
+async def _serve(kind: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, (lambda: None) if deaf else stop.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
     print(f"started as {os.getpid()}", flush=True)
     if kind == "gateway":
         host, port = os.environ["ANTIPHON_GATEWAY_HOST"], int(os.environ["ANTIPHON_GATEWAY_PORT"])
@@ -38,9 +38,9 @@ async def _serve(kind: str, *, deaf: bool) -> None:
 def main() -> int:
     kind, behaviour = sys.argv[1:]
     if behaviour == "refuses":
-        print("my settings are wrong", flush=True)
+        print("pipeline_worker: my settings are wrong:\ncorrect them", flush=True)
         return EXIT_CONFIG
-    asyncio.run(_serve(kind, deaf=behaviour == "deaf"))
+    asyncio.run(_serve(kind))
     return 0
 
 

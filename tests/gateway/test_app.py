@@ -4,6 +4,7 @@ from typing import cast
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from gateway.app import PAGE_FOLDER, create_app
 from gateway.settings import IceServer
@@ -77,6 +78,45 @@ async def test_everything_the_page_asks_for_is_there(http: httpx.AsyncClient) ->
         response = await http.get(f"/{file}")
         assert response.status_code == 200
         assert response.headers["content-type"].startswith(types[file[file.rindex(".") :]])
+
+
+async def test_a_browser_that_has_the_page_is_not_sent_it_again(http: httpx.AsyncClient) -> None:
+    first = await http.get("/page.js")
+    assert first.headers["cache-control"] == "no-cache"
+    again = await http.get("/page.js", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["cache-control"] == "no-cache"
+    changed = await http.get("/page.js", headers={"if-none-match": '"of yesterday"'})
+    assert (changed.status_code, changed.content) == (200, first.content)
+
+
+async def test_head_has_the_headers_without_the_file(http: httpx.AsyncClient) -> None:
+    page, head = await http.get("/"), await http.head("/")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers == page.headers
+
+
+@pytest.mark.parametrize("path", ["/no-such-file", "/%2e%2e/app.py", "/..%2f..%2fpyproject.toml", "//etc/passwd"])
+async def test_only_the_pages_own_files_are_served(http: httpx.AsyncClient, path: str) -> None:
+    assert (await http.get(path)).status_code == 404
+
+
+async def test_the_page_takes_no_posts(http: httpx.AsyncClient) -> None:
+    assert (await http.post("/")).status_code == 405
+
+
+async def test_a_websocket_to_an_unknown_path_is_refused(readiness: Readiness) -> None:
+    app = create_app(cast(SignalingEndpoint, NoSignaling()), AGENTS, ICE_SERVERS, readiness)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app({"type": "websocket", "path": "/elsewhere", "headers": []}, receive, send)
+    assert [message["type"] for message in sent] == ["websocket.close"]
 
 
 async def test_listed_agents(http: httpx.AsyncClient) -> None:

@@ -4,8 +4,9 @@ import asyncio
 import os
 import time
 import urllib.request
-from pathlib import Path
 from typing import NamedTuple
+
+import psutil
 
 from shared.io import broker
 from tests.fakes.ports import free_port
@@ -98,15 +99,10 @@ def _row(report: BenchReport, when: str, footprint: _Footprint) -> None:
 
 
 async def _footprint(pid: int, port: int, client: broker.Redis) -> _Footprint:
-    rss_mb, files, threads = _process(Path(f"/proc/{pid}"))
+    process = psutil.Process(pid)
+    rss_mb = process.memory_info().rss / (1 << 20)
     tasks = await asyncio.to_thread(_metric, port, "antiphon_tasks")
-    return _Footprint(rss_mb, tasks, files, threads, len(await client.keys("*")))
-
-
-def _process(folder: Path) -> tuple[float, int, int]:
-    lines = (folder / "status").read_text(encoding="ascii").splitlines()
-    status = dict(line.split(":", 1) for line in lines if ":" in line)
-    return int(status["VmRSS"].split()[0]) / 1024, len(list((folder / "fd").iterdir())), int(status["Threads"])
+    return _Footprint(rss_mb, tasks, process.num_fds(), process.num_threads(), len(await client.keys("*")))
 
 
 async def _quiet(port: int) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import yaml
 
 from callers.voice import RATE as CALLER_RATE
@@ -154,5 +155,4 @@ def _agent(engines_url: str) -> dict[str, object]:
 
 
 def _rss_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024
+    return psutil.Process(pid).memory_info().rss / (1 << 20)

@@ -1,66 +1,57 @@
 import os
 import time
-from pathlib import Path
+from collections.abc import Iterable
 
 import pytest
 
-from pipeline_worker.helper_load import HelperLoad
-
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+from pipeline_worker.helper_load import HelperLoad, thread_times
 
 
-class Proc:
-    """A folder like /proc, and the time."""
+class Machine:
+    """CPU times of threads, and a clock."""
 
-    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.root = root
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.used_s: dict[tuple[int, int], float] = {}
         self.now = 100.0
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
-    def used(self, pid: int, thread: int, user_s: float, system_s: float = 0.0) -> None:
-        stat = self.root / str(pid) / "task" / str(thread) / "stat"
-        stat.parent.mkdir(parents=True, exist_ok=True)
-        user, system = round(user_s * TICKS_PER_S), round(system_s * TICKS_PER_S)
-        stat.write_text(f"{thread} (a name) of ours) S 1 2 3 4 5 6 7 8 9 10 {user} {system} 7 7 20 0 4 0")
+    def times_of(self, pids: Iterable[int]) -> dict[tuple[int, int], float]:
+        return {thread: used_s for thread, used_s in self.used_s.items() if thread[0] in pids}
 
 
 @pytest.fixture
-def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proc:
-    return Proc(tmp_path, monkeypatch)
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
 
 
-def test_the_busiest_thread_of_all_helpers_tells(proc: Proc) -> None:
-    load = HelperLoad(lambda: [7, 8], proc.root)
-    proc.used(7, 7, 10.0)
-    proc.used(8, 8, 1.0, 1.0)
-    proc.used(8, 9, 0.0)
+def test_the_busiest_thread_of_all_helpers_counts(machine: Machine) -> None:
+    load = HelperLoad(lambda: [7, 8], machine.times_of)
+    machine.used_s = {(7, 7): 10.0, (8, 8): 2.0, (8, 9): 0.0}
     assert load.share() == 0.0
-    proc.now += 2
-    proc.used(7, 7, 10.5)
-    proc.used(8, 8, 1.5, 2.0)
-    proc.used(8, 9, 1.0)
+    machine.now += 2
+    machine.used_s = {(7, 7): 10.5, (8, 8): 3.5, (8, 9): 1.0}
     assert load.share() == pytest.approx(0.75)
-    proc.now += 1
+    machine.now += 1
     assert load.share() == 0.0
 
 
-def test_a_helper_that_is_new_or_gone_counts_for_nothing(proc: Proc) -> None:
+def test_a_helper_that_is_new_or_gone_does_not_count(machine: Machine) -> None:
     pids = [7]
-    load = HelperLoad(lambda: pids, proc.root)
+    load = HelperLoad(lambda: pids, machine.times_of)
     assert load.share() == 0.0
-    proc.now += 1
-    proc.used(7, 7, 30.0)
+    machine.now += 1
+    machine.used_s = {(7, 7): 30.0}
     assert load.share() == 0.0
-    proc.now += 1
+    machine.now += 1
     pids.clear()
     assert load.share() == 0.0
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no account of threads here")
-def test_linux_tells_what_this_process_uses() -> None:
-    load = HelperLoad(lambda: [os.getpid()])
-    load.share()
+def test_threads_of_processes_that_run_have_times() -> None:
     began = time.thread_time()
     while time.thread_time() - began < 0.1:
         pass
-    assert load.share() > 0.0
+    no_process = 2**22 + 1  # beyond the largest process id of Linux (proc_sys_kernel(5))
+    times = thread_times([os.getpid(), no_process])
+    assert {pid for pid, _ in times} == {os.getpid()}
+    assert max(times.values()) > 0

@@ -9,7 +9,7 @@ from shared.settings import BUNDLED_AGENTS, PREFIX, Settings
 
 
 class KitchenSettings(Settings):
-    """A service with settings of its own."""
+    """The settings of one service."""
 
     own_prefixes: ClassVar[tuple[str, ...]] = ("MEDIA_",)
 
@@ -22,7 +22,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def test_defaults_serve() -> None:
+def test_no_setting_is_required() -> None:
     settings = KitchenSettings.load()
     assert (settings.redis_url, settings.media_ovens) == ("redis://127.0.0.1:6379/0", 2)
     assert settings.agents_dir == BUNDLED_AGENTS
@@ -36,27 +36,27 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["ANTIPHON_AGENT_DIR", "ANTIPHON_MEDIA_OVEN", "ANTIPHON_", "ANTIPHON_redis_urls"])
-def test_a_mistyped_name_is_said(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_mistyped_name_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "x")
     with pytest.raises(ConfigError, match=f"unknown setting {name} "):
         KitchenSettings.load()
 
 
 @pytest.mark.parametrize("name", ["ANTIPHON_GATEWAY_PORT", "ANTIPHON_PIPELINE_ANYTHING", "ANTIPHON_OTEL_ENDPOINT"])
-def test_another_services_settings_may_stand_in_the_same_environment(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_settings_of_other_services_are_ignored(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "x")
     KitchenSettings.load()
 
 
-def test_every_bad_value_is_said_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_bad_value_is_reported_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTIPHON_MEDIA_OVENS", "none")
     monkeypatch.setenv("ANTIPHON_PROBE_PORT", "70000")
     with pytest.raises(ConfigError) as error:
         KitchenSettings.load()
-    assert "ANTIPHON_MEDIA_OVENS: Input should be a valid integer" in error.value.message
-    assert "ANTIPHON_PROBE_PORT: Input should be less than or equal to 65535" in error.value.message
+    assert error.value.message.splitlines() == [
+        "ANTIPHON_PROBE_PORT: Input should be less than or equal to 65535 (found '70000')",
+        "ANTIPHON_MEDIA_OVENS: expected a number, not 'none': write it without quotes or units",
+    ]
 
 
 def test_help_shows_every_setting_with_its_default() -> None:
@@ -64,10 +64,6 @@ def test_help_shows_every_setting_with_its_default() -> None:
     for name in KitchenSettings.model_fields:
         assert f"ANTIPHON_{name.upper()}  [default: " in text
     assert "ANTIPHON_MEDIA_OVENS  [default: 2]" in text
-    assert "ANTIPHON_AGENTS_DIR  [default: the agents that are shipped]" in text
+    assert "ANTIPHON_AGENTS_DIR  [default: the bundled agents]" in text
     assert "ANTIPHON_ZONE  [default: none]" in text
     assert all(len(line) <= 110 for line in text.splitlines())
-
-
-def test_every_setting_says_what_it_is_for() -> None:
-    assert all(field.description for field in Settings.model_fields.values())

@@ -56,5 +56,5 @@ def test_an_error_names_the_file_the_field_and_the_cure(tmp_path: Path, text: st
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.yaml: No such file or directory: name a file"):
+    with pytest.raises(ConfigError, match=r"none\.yaml: No such file or directory: use a file"):
         load_scenarios([tmp_path / "none.yaml"])

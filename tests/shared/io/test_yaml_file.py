@@ -50,7 +50,7 @@ def test_what_is_not_yaml_is_told_with_the_file(tmp_path: Path, text: str) -> No
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.yaml: No such file or directory: name a file"):
+    with pytest.raises(ConfigError, match=r"none\.yaml: No such file or directory: use a file"):
         read_yaml(tmp_path / "none.yaml")
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(ConfigError, match=r"b\.yaml: not YAML"):
