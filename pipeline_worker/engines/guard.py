@@ -1,14 +1,14 @@
-"""An engine under watch: its deadlines, its circuit breaker, and the counts of what went wrong.
+"""Guards an engine: deadlines, a circuit breaker, and metrics of its failures.
 
-The deadline is on the time to the first output, because that is the silence that a caller hears; an answer may take as
-long as it likes while it keeps coming.
+The deadline is for the first output, because until then the caller hears silence. An answer may take any time as long
+as it keeps coming.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from enum import Enum
-from typing import Generic, NamedTuple, TypeVar
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from prometheus_client import Counter, Histogram
 
@@ -18,11 +18,11 @@ from shared.io.logs import get_logger
 
 STALL_S = 10.0
 CLOSE_S = 2.0
-"""How long an engine that is given up may take to let go."""
+"""How long closing an abandoned answer may take."""
 
 _failures = Counter(
     "antiphon_engine_failures_total",
-    "Failures of engines, also those that a fallback made good",
+    "Failures of engines, also those that a fallback covered",
     ["kind", "engine", "code"],
 )
 _fallbacks = Counter(
@@ -48,7 +48,7 @@ class _End(Enum):
 
 
 class EngineGuard:
-    """Of one engine of one agent, shared by its sessions. `kind` is its section in the agent file."""
+    """Guards one engine of one agent, for all its sessions. `kind` is its section in the agent file."""
 
     def __init__(self, kind: str, engine: str, first_output_s: float, stall_s: float = STALL_S) -> None:
         self.kind = kind
@@ -58,18 +58,18 @@ class EngineGuard:
         self._breaker = CircuitBreaker()
 
     def admits(self) -> bool:
-        """Whether to ask this engine now, when there is another one to ask."""
+        """Whether to ask this engine now, if there is a fallback."""
         return self._breaker.admits(_now())
 
-    def stood_in_for(self) -> None:
-        """Its fallback is asked."""
+    def count_fallback(self) -> None:
+        """The fallback is asked instead."""
         _fallbacks.labels(self.kind, self.engine).inc()
 
     async def outputs(self, outputs: AsyncIterator[T], counts: Callable[[T], bool]) -> AsyncGenerator[T, None]:
-        """`outputs`: the first that `counts` within its deadline, and none after a longer wait than a stall.
+        """Yields `outputs`. The first that `counts` has a deadline, and no later one may take longer than a stall.
 
-        Nothing is given before an output counts, so whoever got nothing may ask another engine. Closing this closes
-        `outputs`. Raises `EngineError`.
+        Yields nothing before an output counts, so a caller that got nothing may ask another engine. Closing this
+        closes `outputs`. Raises `EngineError`.
         """
         asked_at = _now()
         patience_s, due = self.first_output_s, asked_at + self.first_output_s
@@ -100,17 +100,30 @@ class EngineGuard:
             if isinstance(outputs, AsyncGenerator):
                 await self.let_go(outputs.aclose())
 
-    async def answer(self, answer: Awaitable[T]) -> T:
-        """`answer`, within the deadline for a first output. Raises `EngineError`."""
-        async with self._judged(_now() + self.first_output_s, self.first_output_s):
-            return await answer
+    async def answer(self, answer: Coroutine[Any, Any, T]) -> T:
+        """Awaits `answer` within the deadline for a first output. Raises `EngineError`.
+
+        Most pushes to a recognizer return without waiting. They need no timer, which would cost more than the rest.
+        """
+        with self.judged(self.first_output_s):
+            try:
+                awaited = answer.send(None)
+            except StopIteration as done:
+                returned: T = done.value
+                return returned
+            async with asyncio.timeout(self.first_output_s):
+                return await _Started(answer, awaited)
+
+    def judged(self, patience_s: float) -> "_Judged":
+        """A context whose errors are the engine's failures: counted, and raised as `EngineError`."""
+        return _Judged(self, patience_s)
 
     async def let_go(self, closing: Awaitable[None]) -> None:
-        """An engine that is given up may take a moment for it, and its errors then are nobody's concern."""
+        """Awaits the end of an abandoned answer for a moment. Its errors are only logged."""
         try:
             async with asyncio.timeout(CLOSE_S):
                 await closing
-        except Exception as error:  # noqa: BLE001 - also a fault of its own
+        except Exception as error:  # noqa: BLE001 - also a bug of the engine
             log.info("engine_not_closed", kind=self.kind, engine=self.engine, error=repr(error))
 
     def succeeded(self) -> None:
@@ -121,34 +134,7 @@ class EngineGuard:
     def observe_first_output(self, seconds: float) -> None:
         _first_output.labels(self.kind, self.engine).observe(seconds)
 
-    async def _next(self, outputs: AsyncIterator[T], due: float, patience_s: float) -> T | _End:
-        async with self._judged(due, patience_s):
-            try:
-                return await anext(outputs)
-            except StopAsyncIteration:
-                return _End.END
-
-    @asynccontextmanager
-    async def _judged(self, due: float, patience_s: float) -> AsyncIterator[None]:
-        """What fails or is late in here is the engine's failure: counted, and told as `EngineError`."""
-        try:
-            async with asyncio.timeout_at(due):
-                yield
-        except EngineError as error:
-            self._failed(error.code, error.message)
-            raise
-        except TimeoutError as error:
-            message = f"the {self} gave nothing for {patience_s:g} s"
-            self._failed("engine_timeout", message)
-            raise EngineError(message, code="engine_timeout") from error
-        except Exception as error:
-            # An engine's own fault costs its turn at most, never the session.
-            log.exception("engine_fault", kind=self.kind, engine=self.engine)
-            message = f"the {self} failed by a fault of its own ({type(error).__name__})"
-            self._failed("engine_broken", message)
-            raise EngineError(message, code="engine_broken") from error
-
-    def _failed(self, code: str, message: str) -> None:
+    def failed(self, code: str, message: str) -> None:
         was_open = self._breaker.is_open
         self._breaker.failed(_now())
         _failures.labels(self.kind, self.engine, code).inc()
@@ -157,8 +143,67 @@ class EngineGuard:
             "engine_attempt_failed", kind=self.kind, engine=self.engine, code=code, error=message, given_up=opened
         )
 
+    async def _next(self, outputs: AsyncIterator[T], due: float, patience_s: float) -> T | _End:
+        with self.judged(patience_s):
+            async with asyncio.timeout_at(due):
+                try:
+                    return await anext(outputs)
+                except StopAsyncIteration:
+                    return _End.END
+
     def __str__(self) -> str:
         return f"{self.kind.replace('_', ' ')} engine '{self.engine}'"
+
+
+class _Judged:
+    """See `EngineGuard.judged`. Not a generator: it is entered for every push and every output."""
+
+    __slots__ = ("_guard", "_patience_s")
+
+    def __init__(self, guard: EngineGuard, patience_s: float) -> None:
+        self._guard = guard
+        self._patience_s = patience_s
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        guard = self._guard
+        if isinstance(error, EngineError):
+            guard.failed(error.code, error.message)
+        elif isinstance(error, TimeoutError):
+            message = f"the {guard} gave nothing for {self._patience_s:g} s"
+            guard.failed("engine_timeout", message)
+            raise EngineError(message, code="engine_timeout") from error
+        elif isinstance(error, Exception):
+            # A bug in an engine costs its turn at most, never the session.
+            log.error("engine_fault", kind=guard.kind, engine=guard.engine, exc_info=error)
+            message = f"the {guard} failed by a fault of its own ({type(error).__name__})"
+            guard.failed("engine_broken", message)
+            raise EngineError(message, code="engine_broken") from error
+
+
+class _Started(Generic[T]):
+    """The rest of a coroutine whose first step, already run, ended by waiting for `awaited`."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], awaited: object) -> None:
+        self._coroutine = coroutine
+        self._awaited = awaited
+
+    def __await__(self) -> Generator[Any, None, T]:
+        awaited = self._awaited
+        try:
+            while True:
+                try:
+                    yield awaited
+                except BaseException as error:  # noqa: BLE001 - a cancellation too belongs to the coroutine
+                    awaited = self._coroutine.throw(error)
+                else:
+                    awaited = self._coroutine.send(None)
+        except StopIteration as done:
+            returned: T = done.value
+            return returned
 
 
 class Guarded(NamedTuple, Generic[_Engine]):

@@ -32,7 +32,7 @@ class FallbackLanguageModel:
             except EngineError:
                 if given or fallback is None:
                     raise
-        self._first.guard.stood_in_for()
+        self._first.guard.count_fallback()
         async with aclosing(_answer(fallback, conversation)) as pieces:
             async for piece in pieces:
                 yield piece
