@@ -1,71 +1,48 @@
-"""The one door to the `openai` SDK: warm connections to a server of OpenAI's protocol, and what goes wrong with them.
+"""The only user of the `openai` SDK: warm connections to a server of OpenAI's protocol, and its errors as ours.
 
-All engines of the process that use the same server with the same key share one client and its pool of connections.
+All engines of the process with the same server and key share one client and its connections.
 """
 
 import contextlib
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, AsyncStream, OpenAIError, omit
 
-from pipeline_worker.engines.network.errors import broken, late, lost, refusal, unreachable
+from pipeline_worker.engines.network.account import VendorAccount
+from pipeline_worker.engines.network.errors import broken, refusal, transport_error
+from pipeline_worker.engines.network.http import LIMITS
 from pipeline_worker.engines.network.warm_up import WarmUp
 from shared.errors import EngineError
 
 _CONNECT_TIMEOUT_S = 5.0
 _WARM_UP_TIMEOUT_S = 5.0
-_MOST_CONNECTIONS = 1000
-_MOST_IDLE_CONNECTIONS = 24
-"""The pool looks at each of them, with a system call, for every request."""
-_IDLE_S = 120.0
-"""Longer than callers talk, so that the next turn finds a connection; one that the server has closed is not used."""
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A server, and the key it is used with; empty if it wants none."""
-
-    base_url: str
-    key: str = field(repr=False)
-
-    @property
-    def server(self) -> str:
-        """Its name for people."""
-        return urlsplit(self.base_url).netloc
-
-
 class OpenAiClient:
     """`stream_chat`, and `transcriptions` and `speech` of the SDK: called with `request_options`, under
-    `errors_explained`."""
+    `translated_errors`."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: VendorAccount) -> None:
         self.account = account
         self.users = 0
-        limits = httpx.Limits(
-            max_connections=_MOST_CONNECTIONS,
-            max_keepalive_connections=_MOST_IDLE_CONNECTIONS,
-            keepalive_expiry=_IDLE_S,
-        )
         # The SDK takes either generation of httpx, and its types name the newer one only.
-        http: Any = httpx.AsyncClient(limits=limits, follow_redirects=True, verify=_tls())
+        http: Any = httpx.AsyncClient(limits=LIMITS, follow_redirects=True, verify=_tls())
         self.sdk = AsyncOpenAI(
             api_key=account.key or "none",
             base_url=account.base_url,
-            max_retries=0,  # Its retries wait for as long as the server likes; a caller does not. See `send`.
+            max_retries=0,  # its retries wait as long as the server asks for; see `send`
             http_client=http,
         )
-        # The SDK imports its parts at their first use: not while a caller waits.
+        # The SDK imports its parts at their first use: do it now, not while a caller waits.
         self.transcriptions = self.sdk.audio.transcriptions
         self.speech = self.sdk.audio.speech.with_streaming_response
-        self._background = WarmUp(account.server)
+        self._background = WarmUp(account.vendor)
         self._tried = False
 
     def request_options(self, headers: Mapping[str, str], timeout_s: float) -> dict[str, Any]:
@@ -81,8 +58,7 @@ class OpenAiClient:
     ) -> AsyncStream[Any]:
         """The chunks of a chat completion as the server wrote them.
 
-        The SDK's own method makes an object of each, which takes as long as all the rest: with a reply of thirty
-        tokens half of what a language model costs this process.
+        The SDK's own method makes an object of each, which takes half of a language model's time in this process.
         """
         options: Any = {"headers": extra_headers, "timeout": timeout}
         return await self.sdk.post(
@@ -90,7 +66,7 @@ class OpenAiClient:
         )
 
     async def send(self, request: Callable[[], Awaitable[T]]) -> T:
-        """The answer to `request`; once more at once if a connection from the pool turns out to be dead."""
+        """The answer to `request`, retried once if a pooled connection turns out to be dead."""
         try:
             answer = await request()
             self._background.answered()
@@ -103,16 +79,16 @@ class OpenAiClient:
         return await request()
 
     async def warm_up(self, headers: Mapping[str, str]) -> None:
-        """Opens a connection and shows the key, once. Raises `EngineError`.
+        """Opens a connection and tries the key, once. Raises `EngineError`.
 
-        A server without a list of models, or a key that may not read it, is no error: they may serve all the same.
+        A server without a list of models, or a key that may not read it, is no error: it may still serve.
         """
         if not self._tried:
             await self._list_models(headers)
             self._tried = True
 
     def warm(self, headers: Mapping[str, str]) -> None:
-        """Sees to it, in the background, that a connection waits for its user."""
+        """Opens a connection in the background, if none is idle."""
         self._background.begin(lambda: self._list_models(headers))
 
     async def close(self) -> None:
@@ -123,7 +99,7 @@ class OpenAiClient:
         options = self.request_options(headers, _WARM_UP_TIMEOUT_S)
         request: Any = {"headers": options["extra_headers"], "timeout": options["timeout"]}
         raw: Any = httpx.Response
-        with self.errors_explained():
+        with self.translated_errors():
             try:
                 await self.sdk.get("/models", cast_to=raw, options=request)
             except APIStatusError as error:
@@ -133,21 +109,21 @@ class OpenAiClient:
         self._background.answered()
 
     @contextlib.contextmanager
-    def errors_explained(self) -> Iterator[None]:
-        """Errors of the SDK, and of answers that are not what the protocol says, as `EngineError`."""
+    def translated_errors(self) -> Iterator[None]:
+        """Raises errors of the SDK, and of answers that break the protocol, as `EngineError`."""
         try:
             yield
         except (OpenAIError, httpx.HTTPError, ValueError, TypeError, AttributeError, LookupError) as error:
-            raise self._explain(error) from error
+            raise self._translate(error) from error
 
-    def _explain(self, error: Exception) -> EngineError:
-        server = self.account.server
+    def _translate(self, error: Exception) -> EngineError:
+        server = self.account.vendor
         match error:
             case APIStatusError():
                 return self._refusal(error.status_code, _detail(error))
             case APIConnectionError() | httpx.HTTPError():
                 cause = error.__cause__
-                return _connection_error(server, cause if isinstance(cause, httpx.HTTPError) else error)
+                return transport_error(server, cause if isinstance(cause, httpx.HTTPError) else error)
             case APIError():  # in the middle of a stream
                 return self._refusal(_status_of_event(error.body), _detail(error))
             case _:
@@ -157,17 +133,17 @@ class OpenAiClient:
         key = self.account.key
         if status == 401 and not key:
             return EngineError(
-                f"{self.account.server} wants a key: name the environment variable that holds it in api_key_env",
+                f"{self.account.vendor} wants a key: name the environment variable that holds it in api_key_env",
                 code="engine_key_refused",
             )
-        return refusal(self.account.server, status, detail.replace(key, "***") if key else detail)
+        return refusal(self.account.vendor, status, detail.replace(key, "***") if key else detail)
 
 
-_clients: dict[Account, OpenAiClient] = {}
+_clients: dict[VendorAccount, OpenAiClient] = {}
 
 
-def share(account: Account) -> OpenAiClient:
-    """The process's client for `account`; give it back by `give_back`."""
+def share(account: VendorAccount) -> OpenAiClient:
+    """The process's client for `account`. Release it by `give_back`."""
     if account not in _clients:
         _clients[account] = OpenAiClient(account)
     client = _clients[account]
@@ -176,7 +152,7 @@ def share(account: Account) -> OpenAiClient:
 
 
 async def give_back(client: OpenAiClient) -> None:
-    """The last user closes the connections."""
+    """Closes the connections when the last user is gone."""
     client.users -= 1
     if client.users == 0:
         del _clients[client.account]
@@ -185,31 +161,19 @@ async def give_back(client: OpenAiClient) -> None:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """One for all: reading the certificates takes a tenth of a second."""
+    """Shared: reading the certificates takes 100 ms."""
     return httpx.create_ssl_context()
 
 
-def _connection_error(server: str, cause: Exception) -> EngineError:
-    match cause:
-        case httpx.PoolTimeout():
-            return EngineError(f"all connections to {server} are in use", code="engine_busy")
-        case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.ProxyError() | httpx.UnsupportedProtocol():
-            return unreachable(server, cause)
-        case httpx.TimeoutException():
-            return late(server)
-        case _:
-            return lost(server, cause)
-
-
 def _detail(error: APIError) -> str:
-    """What the server said, unless it is a web page. Servers made with FastAPI wrap it once more."""
+    """The server's message, unless it is a web page. FastAPI servers wrap it once more."""
     said = error.body.get("detail", error.body) if isinstance(error.body, dict) else error.body
     said = said.get("message") if isinstance(said, dict) else said
     return said if isinstance(said, str) and not said.lstrip().startswith("<") else ""
 
 
 def _status_of_event(body: object) -> int:
-    """The HTTP status that an error in a stream would have had in place of it."""
+    """The HTTP status that corresponds to an error inside a stream."""
     code = body.get("code") or body.get("type") if isinstance(body, dict) else None
     if isinstance(code, int) and 400 <= code < 600:
         return code

@@ -44,7 +44,7 @@ class OpenAiLanguageModel:
         messages = chat_messages(self._instructions, conversation[-self._options.max_history :])
         drafts = ToolCallDrafts()
         said, finish_reason = False, None
-        with self._client.errors_explained():
+        with self._client.translated_errors():
             request = {**self._request, "messages": messages}
             stream = await self._client.send(lambda: self._client.stream_chat(request, **self._timeouts_and_headers))
             async with stream:
@@ -62,11 +62,11 @@ class OpenAiLanguageModel:
                 await _read_rest(chunks)
             calls = drafts.finish(len(conversation))
         if not finish_reason:
-            raise broken(self._client.account.server, "an answer that ends in the middle")
+            raise broken(self._client.account.vendor, "an answer that ends in the middle")
         if calls:
             yield Reply("", tool_calls=calls)
         elif not said and not isinstance(conversation[-1], ToolUse):
-            raise broken(self._client.account.server, f"an empty answer ({finish_reason})")
+            raise broken(self._client.account.vendor, f"an empty answer ({finish_reason})")
 
     async def close(self) -> None:
         """The connections belong to the provider."""

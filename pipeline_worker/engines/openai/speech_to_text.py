@@ -63,7 +63,7 @@ class OpenAiSpeechToText:
     async def transcribe(self, pcm: bytes) -> str:
         """The text of 16 kHz mono `pcm`."""
         file = ("utterance.wav", _wav(pcm), "audio/wav")
-        with self._client.errors_explained():
+        with self._client.translated_errors():
             answer: Any = await self._client.send(
                 lambda: self._client.transcriptions.create(file=file, **self._request)
             )
@@ -79,7 +79,7 @@ class OpenAiSpeechToText:
             async for event in stream:
                 if event.type == "transcript.text.done":
                     return event.text
-        raise broken(self._client.account.server, "a transcript that ends in the middle")
+        raise broken(self._client.account.vendor, "a transcript that ends in the middle")
 
 
 class OpenAiSpeechToTextStream:
@@ -106,6 +106,8 @@ class OpenAiSpeechToTextStream:
         return self._newest_interim()
 
     async def finish(self) -> Transcript:
+        if self._over:
+            raise EngineError("the utterance is over")
         await self.cancel()
         if self._samples < _SHORTEST_SAMPLES:
             return Transcript("", final=True)

@@ -53,7 +53,7 @@ class OpenAiTextToSpeech:
             return
         speech = _Samples(self._server_rate, self.sample_rate)
         create = self._client.speech.create
-        with self._client.errors_explained():
+        with self._client.translated_errors():
             async with AsyncExitStack() as request:
                 response = await self._client.send(
                     lambda: request.enter_async_context(create(input=text, **self._request))
@@ -62,11 +62,11 @@ class OpenAiTextToSpeech:
                 async for received in response.iter_bytes():
                     samples = speech.push(received)
                     if what := speech.not_samples:
-                        raise broken(self._client.account.server, f"{what} in place of raw samples")
+                        raise broken(self._client.account.vendor, f"{what} in place of raw samples")
                     if len(samples):
                         yield SpeechPiece(samples, ())
             if not speech.received:
-                raise broken(self._client.account.server, "speech without a sample")
+                raise broken(self._client.account.vendor, "speech without a sample")
             if len(rest := speech.flush()):
                 yield SpeechPiece(rest, ())
 
@@ -76,7 +76,7 @@ class OpenAiTextToSpeech:
     def _check_type(self, content_type: str) -> None:
         """Anything played as samples that is none would be a loud noise."""
         if re.match(r"text/|application/json|audio/(mpeg|wav|x-wav|ogg|flac|aac)", content_type):
-            raise broken(self._client.account.server, f"{content_type} in place of raw samples")
+            raise broken(self._client.account.vendor, f"{content_type} in place of raw samples")
 
 
 class _Samples:

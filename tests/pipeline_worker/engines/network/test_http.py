@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from pipeline_worker.engines.network import http as vendor_http
@@ -39,7 +40,7 @@ async def test_an_endless_silence_ends(server: DeepgramSpeakServer, monkeypatch:
 
 
 async def test_connections_are_bounded(server: DeepgramSpeakServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vendor_http, "_MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(vendor_http, "LIMITS", httpx.Limits(max_connections=1))
     monkeypatch.setattr(vendor_http, "_WAIT_FOR_CONNECTION_S", 0.1)
     http = client(server)
     server.fault, server.faults_left = "stall", 1

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipeline_worker.engines.openai.client import Account, give_back, share
+from pipeline_worker.engines.network.account import VendorAccount
+from pipeline_worker.engines.openai.client import give_back, share
 from pipeline_worker.engines.openai.language_model import LmOptions, OpenAiLanguageModel, OpenAiLanguageModelProvider
 from pipeline_worker.engines.openai.provider import OPENAI_URL
 from pipeline_worker.engines.protocols import Entry, Reply, ToolCall, Utterance
@@ -90,7 +91,7 @@ async def test_options_are_sent_and_those_of_the_server_win(
 
 
 async def test_openai_itself_has_another_name_for_the_longest_answer(server: OpenAiServer) -> None:
-    client = share(Account(server.base_url, ""))
+    client = share(VendorAccount("acme", server.base_url, ""))
     options = LmOptions(model="m", max_output_tokens=200)
     assert options.base_url == OPENAI_URL  # and yet the client's connections lead to the loopback server
     await answer(OpenAiLanguageModel(client, options, openai_agent("language_model", OPENAI_URL)))
