@@ -87,4 +87,4 @@ async def test_an_end_that_is_given_up_leaves_the_engine_usable(stt: SpeechToTex
 
 
 async def test_callers_who_speak_at_once_are_each_heard(stt: SpeechToText, utterance: Pcm) -> None:
-    assert all([transcript.text for transcript in await asyncio.gather(*(heard(stt, utterance) for _ in range(3)))])
+    assert all(one.text for one in await asyncio.gather(*(heard(stt, utterance) for _ in range(3))))

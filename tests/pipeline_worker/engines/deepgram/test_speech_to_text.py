@@ -74,17 +74,6 @@ async def test_an_utterance_is_heard_as_it_grows_and_at_its_end(
     assert server.heard[0].replace(b"\0\0", b"").count(pcm.replace(b"\0\0", b"")) == 2
 
 
-async def test_utterances_share_a_warm_connection(
-    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
-) -> None:
-    stt = provider.open("desk")
-    assert server.connections == 1
-    texts = [(await heard(stt.open(), HALF_SECOND)).text for _ in range(3)]
-    assert texts == ["a table for two", "at eight", "goodbye"]
-    assert server.connections == 1
-    assert server.heard == [HALF_SECOND.tobytes()] * 3
-
-
 async def test_two_callers_who_talk_at_once_are_told_apart(
     server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
 ) -> None:

@@ -1,7 +1,6 @@
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 import numpy as np
@@ -92,19 +91,6 @@ async def test_a_sentence_ends_with_a_pause(tts: EspeakTextToSpeech) -> None:
     assert np.abs(whole[-4_800:].astype(int)).max() < 64
 
 
-@pytest.mark.parametrize("text", ["", "   ", "...", " - "])
-async def test_nothing_to_say_is_silence_of_no_length(tts: EspeakTextToSpeech, text: str) -> None:
-    assert [piece async for piece in tts.speak(text)] == []
-
-
-async def test_giving_up_in_the_middle_leaves_the_engine_usable(tts: EspeakTextToSpeech) -> None:
-    async with aclosing(tts.speak("This is a long story. " * 20)) as story:  # type: ignore[type-var]
-        async for _ in story:
-            break
-    samples, words, _ = await spoken(tts, "Hello.")
-    assert len(samples) and [word.text for word in words] == ["Hello."]
-
-
 async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider: EspeakTextToSpeechProvider) -> None:
     tts = provider.open("desk")
     before, _, _ = await spoken(tts, "Hello.")
@@ -142,13 +128,6 @@ async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error() -> N
     with pytest.raises(EngineError, match="ended"):
         await spoken(EspeakTextToSpeech(helper, EspeakOptions()), "A word.")
     assert helper.texts == 1, "nothing is said twice"
-
-
-async def test_after_close_nothing_speaks(provider: EspeakTextToSpeechProvider) -> None:
-    await provider.close()
-    await provider.close()
-    with pytest.raises(EngineError):
-        await spoken(provider.open("desk"), "Hello.")
 
 
 async def test_start_tries_each_voice() -> None:
