@@ -1,4 +1,4 @@
-"""Text to speech that speaks in time, by its fallback if need be, which goes on where the first engine stopped."""
+"""Text to speech with a fallback, which continues where the first engine stopped."""
 
 import re
 from collections.abc import AsyncGenerator, Iterator
@@ -13,15 +13,15 @@ from shared.audio import Pcm, samples_in
 from shared.errors import EngineError
 
 _LONGEST_PAUSE_MS = 500
-"""Sound that goes on for longer than this after the last word that is known holds words that are not."""
+"""Longer sound after the last known word holds unknown words."""
 
 
 class FallbackTextToSpeech:
     """Shared by the sessions of an agent. All its speech has the first engine's rate.
 
-    When the first engine stops inside a text, its word times tell which words are left for the fallback; a word that
-    was cut is said again in full. Without word times the fallback says the clause again that the first is sure to have
-    reached, and goes on from there: better a few words twice than one not at all.
+    If the first engine stops inside a text, its word times show which words are left for the fallback, which repeats a
+    cut word in full. Without word times the fallback repeats the clause that the first engine has surely reached:
+    better a few words twice than one missing.
     """
 
     def __init__(self, first: Guarded[TextToSpeech], fallback: Guarded[TextToSpeech] | None = None) -> None:
@@ -53,7 +53,7 @@ class FallbackTextToSpeech:
 
 
 class _Speech:
-    """What was given of a text. Words are given with the sound that completes them."""
+    """The speech of a text so far. Words are given with the sound that completes them."""
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
@@ -72,15 +72,15 @@ class _Speech:
         return SpeechPiece(samples, complete)
 
     def add_rest(self, samples: Pcm, words: tuple[Word, ...]) -> SpeechPiece:
-        """As `add`, of what the fallback says."""
+        """Like `add`, for the speech of the fallback."""
         if self._is_estimated:
             return self.add(samples, ())
         return self.add(samples, tuple(Word(word.text, self._broke_off_at + word.end_sample) for word in words))
 
     def break_off(self, text: str) -> str:
-        """The first engine says no more of `text`. Returns what is left for the fallback.
+        """The first engine has stopped. Returns what is left of `text` for the fallback.
 
-        Where word times do not tell, all words that have none, of both engines, are taken to be said slowly.
+        Words of either engine without times are assumed to be spoken slowly.
         """
         told = [word.end_sample for word in (*self._given, *self._ahead)]
         at, told_up_to = self._end_of_given(text)
