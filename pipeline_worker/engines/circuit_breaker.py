@@ -1,4 +1,4 @@
-"""Whether an engine that keeps failing is asked at all, so that no caller waits in every turn for one that is dead."""
+"""Stops asking an engine that keeps failing, so that callers do not wait for it in every turn."""
 
 FAILURES_TO_OPEN = 3
 COOL_DOWN_S = 30.0
@@ -6,10 +6,10 @@ LONGEST_COOL_DOWN_S = 300.0
 
 
 class CircuitBreaker:
-    """Opens after some failures in a row; then one call per cool-down is let through to see whether it is back.
+    """Opens after some failures in a row. Then one call per cool-down, the probe, tests whether the engine is back.
 
-    Each probe that fails doubles the cool-down, because somebody waited for it. A probe that is given up without a
-    result needs no word: the next one goes when a cool-down is over again.
+    Each failed probe doubles the cool-down, because a caller waited for it. A probe without a result need not be
+    reported: the next one is due after another cool-down.
     """
 
     def __init__(self, failures_to_open: int = FAILURES_TO_OPEN, cool_down_s: float = COOL_DOWN_S) -> None:
@@ -24,7 +24,7 @@ class CircuitBreaker:
         return self._failures >= self._failures_to_open
 
     def admits(self, now_s: float) -> bool:
-        """Whether the next call may go to the engine. True while open means that this call is the probe."""
+        """Whether the next call may go to the engine. While open, True means that this call is the probe."""
         if not self.is_open:
             return True
         if now_s < self._probe_at_s:

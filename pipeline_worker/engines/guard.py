@@ -1,14 +1,13 @@
-"""The guard of an engine: deadlines, a circuit breaker, and metrics of failures.
+"""Guards an engine: deadlines, a circuit breaker, and metrics of its failures.
 
-The deadline is on the first output, because until then the caller hears silence. After it an answer may take any time,
-as long as it does not stall.
+The deadline is for the first output, because until then the caller hears silence. An answer may take any time as long
+as it keeps coming.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from enum import Enum
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from prometheus_client import Counter, Histogram
 
@@ -18,7 +17,7 @@ from shared.io.logs import get_logger
 
 STALL_S = 10.0
 CLOSE_S = 2.0
-"""How long an engine may take to close."""
+"""How long closing an abandoned answer may take."""
 
 _failures = Counter(
     "antiphon_engine_failures_total",
@@ -27,12 +26,12 @@ _failures = Counter(
 )
 _fallbacks = Counter(
     "antiphon_engine_fallbacks_total",
-    "Requests that went to a fallback, by the engine that it replaced",
+    "Questions that went to a fallback, by the engine it stood in for",
     ["kind", "engine"],
 )
 _first_output = Histogram(
     "antiphon_engine_first_output_seconds",
-    "From the request to an engine's first output; for speech to text from the end of speech to the final text",
+    "From the question to an engine's first output; for speech to text from the end of speech to the final text",
     ["kind", "engine"],
     buckets=(0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10),
 )
@@ -41,10 +40,6 @@ T = TypeVar("T")
 _Engine = TypeVar("_Engine", covariant=True)
 
 log = get_logger()
-
-
-class _End(Enum):
-    END = 0
 
 
 class EngineGuard:
@@ -58,18 +53,18 @@ class EngineGuard:
         self._breaker = CircuitBreaker()
 
     def admits(self) -> bool:
-        """Whether to ask this engine now, rather than its fallback."""
+        """Whether to ask this engine now, if there is a fallback."""
         return self._breaker.admits(_now())
 
-    def stood_in_for(self) -> None:
-        """Its fallback is asked."""
+    def count_fallback(self) -> None:
+        """The fallback is asked instead."""
         _fallbacks.labels(self.kind, self.engine).inc()
 
     async def outputs(self, outputs: AsyncGenerator[T, None], counts: Callable[[T], bool]) -> AsyncGenerator[T, None]:
-        """Passes `outputs` on, if the first that `counts` meets its deadline and none stalls.
+        """Yields `outputs`. The first that `counts` has a deadline, and no later one may take longer than a stall.
 
-        Nothing is passed on before an output counts, so a caller that got nothing can ask another engine. Closes
-        `outputs`. Raises `EngineError`.
+        Yields nothing before an output counts, so a caller that got nothing may ask another engine. Closing this
+        closes `outputs`. Raises `EngineError`.
         """
         asked_at = _now()
         patience_s, due = self.first_output_s, asked_at + self.first_output_s
@@ -77,10 +72,12 @@ class EngineGuard:
         started = failed = False
         try:
             while True:
-                async with self._judged(due, patience_s):
-                    output = await anext(outputs, _End.END)
-                if output is _End.END:
-                    break
+                with self.judged(patience_s):
+                    async with asyncio.timeout_at(due):
+                        try:
+                            output = await anext(outputs)
+                        except StopAsyncIteration:
+                            break
                 if not started and not counts(output):
                     held.append(output)
                     continue
@@ -103,17 +100,30 @@ class EngineGuard:
                 self.succeeded()
             await self.let_go(outputs.aclose())
 
-    async def answer(self, answer: Awaitable[T]) -> T:
-        """`answer`, within the deadline for a first output. Raises `EngineError`."""
-        async with self._judged(_now() + self.first_output_s, self.first_output_s):
-            return await answer
+    async def answer(self, answer: Coroutine[Any, Any, T]) -> T:
+        """Awaits `answer` within the deadline for a first output. Raises `EngineError`.
+
+        Most pushes to a recognizer return without waiting. They need no timer, which would cost more than the rest.
+        """
+        with self.judged(self.first_output_s):
+            try:
+                awaited = answer.send(None)
+            except StopIteration as done:
+                returned: T = done.value
+                return returned
+            async with asyncio.timeout(self.first_output_s):
+                return await _Started(answer, awaited)
+
+    def judged(self, patience_s: float) -> "_Judged":
+        """A context whose errors are the engine's failures: counted, and raised as `EngineError`."""
+        return _Judged(self, patience_s)
 
     async def let_go(self, closing: Awaitable[None]) -> None:
-        """Waits for an engine to close, but not for long. Errors in closing are only logged."""
+        """Awaits the end of an abandoned answer for a moment. Its errors are only logged."""
         try:
             async with asyncio.timeout(CLOSE_S):
                 await closing
-        except Exception as error:  # noqa: BLE001 - also a fault of its own
+        except Exception as error:  # noqa: BLE001 - also a bug of the engine
             log.info("engine_not_closed", kind=self.kind, engine=self.engine, error=repr(error))
 
     def succeeded(self) -> None:
@@ -124,27 +134,7 @@ class EngineGuard:
     def observe_first_output(self, seconds: float) -> None:
         _first_output.labels(self.kind, self.engine).observe(seconds)
 
-    @asynccontextmanager
-    async def _judged(self, due: float, patience_s: float) -> AsyncIterator[None]:
-        """Counts a failure or a missed deadline of the engine, and raises it as `EngineError`."""
-        try:
-            async with asyncio.timeout_at(due):
-                yield
-        except EngineError as error:
-            self._failed(error.code, error.message)
-            raise
-        except TimeoutError as error:
-            message = f"the {self} gave nothing for {patience_s:g} s"
-            self._failed("engine_timeout", message)
-            raise EngineError(message, code="engine_timeout") from error
-        except Exception as error:
-            # A bug in an engine costs one turn at most, never the session.
-            log.exception("engine_fault", kind=self.kind, engine=self.engine)
-            message = f"the {self} failed by a fault of its own ({type(error).__name__})"
-            self._failed("engine_broken", message)
-            raise EngineError(message, code="engine_broken") from error
-
-    def _failed(self, code: str, message: str) -> None:
+    def failed(self, code: str, message: str) -> None:
         was_open = self._breaker.is_open
         self._breaker.failed(_now())
         _failures.labels(self.kind, self.engine, code).inc()
@@ -155,6 +145,57 @@ class EngineGuard:
 
     def __str__(self) -> str:
         return f"{self.kind.replace('_', ' ')} engine '{self.engine}'"
+
+
+class _Judged:
+    """See `EngineGuard.judged`. Not a generator: it is entered for every push and every output."""
+
+    __slots__ = ("_guard", "_patience_s")
+
+    def __init__(self, guard: EngineGuard, patience_s: float) -> None:
+        self._guard = guard
+        self._patience_s = patience_s
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        guard = self._guard
+        if isinstance(error, EngineError):
+            guard.failed(error.code, error.message)
+        elif isinstance(error, TimeoutError):
+            message = f"the {guard} gave nothing for {self._patience_s:g} s"
+            guard.failed("engine_timeout", message)
+            raise EngineError(message, code="engine_timeout") from error
+        elif isinstance(error, Exception):
+            # A bug in an engine costs its turn at most, never the session.
+            log.error("engine_fault", kind=guard.kind, engine=guard.engine, exc_info=error)
+            message = f"the {guard} failed by a fault of its own ({type(error).__name__})"
+            guard.failed("engine_broken", message)
+            raise EngineError(message, code="engine_broken") from error
+
+
+class _Started(Generic[T]):
+    """The rest of a coroutine whose first step, already run, ended by waiting for `awaited`."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], awaited: object) -> None:
+        self._coroutine = coroutine
+        self._awaited = awaited
+
+    def __await__(self) -> Generator[Any, None, T]:
+        awaited = self._awaited
+        try:
+            while True:
+                try:
+                    yield awaited
+                except BaseException as error:  # noqa: BLE001 - a cancellation too belongs to the coroutine
+                    awaited = self._coroutine.throw(error)
+                else:
+                    awaited = self._coroutine.send(None)
+        except StopIteration as done:
+            returned: T = done.value
+            return returned
 
 
 class Guarded(NamedTuple, Generic[_Engine]):

@@ -1,4 +1,4 @@
-"""Changes the sample rate of speech while it is being made (soxr, by its streaming interface)."""
+"""Changes the sample rate of a stream of speech (soxr)."""
 
 import numpy as np
 import soxr
@@ -7,7 +7,7 @@ from shared.audio import Pcm
 
 
 class Resampler:
-    """Mono, any rate to any other. Withholds 22-37 ms until `flush`, so it has no place in a live path."""
+    """Mono, from any rate to any other. Holds back 22-37 ms until `flush`, so it does not suit a live path."""
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
         self._ratio = to_rate / from_rate
@@ -20,7 +20,7 @@ class Resampler:
         return self._count(self._stream.resample_chunk(samples))
 
     def flush(self) -> Pcm:
-        """The rest; together with what `push` gave, as long as what was taken. The resampler is used up."""
+        """The rest, so that the output is as long as the input. Ends the resampler."""
         rest = self._stream.resample_chunk(np.zeros(0, dtype=np.int16), last=True)
         return self._count(rest[: max(0, round(self._taken * self._ratio) - self._given)])
 
@@ -30,6 +30,6 @@ class Resampler:
 
 
 def resampled(samples: Pcm, from_rate: int, to_rate: int) -> Pcm:
-    """All of a recording at once."""
+    """Resamples a whole recording."""
     resampler = Resampler(from_rate, to_rate)
     return np.concatenate((resampler.push(samples), resampler.flush()))

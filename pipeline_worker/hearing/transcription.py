@@ -14,11 +14,11 @@ from shared.audio import UPLINK_RATE, Pcm
 from shared.errors import EngineError
 
 _PUSH_SAMPLES = UPLINK_RATE // 10
-"""Engines run in threads or far away: a tenth of a second at a time costs a fifth of a frame at a time."""
+"""Engines are in another process or far away: pushing 100 ms costs a fifth of pushing five frames of 20 ms."""
 _MAX_WAITING = 600
-"""A minute of speech that the engine has not taken yet."""
+"""A minute of speech."""
 
-_dropped = Counter("antiphon_transcription_dropped_total", "Pieces of speech that the recogniser was too slow for")
+_dropped = Counter("antiphon_transcription_dropped_total", "Pieces of speech that the recognizer was too slow for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ class _Drop:
 class Transcription:
     """`begin`, `push`, `finish` and `drop` return at once; `run` does the work and calls back in the same order.
 
-    Deadlines are the engine's own (see `engines.fallback`): one here would cut its fallback short.
+    Collects the frames of a caller into pushes of 100 ms, for all engines. Has no deadlines: those of the engine
+    (see `engines.fallback`) include its fallback.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Transcription:
         self._failed = False
 
     def begin(self, utterance: int, samples: Pcm) -> None:
-        """An utterance begins with `samples`."""
+        """Begins an utterance with `samples`."""
         if self._steps.qsize() < _MAX_WAITING:
             self._steps.put_nowait(_Begin(utterance))
             self.push(samples)
@@ -79,18 +80,18 @@ class Transcription:
             self._push_collected()
 
     def finish(self, utterance: int) -> None:
-        """The utterance is over: `on_final` will be called with its text."""
+        """Ends the utterance: `on_final` will be called with its text."""
         self._push_collected()
         self._steps.put_nowait(_Finish(utterance))
 
     def drop(self) -> None:
-        """The utterance is over and nobody asks what it said."""
+        """Ends the utterance without a text."""
         self._collected.clear()
         self._collected_samples = 0
         self._steps.put_nowait(_Drop())
 
     async def run(self) -> None:
-        """For ever: cancel the task."""
+        """Runs until its task is cancelled."""
         stream: SpeechToTextStream | None = None
         try:
             while True:
@@ -101,7 +102,7 @@ class Transcription:
                     self._on_failure(error)
                     if stream is not None:
                         await self._give_up(stream)
-                    # The rest of this utterance goes nowhere.
+                    # The rest of this utterance is dropped.
                     stream, self._failed = None, True
                     if isinstance(step, _Finish):
                         self._on_final(FinalText(step.utterance, "", failed=True))
@@ -118,9 +119,9 @@ class Transcription:
                 self._utterance, self._failed = utterance, False
                 return self._stt.open()
             case _Push(samples) if stream is not None:
-                recognised = await stream.push(samples)
-                if recognised is not None and recognised.text:
-                    self._on_interim(InterimText(self._utterance, recognised.text))
+                interim = await stream.push(samples)
+                if interim is not None and interim.text:
+                    self._on_interim(InterimText(self._utterance, interim.text))
                 return stream
             case _Finish(utterance):
                 final = await stream.finish() if stream is not None else Transcript("", True)
@@ -130,7 +131,7 @@ class Transcription:
         return None
 
     async def _give_up(self, stream: SpeechToTextStream) -> None:
-        with contextlib.suppress(EngineError):  # it has failed already, and that was told
+        with contextlib.suppress(EngineError):  # the failure was reported already
             await stream.cancel()
 
     def _push_collected(self) -> None:

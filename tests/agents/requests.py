@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from yaml import safe_load
 
+from pipeline_worker.engines.scripted.interpreter import DialogueContext, Interpreter, Meaning
 from pipeline_worker.engines.scripted.script import Script
-from pipeline_worker.engines.scripted.understanding import Meaning, Place, Understanding
 from pipeline_worker.turns.backchannels import usual
 
 TODAY = date(2026, 12, 2)
@@ -40,12 +40,12 @@ class Request(BaseModel):
     slots: dict[str, Any]
 
     @property
-    def place(self) -> Place:
+    def place(self) -> DialogueContext:
         if self.context in ("confirm", "booked"):
-            return Place(_FORM, tuple(_BOOKED.items()), confirming=self.context == "confirm")
+            return DialogueContext(_FORM, tuple(_BOOKED.items()), confirming=self.context == "confirm")
         if self.context.startswith("asked_"):
-            return Place(_FORM, asked=self.context.removeprefix("asked_"))
-        return Place()
+            return DialogueContext(_FORM, asked=self.context.removeprefix("asked_"))
+        return DialogueContext()
 
     @property
     def is_for_the_eye(self) -> bool:
@@ -63,9 +63,9 @@ def requests(file: str) -> Sequence[Request]:
 
 
 @cache
-def front_desk() -> Understanding:
+def front_desk() -> Interpreter:
     options = safe_load(AGENT.read_text(encoding="utf-8"))["language_model"]["options"]
-    return Understanding(Script.model_validate(options), usual("en"))
+    return Interpreter(Script.model_validate(options), usual("en"))
 
 
 def is_understood(request: Request, text: str | None = None) -> bool:
@@ -73,7 +73,7 @@ def is_understood(request: Request, text: str | None = None) -> bool:
 
     A recogniser cannot know how a name is spelt: one that sounds alike will do.
     """
-    meaning = front_desk().understand(request.say if text is None else text, request.place, TODAY)
+    meaning = front_desk().interpret(request.say if text is None else text, request.place, TODAY)
     intent = _intent(meaning)
     if request.intent == "none" or intent != request.intent:
         return request.intent == "none" and intent is None

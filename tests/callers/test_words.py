@@ -11,7 +11,7 @@ def test_case_marks_and_accents_do_not_matter() -> None:
     ("wanted", "holds"),
     [("open every day", True), ("Open, every DAY!", True), ("open day", False), ("pen every", False), ("", True)],
 )
-def test_contained_words_stand_side_by_side(wanted: str, holds: bool) -> None:
+def test_contained_words_stand_concurrently(wanted: str, holds: bool) -> None:
     assert contains("We are open every day.", wanted) is holds
 
 

@@ -114,7 +114,7 @@ class OpenAiServer:
         self.base_url = "http://{}:{}/v1".format(*self._listener.sockets[0].getsockname())
 
     async def run(self) -> None:
-        """For ever."""
+        """Serves until it is cancelled."""
         assert self._listener is not None
         await self._listener.serve_forever()
 
@@ -374,32 +374,24 @@ def _error(message: str, code: str | int) -> dict[str, Any]:
     return {"error": {"message": message, "type": code, "code": code, "param": None}}
 
 
+def _seconds(ms: str) -> float:
+    return float(ms) / 1000
+
+
 async def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--reply", default=Manner.reply)
     parser.add_argument("--echo", action="store_true", help="reply with the caller's last words")
-    parser.add_argument("--transcript", action="append", help="what is heard; several are heard in turn")
+    parser.add_argument("--transcript", dest="transcripts", action="append", help="heard in turn, if several")
     parser.add_argument("--key", help="refuse every other")
-    parser.add_argument("--first-token-ms", type=float, default=0)
+    for name in ("first-token", "transcription", "first-speech"):
+        parser.add_argument(f"--{name}-ms", dest=f"{name.replace('-', '_')}_s", type=_seconds, default=0.0)
     parser.add_argument("--tokens-per-s", type=float, default=0, help="0: all at once")
-    parser.add_argument("--transcription-ms", type=float, default=0)
-    parser.add_argument("--first-speech-ms", type=float, default=0)
     parser.add_argument("--speech-speed", type=float, default=0, help="times real time; 0: all at once")
     arguments = parser.parse_args()
-    server = OpenAiServer(
-        Manner(
-            reply=arguments.reply,
-            echo=arguments.echo,
-            transcripts=arguments.transcript or Manner.transcripts,
-            key=arguments.key,
-            first_token_s=arguments.first_token_ms / 1000,
-            tokens_per_s=arguments.tokens_per_s,
-            transcription_s=arguments.transcription_ms / 1000,
-            first_speech_s=arguments.first_speech_ms / 1000,
-            speech_speed=arguments.speech_speed,
-        )
-    )
+    manner = {name: value for name, value in vars(arguments).items() if name != "port" and value is not None}
+    server = OpenAiServer(Manner(**manner))
     await server.start(arguments.port)
     print(f"listening on {server.base_url}", flush=True)
     await server.run()

@@ -1,33 +1,24 @@
 """Text to speech by Cartesia Sonic over a WebSocket: JSON messages with audio, and others with word times.
 
-A text is one context. A connection could carry several at once; it carries one, so that a caller who listens slowly
-holds nobody else's speech back. Times count from the beginning of the context, in seconds.
+A text is one context. A connection could carry several contexts; ours carries one, so that a slow listener does not
+hold back the speech of others. Times are in seconds from the start of the context.
 """
 
 import base64
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel, Field, ValidationError
 from websockets.exceptions import ConnectionClosed
 
-from pipeline_worker.engines.network.account import (
-    BaseUrl,
-    EnvironmentName,
-    VendorAccount,
-    VendorOptions,
-    read_account,
-    side_by_side,
-    try_account,
-)
+from pipeline_worker.engines.network.account import BaseUrl, EnvironmentName, VendorOptions
 from pipeline_worker.engines.network.errors import broken, lost, refusal
+from pipeline_worker.engines.network.provider import NetworkProvider, User
 from pipeline_worker.engines.network.speech import SAMPLE_RATE, TimedSpeech, spoken
 from pipeline_worker.engines.network.websocket_pool import WebSocketPool
-from pipeline_worker.engines.options import read_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
-from shared.agent import AgentDefinition
 from shared.audio import Pcm, as_samples
 
 _VENDOR = "Cartesia"
@@ -39,7 +30,7 @@ class CartesiaOptions(VendorOptions):
     base_url: BaseUrl = "https://api.cartesia.ai"
     voice: str = Field(pattern=r"^[\w-]+$", description="id of the voice")
     model: str = "sonic-3.5"
-    language: str | None = Field(None, pattern=r"^[a-z]{2,3}$", description="else the agent's")
+    language: str | None = Field(None, pattern=r"^[a-z]{2,3}$", description="instead of the agent's")
     speed: float | None = Field(None, ge=0.6, le=1.5)
     volume: float | None = Field(None, ge=0.5, le=2)
     emotion: str | None = None
@@ -103,9 +94,9 @@ class CartesiaTextToSpeech:
             while not done:
                 message = _read(await connection.recv())
                 if message.context_id not in (context, None):
-                    continue  # of a text that nobody wants any more
+                    continue  # of a text that was given up
                 done = message.type == "done"
-                if piece := _taken(message, speech):
+                if piece := _take(message, speech):
                     yield piece
         except ConnectionClosed as error:
             raise lost(_VENDOR, error) from error
@@ -118,38 +109,25 @@ class CartesiaTextToSpeech:
             yield piece
 
 
-class CartesiaTextToSpeechProvider:
-    """The connections, one pool for each account, and the voice of each agent."""
-
+class CartesiaTextToSpeechProvider(NetworkProvider[CartesiaOptions, WebSocketPool, CartesiaTextToSpeech]):
     def __init__(self) -> None:
-        self._voices: dict[str, tuple[CartesiaOptions, VendorAccount, str]] = {}
-        self._pools: dict[VendorAccount, WebSocketPool] = {}
+        super().__init__(_VENDOR, "text_to_speech", CartesiaOptions)
 
-    def add(self, agent: AgentDefinition) -> None:
-        options = read_options(agent, "text_to_speech", CartesiaOptions)
-        account = read_account(agent, "text_to_speech", _VENDOR, options)
-        self._voices[agent.id] = options, account, agent.language
-        if account not in self._pools:
-            url = account.websocket_url("/tts/websocket", {"cartesia_version": _API_VERSION})
-            headers = {"X-API-Key": account.key, "Cartesia-Version": _API_VERSION}
-            self._pools[account] = WebSocketPool(_VENDOR, url, headers)
+    def connect(self, user: User[CartesiaOptions]) -> WebSocketPool:
+        url = user.account.websocket_url("/tts/websocket", {"cartesia_version": _API_VERSION})
+        return WebSocketPool(_VENDOR, url, {"X-API-Key": user.account.key, "Cartesia-Version": _API_VERSION})
 
-    async def start(self) -> None:
-        """Opens the first connections."""
-        users = {account: (agent_id, options) for agent_id, (options, account, _) in self._voices.items()}
-        await side_by_side(
-            try_account(agent_id, "text_to_speech", options, self._pools[account].try_out(), decisive=True)
-            for account, (agent_id, options) in users.items()
-        )
+    def try_out(self, connections: WebSocketPool, user: User[CartesiaOptions]) -> Awaitable[None]:
+        return connections.try_out()
 
-    def open(self, agent_id: str) -> CartesiaTextToSpeech:
-        options, account, language = self._voices[agent_id]
-        self._pools[account].warm()
-        return CartesiaTextToSpeech(self._pools[account], options, language)
+    def warm(self, connections: WebSocketPool, user: User[CartesiaOptions]) -> None:
+        connections.warm()
 
-    async def close(self) -> None:
-        for pool in self._pools.values():
-            await pool.close()
+    def engine(self, connections: WebSocketPool, user: User[CartesiaOptions]) -> CartesiaTextToSpeech:
+        return CartesiaTextToSpeech(connections, user.options, user.agent.language)
+
+    async def disconnect(self, connections: WebSocketPool) -> None:
+        await connections.close()
 
 
 def _read(text: str | bytes) -> _Message:
@@ -159,7 +137,7 @@ def _read(text: str | bytes) -> _Message:
         raise broken(_VENDOR, str(text)) from error
 
 
-def _taken(message: _Message, speech: TimedSpeech) -> SpeechPiece | None:
+def _take(message: _Message, speech: TimedSpeech) -> SpeechPiece | None:
     match message.type:
         case "chunk":
             try:

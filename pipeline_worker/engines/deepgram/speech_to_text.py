@@ -1,30 +1,22 @@
 """Speech to text by Deepgram Nova, live over a WebSocket that serves one utterance after the other.
 
-Our endpointing decides when an utterance is over: Deepgram's is off, and `Finalize` makes it tell the rest at once. It
-answers with a result that is marked `from_finalize`, or, so its documentation, sometimes not at all.
+Our endpointing decides when an utterance is over: Deepgram's is off, and `Finalize` makes it send the rest at once. It
+answers with a result that is marked `from_finalize`, or, according to its documentation, sometimes not at all.
 """
 
 import asyncio
 import json
+from collections.abc import Awaitable
 
 from pydantic import BaseModel, Field, ValidationError
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from pipeline_worker.engines.network.account import (
-    BaseUrl,
-    EnvironmentName,
-    VendorAccount,
-    VendorOptions,
-    read_account,
-    side_by_side,
-    try_account,
-)
+from pipeline_worker.engines.network.account import BaseUrl, EnvironmentName, VendorAccount, VendorOptions
 from pipeline_worker.engines.network.errors import ConnectionLostError, broken, late, lost
+from pipeline_worker.engines.network.provider import NetworkProvider, User
 from pipeline_worker.engines.network.websocket_pool import WebSocketPool
-from pipeline_worker.engines.options import read_options
 from pipeline_worker.engines.protocols import Transcript
-from shared.agent import AgentDefinition
 from shared.audio import UPLINK_RATE, Pcm
 from shared.errors import EngineError
 
@@ -34,9 +26,9 @@ _KEEP_ALIVE = json.dumps({"type": "KeepAlive"})
 _CLOSE = json.dumps({"type": "CloseStream"})
 _ANSWER_TIMEOUT_S = 5.0
 _QUIET_S = 1.0
-"""After `Finalize`, this long after the last result none is coming any more."""
+"""After `Finalize`, no more results are expected this long after the last one."""
 _KEPT_SAMPLES = 60 * UPLINK_RATE
-"""An utterance is kept up to this length, to be sent again should its connection be lost."""
+"""An utterance up to this length is kept, to be sent again if its connection is lost."""
 
 
 class DeepgramOptions(VendorOptions):
@@ -44,7 +36,7 @@ class DeepgramOptions(VendorOptions):
     base_url: BaseUrl = "https://api.deepgram.com"
     model: str = "nova-3"
     language: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9-]{2,12}$", description="else the agent's; multi for several"
+        None, pattern=r"^[A-Za-z0-9-]{2,12}$", description="instead of the agent's; multi for several"
     )
     smart_format: bool = Field(True, description="write numbers, dates, addresses as people do")
     keyterms: tuple[str, ...] = Field((), max_length=100, description="names and terms to listen for (nova-3)")
@@ -71,14 +63,14 @@ class _Message(BaseModel):
 
 
 class TranscriptParts:
-    """What the results so far say: segments that are final, and the one that may still change."""
+    """The transcript so far: final segments, and the one that may still change."""
 
     def __init__(self) -> None:
         self._final: list[str] = []
         self._interim = ""
         self.has_results = False
         self.is_ending = False
-        """`Finalize` was asked for."""
+        """`Finalize` is about to be sent."""
         self.is_finalized = False
 
     @property
@@ -86,7 +78,7 @@ class TranscriptParts:
         return " ".join(filter(None, [*self._final, self._interim]))
 
     def take(self, data: str | bytes) -> None:
-        """Raises `EngineError` for what is no message of Deepgram's, and for one that tells of an error."""
+        """Takes a message of Deepgram. Raises `EngineError` for an error message and for anything else."""
         try:
             message = _Message.model_validate_json(data)
             if message.type == "Results":
@@ -99,7 +91,7 @@ class TranscriptParts:
 
     def _take(self, results: _Results) -> None:
         if results.from_finalize and not self.is_ending:
-            return  # the end of the utterance before, told twice
+            return  # the previous utterance's, sent twice
         text = results.channel.alternatives[0].transcript.strip()
         self.has_results = True
         self.is_finalized = results.from_finalize
@@ -111,7 +103,7 @@ class TranscriptParts:
 
 
 class DeepgramStream:
-    """One utterance. A connection that is lost on the way is replaced once, and hears the utterance again."""
+    """One utterance. A connection that is lost is replaced once, and gets the utterance again."""
 
     def __init__(self, pool: WebSocketPool) -> None:
         self._pool = pool
@@ -128,7 +120,6 @@ class DeepgramStream:
         self._over = False
 
     async def push(self, samples: Pcm) -> Transcript | None:
-        """Does not wait for an answer: what is returned was heard in earlier samples."""
         if self._over:
             raise EngineError("the utterance is over")
         self._samples += len(samples)
@@ -152,7 +143,7 @@ class DeepgramStream:
                 self._messages.append(_FINALIZE)
                 self._transcript.is_ending = True
                 await self._deliver()
-                await self._finalized()
+                await self._until_finalized()
             return Transcript(self._transcript.text, final=True)
         finally:
             await self._release()
@@ -162,7 +153,7 @@ class DeepgramStream:
         await self._release()
 
     async def _deliver(self) -> None:
-        """Sends what was not sent yet."""
+        """Sends what is not sent yet."""
         while True:
             if self._failure is not None:
                 await self._replace(self._failure)
@@ -175,7 +166,7 @@ class DeepgramStream:
             except ConnectionClosed as error:
                 self._failure = self._failure or lost(_VENDOR, error)
 
-    async def _finalized(self) -> None:
+    async def _until_finalized(self) -> None:
         while not self._transcript.is_finalized:
             if self._failure is not None:
                 await self._deliver()
@@ -196,7 +187,7 @@ class DeepgramStream:
         return self._connection
 
     async def _read(self, connection: ClientConnection) -> None:
-        """Until the result that ends the utterance, after which nothing comes."""
+        """Reads until the result that ends the utterance."""
         try:
             while not self._transcript.is_finalized:
                 self._transcript.take(await connection.recv())
@@ -241,47 +232,39 @@ class DeepgramSpeechToText:
         """Closed with its provider."""
 
 
-class DeepgramSpeechToTextProvider:
-    """The connections, one pool for each way to listen."""
+class DeepgramSpeechToTextProvider(NetworkProvider[DeepgramOptions, WebSocketPool, DeepgramSpeechToText]):
+    """One pool of connections per account and set of options. Deepgram checks all of them before it accepts one."""
 
     def __init__(self) -> None:
-        self._agents: dict[str, tuple[DeepgramOptions, WebSocketPool]] = {}
-        self._pools: dict[tuple[str, VendorAccount], WebSocketPool] = {}
+        super().__init__(_VENDOR, "speech_to_text", DeepgramOptions)
 
-    def add(self, agent: AgentDefinition) -> None:
-        options = read_options(agent, "speech_to_text", DeepgramOptions)
-        account = read_account(agent, "speech_to_text", _VENDOR, options)
-        url = _url(account, options, agent.language)
-        if (url, account) not in self._pools:
-            self._pools[url, account] = WebSocketPool(
-                _VENDOR, url, {"Authorization": f"Token {account.key}"}, keep_alive=_KEEP_ALIVE
-            )
-        self._agents[agent.id] = options, self._pools[url, account]
+    def shares(self, user: User[DeepgramOptions]) -> tuple[VendorAccount, str]:
+        return user.account, _url(user)
 
-    async def start(self) -> None:
-        """Opens the first connections: Deepgram looks at the key, the model and the language before it accepts one."""
-        users = {pool: (agent_id, options) for agent_id, (options, pool) in self._agents.items()}
-        await side_by_side(
-            try_account(agent_id, "speech_to_text", options, pool.try_out(), decisive=True)
-            for pool, (agent_id, options) in users.items()
-        )
+    def connect(self, user: User[DeepgramOptions]) -> WebSocketPool:
+        headers = {"Authorization": f"Token {user.account.key}"}
+        return WebSocketPool(_VENDOR, _url(user), headers, keep_alive=_KEEP_ALIVE)
 
-    def open(self, agent_id: str) -> DeepgramSpeechToText:
-        _, pool = self._agents[agent_id]
-        pool.warm()
-        return DeepgramSpeechToText(pool)
+    def try_out(self, connections: WebSocketPool, user: User[DeepgramOptions]) -> Awaitable[None]:
+        return connections.try_out()
 
-    async def close(self) -> None:
-        for pool in self._pools.values():
-            await pool.close()
+    def warm(self, connections: WebSocketPool, user: User[DeepgramOptions]) -> None:
+        connections.warm()
+
+    def engine(self, connections: WebSocketPool, user: User[DeepgramOptions]) -> DeepgramSpeechToText:
+        return DeepgramSpeechToText(connections)
+
+    async def disconnect(self, connections: WebSocketPool) -> None:
+        await connections.close()
 
 
-def _url(account: VendorAccount, options: DeepgramOptions, language: str) -> str:
-    return account.websocket_url(
+def _url(user: User[DeepgramOptions]) -> str:
+    options = user.options
+    return user.account.websocket_url(
         "/v1/listen",
         {
             "model": options.model,
-            "language": options.language or language,
+            "language": options.language or user.agent.language,
             "encoding": "linear16",
             "sample_rate": str(UPLINK_RATE),
             "channels": "1",

@@ -1,25 +1,16 @@
-"""Text to speech by Deepgram Aura over HTTP, whose answer streams. It tells no word times.
+"""Text to speech by Deepgram Aura over HTTP, streamed, without word times.
 
-Its WebSocket takes no more than 20 Flush messages a minute, one for each sentence, and begins no sooner.
+Its WebSocket takes at most 20 Flush messages a minute, one for each sentence, and begins no sooner.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 
-from pipeline_worker.engines.network.account import (
-    BaseUrl,
-    EnvironmentName,
-    VendorAccount,
-    VendorOptions,
-    read_account,
-    side_by_side,
-    try_account,
-)
+from pipeline_worker.engines.network.account import BaseUrl, EnvironmentName, VendorOptions
 from pipeline_worker.engines.network.errors import broken
 from pipeline_worker.engines.network.http import VendorHttp
+from pipeline_worker.engines.network.provider import NetworkProvider, User
 from pipeline_worker.engines.network.speech import SAMPLE_RATE, spoken
-from pipeline_worker.engines.options import read_options
 from pipeline_worker.engines.protocols import SpeechPiece
-from shared.agent import AgentDefinition
 from shared.audio import BYTES_PER_SAMPLE, as_samples
 
 _VENDOR = "Deepgram"
@@ -63,33 +54,23 @@ class DeepgramTextToSpeech:
                 raise broken(_VENDOR, "half a sample")
 
 
-class DeepgramTextToSpeechProvider:
-    """The connections, one pool for each account, and the voice of each agent."""
+class DeepgramTextToSpeechProvider(NetworkProvider[DeepgramSpeechOptions, VendorHttp, DeepgramTextToSpeech]):
+    decisive = False  # your own server may lack the request
 
     def __init__(self) -> None:
-        self._voices: dict[str, tuple[DeepgramSpeechOptions, VendorAccount]] = {}
-        self._https: dict[VendorAccount, VendorHttp] = {}
+        super().__init__(_VENDOR, "text_to_speech", DeepgramSpeechOptions)
 
-    def add(self, agent: AgentDefinition) -> None:
-        options = read_options(agent, "text_to_speech", DeepgramSpeechOptions)
-        account = read_account(agent, "text_to_speech", _VENDOR, options)
-        self._voices[agent.id] = options, account
-        if account not in self._https:
-            self._https[account] = VendorHttp(account, {"Authorization": f"Token {account.key}"})
+    def connect(self, user: User[DeepgramSpeechOptions]) -> VendorHttp:
+        return VendorHttp(user.account, {"Authorization": f"Token {user.account.key}"})
 
-    async def start(self) -> None:
-        """Tries the keys, which costs nothing; a server of one's own may lack this request."""
-        users = {account: (agent_id, options) for agent_id, (options, account) in self._voices.items()}
-        await side_by_side(
-            try_account(agent_id, "text_to_speech", options, self._https[account].get(_TRIAL_PATH), decisive=False)
-            for account, (agent_id, options) in users.items()
-        )
+    def try_out(self, connections: VendorHttp, user: User[DeepgramSpeechOptions]) -> Awaitable[None]:
+        return connections.get(_TRIAL_PATH)
 
-    def open(self, agent_id: str) -> DeepgramTextToSpeech:
-        options, account = self._voices[agent_id]
-        self._https[account].warm(_TRIAL_PATH)
-        return DeepgramTextToSpeech(self._https[account], options)
+    def warm(self, connections: VendorHttp, user: User[DeepgramSpeechOptions]) -> None:
+        connections.warm(_TRIAL_PATH)
 
-    async def close(self) -> None:
-        for http in self._https.values():
-            await http.close()
+    def engine(self, connections: VendorHttp, user: User[DeepgramSpeechOptions]) -> DeepgramTextToSpeech:
+        return DeepgramTextToSpeech(connections, user.options)
+
+    async def disconnect(self, connections: VendorHttp) -> None:
+        await connections.close()

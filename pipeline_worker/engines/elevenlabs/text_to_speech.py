@@ -1,35 +1,26 @@
 """Text to speech by ElevenLabs over HTTP: lines of JSON, each with audio and the times of its characters.
 
-The times count from the beginning of the speech, in seconds.
+Times are in seconds from the start of the speech.
 """
 
 import base64
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from pipeline_worker.engines.network.account import (
-    BaseUrl,
-    EnvironmentName,
-    VendorAccount,
-    VendorOptions,
-    read_account,
-    side_by_side,
-    try_account,
-)
+from pipeline_worker.engines.network.account import BaseUrl, EnvironmentName, VendorAccount, VendorOptions
 from pipeline_worker.engines.network.errors import broken
 from pipeline_worker.engines.network.http import VendorHttp
+from pipeline_worker.engines.network.provider import NetworkProvider, User
 from pipeline_worker.engines.network.speech import SAMPLE_RATE, TimedSpeech, spoken
-from pipeline_worker.engines.options import read_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
-from shared.agent import AgentDefinition
 from shared.audio import as_samples
 
 _VENDOR = "ElevenLabs"
 _MODELS_WITH_LANGUAGE = "_v2_5"
-"""Ending of the models that take a language; others refuse one, or ignore it."""
+"""Suffix of the models that take a language; others refuse or ignore it."""
 
 
 class ElevenLabsOptions(VendorOptions):
@@ -37,7 +28,9 @@ class ElevenLabsOptions(VendorOptions):
     base_url: BaseUrl = "https://api.elevenlabs.io"
     voice: str = Field(pattern=r"^\w+$", description="id of the voice")
     model: str = "eleven_flash_v2_5"
-    language: str | None = Field(None, pattern=r"^[a-z]{2,3}$", description="else the agent's, if the model takes one")
+    language: str | None = Field(
+        None, pattern=r"^[a-z]{2,3}$", description="instead of the agent's, if the model takes one"
+    )
     stability: float | None = Field(None, ge=0, le=1)
     similarity_boost: float | None = Field(None, ge=0, le=1)
     style: float | None = Field(None, ge=0, le=1)
@@ -55,7 +48,7 @@ class _Line(BaseModel):
 
 
 class CharacterTimes:
-    """From characters with times to words; a word is known to be whole when white space follows, or nothing."""
+    """Joins characters with times into words. A word is complete at white space or at the end."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -101,58 +94,47 @@ class ElevenLabsTextToSpeech:
         query = {"output_format": f"pcm_{SAMPLE_RATE}"}
         async with self._http.post(self._path, query=query, json={**self._body, "text": text}) as response:
             async for line in response.content:
-                if line.strip() and (piece := _taken(line, speech, times)):
+                if line.strip() and (piece := _take(line, speech, times)):
                     yield piece
         speech.add_words(times.finish())
         if piece := speech.finish():
             yield piece
 
 
-class ElevenLabsTextToSpeechProvider:
-    """The connections, one pool for each account, and the voice of each agent."""
+class ElevenLabsTextToSpeechProvider(NetworkProvider[ElevenLabsOptions, VendorHttp, ElevenLabsTextToSpeech]):
+    decisive = False  # a key may be valid for speech but not for asking about the voice
 
     def __init__(self) -> None:
-        self._voices: dict[str, tuple[ElevenLabsOptions, VendorAccount, str]] = {}
-        self._https: dict[VendorAccount, VendorHttp] = {}
+        super().__init__(_VENDOR, "text_to_speech", ElevenLabsOptions)
 
-    def add(self, agent: AgentDefinition) -> None:
-        options = read_options(agent, "text_to_speech", ElevenLabsOptions)
-        account = read_account(agent, "text_to_speech", _VENDOR, options)
-        self._voices[agent.id] = options, account, agent.language
-        if account not in self._https:
-            self._https[account] = VendorHttp(account, {"xi-api-key": account.key}, _status_of)
+    def tries(self, user: User[ElevenLabsOptions]) -> tuple[VendorAccount, str]:
+        return user.account, user.options.voice
 
-    async def start(self) -> None:
-        """Asks for each voice, which costs nothing. A key may be good for speech and not for this."""
-        users = {
-            (account, options.voice): (agent_id, options) for agent_id, (options, account, _) in self._voices.items()
-        }
-        await side_by_side(
-            try_account(
-                agent_id, "text_to_speech", options, self._https[account].get(_trial_path(voice)), decisive=False
-            )
-            for (account, voice), (agent_id, options) in users.items()
-        )
+    def connect(self, user: User[ElevenLabsOptions]) -> VendorHttp:
+        return VendorHttp(user.account, {"xi-api-key": user.account.key}, _status_of)
 
-    def open(self, agent_id: str) -> ElevenLabsTextToSpeech:
-        options, account, language = self._voices[agent_id]
-        self._https[account].warm(_trial_path(options.voice))
-        return ElevenLabsTextToSpeech(self._https[account], options, language)
+    def try_out(self, connections: VendorHttp, user: User[ElevenLabsOptions]) -> Awaitable[None]:
+        return connections.get(_trial_path(user.options.voice))
 
-    async def close(self) -> None:
-        for http in self._https.values():
-            await http.close()
+    def warm(self, connections: VendorHttp, user: User[ElevenLabsOptions]) -> None:
+        connections.warm(_trial_path(user.options.voice))
+
+    def engine(self, connections: VendorHttp, user: User[ElevenLabsOptions]) -> ElevenLabsTextToSpeech:
+        return ElevenLabsTextToSpeech(connections, user.options, user.agent.language)
+
+    async def disconnect(self, connections: VendorHttp) -> None:
+        await connections.close()
 
 
 def _trial_path(voice: str) -> str:
     return f"/v1/voices/{voice}"
 
 
-def _taken(line: bytes, speech: TimedSpeech, times: CharacterTimes) -> SpeechPiece | None:
+def _take(line: bytes, speech: TimedSpeech, times: CharacterTimes) -> SpeechPiece | None:
     try:
-        told = _Line.model_validate_json(line)
-        samples = as_samples(base64.b64decode(told.audio_base64 or "", validate=True))
-        alignment = told.alignment
+        parsed = _Line.model_validate_json(line)
+        samples = as_samples(base64.b64decode(parsed.audio_base64 or "", validate=True))
+        alignment = parsed.alignment
         words = times.push(alignment.characters, alignment.character_end_times_seconds) if alignment else []
     except (ValidationError, ValueError) as error:
         raise broken(_VENDOR, line.decode(errors="replace")) from error
@@ -160,7 +142,7 @@ def _taken(line: bytes, speech: TimedSpeech, times: CharacterTimes) -> SpeechPie
 
 
 def _status_of(status: int, body: str) -> int:
-    """ElevenLabs answers 401 also for an account without credit and for a key that lacks a permission."""
+    """ElevenLabs answers 401 also for an account without credit and for a key without a permission."""
     if status == 401 and re.search(r'"(quota_exceeded|missing_permissions)"', body):
         return 402
     return status

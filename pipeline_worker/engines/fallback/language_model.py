@@ -1,4 +1,4 @@
-"""A language model that answers in time, by its fallback if need be."""
+"""A language model with a fallback."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -10,9 +10,9 @@ from shared.errors import EngineError
 
 
 class FallbackLanguageModel:
-    """One session's. The fallback answers when the first engine failed before it had said anything.
+    """For one session. The fallback answers if the first engine fails before it has said anything.
 
-    Once something was said, it may have been spoken: another answer would repeat or contradict it, so that fails.
+    A later failure is raised: what was said may be spoken already, and another answer would repeat or contradict it.
     """
 
     def __init__(self, first: Guarded[LanguageModel], fallback: Guarded[LanguageModel] | None = None) -> None:
@@ -32,13 +32,13 @@ class FallbackLanguageModel:
             except EngineError:
                 if given or fallback is None:
                     raise
-        self._first.guard.stood_in_for()
+        self._first.guard.count_fallback()
         async with aclosing(_answer(fallback, conversation)) as pieces:
             async for piece in pieces:
                 yield piece
 
     async def close(self) -> None:
-        """Both, side by side."""
+        """Closes both concurrently."""
         models = [self._first, *filter(None, [self._fallback])]
         await asyncio.gather(*(model.guard.let_go(model.engine.close()) for model in models))
 

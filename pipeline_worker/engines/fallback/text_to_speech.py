@@ -44,7 +44,7 @@ class FallbackTextToSpeech:
                     raise
             text = speech.break_off()
         if text:
-            self._first.guard.stood_in_for()
+            self._first.guard.count_fallback()
             async with aclosing(_at_rate(self.sample_rate, fallback, text)) as pieces:
                 async for piece in pieces:
                     yield speech.add(piece)

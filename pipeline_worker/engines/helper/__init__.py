@@ -1,1 +1,1 @@
-"""Helper processes: models and libraries that must not share the worker's process, and the pipe to them."""
+"""Helper processes for models and libraries that must not share the worker's process, and the pipe to them."""

@@ -1,7 +1,7 @@
-"""A process of our own that runs an engine which must not live in ours, reached over its stdin and stdout.
+"""A helper process that runs an engine outside the worker's process, reached over its stdin and stdout.
 
-Many channels share the pipe; a frame carries its channel's number. A helper that dies fails its open channels with
-`EngineError` and is started anew for the next one. One that lives and says nothing any more is made to die.
+Many channels share the pipe; a frame carries its channel's number. If the helper dies, its open channels fail with
+`EngineError`, and the next channel starts it again. A helper that hangs is killed.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ _SOURCE_ROOT = Path(__file__).parents[3]
 _START_TIMEOUT_S = 20.0
 _END_TIMEOUT_S = 2.0
 _HANGS_S = 12.0
-"""A helper hangs when users waited in vain for so long altogether since it last said anything."""
+"""A helper hangs if its users have waited in vain for this long in total since its last frame."""
 _FRAMES_WAITING = 1024
-"""Bound of what a channel has received and nobody has read yet; a channel beyond it fails."""
+"""Most unread frames of a channel; a channel with more fails."""
 
 log = get_logger()
 
 
 class Channel:
-    """One exchange with a helper. Whoever opens it closes it."""
+    """One exchange with a helper. Its opener closes it."""
 
     def __init__(self, helper: "HelperProcess", number: int, writer: asyncio.StreamWriter) -> None:
         self._helper = helper
@@ -39,7 +39,7 @@ class Channel:
         self._failure: EngineError | None = None
 
     async def send(self, header: dict[str, Any], body: bytes = b"") -> None:
-        """Waits while the helper is behind, so a slow helper slows its users and no buffer grows."""
+        """Waits while the helper is behind, so that no buffer grows."""
         self._raise_failure()
         try:
             with self._helper.awaited():
@@ -61,7 +61,7 @@ class Channel:
         return None if self._frames.empty() else self._checked(self._frames.get_nowait())
 
     def close(self, farewell: dict[str, Any] | None = None) -> None:
-        """Idempotent. `farewell` tells the helper that nobody listens any more."""
+        """Idempotent. `farewell` tells the helper that the channel is closed."""
         if self._helper.forget(self._number) and farewell is not None and not self._writer.is_closing():
             self._writer.write(pipe_frames.pack({**farewell, "channel": self._number}))
 
@@ -92,7 +92,7 @@ class Channel:
 
 
 class HelperProcess:
-    """`module` is run with `-m`. `prepare`, if given, readies each process that was started for its users."""
+    """Runs `module` with `-m`. `prepare`, if given, readies each started process for its users."""
 
     def __init__(
         self,
@@ -125,9 +125,9 @@ class HelperProcess:
         return self._process.pid if self._process else None
 
     async def open(self) -> Channel:
-        """A channel to a running helper, which is started first where need be. `EngineError` when it cannot be.
+        """A channel to the helper, which is started first if necessary. Raises `EngineError` if it does not start.
 
-        The start outlives whoever waits for it: a model may take longer to load than a caller's patience lasts.
+        Cancelling this does not cancel the start: a model may take longer to load than a caller waits.
         """
         if not (self._prepared and self._running()):
             if self._starting is None or self._starting.done():
@@ -153,7 +153,7 @@ class HelperProcess:
 
     @contextlib.contextmanager
     def awaited(self) -> Iterator[None]:
-        """For as long as somebody waits for the helper. It is killed when that was too long and it said nothing."""
+        """Wraps a wait for the helper. Kills it if the waits in vain have become too long."""
         since = _now()
         try:
             yield
@@ -167,7 +167,7 @@ class HelperProcess:
             raise
 
     async def close(self) -> None:
-        """Ends the process: by the end of its input, and by force when that does not help. Idempotent."""
+        """Ends the process by closing its input, or kills it. Idempotent."""
         self._closed = True
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
@@ -175,7 +175,7 @@ class HelperProcess:
         await self._end()
 
     def _running(self) -> bool:
-        """A helper that died shows by the end of its output or by the end of its input, whichever is noticed first."""
+        """The death of a helper shows in its output or in its input, whichever is noticed first."""
         reads = self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing()
         return reads and self._reading is not None and not self._reading.done()
 
@@ -183,7 +183,7 @@ class HelperProcess:
         if self._closed:
             raise EngineError(f"the {self.name} helper was closed")
         await self._end()
-        # The packages may lie in a folder that only the launcher knows: tell the child. -P keeps its own folder out.
+        # The packages may be in a folder that only the launcher knows. -P keeps the module's own folder out.
         paths = [str(_SOURCE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
@@ -202,7 +202,7 @@ class HelperProcess:
         self._prepared = True
 
     def _started(self, starting: asyncio.Task[None]) -> None:
-        """Perhaps nobody waits for it any more."""
+        """Logs a failure, because nobody may be waiting for it."""
         if not starting.cancelled() and (error := starting.exception()) is not None:
             log.info("helper_not_started", helper=self.name, error=str(error))
 
@@ -226,7 +226,7 @@ class HelperProcess:
                 channel.fail(failure)
 
     async def _end(self) -> None:
-        """May be cancelled, and done again."""
+        """May be cancelled and called again."""
         self._prepared = False
         if (process := self._process) is not None:
             if process.stdin is not None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from importlib import import_module
 from typing import Any
 
-from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, connect_options, errors_explained
+from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, connect_options, translated_errors
 from pipeline_worker.engines.openai.messages import chat_messages
 from pipeline_worker.engines.protocols import Entry, Reply, ToolCall
 from shared.agent import AgentDefinition
@@ -23,7 +23,7 @@ class LiveKitLanguageModel:
     async def reply(self, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
         """Text as it comes, then the tool calls all at once."""
         calls: list[ToolCall] = []
-        with errors_explained(self._vendor):
+        with translated_errors(self._vendor):
             async with self._llm.chat(
                 chat_ctx=_context(self._instructions, conversation), tools=self._tools, conn_options=connect_options()
             ) as chunks:

@@ -85,6 +85,9 @@ class LiveKitPlugins:
                 ) from error
 
     def get(self, agent_id: str) -> Any:
+        """Raises `EngineError` before the start and after the end."""
+        if agent_id not in self._made:
+            raise EngineError(f"the plugin {self.name(agent_id)} is not open")
         return self._made[agent_id]
 
     def name(self, agent_id: str) -> str:
@@ -142,7 +145,7 @@ def connect_options() -> Any:
 
 
 @contextlib.contextmanager
-def errors_explained(vendor: str) -> Iterator[None]:
+def translated_errors(vendor: str) -> Iterator[None]:
     """Whatever a plugin raises becomes an `EngineError`."""
     agents = import_module("livekit.agents")
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, connect_options, errors_explained
+from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, connect_options, translated_errors
 from pipeline_worker.engines.protocols import SpeechToTextStream, Transcript
 from shared.agent import AgentDefinition
 from shared.audio import UPLINK_RATE, Pcm
@@ -32,7 +32,7 @@ class LiveKitStream:
         self._over = False
 
     async def push(self, samples: Pcm) -> Transcript | None:
-        with errors_explained(self._vendor):
+        with translated_errors(self._vendor):
             self._opened().push_frame(_frame(samples))
         text = self._text()
         if text == self._told:
@@ -41,8 +41,11 @@ class LiveKitStream:
         return Transcript(text, final=False)
 
     async def finish(self) -> Transcript:
+        if self._stream is None and not self._over:
+            self._over = True
+            return Transcript("", final=True)
         try:
-            with errors_explained(self._vendor):
+            with translated_errors(self._vendor):
                 self._opened().end_input()
             assert self._reading is not None
             await asyncio.wait([self._reading], timeout=_LAST_WORDS_S)
@@ -63,7 +66,7 @@ class LiveKitStream:
             await asyncio.wait([reading])
             _ = reading.cancelled() or reading.exception()  # known, or of no interest any more
         if stream is not None:
-            with contextlib.suppress(EngineError), errors_explained(self._vendor):  # it is given up in any case
+            with contextlib.suppress(EngineError), translated_errors(self._vendor):  # it is given up in any case
                 await stream.aclose()
 
     def _opened(self) -> Any:
@@ -78,7 +81,7 @@ class LiveKitStream:
 
     async def _read(self, stream: Any) -> None:
         kinds = import_module("livekit.agents.stt").SpeechEventType
-        with errors_explained(self._vendor):
+        with translated_errors(self._vendor):
             async for event in stream:
                 text = event.alternatives[0].text.strip() if event.alternatives else ""
                 match event.type:
@@ -101,23 +104,31 @@ class WholeUtterance:
         self._vendor = vendor
         self._pieces: list[Pcm] = []
         self._samples = 0
+        self._over = False
 
     async def push(self, samples: Pcm) -> Transcript | None:
+        self._check_open()
         if self._samples < _LONGEST_UTTERANCE:
             self._pieces.append(samples)
             self._samples += len(samples)
         return None
 
     async def finish(self) -> Transcript:
-        pieces, self._pieces = self._pieces, []
-        if not pieces:
+        self._check_open()
+        self._over = True
+        if not self._pieces:
             return Transcript("", final=True)
-        with errors_explained(self._vendor):
-            event = await self._stt.recognize(_frame(np.concatenate(pieces)), conn_options=connect_options())
+        with translated_errors(self._vendor):
+            event = await self._stt.recognize(_frame(np.concatenate(self._pieces)), conn_options=connect_options())
         return Transcript(event.alternatives[0].text.strip() if event.alternatives else "", final=True)
 
     async def cancel(self) -> None:
+        self._over = True
         self._pieces.clear()
+
+    def _check_open(self) -> None:
+        if self._over:
+            raise EngineError("the utterance is over")
 
 
 class LiveKitSpeechToText:

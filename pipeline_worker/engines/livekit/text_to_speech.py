@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, connect_options, errors_explained, seconds
+from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, connect_options, seconds, translated_errors
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from pipeline_worker.engines.resampling import Resampler
 from shared.agent import AgentDefinition
@@ -24,7 +24,9 @@ class LiveKitTextToSpeech:
         self.sample_rate: int = tts.sample_rate if tts.sample_rate in OPUS_RATES else _USUAL_RATE
 
     async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
-        with errors_explained(self._vendor):
+        if not any(map(str.isalnum, text)):
+            return  # only punctuation: vendors refuse it or invent a sound
+        with translated_errors(self._vendor):
             async with self._asked(text) as answers:
                 resampler: Resampler | None = None
                 async for answer in answers:

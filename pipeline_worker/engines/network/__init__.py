@@ -1,1 +1,1 @@
-"""What all vendors over the network share: account and key, HTTP, WebSockets, errors, timed speech."""
+"""What all engines behind a network share: provider, account, HTTP, WebSockets, errors, timed speech."""

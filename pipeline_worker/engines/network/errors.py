@@ -1,4 +1,4 @@
-"""What goes wrong between us and a vendor of speech, in the words and codes that users see."""
+"""Failures between us and a vendor, with the messages and codes that users see."""
 
 import json
 
@@ -8,15 +8,15 @@ _LONGEST_DETAIL = 200
 
 
 class ConnectionLostError(EngineError):
-    """The vendor ended the connection in the middle. Another connection may do better."""
+    """The vendor closed the connection early. Another connection may do better."""
 
     code = "engine_broken"
 
 
 def refusal(vendor: str, status: int, detail: str = "") -> EngineError:
-    """The vendor answered with an HTTP status other than success. `detail` is what it said."""
+    """For an HTTP status other than success. `detail` is what the vendor said."""
     said = f": {' '.join(detail.split())[:_LONGEST_DETAIL]}" if detail.strip() else ""
-    if status in (401, 403):  # without what it said: some vendors repeat a part of the key
+    if status in (401, 403):  # without the detail: some vendors repeat a part of the key
         return EngineError(f"{vendor} refuses the key (status {status})", code="engine_key_refused")
     if status == 429:
         return EngineError(f"{vendor} takes no more requests for now (status 429){said}", code="engine_busy")
@@ -28,7 +28,7 @@ def refusal(vendor: str, status: int, detail: str = "") -> EngineError:
 
 
 def unreachable(vendor: str, error: Exception) -> EngineError:
-    """No connection came about."""
+    """No connection could be opened."""
     reason = str(error) or type(error).__name__
     return EngineError(f"{vendor} cannot be reached: {reason[:_LONGEST_DETAIL]}", code="engine_unavailable")
 
@@ -42,12 +42,16 @@ def late(vendor: str) -> EngineError:
 
 
 def broken(vendor: str, what: str) -> EngineError:
-    """It sent `what`, which is none of its protocol."""
+    """It sent `what`, which breaks its protocol."""
     return EngineError(f"{vendor} sent what cannot be understood: {what[:_LONGEST_DETAIL]}", code="engine_broken")
 
 
+def busy(vendor: str) -> EngineError:
+    return EngineError(f"all connections to {vendor} are in use", code="engine_busy")
+
+
 def message_in(body: str) -> str:
-    """What the body of a refusal says: a message in JSON, wherever vendors put it, or the text unless it is a page."""
+    """The message in the body of a refusal: of JSON where vendors put it, else the text, unless it is a web page."""
     try:
         told = json.loads(body)
     except (ValueError, RecursionError):

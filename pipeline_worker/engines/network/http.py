@@ -1,6 +1,6 @@
-"""HTTP requests to a vendor over connections that stay open between them.
+"""HTTP requests to a vendor over connections that stay open.
 
-aiohttp rather than httpx: with its parser in C a turn of an agent over HTTP costs this process a seventh.
+aiohttp, not httpx: it parses in C, and an agent's turn over HTTP takes a seventh of the CPU time.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import aiohttp
 import certifi
 
 from pipeline_worker.engines.network.account import VendorAccount
-from pipeline_worker.engines.network.errors import broken, late, lost, message_in, refusal, unreachable
+from pipeline_worker.engines.network.errors import broken, busy, late, lost, message_in, refusal, unreachable
 from pipeline_worker.engines.network.warm_up import WarmUp
 from shared.errors import EngineError
 
@@ -25,11 +25,11 @@ File = tuple[str, bytes, str]
 
 _CONNECT_TIMEOUT_S = 5.0
 _SILENCE_TIMEOUT_S = 30.0
-"""The last resort; whoever waits for the answer has shorter deadlines."""
+"""A last resort: engines have shorter deadlines."""
 _MOST_CONNECTIONS = 1000
 """More than a worker has sessions."""
 _IDLE_S = 120.0
-"""Longer than callers talk, so that the next turn finds a connection; one that the server has closed is not used."""
+"""Longer than callers talk, so that the next turn finds a connection."""
 _BUFFER_BYTES = 2**20
 """A line of an answer may carry seconds of audio."""
 
@@ -62,7 +62,7 @@ class VendorHttp:
         headers: Mapping[str, str] | None = None,
         silence_s: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer, to be read as it comes; leaving early ends the connection, and so the vendor's work.
+        """Streams the answer. Leaving early closes the connection, which stops the vendor.
 
         `silence_s` is the longest silence of the vendor. Raises `EngineError`.
         """
@@ -75,11 +75,11 @@ class VendorHttp:
             await answer.read()
 
     def warm(self, path: str, headers: Mapping[str, str] | None = None) -> None:
-        """Sees to it, by a request that costs nothing, that a connection waits for its user."""
+        """Opens a connection in the background, if none is idle, by a request that costs nothing."""
         self._warm_up.begin(lambda: self.get(path, headers))
 
     def refusal(self, status: int, detail: str) -> EngineError:
-        """The vendor answered with this HTTP status, or with an event that means the same."""
+        """The error for this HTTP status, or for an event that corresponds to it."""
         key, vendor = self.account.key, self.account.vendor
         if status == 401 and not key:
             return EngineError(
@@ -99,7 +99,7 @@ class VendorHttp:
         self, method: str, path: str, silence_s: float | None, **request: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._open_requests >= _MOST_CONNECTIONS:
-            raise EngineError(f"all connections to {self.account.vendor} are in use", code="engine_busy")
+            raise busy(self.account.vendor)
         self._open_requests += 1
         try:
             with self._errors_explained():
@@ -115,7 +115,7 @@ class VendorHttp:
     async def _send(
         self, method: str, path: str, silence_s: float, request: Mapping[str, Any]
     ) -> aiohttp.ClientResponse:
-        """Sends `request` once more, at once, if a connection from the pool turns out to be dead."""
+        """Retries `request` once if a pooled connection turns out to be dead."""
         for attempt in (1, 2):
             try:
                 return await self._opened().request(
@@ -158,7 +158,7 @@ class VendorHttp:
 
 
 def _body(request: Mapping[str, Any]) -> dict[str, Any]:
-    """`request` for aiohttp, which takes a form only once."""
+    """The arguments for aiohttp. They are made for each try, because it takes a form only once."""
     arguments = dict(request)
     if (form := arguments.pop("form", None)) is not None:
         arguments["data"] = data = aiohttp.FormData()
@@ -178,5 +178,5 @@ def _proxy_for(url: str) -> str | None:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """One for all: reading the certificates takes a tenth of a second."""
+    """Shared: reading the certificates takes 100 ms."""
     return ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE") or certifi.where())

@@ -1,4 +1,4 @@
-"""What is common to the speech of remote vendors: samples and word times that come apart, and one second try."""
+"""Speech of remote vendors: joins samples and word times, which arrive separately, and retries once."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -14,10 +14,10 @@ _TAIL_SAMPLES = samples_in(10, SAMPLE_RATE)
 
 
 class TimedSpeech:
-    """Speech of one text. A few last samples are withheld until the end, so that the last words have company.
+    """Speech of one text. Holds a few samples back until the end, to send the last words with.
 
-    Words travel with samples only, and a vendor may tell them after all of its audio. None ends after the speech does:
-    times are rounded, and not all are true.
+    Words are sent with samples only, and a vendor may send them after all of its audio. A word's end is limited to the
+    end of the speech, because times are rounded and not always right.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class TimedSpeech:
         return self._give(len(self._samples) - _TAIL_SAMPLES)
 
     def add_words(self, words: Sequence[Word]) -> None:
-        """They go with the next piece."""
+        """Adds words to the next piece."""
         self._words += words
 
     def finish(self) -> SpeechPiece | None:
@@ -51,12 +51,12 @@ class TimedSpeech:
 async def spoken(
     vendor: str, text: str, attempt: Callable[[str], AsyncGenerator[SpeechPiece, None]]
 ) -> AsyncGenerator[SpeechPiece, None]:
-    """The speech of `text` by `attempt`, made again if the connection was lost before there was any.
+    """The speech of `text` by `attempt`, tried again if the connection was lost before any speech.
 
-    A connection that was warm may have been closed by the vendor just then.
+    The vendor may just have closed a warm connection.
     """
     if not any(map(str.isalnum, text)):
-        return  # marks alone: vendors refuse them or invent a sound
+        return  # only punctuation: vendors refuse it or invent a sound
     for last in (False, True):
         given = False
         try:

@@ -1,4 +1,4 @@
-"""Opens a connection to a server in the background, so that a call's first turn does not wait for its handshakes."""
+"""Opens a connection to a server in the background, so that the first turn of a call does not wait for handshakes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,14 +7,14 @@ from shared.errors import EngineError
 from shared.io.logs import get_logger
 
 _WARM_S = 60.0
-"""So long after an answer a connection is taken to be open; many a server closes an idle one after a little more."""
+"""A connection is assumed to stay open for this time after an answer; many servers close it a little later."""
 _GIVE_UP_S = 6.0
 
 log = get_logger()
 
 
 class WarmUp:
-    """Of one server. Its task is its own: who closes the connections closes it first."""
+    """For one server. Owns its task: close it before the connections."""
 
     def __init__(self, server: str) -> None:
         self._server = server
@@ -22,11 +22,11 @@ class WarmUp:
         self._task: asyncio.Task[None] | None = None
 
     def answered(self) -> None:
-        """The server has just answered a request, whose connection now waits for the next one."""
+        """The server has just answered a request, so a connection is idle."""
         self._warm_until = asyncio.get_running_loop().time() + _WARM_S
 
     def begin(self, request: Callable[[], Awaitable[None]]) -> None:
-        """Makes `request`, unless a connection waits or is being opened. What goes wrong is only logged."""
+        """Makes `request`, unless a connection is idle or being opened. Errors are only logged."""
         is_warm = asyncio.get_running_loop().time() < self._warm_until
         if not is_warm and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._open(request), name=f"warm-up {self._server}")

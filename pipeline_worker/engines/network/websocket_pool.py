@@ -1,7 +1,7 @@
 """Warm WebSocket connections to one endpoint of a vendor.
 
-A connection serves one user at a time and is given back only when nothing more can come on it. One left in the middle
-is closed, which stops the vendor for certain, and a fresh one is opened beside what goes on.
+A connection serves one user at a time and is given back only when nothing more can arrive on it. A connection that is
+left in the middle is closed, which is sure to stop the vendor, and a new one is opened in the background.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.protocol import State
 
-from pipeline_worker.engines.network.errors import refusal, unreachable
+from pipeline_worker.engines.network.errors import busy, refusal, unreachable
 from shared.errors import EngineError
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -23,11 +23,11 @@ _MOST_OPEN = 1000
 """More than a worker has sessions."""
 _ALWAYS_IDLE = 4
 _IDLE_S = 60.0
-"""So long those above `_ALWAYS_IDLE` wait for the next rush."""
+"""After this time idle connections above `_ALWAYS_IDLE` are closed."""
 _KEEP_ALIVE_S = 4.0
 _KEEP_ALIVE_TIMEOUT_S = 2.0
 
-# The library writes all headers, so the key, into its log of level DEBUG.
+# The library logs all headers, including the key, at level DEBUG.
 _quiet = logging.getLogger("antiphon.websocket_pool")
 _quiet.setLevel(logging.WARNING)
 
@@ -41,7 +41,7 @@ class WebSocketPool:
         self._headers = headers
         self._keep_alive = keep_alive
         self._idle: list[tuple[float, ClientConnection]] = []
-        """Since when, and which; the last one in is the first one out."""
+        """Since when, and which; last in, first out."""
         self._open: set[ClientConnection] = set()
         self._opening = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -70,23 +70,23 @@ class WebSocketPool:
             self._keeping = self._run(self._keep())
 
     def discard(self, connection: ClientConnection, farewell: str | None = None) -> None:
-        """Closes it beside what goes on; `farewell`, the vendor's word for stopping, is said first."""
+        """Closes it in the background. `farewell`, the vendor's message for stopping, is sent first."""
         self._run(self._end(connection, farewell))
         self.warm()
 
     def warm(self) -> None:
-        """Sees to it that a connection waits for its user."""
+        """Opens a connection in the background, if none is idle."""
         waits = any(connection.state is State.OPEN for _, connection in self._idle)
         if not waits and self._warming is None and not self._closed:
             self._warming = self._run(self._warm())
             self._warming.set_name(f"warm-up {self.vendor}")
 
     async def try_out(self) -> None:
-        """Opens a connection, if none waits, and keeps it. Raises `EngineError`."""
+        """Opens a connection, if none is idle, and keeps it. Raises `EngineError`."""
         self.give_back(await self.take())
 
     async def close(self) -> None:
-        """Idempotent. Who still uses a connection finds it closed."""
+        """Idempotent. Connections that are in use are closed too."""
         self._closed = True
         self._idle.clear()
         for connection in self._open:
@@ -109,13 +109,13 @@ class WebSocketPool:
         if self._closed:
             raise EngineError(f"the connections to {self.vendor} are closed")
         if len(self._open) + self._opening >= _MOST_OPEN:
-            raise EngineError(f"all connections to {self.vendor} are in use", code="engine_busy")
+            raise busy(self.vendor)
         self._opening += 1
         try:
             connection = await connect(
                 self._url,
                 additional_headers=self._headers,
-                compression=None,  # audio gains nothing by it
+                compression=None,  # audio does not compress
                 open_timeout=_CONNECT_TIMEOUT_S,
                 close_timeout=_CLOSE_TIMEOUT_S,
                 ping_timeout=_PONG_TIMEOUT_S,
@@ -137,7 +137,7 @@ class WebSocketPool:
                 if farewell is not None:
                     await connection.send(farewell)
         except (ConnectionClosed, TimeoutError):
-            pass  # it is gone, or as good as gone
+            pass  # it is closed, or the vendor hangs
         finally:
             self._open.discard(connection)
             await connection.close()
@@ -146,7 +146,7 @@ class WebSocketPool:
         try:
             connection = await self._connect()
         except EngineError:
-            return  # whoever needs a connection will try, and hear why there is none
+            return  # the next `take` tries again and raises the reason
         finally:
             self._warming = None
         self.give_back(connection)
@@ -181,6 +181,6 @@ async def _keep_open(connection: ClientConnection, message: str) -> None:
         async with asyncio.timeout(_KEEP_ALIVE_TIMEOUT_S):
             await connection.send(message)
     except ConnectionClosed:
-        pass  # who looks for an idle one sees it
+        pass  # `take` skips it
     except TimeoutError:
-        connection.transport.abort()  # its peer takes nothing any more
+        connection.transport.abort()  # the vendor takes no more data

@@ -1,4 +1,7 @@
-"""Connections to a server of OpenAI's protocol, shared by all engines of the process that use it with the same key."""
+"""Connections to a server of OpenAI's protocol.
+
+All engines of the process with the same server and key share one client.
+"""
 
 import asyncio
 import contextlib
@@ -6,7 +9,6 @@ import json
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -19,13 +21,8 @@ _WARM_UP_TIMEOUT_S = 5.0
 _END_OF_STREAM_S = 0.5
 
 
-def account_of(base_url: str, key: str) -> VendorAccount:
-    """The server's name for people is its host. The key is empty if it wants none."""
-    return VendorAccount(urlsplit(base_url).netloc, base_url.rstrip("/"), key)
-
-
 class OpenAiClient:
-    """Requests go through `http`; what is read from its answers is read under `shape_explained`."""
+    """Requests go through `http`; answers are parsed under `shape_explained`."""
 
     def __init__(self, account: VendorAccount) -> None:
         self.account = account
@@ -34,9 +31,9 @@ class OpenAiClient:
         self._tried = False
 
     async def warm_up(self, headers: Mapping[str, str]) -> None:
-        """Opens a connection and shows the key, once. Raises `EngineError`.
+        """Opens a connection and tries the key, once. Raises `EngineError`.
 
-        A server without a list of models, or a key that may not read it, is no error: they may serve all the same.
+        A server without a list of models, or a key that may not read it, is no error: it may still serve.
         """
         if self._tried:
             return
@@ -48,7 +45,7 @@ class OpenAiClient:
         self._tried = True
 
     def warm(self, headers: Mapping[str, str]) -> None:
-        """Sees to it, in the background, that a connection waits for its user."""
+        """Opens a connection in the background, if none is idle."""
         self.http.warm("/models", headers)
 
     async def events(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[Any, None]:
@@ -70,7 +67,7 @@ class OpenAiClient:
 
     @contextlib.contextmanager
     def shape_explained(self) -> Iterator[None]:
-        """Tells what an answer of another shape than the protocol's leads to, as `EngineError`."""
+        """Raises what an answer that breaks the protocol leads to as `EngineError`."""
         try:
             yield
         except (ValueError, TypeError, AttributeError, LookupError) as error:
@@ -78,7 +75,7 @@ class OpenAiClient:
 
 
 async def read_rest(events: AsyncGenerator[Any, None]) -> None:
-    """The answer is whole; only a stream that is read to its end leaves its connection for the next one."""
+    """Reads a stream to its end, because only then can the next request use its connection."""
     with contextlib.suppress(TimeoutError, EngineError, aiohttp.ClientError, OSError, ValueError):
         async with asyncio.timeout(_END_OF_STREAM_S), aclosing(events):
             async for _ in events:
@@ -89,7 +86,7 @@ _clients: dict[VendorAccount, OpenAiClient] = {}
 
 
 def share(account: VendorAccount) -> OpenAiClient:
-    """The process's client for `account`; give it back by `give_back`."""
+    """The process's client for `account`. Release it by `give_back`."""
     if account not in _clients:
         _clients[account] = OpenAiClient(account)
     client = _clients[account]
@@ -98,7 +95,7 @@ def share(account: VendorAccount) -> OpenAiClient:
 
 
 async def give_back(client: OpenAiClient) -> None:
-    """The last user closes the connections."""
+    """Closes the connections when the last user is gone."""
     client.users -= 1
     if client.users == 0:
         del _clients[client.account]
@@ -106,7 +103,7 @@ async def give_back(client: OpenAiClient) -> None:
 
 
 def _status_of(status: int, body: str) -> int:
-    """A key that lacks a permission is refused with 401 or 403, and is yet a good key."""
+    """A valid key that lacks a permission is refused with 401 or 403 too."""
     return 400 if status in (401, 403) and "scope" in body.lower() else status
 
 
@@ -116,7 +113,7 @@ def _message_of_event(error: object) -> str:
 
 
 def _status_of_event(error: object) -> int:
-    """The HTTP status that an error in a stream would have had in place of it."""
+    """The HTTP status that corresponds to an error inside a stream."""
     code = error.get("code") or error.get("type") if isinstance(error, dict) else None
     if isinstance(code, int) and 400 <= code < 600:
         return code

@@ -108,6 +108,8 @@ class OpenAiSpeechToTextStream:
         return self._newest_interim()
 
     async def finish(self) -> Transcript:
+        if self._over:
+            raise EngineError("the utterance is over")
         await self.cancel()
         if self._samples < _SHORTEST_SAMPLES:
             return Transcript("", final=True)

@@ -152,6 +152,8 @@ class PiperTextToSpeechProvider:
                 raise EngineError("Piper says nothing")
 
     def open(self, agent_id: str) -> PiperTextToSpeech:
+        if not self._helpers:
+            raise EngineError("the Piper helpers are not started")
         return PiperTextToSpeech(self._helpers, self._voices[agent_id])
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
-"""The course of a scripted dialogue: the next state from the last one and the caller's words.
+"""A scripted dialogue: computes the next state from the last one and the caller's words.
 
-A form is the intent whose needs are being collected. Its state is one of three: a slot is asked for, the whole is read
-back to be confirmed, or it is done. Everything follows from the words of the conversation, so nothing is stored.
+A form is the intent whose slots are being filled. It is in one of three states: a slot is asked for, the form is read
+back for confirmation, or it is done. The conversation determines the state, so nothing is stored.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,40 +9,40 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from pipeline_worker.engines.protocols import Reply
+from pipeline_worker.engines.scripted.interpreter import DialogueContext, Interpreter, Meaning
 from pipeline_worker.engines.scripted.script import NO, YES, Intent, Script
 from pipeline_worker.engines.scripted.slots import Known
-from pipeline_worker.engines.scripted.understanding import Meaning, Place, Understanding
 
 _FEW_WORDS = 4
-"""In which the name of a value alone is an answer to what is to be changed: "the time, please"."""
+"""In so few words the name of a slot answers what to change: "the time, please"."""
 
 
 class DialogueState(NamedTuple):
-    """Where a dialogue stands after a turn."""
+    """The state of a dialogue after a turn."""
 
     said: Reply
     form: str | None = None
-    """The intent whose needs are being collected, or were last."""
+    """The intent whose slots are being filled, or were last."""
     known: Known = {}
     asked: str | None = None
-    """The slot that the last question was about."""
+    """The slot of the last question."""
     confirming: bool = False
     done: bool = False
-    """The form's reply was given; what changes now need not be confirmed."""
+    """The form's reply was given; later changes need no confirmation."""
     aside: str | None = None
-    """The intent that was answered last, if it needs nothing."""
+    """The last answered intent, if it has no slots."""
     amending: bool = False
     """The caller was asked what to change."""
     misses: int = 0
-    """How many times in a row nothing was understood."""
+    """Turns in a row without a match."""
 
 
 class ScriptedDialogue:
-    """Pure. `today` is the day on which days such as "tomorrow" are counted from."""
+    """Pure. Days such as "tomorrow" are relative to `today`."""
 
-    def __init__(self, script: Script, understanding: Understanding, today: date) -> None:
+    def __init__(self, script: Script, interpreter: Interpreter, today: date) -> None:
         self._script = script
-        self._understanding = understanding
+        self._interpreter = interpreter
         self._today = today
         self._intents = {intent.name: intent for intent in script.intents}
 
@@ -78,8 +78,8 @@ class ScriptedDialogue:
         return before._replace(misses=max([before.misses, *misses]))
 
     def _meaning(self, before: DialogueState, text: str) -> Meaning:
-        place = Place(before.form, tuple(before.known.items()), before.asked, before.confirming, before.aside)
-        return self._understanding.understand(text, place, self._today)
+        now = DialogueContext(before.form, tuple(before.known.items()), before.asked, before.confirming, before.aside)
+        return self._interpreter.interpret(text, now, self._today)
 
     def _form_for(self, before: DialogueState, meaning: Meaning) -> str | None:
         """Values without an intent belong to the open form, or begin the first one that needs them."""

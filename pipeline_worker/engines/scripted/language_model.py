@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from pipeline_worker.engines.options import read_options
 from pipeline_worker.engines.protocols import Entry, Reply, Utterance
 from pipeline_worker.engines.scripted.dialogue import DialogueState, ScriptedDialogue
+from pipeline_worker.engines.scripted.interpreter import Interpreter
 from pipeline_worker.engines.scripted.script import Script
-from pipeline_worker.engines.scripted.understanding import Understanding
 from pipeline_worker.turns.backchannels import expected
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError
@@ -35,11 +35,11 @@ class ScriptedLanguageModel:
 
 
 class ScriptedLanguageModelProvider:
-    """The script of each agent, and what its sessions share: the understanding of it."""
+    """The script of each agent, and what its sessions share: its interpreter."""
 
     def __init__(self) -> None:
         self._scripts: dict[str, tuple[AgentDefinition, Script]] = {}
-        self._understandings: dict[str, Understanding] = {}
+        self._interpreters: dict[str, Interpreter] = {}
 
     def add(self, agent: AgentDefinition) -> None:
         script = read_options(agent, "language_model", Script)
@@ -53,18 +53,18 @@ class ScriptedLanguageModelProvider:
     async def start(self) -> None:
         """Reads the examples of all scripts: about a second for a hundred of them."""
         for agent_id, (agent, script) in self._scripts.items():
-            self._understandings[agent_id] = await asyncio.to_thread(Understanding, script, expected(agent))
+            self._interpreters[agent_id] = await asyncio.to_thread(Interpreter, script, expected(agent))
 
     def open(self, agent_id: str) -> ScriptedLanguageModel:
         try:
             agent, script = self._scripts[agent_id]
-            understanding = self._understandings[agent_id]
+            interpreter = self._interpreters[agent_id]
         except KeyError:
             raise ConfigError(f"agent '{agent_id}' has no script") from None
         # The day is that of the session's beginning, also after midnight: "tomorrow" must not change its meaning.
         today = datetime.now(ZoneInfo(script.timezone) if script.timezone else None).date()
         greeting = agent.greeting.text if agent.greeting else script.fallback[0]
-        return ScriptedLanguageModel(ScriptedDialogue(script, understanding, today), greeting)
+        return ScriptedLanguageModel(ScriptedDialogue(script, interpreter, today), greeting)
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -1,1 +1,1 @@
-"""What recognisers of whole utterances share: the queue for one model, pauses in the sound, the helper."""
+"""What recognizers of whole utterances share: the queue for one model, pauses in the sound, the helper."""

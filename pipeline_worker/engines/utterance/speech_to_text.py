@@ -1,30 +1,28 @@
-"""Speech to text by recognisers that take whole utterances, in helper processes that share one model copy each."""
+"""Speech to text by recognizers that take whole utterances, in helper processes with one copy of the model each."""
 
 import asyncio
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 from pydantic import Field
 
 from pipeline_worker.engines.helper.process import Channel, HelperProcess
 from pipeline_worker.engines.options import Options, read_options
 from pipeline_worker.engines.protocols import Transcript
 from shared.agent import AgentDefinition
-from shared.audio import UPLINK_RATE, Pcm, samples_in
+from shared.audio import Pcm
 from shared.errors import ConfigError, EngineError
 
 SECTION = "speech_to_text"
-_PIECE_SAMPLES = samples_in(100, UPLINK_RATE)
 _ANSWER_TIMEOUT_S = 30.0
 _LOAD_TIMEOUT_S = 900.0
-"""A model may have to be fetched first, once."""
+"""The first load may download the model."""
 
 
 class UtteranceOptions(Options):
     """Agents with the same options share a model."""
 
-    language: str | None = Field(None, pattern=r"^[a-z]{2,3}$|^auto$", description="in place of the agent's")
-    interim_ms: int = Field(1000, ge=0, le=10_000, description="speech between interim texts, at least; 0: none")
+    language: str | None = Field(None, pattern=r"^[a-z]{2,3}$|^auto$", description="instead of the agent's")
+    interim_ms: int = Field(1000, ge=0, le=10_000, description="least new speech between interim texts; 0: none")
     processes: int = Field(1, ge=1, le=16, description="helper processes, each with a copy of the model")
 
     def model_settings(self, language: str) -> dict[str, Any]:
@@ -39,27 +37,24 @@ class UtteranceStream:
     def __init__(self, helper: HelperProcess) -> None:
         self._helper = helper
         self._channel: Channel | None = None
-        self._rest: Pcm = np.zeros(0, dtype=np.int16)
         self._text = ""
         self._over = False
 
     async def push(self, samples: Pcm) -> Transcript | None:
-        """Does not wait for the model: what is returned was heard in earlier samples."""
-        self._rest = np.concatenate((self._rest, samples))
-        if len(self._rest) >= _PIECE_SAMPLES:
-            await self._send_rest()
-        return self._newest()
+        channel = self._channel or await self._open()
+        if len(samples):
+            await channel.send({"op": "push"}, samples.astype("<i2", copy=False).tobytes())
+        return self._newest(channel)
 
     async def finish(self) -> Transcript:
         try:
-            await self._send_rest()
-            channel = await self._opened()
+            channel = self._channel or await self._open()
             await channel.send({"op": "finish"})
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                 while not (frame := await channel.receive(_ANSWER_TIMEOUT_S)).header.get("last"):
                     pass
         except TimeoutError as error:
-            raise EngineError("the recogniser is far behind", code="engine_timeout") from error
+            raise EngineError("the recognizer is far behind", code="engine_timeout") from error
         finally:
             await self.cancel()
         return Transcript(frame.header["text"], final=True)
@@ -68,29 +63,24 @@ class UtteranceStream:
         self._over = True
         if self._channel is not None:
             self._channel.close({"op": "cancel"})
+            self._channel = None
 
-    async def _send_rest(self) -> None:
-        channel = await self._opened()
-        pcm, self._rest = self._rest.astype("<i2").tobytes(), self._rest[:0]
-        await channel.send({"op": "push"}, pcm)
-
-    async def _opened(self) -> Channel:
+    async def _open(self) -> Channel:
         if self._over:
             raise EngineError("the utterance is over")
-        if self._channel is None:
-            self._channel = await self._helper.open()
-            await self._channel.send({"op": "open"})
+        self._channel = await self._helper.open()
+        await self._channel.send({"op": "open"})
         return self._channel
 
-    def _newest(self) -> Transcript | None:
+    def _newest(self, channel: Channel) -> Transcript | None:
         before = self._text
-        while self._channel is not None and (frame := self._channel.receive_nowait()):
+        while frame := channel.receive_nowait():
             self._text = frame.header["text"]
         return Transcript(self._text, final=False) if self._text not in ("", before) else None
 
 
 class UtteranceSpeechToText:
-    """Speech to text with one model. The helpers belong to the provider."""
+    """One model. The helpers belong to the provider."""
 
     def __init__(self, helpers: list[HelperProcess]) -> None:
         self._helpers = helpers
@@ -103,7 +93,7 @@ class UtteranceSpeechToText:
 
 
 class UtteranceProvider(Generic[_Options]):
-    """The helper processes of each model, and each agent's model. `cure`: for a model that cannot be loaded."""
+    """The helper processes of each model, and the model of each agent. `cure`: for a model that cannot be loaded."""
 
     def __init__(self, engine: str, helper_module: str, options: type[_Options], *, cure: str) -> None:
         self._engine = engine
@@ -111,7 +101,7 @@ class UtteranceProvider(Generic[_Options]):
         self._options = options
         self._cure = cure
         self._models: dict[str, tuple[_Options, str]] = {}
-        """By agent: its options and language."""
+        """By agent: options and language."""
         self._helpers: dict[tuple[_Options, str], list[HelperProcess]] = {}
 
     @property

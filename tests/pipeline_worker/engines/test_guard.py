@@ -187,3 +187,22 @@ async def test_one_answer_is_within_the_deadline_or_an_error() -> None:
     with pytest.raises(EngineError) as raised:
         await guard().answer(asyncio.sleep(5.1, "yes"))
     assert raised.value.code == "engine_timeout"
+
+
+@in_virtual_time
+async def test_an_answer_that_is_given_up_while_it_waits_is_cancelled() -> None:
+    ended = []
+
+    async def answer() -> None:
+        try:
+            await asyncio.sleep(1)
+            await asyncio.sleep(1)
+        finally:
+            await asyncio.sleep(1)
+            ended.append(asyncio.get_running_loop().time())
+
+    for patience_s in (0.5, 1.5):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await guard().answer(answer())
+    assert ended == [1.5, 4.0]

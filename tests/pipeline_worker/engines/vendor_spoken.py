@@ -1,10 +1,8 @@
 """What the tests of vendors' speech have in common."""
 
-from contextlib import aclosing
-
 import numpy as np
 
-from pipeline_worker.engines.protocols import SpeechPiece, TextToSpeech, Word
+from pipeline_worker.engines.protocols import TextToSpeech, Word
 from shared.audio import Pcm
 
 TEXT = "We open at seven, what else?"
@@ -15,9 +13,3 @@ async def spoken(tts: TextToSpeech, text: str = TEXT) -> tuple[Pcm, list[Word]]:
     assert all(len(piece.samples) for piece in pieces)
     samples = np.concatenate([piece.samples for piece in pieces]) if pieces else np.zeros(0, np.int16)
     return samples, [word for piece in pieces for word in piece.words]
-
-
-async def stopped_midway(tts: TextToSpeech) -> SpeechPiece:
-    """The first piece; then the listener goes away."""
-    async with aclosing(tts.speak(TEXT)) as pieces:
-        return await anext(pieces)

@@ -74,7 +74,7 @@ async def test_what_the_model_said_before_is_spoken_and_told_to_it() -> None:
         assert desk.model.asked[1][1] == Utterance("agent", "Let me see")
 
 
-async def test_several_tools_run_side_by_side() -> None:
+async def test_several_tools_run_concurrently() -> None:
     tool_functions.fresh_gate().may_end.set()
     two = calls("held", 'add {"a": 2}', "unknown")
     async with session(two, [Reply("Both.")], tools=[ADD, function("held")]) as desk:

@@ -1,15 +1,15 @@
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import numpy as np
 import pytest
 
 from pipeline_worker.engines.cartesia.text_to_speech import CartesiaTextToSpeechProvider
-from shared.agent import AgentDefinition
-from shared.errors import ConfigError, EngineError
+from shared.errors import EngineError
 from tests.fakes.cartesia_server import VOICE, CartesiaServer, running_cartesia_server
 from tests.fakes.vendor_server import KEY, speech
-from tests.pipeline_worker.engines.vendor_spoken import TEXT, spoken, stopped_midway
+from tests.pipeline_worker.engines.agents import agent_with, started
+from tests.pipeline_worker.engines.vendor_spoken import TEXT, spoken
 
 
 @pytest.fixture(autouse=True)
@@ -17,19 +17,9 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARTESIA_API_KEY", KEY)
 
 
-def agent(**options: object) -> AgentDefinition:
-    choice = {"engine": "cartesia", "options": {"voice": VOICE, **options}}
-    return AgentDefinition.model_validate({"id": "desk", "name": "Desk", "language": "en-US", "text_to_speech": choice})
-
-
-@asynccontextmanager
-async def provided(base_url: str, **options: object) -> AsyncIterator[CartesiaTextToSpeechProvider]:
-    provider = CartesiaTextToSpeechProvider()
-    try:
-        provider.add(agent(base_url=base_url, **options))
-        yield provider
-    finally:
-        await provider.close()
+def provided(base_url: str, **options: object) -> AbstractAsyncContextManager[CartesiaTextToSpeechProvider]:
+    agent = agent_with("text_to_speech", "cartesia", {"base_url": base_url, "voice": VOICE, **options})
+    return started(CartesiaTextToSpeechProvider(), agent)
 
 
 @pytest.fixture
@@ -48,7 +38,6 @@ async def provider(server: CartesiaServer) -> AsyncIterator[CartesiaTextToSpeech
 async def test_speech_comes_whole_with_the_time_of_each_word(
     server: CartesiaServer, provider: CartesiaTextToSpeechProvider, times_last: bool
 ) -> None:
-    await provider.start()
     server.times_last = times_last
     for text in (TEXT, "One.", "Good evening!"):
         samples, words = await spoken(provider.open("desk"), text)
@@ -56,15 +45,6 @@ async def test_speech_comes_whole_with_the_time_of_each_word(
         assert words == speech(text)[1]
     assert server.connections == 1
     assert server.cancelled == []
-
-
-async def test_the_first_connection_is_warm_when_a_session_begins(
-    server: CartesiaServer, provider: CartesiaTextToSpeechProvider
-) -> None:
-    tts = provider.open("desk")
-    await server.until(lambda: server.connections == 1)
-    await spoken(tts)
-    assert server.connections == 1
 
 
 async def test_two_who_speak_at_once_do_not_mix(server: CartesiaServer, provider: CartesiaTextToSpeechProvider) -> None:
@@ -81,26 +61,6 @@ async def test_options_reach_the_vendor(server: CartesiaServer) -> None:
     request = server.requests[0]
     assert request["generation_config"] == {"speed": 1.2, "emotion": "content"}
     assert (request["model_id"], request["language"]) == ("sonic-3", "en")
-
-
-async def test_a_listener_who_leaves_stops_the_vendor(
-    server: CartesiaServer, provider: CartesiaTextToSpeechProvider
-) -> None:
-    server.fault, server.faults_left = "stall_midway", 1
-    assert len((await stopped_midway(provider.open("desk"))).samples)
-    await server.until(lambda: len(server.cancelled) == 1)
-    assert server.cancelled == [server.requests[0]["context_id"]]
-    assert (await spoken(provider.open("desk")))[1] == speech(TEXT)[1]
-
-
-async def test_a_connection_that_was_closed_while_idle_is_replaced(
-    server: CartesiaServer, provider: CartesiaTextToSpeechProvider
-) -> None:
-    tts = provider.open("desk")
-    await spoken(tts)
-    await server.drop_connections()
-    assert (await spoken(tts))[1] == speech(TEXT)[1]
-    assert server.connections == 2
 
 
 async def test_an_error_in_place_of_speech_is_told_by_its_code(
@@ -146,14 +106,3 @@ async def test_what_does_not_matter_is_passed_over(
     samples, words = await spoken(provider.open("desk"))
     assert np.array_equal(samples, speech(TEXT)[0])
     assert words == speech(TEXT)[1]
-
-
-async def test_a_refused_key_stops_the_start_and_is_not_shown(
-    server: CartesiaServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CARTESIA_API_KEY", "some-wrong-key")
-    async with provided(server.base_url) as provider:
-        with pytest.raises(ConfigError) as caught:
-            await provider.start()
-    assert "agent 'desk': text_to_speech.options.api_key_env: Cartesia refuses the key" in caught.value.message
-    assert "some-wrong-key" not in caught.value.message

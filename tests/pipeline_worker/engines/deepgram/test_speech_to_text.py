@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,12 @@ from pipeline_worker.engines.deepgram.speech_to_text import (
 )
 from pipeline_worker.engines.network import websocket_pool
 from pipeline_worker.engines.protocols import Transcript
-from shared.agent import AgentDefinition
 from shared.audio import Pcm
 from shared.errors import ConfigError, EngineError
 from tests.fakes.deepgram_server import DeepgramListenServer, running_listen_server
 from tests.fakes.vendor_server import KEY
 from tests.fakes.virtual_time import in_virtual_time
+from tests.pipeline_worker.engines.agents import agent_with, started
 
 HALF_SECOND = np.arange(8_000, dtype=np.int16)
 
@@ -29,19 +29,9 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPGRAM_API_KEY", KEY)
 
 
-def agent(**options: object) -> AgentDefinition:
-    choice = {"engine": "deepgram", "options": options}
-    return AgentDefinition.model_validate({"id": "desk", "name": "Desk", "language": "en", "speech_to_text": choice})
-
-
-@asynccontextmanager
-async def provided(base_url: str, **options: object) -> AsyncIterator[DeepgramSpeechToTextProvider]:
-    provider = DeepgramSpeechToTextProvider()
-    try:
-        provider.add(agent(base_url=base_url, **options))
-        yield provider
-    finally:
-        await provider.close()
+def provided(base_url: str, **options: object) -> AbstractAsyncContextManager[DeepgramSpeechToTextProvider]:
+    agent = agent_with("speech_to_text", "deepgram", {"base_url": base_url, **options})
+    return started(DeepgramSpeechToTextProvider(), agent)
 
 
 @pytest.fixture
@@ -53,7 +43,6 @@ async def server() -> AsyncIterator[DeepgramListenServer]:
 @pytest.fixture
 async def provider(server: DeepgramListenServer) -> AsyncIterator[DeepgramSpeechToTextProvider]:
     async with provided(server.base_url) as provider:
-        await provider.start()
         yield provider
 
 
@@ -85,17 +74,6 @@ async def test_an_utterance_is_heard_as_it_grows_and_at_its_end(
     assert server.heard[0].replace(b"\0\0", b"").count(pcm.replace(b"\0\0", b"")) == 2
 
 
-async def test_utterances_share_a_warm_connection(
-    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
-) -> None:
-    stt = provider.open("desk")
-    assert server.connections == 1
-    texts = [(await heard(stt.open(), HALF_SECOND)).text for _ in range(3)]
-    assert texts == ["a table for two", "at eight", "goodbye"]
-    assert server.connections == 1
-    assert server.heard == [HALF_SECOND.tobytes()] * 3
-
-
 async def test_two_callers_who_talk_at_once_are_told_apart(
     server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
 ) -> None:
@@ -109,29 +87,17 @@ async def test_two_callers_who_talk_at_once_are_told_apart(
 
 
 async def test_options_reach_the_vendor(server: DeepgramListenServer) -> None:
-    async with provided(server.base_url, language="multi", keyterms=["Trattoria Aurora", "pesto"]) as provider:
-        await provider.start()
-    assert server.queries[0]["language"] == ["multi"]
-    assert server.queries[0]["keyterm"] == ["Trattoria Aurora", "pesto"]
+    async with provided(server.base_url, language="multi", keyterms=["Trattoria Aurora", "pesto"]):
+        assert server.queries[0]["language"] == ["multi"]
+        assert server.queries[0]["keyterm"] == ["Trattoria Aurora", "pesto"]
 
 
 async def test_an_idle_connection_is_kept_alive(server: DeepgramListenServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket_pool, "_KEEP_ALIVE_S", 0.01)
     async with provided(server.base_url) as provider:
-        await provider.start()
         await server.until(lambda: server.keep_alives >= 3)
         assert (await heard(provider.open("desk").open(), HALF_SECOND)).text == "a table for two"
         assert server.connections == 1
-
-
-async def test_a_connection_that_was_dropped_while_idle_is_replaced(
-    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
-) -> None:
-    stt = provider.open("desk")
-    await heard(stt.open(), HALF_SECOND)
-    await server.drop_connections()
-    assert (await heard(stt.open(), HALF_SECOND)).text == "at eight"
-    assert server.connections == 2
 
 
 async def test_a_connection_that_is_lost_in_the_middle_is_replaced_and_hears_it_all_again(
@@ -183,13 +149,6 @@ async def test_an_utterance_that_is_dropped_stops_the_vendor(
         await stream.push(HALF_SECOND)
     with pytest.raises(EngineError):
         await stream.finish()
-
-
-async def test_an_utterance_without_audio_says_nothing(
-    server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
-) -> None:
-    assert await provider.open("desk").open().finish() == Transcript("", final=True)
-    assert server.heard == []
 
 
 async def test_an_error_in_place_of_a_text_is_told(
@@ -261,41 +220,18 @@ async def test_what_went_wrong_while_the_end_was_sent_is_told_at_once() -> None:
     assert asyncio.get_running_loop().time() < 1
 
 
-async def test_giving_up_the_end_leaves_the_engine_usable(server: DeepgramListenServer) -> None:
-    server.listen_fault, server.faulty_connections = "stall", 1
-    async with provided(server.base_url) as provider:
-        stt = provider.open("desk")
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await heard(stt.open(), HALF_SECOND)
-        assert (await heard(stt.open(), HALF_SECOND)).text == "a table for two"
-
-
-async def test_a_refused_key_stops_the_start_and_is_not_shown(
-    server: DeepgramListenServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DEEPGRAM_API_KEY", "some-wrong-key")
-    async with provided(server.base_url) as provider:
-        with pytest.raises(ConfigError) as caught:
-            await provider.start()
-    assert "agent 'desk': speech_to_text.options.api_key_env: Deepgram refuses the key" in caught.value.message
-    assert "DEEPGRAM_API_KEY" in caught.value.message
-    assert "some-wrong-key" not in caught.value.message
-
-
 async def test_a_model_that_is_not_there_stops_the_start(server: DeepgramListenServer) -> None:
     server.status = 400
-    async with provided(server.base_url) as provider:
-        with pytest.raises(ConfigError, match=r"agent 'desk': speech_to_text.options: .*no such model/language"):
-            await provider.start()
+    with pytest.raises(ConfigError, match=r"agent 'desk': speech_to_text.options: .*no such model/language"):
+        async with provided(server.base_url):
+            pass
 
 
-async def test_options_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_websocket_s_address_is_no_base_url() -> None:
     with pytest.raises(ConfigError, match="base_url"):
-        DeepgramSpeechToTextProvider().add(agent(base_url="wss://api.deepgram.com"))
-    monkeypatch.delenv("DEEPGRAM_API_KEY")
-    with pytest.raises(ConfigError, match="DEEPGRAM_API_KEY is not set"):
-        DeepgramSpeechToTextProvider().add(agent())
+        DeepgramSpeechToTextProvider().add(
+            agent_with("speech_to_text", "deepgram", {"base_url": "wss://api.deepgram.com"})
+        )
 
 
 def test_an_end_that_is_told_twice_does_not_end_the_next_utterance() -> None:

@@ -1,16 +1,16 @@
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import numpy as np
 import pytest
 
 from pipeline_worker.engines.elevenlabs.text_to_speech import CharacterTimes, ElevenLabsTextToSpeechProvider
 from pipeline_worker.engines.protocols import Word
-from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from tests.fakes.elevenlabs_server import VOICE, ElevenLabsServer, running_elevenlabs_server
 from tests.fakes.vendor_server import KEY, speech
-from tests.pipeline_worker.engines.vendor_spoken import TEXT, spoken, stopped_midway
+from tests.pipeline_worker.engines.agents import agent_with, started
+from tests.pipeline_worker.engines.vendor_spoken import TEXT, spoken
 
 
 @pytest.fixture(autouse=True)
@@ -18,19 +18,9 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELEVENLABS_API_KEY", KEY)
 
 
-def agent(**options: object) -> AgentDefinition:
-    choice = {"engine": "elevenlabs", "options": {"voice": VOICE, **options}}
-    return AgentDefinition.model_validate({"id": "desk", "name": "Desk", "language": "en-US", "text_to_speech": choice})
-
-
-@asynccontextmanager
-async def provided(base_url: str, **options: object) -> AsyncIterator[ElevenLabsTextToSpeechProvider]:
-    provider = ElevenLabsTextToSpeechProvider()
-    try:
-        provider.add(agent(base_url=base_url, **options))
-        yield provider
-    finally:
-        await provider.close()
+def provided(base_url: str, **options: object) -> AbstractAsyncContextManager[ElevenLabsTextToSpeechProvider]:
+    agent = agent_with("text_to_speech", "elevenlabs", {"base_url": base_url, "voice": VOICE, **options})
+    return started(ElevenLabsTextToSpeechProvider(), agent)
 
 
 @pytest.fixture
@@ -48,7 +38,6 @@ async def provider(server: ElevenLabsServer) -> AsyncIterator[ElevenLabsTextToSp
 async def test_speech_comes_whole_with_the_time_of_each_word(
     server: ElevenLabsServer, provider: ElevenLabsTextToSpeechProvider
 ) -> None:
-    await provider.start()
     for text in (TEXT, "One.", "Good evening!"):
         samples, words = await spoken(provider.open("desk"), text)
         assert np.array_equal(samples, speech(text)[0])
@@ -85,15 +74,6 @@ async def test_options_reach_the_vendor(server: ElevenLabsServer) -> None:
     ]
 
 
-async def test_a_listener_who_leaves_stops_the_vendor(
-    server: ElevenLabsServer, provider: ElevenLabsTextToSpeechProvider
-) -> None:
-    server.fault, server.faults_left = "stall_midway", 1
-    assert len((await stopped_midway(provider.open("desk"))).samples)
-    await server.until(lambda: server.stopped == 1)
-    assert (await spoken(provider.open("desk")))[1] == speech(TEXT)[1]
-
-
 @pytest.mark.parametrize(
     "nonsense",
     [
@@ -127,19 +107,7 @@ async def test_a_key_for_speech_alone_is_good_enough(
     server: ElevenLabsServer, provider: ElevenLabsTextToSpeechProvider
 ) -> None:
     server.may_read_voices = False
-    await provider.start()
     assert len((await spoken(provider.open("desk")))[0])
-
-
-async def test_a_refused_key_stops_the_start_and_is_not_shown(
-    server: ElevenLabsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ELEVENLABS_API_KEY", "some-wrong-key")
-    async with provided(server.base_url) as provider:
-        with pytest.raises(ConfigError) as caught:
-            await provider.start()
-    assert "agent 'desk': text_to_speech.options.api_key_env: ElevenLabs refuses the key" in caught.value.message
-    assert "some-wrong-key" not in caught.value.message
 
 
 async def test_an_account_without_credit_is_not_taken_for_a_refused_key(
@@ -155,9 +123,7 @@ async def test_an_account_without_credit_is_not_taken_for_a_refused_key(
 
 def test_a_voice_is_needed_and_told_so() -> None:
     with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech.options.voice: missing"):
-        ElevenLabsTextToSpeechProvider().add(
-            AgentDefinition.model_validate({"id": "desk", "name": "Desk", "text_to_speech": {"engine": "elevenlabs"}})
-        )
+        ElevenLabsTextToSpeechProvider().add(agent_with("text_to_speech", "elevenlabs", {}))
 
 
 def test_a_word_ends_with_its_last_character_wherever_lines_are_cut() -> None:

@@ -47,13 +47,6 @@ async def answer(lm: LiveKitLanguageModel, conversation: Sequence[Entry] = ASKED
     return [piece async for piece in lm.reply(conversation)]
 
 
-async def test_text_comes_in_the_pieces_the_model_makes(provider: LiveKitLanguageModelProvider) -> None:
-    lm, vendor = await opened(provider)
-    assert await answer(lm) == [Reply("Let me "), Reply("see.")]
-    assert vendor.open_streams == 0
-    await lm.close()
-
-
 async def test_the_model_knows_the_conversation(provider: LiveKitLanguageModelProvider) -> None:
     lm, vendor = await opened(provider)
     use = ToolUse(ToolCall("call_7", "look", '{"at": "the clock"}'), "ten")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, errors_explained, seconds
+from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, seconds, translated_errors
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from tests.fakes.stand_in_packages import stand_in_packages
@@ -109,7 +109,7 @@ async def test_what_the_constructor_refuses_is_told(monkeypatch: pytest.MonkeyPa
 async def test_whatever_a_plugin_raises_is_ours(fault: str, code: str) -> None:
     from livekit.plugins.standin import misbehave  # type: ignore[import-not-found, unused-ignore]
 
-    with pytest.raises(EngineError) as raised, errors_explained("standin"):
+    with pytest.raises(EngineError) as raised, translated_errors("standin"):
         await misbehave(fault)
     assert raised.value.code == code
     assert "standin" in raised.value.message
@@ -117,7 +117,7 @@ async def test_whatever_a_plugin_raises_is_ours(fault: str, code: str) -> None:
 
 def test_our_own_errors_stay_as_they_are() -> None:
     error = EngineError("late", code="engine_timeout")
-    with pytest.raises(EngineError) as raised, errors_explained("standin"):
+    with pytest.raises(EngineError) as raised, translated_errors("standin"):
         raise error
     assert raised.value is error
 

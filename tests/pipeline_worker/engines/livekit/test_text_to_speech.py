@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.livekit.text_to_speech import LiveKitTextToSpeech, LiveKitTextToSpeechProvider
+from pipeline_worker.engines.livekit.text_to_speech import LiveKitTextToSpeech
 from pipeline_worker.engines.protocols import SpeechPiece, Word
-from shared.agent import AgentDefinition
 from shared.errors import EngineError
 from tests.fakes.stand_in_packages import stand_in_packages
 
@@ -72,13 +71,3 @@ async def test_its_errors_are_ours() -> None:
         await spoken(tts, "One")
     assert raised.value.code == "engine_key_refused"
     assert tts.open_streams == 0
-
-
-async def test_an_agent_s_voice_is_made_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STANDIN_API_KEY", "a-key")
-    choice = {"engine": "livekit", "options": {"plugin": "standin"}}
-    provider = LiveKitTextToSpeechProvider()
-    provider.add(AgentDefinition.model_validate({"id": "desk", "name": "Desk", "text_to_speech": choice}))
-    await provider.start()
-    assert [piece async for piece in provider.open("desk").speak("One")]
-    await provider.close()

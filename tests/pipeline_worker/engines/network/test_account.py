@@ -16,8 +16,8 @@ from pipeline_worker.engines.network.account import (
     EnvironmentName,
     VendorAccount,
     VendorOptions,
+    concurrently,
     read_account,
-    side_by_side,
     try_account,
 )
 from pipeline_worker.engines.protocols import Provider
@@ -98,7 +98,7 @@ async def test_another_failure_is_one_only_if_calls_will_fail_too(code: str, dec
 @in_virtual_time
 async def test_a_silent_vendor_does_not_keep_the_others_from_starting() -> None:
     with structlog.testing.capture_logs() as logs:
-        await side_by_side(
+        await concurrently(
             try_account(agent_id, "text_to_speech", AcmeOptions(), asyncio.sleep(3600), decisive=True)
             for agent_id in ("desk", "night")
         )
@@ -109,9 +109,9 @@ async def test_a_silent_vendor_does_not_keep_the_others_from_starting() -> None:
     assert asyncio.get_running_loop().time() < 10
 
 
-async def test_of_trials_side_by_side_the_first_error_is_told_when_all_are_over() -> None:
+async def test_of_trials_concurrently_the_first_error_is_told_when_all_are_over() -> None:
     with pytest.raises(EngineError) as raised:
-        await side_by_side(fails(code) for code in ("first", "second"))
+        await concurrently(fails(code) for code in ("first", "second"))
     assert raised.value.code == "first"
 
 

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from pipeline_worker.engines.network.account import VendorAccount
 from pipeline_worker.engines.network.http import File
-from pipeline_worker.engines.openai.client import OpenAiClient, account_of, give_back, share
+from pipeline_worker.engines.openai.client import OpenAiClient, give_back, share
 from shared.errors import EngineError
 from tests.fakes.openai_server import Fault, OpenAiServer, running_openai_server
 from tests.fakes.ports import free_port
@@ -19,7 +20,7 @@ async def server() -> AsyncIterator[OpenAiServer]:
 
 @pytest.fixture
 async def client(server: OpenAiServer) -> AsyncIterator[OpenAiClient]:
-    client = share(account_of(server.base_url, "secret-key"))
+    client = share(VendorAccount("acme", server.base_url, "secret-key"))
     yield client
     await give_back(client)
 
@@ -40,10 +41,10 @@ async def failure(client: OpenAiClient, timeout_s: float = 5.0) -> EngineError:
 
 
 async def test_a_server_and_a_key_have_one_client_until_the_last_user_is_gone(server: OpenAiServer) -> None:
-    account = account_of(server.base_url, "secret-key")
-    one, other = share(account), share(account_of(server.base_url, "secret-key"))
+    account = VendorAccount("acme", server.base_url, "secret-key")
+    one, other = share(account), share(VendorAccount("acme", server.base_url, "secret-key"))
     assert one is other
-    keyless = share(account_of(server.base_url, ""))
+    keyless = share(VendorAccount("acme", server.base_url, ""))
     assert keyless is not one
     await give_back(one)
     assert await ask(other) == "hello"
@@ -70,7 +71,7 @@ async def test_a_request_carries_the_key_and_headers_over_the_connection_that_wa
 
 async def test_without_a_key_none_is_sent(server: OpenAiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "for another server")
-    client = share(account_of(server.base_url, ""))
+    client = share(VendorAccount("acme", server.base_url, ""))
     await client.warm_up({})
     await ask(client)
     assert ["authorization" in request.headers for request in server.requests] == [False, False]
@@ -121,7 +122,7 @@ async def test_silence_has_an_end(server: OpenAiServer, client: OpenAiClient) ->
 
 
 async def test_nobody_there_is_unavailable() -> None:
-    client = share(account_of(f"http://127.0.0.1:{free_port()}/v1", ""))
+    client = share(VendorAccount("acme", f"http://127.0.0.1:{free_port()}/v1", ""))
     error = await failure(client)
     assert error.code == "engine_unavailable"
     assert "cannot be reached" in error.message
@@ -136,11 +137,11 @@ async def test_an_answer_of_another_shape_is_broken(client: OpenAiClient) -> Non
 
 async def test_warming_up_tells_a_refused_key_and_an_unreachable_server() -> None:
     async with running_openai_server(key="another") as server:
-        client = share(account_of(server.base_url, "secret-key"))
+        client = share(VendorAccount("acme", server.base_url, "secret-key"))
         with pytest.raises(EngineError, match="refuses the key") as raised:
             await client.warm_up({})
         assert raised.value.code == "engine_key_refused"
-        keyless = share(account_of(server.base_url, ""))
+        keyless = share(VendorAccount("acme", server.base_url, ""))
         with pytest.raises(EngineError, match=r"wants a key: name the environment variable .* in api_key_env"):
             await keyless.warm_up({})
         await give_back(keyless)
@@ -151,7 +152,7 @@ async def test_warming_up_tells_a_refused_key_and_an_unreachable_server() -> Non
 
 
 async def test_a_server_without_a_list_of_models_may_serve_all_the_same(server: OpenAiServer) -> None:
-    client = share(account_of(server.base_url + "/elsewhere", ""))
+    client = share(VendorAccount("acme", server.base_url + "/elsewhere", ""))
     await client.warm_up({})
     assert server.requests[0].path == "/v1/elsewhere/models"
     await give_back(client)

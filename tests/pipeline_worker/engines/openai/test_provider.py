@@ -1,28 +1,21 @@
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from structlog.testing import capture_logs
 
-from pipeline_worker.engines.catalog import Catalog
-from pipeline_worker.engines.openai import client as openai_client
 from pipeline_worker.engines.openai import language_model as openai_lm
 from pipeline_worker.engines.openai import speech_to_text as openai_stt
 from pipeline_worker.engines.openai import text_to_speech as openai_tts
 from pipeline_worker.engines.openai.client import OpenAiClient
-from pipeline_worker.engines.openai.provider import OPENAI_URL, OpenAiOptions, OpenAiProvider
-from pipeline_worker.engines.protocols import Utterance
+from pipeline_worker.engines.openai.provider import OpenAiOptions, OpenAiProvider
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
 from shared.io.agent_files import load_agents
 from tests.fakes.openai_agents import openai_agent
-from tests.fakes.openai_server import Fault, OpenAiServer, running_openai_server
-from tests.fakes.ports import free_port
+from tests.fakes.openai_server import OpenAiServer, running_openai_server
 
 KEY = "LOOPBACK_KEY"
 ROOT = Path(__file__).parents[4]
@@ -66,21 +59,6 @@ async def test_all_engines_of_a_server_and_key_share_connections(
     await other.close()
 
 
-@pytest.mark.parametrize(("value", "told"), [(None, "is not set"), (" ", "is not set"), ("two\nlines", "holds no key")])
-def test_a_key_that_is_missing_is_told_with_agent_field_and_cure(
-    monkeypatch: pytest.MonkeyPatch, value: str | None, told: str
-) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    if value is not None:
-        monkeypatch.setenv("OPENAI_API_KEY", value)
-    with pytest.raises(ConfigError) as raised:
-        new_provider().add(agent(OPENAI_URL))
-    assert raised.value.message == (
-        f"agent 'desk': language_model.options.api_key_env: OPENAI_API_KEY {told}: put the key into this environment "
-        "variable, or name the one that has it"
-    )
-
-
 async def test_openais_key_goes_to_openai_only(server: OpenAiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "right")
     provider = new_provider()
@@ -89,81 +67,6 @@ async def test_openais_key_goes_to_openai_only(server: OpenAiServer, monkeypatch
         await provider.start()
     assert "authorization" not in server.requests[0].headers
     await provider.close()
-
-
-async def test_a_server_that_cannot_be_reached_is_a_warning() -> None:
-    provider = new_provider()
-    provider.add(agent(f"http://127.0.0.1:{free_port()}/v1"))
-    with capture_logs() as logs:
-        await provider.start()
-    assert [(line["event"], line["code"]) for line in logs] == [("engine_not_tried", "engine_unavailable")]
-    assert provider.open("desk")
-    await provider.close()
-
-
-async def test_silent_servers_do_not_keep_each_other_waiting_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_client, "_WARM_UP_TIMEOUT_S", 0.5)
-    async with running_openai_server() as one, running_openai_server() as other:
-        provider = new_provider()
-        for id_, server in (("one", one), ("other", other)):
-            server.models_fault = Fault("stall")
-            provider.add(agent(server.base_url, id_))
-        starting = asyncio.create_task(provider.start())
-        await one.until(lambda: one.active == 1)
-        await other.until(lambda: one.active == other.active == 1)
-        await starting
-        await provider.close()
-
-
-FAULTS = [
-    Fault("status", status=500),
-    Fault("status", status=429),
-    Fault("stall"),
-    Fault("stall", after=0),
-    Fault("close", after=0),
-    Fault("end", after=0),
-]
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.kind}-{fault.after}")
-async def test_as_the_catalog_hands_them_out_another_server_answers_in_time(fault: Fault) -> None:
-    async with (
-        running_openai_server(reply="First.", transcripts=["first"]) as first,
-        running_openai_server(reply="Second.", transcripts=["second"]) as second,
-    ):
-        sections: dict[str, dict[str, Any]] = {
-            "language_model": {},
-            "speech_to_text": {"stream": True},
-            "text_to_speech": {"voice": "v"},
-        }
-
-        def choice(server: OpenAiServer, options: dict[str, Any]) -> dict[str, Any]:
-            return {"engine": "openai", "options": {"model": "m", "base_url": server.base_url, **options}}
-
-        engines = {
-            section: {**choice(first, options), "first_output_s": 0.5, "fallback": choice(second, options)}
-            for section, options in sections.items()
-        }
-        catalog = Catalog({"desk": AgentDefinition.model_validate({"id": "desk", "name": "Desk", **engines})})
-        await catalog.start()
-        try:
-            _, stt, lm, tts = catalog.open("desk")
-            first.faults += [fault] * 3
-            async with asyncio.timeout(10):
-                stream = stt.open()
-                await stream.push(np.ones(16_000, dtype=np.int16))
-                assert (await stream.finish()).text == "second"
-                assert [piece.text async for piece in lm.reply([Utterance("user", "Hello?")])] == ["Second."]
-                assert sum([len(piece.samples) async for piece in tts.speak("Hello.")])
-            assert [request.path for request in second.requests] == [
-                "/v1/models",
-                "/v1/audio/transcriptions",
-                "/v1/chat/completions",
-                "/v1/audio/speech",
-            ]
-            await first.until(lambda: first.active == 0)
-        finally:
-            await catalog.close()
 
 
 def test_the_example_agent_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:

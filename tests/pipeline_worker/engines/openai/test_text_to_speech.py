@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -8,7 +7,7 @@ import pytest
 
 from pipeline_worker.engines.openai.text_to_speech import OpenAiTextToSpeech, OpenAiTextToSpeechProvider
 from shared.audio import Pcm, as_samples
-from shared.errors import ConfigError, EngineError
+from shared.errors import EngineError
 from tests.fakes.openai_agents import openai_agent
 from tests.fakes.openai_server import Fault, OpenAiServer, running_openai_server, tone
 
@@ -70,15 +69,6 @@ async def test_it_begins_before_the_server_is_done(provider: OpenAiTextToSpeechP
     await server.until(lambda: server.disconnects == 1 and server.active == 0)
 
 
-async def test_the_next_sentence_uses_the_same_connection(
-    provider: OpenAiTextToSpeechProvider, server: OpenAiServer
-) -> None:
-    tts = await opened(provider, server)
-    for _ in range(3):
-        await spoken(tts)
-    assert server.connections == 1
-
-
 @pytest.mark.parametrize(
     ("server_rate", "rate"), [(16_000, 16_000), (22_050, 24_000), (44_100, 48_000), (96_000, 48_000)]
 )
@@ -91,23 +81,9 @@ async def test_a_rate_that_opus_does_not_take_is_changed(
     assert sum(map(len, await spoken(tts))) == pytest.approx(sent * rate / server_rate, abs=2)
 
 
-@pytest.mark.parametrize("text", ["", " ", "...", " - "])
-async def test_nothing_to_say_is_not_asked(
-    provider: OpenAiTextToSpeechProvider, server: OpenAiServer, text: str
-) -> None:
-    tts = await opened(provider, server)
-    assert await spoken(tts, text) == []
-    assert server.asked("/audio/speech") == []
-
-
 @pytest.mark.parametrize(
     ("fault", "code", "said"),
     [
-        (Fault("status", status=429), "engine_busy", False),
-        (Fault("status", status=500), "engine_unavailable", False),
-        (Fault("status", status=404), "engine_refused", False),
-        (Fault("end", after=0), "engine_broken", False),
-        (Fault("close", after=0), "engine_broken", False),
         (Fault("close", after=2), "engine_broken", True),
         (Fault("stall"), "engine_timeout", False),
         (Fault("stall", after=2), "engine_timeout", True),
@@ -117,7 +93,7 @@ async def test_what_goes_wrong_is_told_after_what_was_said_and_the_next_sentence
     provider: OpenAiTextToSpeechProvider, server: OpenAiServer, fault: Fault, code: str, said: bool
 ) -> None:
     tts = await opened(provider, server)
-    hasty = await opened(provider, server, id_="hasty", timeout_s=1)
+    hasty = await opened(provider, server, id_="hasty", timeout_s=0.2)
     server.faults.append(fault)
     pieces = []
     with pytest.raises(EngineError) as raised:
@@ -146,21 +122,3 @@ async def test_another_kind_of_answer_is_not_played(
     tts = await opened(provider, server)
     with pytest.raises(EngineError, match=f"{content_type} in place of raw samples"):
         await spoken(tts)
-
-
-async def test_giving_up_while_waiting_ends_the_request(
-    provider: OpenAiTextToSpeechProvider, server: OpenAiServer
-) -> None:
-    tts = await opened(provider, server)
-    server.faults.append(Fault("stall"))
-    speaking = asyncio.create_task(spoken(tts))
-    await server.until(lambda: server.active == 1)
-    speaking.cancel()
-    await server.until(lambda: server.disconnects == 1 and server.active == 0)
-    assert await spoken(tts)
-
-
-def test_a_voice_is_needed() -> None:
-    agent = openai_agent("text_to_speech", "http://127.0.0.1:1/v1", voice="")
-    with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech\.options\.voice: "):
-        OpenAiTextToSpeechProvider().add(agent)

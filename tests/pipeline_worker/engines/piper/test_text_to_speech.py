@@ -102,15 +102,6 @@ async def test_nothing_is_lost_in_the_change_of_rate(provider: PiperTextToSpeech
     assert 8_000 < level.max() < 32_767
 
 
-async def test_callers_who_talk_at_once_share_the_helper(provider: PiperTextToSpeechProvider) -> None:
-    tts = provider.open("desk")
-    alone, _, _ = await spoken(tts, TEXT)
-    together = await asyncio.gather(*(spoken(tts, TEXT) for _ in range(4)))
-    for samples, words, _ in together:
-        assert len(samples) == pytest.approx(len(alone), rel=0.15)
-        assert [word.text for word in words] == TEXT.split()
-
-
 async def test_who_stops_listening_stops_the_work(provider: PiperTextToSpeechProvider) -> None:
     tts = provider.open("desk")
     [pid] = provider.helper_pids

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline_worker.engines.protocols import Reply
 from pipeline_worker.engines.scripted.dialogue import DialogueState, ScriptedDialogue
+from pipeline_worker.engines.scripted.interpreter import Interpreter
 from pipeline_worker.engines.scripted.script import Script
-from pipeline_worker.engines.scripted.understanding import Understanding
 from pipeline_worker.turns.backchannels import usual
 from tests.pipeline_worker.engines.scripted.scripts import RESTAURANT
 
@@ -22,7 +22,7 @@ NONSENSE = "Purple umbrellas never whistle underwater."
 @pytest.fixture(scope="module")
 def dialogue() -> ScriptedDialogue:
     script = Script.model_validate(RESTAURANT)
-    return ScriptedDialogue(script, Understanding(script, usual("en")), TODAY)
+    return ScriptedDialogue(script, Interpreter(script, usual("en")), TODAY)
 
 
 def after(dialogue: ScriptedDialogue, *said: str) -> DialogueState:
@@ -298,9 +298,9 @@ def test_no_with_another_number_corrects_the_answer_before(dialogue: ScriptedDia
 
 def test_days_are_counted_from_the_day_that_it_was_given() -> None:
     script = Script.model_validate(RESTAURANT)
-    understanding = Understanding(script, usual("en"))
+    interpreter = Interpreter(script, usual("en"))
     known = [
-        after(ScriptedDialogue(script, understanding, today), "A table for tomorrow.").known["day"]
+        after(ScriptedDialogue(script, interpreter, today), "A table for tomorrow.").known["day"]
         for today in (date(2026, 12, 2), date(2026, 12, 31))
     ]
     assert known == [date(2026, 12, 3), date(2027, 1, 1)]

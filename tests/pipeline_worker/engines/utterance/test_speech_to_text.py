@@ -44,15 +44,6 @@ async def provider(model: Path) -> AsyncIterator[FasterWhisperSpeechToTextProvid
     await provider.close()
 
 
-async def test_an_utterance_is_recognised_as_a_whole(provider: FasterWhisperSpeechToTextProvider) -> None:
-    stream = provider.open("desk").open()
-    for _ in range(100):
-        await stream.push(SECOND[:320])
-    assert await stream.finish() == Transcript("2.0 seconds of en at 0.5", True)
-    with pytest.raises(EngineError):
-        await stream.push(SECOND)
-
-
 async def test_interim_texts_come_with_later_pushes(provider: FasterWhisperSpeechToTextProvider) -> None:
     stream = provider.open("desk").open()
     assert await stream.push(SECOND) is None
@@ -129,13 +120,6 @@ async def test_a_model_that_cannot_be_loaded_is_told_at_the_start(model: Path) -
             await provider.start()
     finally:
         await provider.close()
-
-
-async def test_after_close_nothing_is_recognised(provider: FasterWhisperSpeechToTextProvider) -> None:
-    await provider.close()
-    await provider.close()
-    with pytest.raises(EngineError):
-        await provider.open("desk").open().push(SECOND)
 
 
 def test_options_are_checked(model: Path) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from pipeline_worker.engines.scripted.interpreter import DialogueContext, Interpreter, Meaning
 from pipeline_worker.engines.scripted.script import NO, YES, Script
-from pipeline_worker.engines.scripted.understanding import Meaning, Place, Understanding
 from pipeline_worker.turns.backchannels import usual
 from tests.pipeline_worker.engines.scripted.scripts import RESTAURANT
 
@@ -16,8 +16,8 @@ BOOKED = (("party_size", 2), ("day", FRIDAY), ("time", 19 * 60), ("name", "Mille
 
 
 @pytest.fixture(scope="module")
-def understanding() -> Understanding:
-    return Understanding(Script.model_validate(RESTAURANT), usual("en"))
+def interpreter() -> Interpreter:
+    return Interpreter(Script.model_validate(RESTAURANT), usual("en"))
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def understanding() -> Understanding:
         ("?!", None, {}),
     ],
 )
-def test_a_first_sentence(understanding: Understanding, text: str, intent: str | None, values: dict[str, Any]) -> None:
-    meaning = understanding.understand(text, Place(), TODAY)
+def test_a_first_sentence(interpreter: Interpreter, text: str, intent: str | None, values: dict[str, Any]) -> None:
+    meaning = interpreter.interpret(text, DialogueContext(), TODAY)
     assert (meaning.intent, dict(meaning.values)) == (intent, values)
 
 
@@ -50,8 +50,8 @@ def test_a_first_sentence(understanding: Understanding, text: str, intent: str |
     ("text", "intent"),
     [("Yes, please.", YES), ("okay", YES), ("No.", NO), ("That's wrong.", NO), ("When are you open?", "hours")],
 )
-def test_an_answer_to_what_was_read_back(understanding: Understanding, text: str, intent: str) -> None:
-    assert understanding.understand(text, Place("booking", BOOKED, confirming=True), TODAY).intent == intent
+def test_an_answer_to_what_was_read_back(interpreter: Interpreter, text: str, intent: str) -> None:
+    assert interpreter.interpret(text, DialogueContext("booking", BOOKED, confirming=True), TODAY).intent == intent
 
 
 @pytest.mark.parametrize(
@@ -64,15 +64,17 @@ def test_an_answer_to_what_was_read_back(understanding: Understanding, text: str
         ("name", "Miller.", {"name": "Miller"}),
     ],
 )
-def test_an_answer_to_a_question(understanding: Understanding, asked: str, text: str, values: dict[str, Any]) -> None:
-    assert understanding.understand(text, Place("booking", (), asked), TODAY).values == values
+def test_an_answer_to_a_question(interpreter: Interpreter, asked: str, text: str, values: dict[str, Any]) -> None:
+    assert interpreter.interpret(text, DialogueContext("booking", (), asked), TODAY).values == values
 
 
-def test_a_backchannel_asks_for_nothing(understanding: Understanding) -> None:
+def test_a_backchannel_asks_for_nothing(interpreter: Interpreter) -> None:
     for text in ("okay", "uh-huh"):
-        assert understanding.understand(text, Place("booking", (), "time"), TODAY) == Meaning(None, is_backchannel=True)
+        assert interpreter.interpret(text, DialogueContext("booking", (), "time"), TODAY) == Meaning(
+            None, is_backchannel=True
+        )
 
 
-def test_the_place_decides_which_question_goes_on(understanding: Understanding) -> None:
-    assert understanding.understand("And on Friday?", Place(aside="hours"), TODAY).intent == "hours"
-    assert understanding.understand("And on Friday?", Place("booking", (), "day"), TODAY).intent != "hours"
+def test_the_place_decides_which_question_goes_on(interpreter: Interpreter) -> None:
+    assert interpreter.interpret("And on Friday?", DialogueContext(aside="hours"), TODAY).intent == "hours"
+    assert interpreter.interpret("And on Friday?", DialogueContext("booking", (), "day"), TODAY).intent != "hours"

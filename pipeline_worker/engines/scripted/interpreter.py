@@ -1,8 +1,8 @@
-"""What a caller's words mean in a script, at the place where the dialogue stands.
+"""Interprets a caller's sentence in the context of the dialogue: its intent and its slot values.
 
-Two things are read from a sentence: the values that it names, and the intent that its other words resemble most.
-Values speak for the intent that needs them. Words of no example speak against every intent. The numbers below were
-found by trying on the sentences of tests/agents.
+The intent is the one whose examples the words without values resemble most. Values count for the intent that needs
+them; words that are in no example count against every intent. The
+constants were tuned on the sentences of tests/agents.
 """
 
 from collections import Counter
@@ -20,42 +20,42 @@ from pipeline_worker.engines.scripted.stock_sentences import stock_sentences
 from pipeline_worker.turns.backchannels import BargeInWords
 
 _MOST_CHARACTERS = 500
-"""Of a typed text: nobody says more in one breath, and the search for values takes longer than the text is long."""
+"""Of a typed text. The time to search for values grows faster than the length of the text."""
 _ANY_DAY = date(2026, 1, 1)
 _ENOUGH = 0.38
-"""Resemblance below which words ask for nothing."""
+"""Less resemblance matches no intent."""
 _SURE = 0.78
-"""Resemblance from which words ask for something else although they name values that a form needs."""
+"""From this resemblance on words match another intent although they name values that a form needs."""
 _OVER_SMALL_TALK = 0.47
-"""Resemblance of one part from which the small talk of another gives way to it."""
+"""From this resemblance on one part of a sentence outranks the small talk of another."""
 _VALUES_ADD = (0.0, 0.1, 0.17, 0.22)
-"""What none, one, two and more values of a form add to the resemblance to it."""
+"""Added to the resemblance to a form for none, one, two and more of its values."""
 _ANSWER_ADDS = 0.15
-"""What the value adds that was asked for."""
+"""Added for the value that was asked for."""
 _CHOICE_ADDS = 0.2
 _CONFIRMING_ADDS = 0.1
-"""To yes and no, when they are waited for."""
+"""Added to yes and no while a confirmation is expected."""
 _STRANGE_COSTS = 0.05
-"""What each word costs that is in no example and is not common."""
+"""Subtracted for each strange word: not common, and in no example."""
 _STRANGE_COUNT = 4
-"""So many of them count at most."""
+"""Most strange words that count."""
 _SHORTEST_STRANGE = 3
 _COMMON = 4
-"""A word that stands in so many sentences of the world at large is not strange."""
+"""A word in this many stock sentences is not strange."""
 _OUT_OF_SCOPE = 0.62
-"""Resemblance to what is out of scope from which values alone are no answer."""
+"""From this resemblance to out-of-scope sentences on values alone are no answer."""
 _OUT_OF_SCOPE_UNASKED = 0.54
-"""The same when other values were asked for, or none."""
+"""The same if other values were asked for, or none."""
 _OUT_OF_SCOPE_FRESH = 0.44
-"""The same when there is no form yet."""
+"""The same without a form."""
 _MOST_STRANGE = 3
 """Strange words beside values that belong to an open form."""
 _MOST_STRANGE_ASKED = 6
 """The same beside the value that was asked for."""
 
 
-class Place(NamedTuple):
-    """Where a dialogue stands, as far as it matters for what words mean."""
+class DialogueContext(NamedTuple):
+    """The part of the dialogue state that matters to interpretation."""
 
     form: str | None = None
     """The intent whose values are being collected, or were last."""
@@ -69,30 +69,30 @@ class Place(NamedTuple):
 
 class Meaning(NamedTuple):
     intent: str | None
-    """An intent, `YES` or `NO`; None for nothing but values, or nothing at all."""
+    """An intent, `YES` or `NO`; None for values only, or nothing."""
     values: Mapping[str, Any] = {}
     rejected: Mapping[str, Any] = {}
     """Values beyond the limits of their slot."""
     is_backchannel: bool = False
-    """Nothing was said but "okay", or the like."""
+    """Only a word such as "okay" was said."""
 
 
 class _Heard(NamedTuple):
-    """A sentence, before it is decided what it means."""
+    """A sentence before its interpretation."""
 
     found: SlotValues
     new: frozenset[str]
-    """Slots for which a value was named that is not known yet, or is beyond the limits."""
+    """Slots with a named value that is new, or beyond the limits."""
     form: str | None
     """The intent that needs them: the open one, or the first."""
     parts: Sequence[Part]
-    place: Place
+    context: DialogueContext
 
 
-class Understanding:
-    """One script's, shared by all sessions.
+class Interpreter:
+    """For one script, shared by all sessions.
 
-    `backchannels` say too little to be a part of an example: "okay" is not "okay, goodbye".
+    `backchannels` are no part of an example: "okay" is not "okay, goodbye".
     """
 
     def __init__(self, script: Script, backchannels: Iterable[str]) -> None:
@@ -115,25 +115,25 @@ class Understanding:
         )
         self._small_talk = {intent.name for intent in script.intents if intent.small_talk}
         self._gives_way = {intent.name for intent in script.intents if intent.small_talk or intent.repeats} | {YES, NO}
-        self.understand = lru_cache(maxsize=4096)(self._understand)
+        self.interpret = lru_cache(maxsize=4096)(self._interpret)
 
-    def _understand(self, text: str, place: Place, today: date) -> Meaning:
-        known = dict(place.known)
+    def _interpret(self, text: str, context: DialogueContext, today: date) -> Meaning:
+        known = dict(context.known)
         text = text[:_MOST_CHARACTERS]
-        found = find_values(self._slots, text, place.asked, known, today)
-        if not (place.confirming or found.values or found.rejected or self._says_something(text)):
+        found = find_values(self._slots, text, context.asked, known, today)
+        if not (context.confirming or found.values or found.rejected or self._says_something(text)):
             return Meaning(self._to_the_letter.get(plain(text)), is_backchannel=bool(text.strip()))
         new = (
             frozenset(name for name, value in found.values.items() if known.get(name) != value) | found.rejected.keys()
         )
-        heard = _Heard(found, new, self._form_of(new, place), self._matcher.parts(found.rest), place)
+        heard = _Heard(found, new, self._form_of(new, context), self._matcher.parts(found.rest), context)
         intent = self._followed_up(heard) or self._intent(heard)
         if intent is None and not self._is_answer(heard):
             return Meaning(None)
         return Meaning(intent, found.values, found.rejected)
 
-    def _form_of(self, new: frozenset[str], place: Place) -> str | None:
-        order = [self._intents[place.form]] if place.form else []
+    def _form_of(self, new: frozenset[str], context: DialogueContext) -> str | None:
+        order = [self._intents[context.form]] if context.form else []
         return next((one.name for one in [*order, *self._intents.values()] if new & set(one.needs)), None)
 
     def _intent(self, heard: _Heard) -> str | None:
@@ -146,7 +146,7 @@ class Understanding:
         if name in self._gives_way and heard.form is not None:
             name = self._beside_small_talk(parts, name)
             return None if name in self._gives_way else name
-        if name in self._small_talk and heard.place.confirming and best[name] - best.get(YES, 0.0) < _CONFIRMING_ADDS:
+        if name in self._small_talk and heard.context.confirming and best[name] - best.get(YES, 0.0) < _CONFIRMING_ADDS:
             name = YES
         if name in self._small_talk or name in (YES, NO):
             name = self._beside_small_talk(parts, name)
@@ -154,15 +154,15 @@ class Understanding:
             return None
         if heard.form in (None, name) or best[name] >= _SURE:
             return name
-        is_answer = heard.place.asked in heard.new and not heard.found.rest.endswith("?")
+        is_answer = heard.context.asked in heard.new and not heard.found.rest.endswith("?")
         if is_answer or len(heard.new & set(self._intents[heard.form].needs)) > 1:
-            return None if heard.place.form else heard.form
+            return None if heard.context.form else heard.form
         return name
 
     def _followed_up(self, heard: _Heard) -> str | None:
         """The question that was answered last, asked again about something else: "And on Sunday?"."""
-        aside = self._intents.get(heard.place.aside or "")
-        if aside is None or heard.place.asked is not None or not heard.new or not heard.new <= set(aside.uses):
+        aside = self._intents.get(heard.context.aside or "")
+        if aside is None or heard.context.asked is not None or not heard.new or not heard.new <= set(aside.uses):
             return None
         return None if says_something(heard.found.rest) else aside.name
 
@@ -187,7 +187,7 @@ class Understanding:
         return {
             name: score if name is None else score + self._added(name, heard) - cost
             for name, score in part.scores.items()
-            if heard.place.confirming or name not in (YES, NO)
+            if heard.context.confirming or name not in (YES, NO)
         }
 
     def _added(self, name: str, heard: _Heard) -> float:
@@ -200,7 +200,7 @@ class Understanding:
         if name == heard.form:
             needed = heard.new & set(intent.needs)
             added += _VALUES_ADD[min(len(needed), len(_VALUES_ADD) - 1)]
-            added += _ANSWER_ADDS if heard.place.asked in needed else 0.0
+            added += _ANSWER_ADDS if heard.context.asked in needed else 0.0
         return added
 
     def _is_answer(self, heard: _Heard) -> bool:
@@ -211,16 +211,16 @@ class Understanding:
         out_of_scope = max((score for name, score in tops if name is None), default=0.0)
         of_the_whole = tops[0][1] if tops and tops[0][0] is None else 0.0
         strange = self._strange(heard.found.rest)
-        if heard.place.form is None and of_the_whole >= _OUT_OF_SCOPE_FRESH:
+        if heard.context.form is None and of_the_whole >= _OUT_OF_SCOPE_FRESH:
             return False
         if out_of_scope >= _OUT_OF_SCOPE:
             return False
         if strange == 0:
             return True
-        if out_of_scope >= _OUT_OF_SCOPE_UNASKED and heard.place.asked not in heard.new:
+        if out_of_scope >= _OUT_OF_SCOPE_UNASKED and heard.context.asked not in heard.new:
             return False
-        if heard.place.form is not None:
-            return strange <= (_MOST_STRANGE_ASKED if heard.place.asked in heard.new else _MOST_STRANGE)
+        if heard.context.form is not None:
+            return strange <= (_MOST_STRANGE_ASKED if heard.context.asked in heard.new else _MOST_STRANGE)
         return strange <= (_MOST_STRANGE if len(heard.new) > 1 else 0)
 
     def _strange(self, text: str) -> int:

@@ -1,4 +1,4 @@
-"""Every engine behind a network, with the deadlines of the agent file, and what may happen to it."""
+"""What every engine behind a network does when its vendor misbehaves, with the deadlines of the agent file."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -104,7 +104,7 @@ def _vendor(engine: str, server: CartesiaServer | DeepgramSpeakServer | ElevenLa
 
 @asynccontextmanager
 async def deepgram_stt() -> AsyncIterator[Vendor]:
-    async with running_listen_server(*["hello there"] * 3) as server:
+    async with running_listen_server(*["hello there"] * 5) as server:
 
         def misbehave(how: str, times: int) -> None:
             server.status, server.listen_fault = _status(how), _LISTEN_FAULTS.get(how)
@@ -285,14 +285,19 @@ async def test_a_request_that_is_hung_up_on_is_made_once_more(name: str) -> None
 
 
 @pytest.mark.parametrize("name", ENGINES)
-async def test_a_connection_that_is_closed_before_the_answer_is_replaced_unnoticed(name: str) -> None:
+async def test_turns_share_a_connection_and_one_that_is_closed_is_replaced_unnoticed(name: str) -> None:
     async with running(name) as (desk, vendor):
         given: list[object] = []
-        await desk.ask(given)
+        for _ in range(2):
+            await desk.ask(given)
+        before = vendor.connections()
+        # A transcript that is streamed is not read to its end: its connection may not serve again.
+        assert before == 1 or name == "openai stt"
+        given.clear()
         await vendor.drop_connections()
         await desk.ask(given)
         assert given
-        assert vendor.connections() == 2
+        assert vendor.connections() == before + 1
 
 
 @pytest.mark.parametrize("name", ENGINES)
