@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shared.errors import AntiphonError
 from shared.io.broker import BROKER_FAILURES, Redis
-from shared.io.presence import live_workers
+from shared.io.heartbeat import live_workers
 from shared.keys import WorkerKind
 
 _POLL_S = 0.2

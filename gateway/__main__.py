@@ -22,8 +22,8 @@ from shared.errors import AntiphonError
 from shared.ids import new_worker_id
 from shared.io.agent_files import load_agents
 from shared.io.broker import BROKER_FAILURES, check_broker, connect, connect_blocking
+from shared.io.heartbeat import Heartbeat
 from shared.io.logs import get_logger
-from shared.io.presence import Presence
 from shared.io.probes import HttpServer
 from shared.io.service import run_service, settle_memory
 from shared.worker_report import WorkerReport
@@ -49,12 +49,12 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
         link = MediaLink(gateway_id, data, blocking)
         placer = Placer(agents, registry, PlacementStore(data), settings.zone, settings.gateway_retry_after_ms)
         signaling = _signaling(settings, gateway_id, agents, placer, link)
-        presence = Presence(data, lambda: _report(settings, gateway_id, signaling))
+        heartbeat = Heartbeat(data, lambda: _report(settings, gateway_id, signaling))
         server = _http_server(settings, agents, signaling, registry)
         await registry.refresh()
 
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(task) for task in (registry.run(), link.run(), presence.run())]
+            running = [tasks.create_task(task) for task in (registry.run(), link.run(), heartbeat.run())]
             http = tasks.create_task(server.serve(sockets=[listener]))
             settle_memory()
             log.info("gateway_ready", gateway=gateway_id, url=_url(listener), agents=sorted(agents))
@@ -66,9 +66,9 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
                 task.cancel()
         await link.close()
         try:
-            await presence.withdraw()
+            await heartbeat.withdraw()
         except BROKER_FAILURES as error:
-            log.warning("presence_not_withdrawn", error=str(error))
+            log.warning("heartbeat_not_withdrawn", error=str(error))
     finally:
         await data.aclose()
         await blocking.aclose()

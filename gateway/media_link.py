@@ -14,10 +14,10 @@ from shared.agent import AgentDefinition
 from shared.errors import BrokerError
 from shared.events import Message, StartPipeline
 from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.heartbeat import wall_ms
 from shared.io.inbox import PAYLOAD, Inbox
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
-from shared.io.presence import wall_ms
 from shared.wire import encode_message
 
 _MAILBOX_MESSAGES = 256

@@ -1,7 +1,7 @@
 """Reservations of slots, made in one step on the broker, so that two gateways cannot hand out the same slot.
 
 A reservation ends by itself after `RESERVATION_MS`. Until then the worker that takes the session removes it, in the
-same transaction in which it reports the session (`Presence.announce(placed=...)`): a slot is always counted once.
+same transaction in which it reports the session (`Heartbeat.announce(placed=...)`): a slot is always counted once.
 """
 
 from collections.abc import Sequence

@@ -11,8 +11,8 @@ from gateway.worker_registry import WorkerRegistry
 from shared.agent import AgentDefinition
 from shared.errors import BrokerError, RefusedError
 from shared.ids import new_session_id
+from shared.io.heartbeat import wall_ms
 from shared.io.logs import get_logger
-from shared.io.presence import wall_ms
 
 _MAX_CANDIDATES = 3
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from prometheus_client import Gauge
 
 from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.heartbeat import live_workers
 from shared.io.logs import get_logger
-from shared.io.presence import live_workers
 from shared.keys import WorkerKind
 from shared.worker_report import WorkerReport
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prometheus_client import Counter
 
 from media_worker import opus, srtp
-from media_worker.core.pacing import Pacing
+from media_worker.core.dtx_scheduler import DtxScheduler
 from media_worker.core.playout import Ended, Frame, PlayoutBuffer
 from media_worker.core.rtcp import SenderInfo
 from media_worker.core.rtp import HEADER_SIZE, pack_header_into
@@ -43,7 +43,7 @@ class Downlink:
         self._buffer: PlayoutBuffer | None = None
         self._encoder: Encoder | None = None
         self._toc = opus.silence_toc(24_000)
-        self._pacing = Pacing()
+        self._dtx = DtxScheduler()
         self._codec: SrtpCodec | None = None
         self._send: Callable[[bytes], None] | None = None
         self.complexity = 5
@@ -69,9 +69,9 @@ class Downlink:
     def push(self, frame: AudioFrame) -> bool:
         """Queue agent audio. True if a talkspurt begins with it. Raises `ConfigError` for a rate Opus has not."""
         buffer = self._buffer
-        if buffer is None or (buffer.sample_rate, buffer.channels) != (frame.sample_rate, frame.channels):
-            self._encoder = Encoder(frame.sample_rate, frame.channels, self._bitrate, self.complexity)
-            buffer = self._buffer = PlayoutBuffer(frame.sample_rate, frame.channels, self._cushion_ms)
+        if buffer is None or buffer.sample_rate != frame.sample_rate:
+            self._encoder = Encoder(frame.sample_rate, self._bitrate, self.complexity)
+            buffer = self._buffer = PlayoutBuffer(frame.sample_rate, self._cushion_ms)
             self._toc = opus.silence_toc(frame.sample_rate)
         overflowed = buffer.overflowed
         began = buffer.push(frame.first_sample, frame.pcm)
@@ -125,7 +125,7 @@ class Downlink:
         self.timestamp = (self._first_timestamp + slot * _TICKS_PER_SLOT) & 0xFFFFFFFF
         if self._codec is None or self._send is None:
             return
-        sending = self._pacing.tick(frame is not None)
+        sending = self._dtx.tick(frame is not None)
         if sending == "nothing":
             return
         if sending != "closing" and self._encoder is not None:

@@ -75,11 +75,6 @@ def packet_ticks(payload: bytes) -> int:
     return max(0, ticks)
 
 
-def toc_only(toc: int) -> bytes:
-    """A packet that is only its TOC byte: one frame of nothing, i.e. discontinuous transmission (RFC 6716 §3.2.1)."""
-    return bytes([toc & 0xFC])
-
-
 _BANDWIDTH_CONFIG = {8_000: 19, 12_000: 23, 16_000: 23, 24_000: 27, 48_000: 31}
 
 
@@ -133,29 +128,29 @@ class Decoder:
 
 
 class Encoder:
-    """Agent audio in 20 ms frames, encoded at the rate it comes in, in low-delay mode (2.5 ms of look-ahead)."""
+    """Mono agent audio in 20 ms frames, encoded at the rate it comes in, in low-delay mode (2.5 ms of look-ahead)."""
 
-    def __init__(self, sample_rate: int, channels: int, bitrate: int, complexity: int) -> None:
+    def __init__(self, sample_rate: int, bitrate: int, complexity: int) -> None:
         """Raises `ConfigError` for a rate that Opus does not take."""
         if sample_rate not in OPUS_RATES:
             raise ConfigError(f"Opus takes no {sample_rate} Hz: resample to one of {OPUS_RATES}")
         self._lib = _library()
         error = _ffi.new("int*")
-        state = self._lib.opus_encoder_create(sample_rate, channels, _APPLICATION_RESTRICTED_LOWDELAY, error)
+        state = self._lib.opus_encoder_create(sample_rate, 1, _APPLICATION_RESTRICTED_LOWDELAY, error)
         if error[0]:
             raise ConfigError(f"libopus refused an encoder (error {error[0]})")
         self._state = _ffi.gc(state, self._lib.opus_encoder_destroy)
         self._encode = self._lib.opus_encode
         self._frame_samples = sample_rate // 50
-        self.silence = bytes(self._frame_samples * channels * BYTES_PER_SAMPLE)
-        self._control(_SET_BITRATE, bitrate * channels)
+        self.silence = bytes(self._frame_samples * BYTES_PER_SAMPLE)
+        self._control(_SET_BITRATE, bitrate)
         self.set_complexity(complexity)
 
     def set_complexity(self, complexity: int) -> None:
         self._control(_SET_COMPLEXITY, complexity)
 
     def encode_into(self, pcm: bytes, target: Pointer, max_bytes: int) -> int:
-        """Encode one frame of interleaved PCM to `target`. Returns its size in bytes (<= 0: not encoded)."""
+        """Encode one frame to `target`. Returns its size in bytes (<= 0: not encoded)."""
         size: int = self._encode(self._state, pcm, self._frame_samples, target, max_bytes)
         return size
 
@@ -176,7 +171,7 @@ _pcm_bytes = _ffi.buffer(_pcm)
 
 def self_test() -> str:
     """libopus' version, after a frame went through it. Raises `ConfigError`."""
-    encoder, decoder = Encoder(24_000, 1, 32_000, 0), Decoder()
+    encoder, decoder = Encoder(24_000, 32_000, 0), Decoder()
     if len(decoder.decode(encoder.encode(bytes(960)))) != 640:
         raise ConfigError("libopus does not return 20 ms for 20 ms")
     version = _ffi.string(_library().opus_get_version_string())

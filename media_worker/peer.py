@@ -14,7 +14,7 @@ from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDt
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 from prometheus_client import Counter
 
-from media_worker.core.control_rate import ControlRate
+from media_worker.core.rate_limiter import ControlRateLimiter
 from media_worker.core.sdp_offer import SUPPORTED_HASHES
 from media_worker.sctp import BoundedSctp, send_what_is_dropped
 from media_worker.srtp import SrtpPair
@@ -146,7 +146,7 @@ class Peer:
         self._closing = False
         self.opened = asyncio.Event()
         """Set when the data channel is open."""
-        self._control_rate = ControlRate()
+        self._control_rate = ControlRateLimiter()
         self._refuses_length = False
         self._log = log.bind(session_id=session_id)
 

@@ -21,7 +21,7 @@ from aiortc.rtcsctptransport import (
 from OpenSSL import SSL
 from prometheus_client import Counter
 
-from media_worker.core.rate_limit import RateLimit
+from media_worker.core.rate_limiter import RateLimiter
 from media_worker.core.sctp_packet import is_well_formed
 from media_worker.core.sdp_answer import MAX_MESSAGE_SIZE
 
@@ -59,7 +59,7 @@ class BoundedSctp(RTCSctpTransport):
         self.dropped = 0
         self._on_misuse = on_misuse
         self._misused = False
-        self._chunks = RateLimit(_CHUNKS_PER_S, _CHUNK_BURST)
+        self._chunks = RateLimiter(_CHUNKS_PER_S, _CHUNK_BURST)
         self._advertised_rwnd = _WINDOW_BYTES
         # We do not offer FORWARD TSN (RFC 3758): a control channel has no use for messages that are given up, and each
         # such chunk names hundreds of streams to look through. Without it a sender gives up none (§3.3).

@@ -10,9 +10,8 @@ from prometheus_client import Counter
 
 from media_worker.caller_path import CallerPath, nowhere
 from media_worker.core.control_messages import Interrupt, Mute, Ping, Talk, Text, parse_control
-from media_worker.core.control_rate import TOO_MANY_MESSAGES
 from media_worker.core.ice_lite import Credentials, Path
-from media_worker.core.rate_limit import RateLimit
+from media_worker.core.rate_limiter import TOO_MANY_MESSAGES, RateLimiter
 from media_worker.core.sdp_answer import LocalMedia, write_answer
 from media_worker.core.sdp_offer import parse_offer
 from media_worker.core.stun import BindingRequest
@@ -89,7 +88,7 @@ class Session:
         self._events_waiting: deque[str] = deque(maxlen=_EVENTS_KEPT)
         self._frames_waiting: deque[AudioFrame | SilenceRun] = deque(maxlen=_FRAMES_KEPT)
         self._muted = False
-        self._texts = RateLimit(_TEXTS_PER_S, _TEXTS_AT_ONCE)
+        self._texts = RateLimiter(_TEXTS_PER_S, _TEXTS_AT_ONCE)
         self._closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._end_after_playout: str | None = None
         self._attached = asyncio.Event()

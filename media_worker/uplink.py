@@ -4,8 +4,17 @@ from collections.abc import Callable
 
 from prometheus_client import Counter
 
+from media_worker.core.decode_plan import (
+    DTX_PAYLOAD,
+    RTP_RATE,
+    Conceal,
+    Decode,
+    DecodeFec,
+    DecodePlanner,
+    Silence,
+    Step,
+)
 from media_worker.core.jitter import JitterBuffer, Ordered, Packet
-from media_worker.core.timeline import DTX_PAYLOAD, RTP_RATE, Conceal, Decode, DecodeFec, Silence, Step, Timeline
 from media_worker.opus import Decoder, packet_ticks
 from shared.audio import BYTES_PER_SAMPLE, UPLINK_RATE
 from shared.frames import AudioFrame, SilenceRun
@@ -25,7 +34,7 @@ class Uplink:
         self.epoch = epoch
         self._emit = emit
         self.jitter = JitterBuffer(reorder_wait_s)
-        self._timeline = Timeline()
+        self._planner = DecodePlanner()
         self._decoder = Decoder()
         self._missing = 0
         self._seq = 0
@@ -33,12 +42,12 @@ class Uplink:
         self._concealed_samples = 0
 
     def begin(self, now: float) -> None:
-        self._timeline.begin(now)
+        self._planner.begin(now)
 
     def restart(self) -> None:
         """The caller sends from a new source: its counters begin anew, our time line goes on."""
         self.jitter.restart()
-        self._timeline.restart()
+        self._planner.restart()
         self._missing = 0
 
     def quality(self) -> dict[str, int]:
@@ -54,7 +63,7 @@ class Uplink:
         if len(payload) > DTX_PAYLOAD and not self._missing and self.jitter.accept_next(seq):
             # Nine packets of ten are the next ones, with sound: they take the short way.
             ticks = packet_ticks(payload)
-            if ticks and self._timeline.accept_next(timestamp, ticks, now):
+            if ticks and self._planner.accept_next(timestamp, ticks, now):
                 self._decode(payload)
             else:
                 self._play(Ordered(packet, 0), now)
@@ -71,7 +80,7 @@ class Uplink:
                 self._play(ordered, now)
             if self.jitter.waiting:
                 return  # sound is there, behind a hole: this is not silence
-        silence = self._timeline.on_time(now)
+        silence = self._planner.on_time(now)
         if silence is not None:
             self._emit_silence(silence.samples)
 
@@ -84,7 +93,7 @@ class Uplink:
             _malformed.inc(bool(payload))
             return
         self._missing = 0
-        for step in self._timeline.on_packet(ordered._replace(missing=missing), ticks, now):
+        for step in self._planner.on_packet(ordered._replace(missing=missing), ticks, now):
             self._take(step)
 
     def _take(self, step: Step) -> None:

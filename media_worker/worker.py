@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 from prometheus_client import Counter, Gauge
 
 from media_worker import denormals, opus, peer
-from media_worker.core.capacity import Admission
+from media_worker.core.admission import Admission
 from media_worker.peer import Certificate
 from media_worker.session import MediaContext, Session
 from media_worker.settings import MediaSettings
@@ -32,10 +32,10 @@ from shared.events import (
 from shared.frames import AudioFrame
 from shared.ids import new_worker_id
 from shared.io import broker
+from shared.io.heartbeat import Heartbeat
 from shared.io.inbox import Inbox
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
-from shared.io.presence import Presence
 from shared.io.probes import serve_probes
 from shared.io.service import settle_memory
 from shared.wire import Item
@@ -68,7 +68,7 @@ class MediaWorker:
         self._admission = Admission(settings.media_capacity)
         self._complexity = settings.media_complexity
         self._state: WorkerState = "starting"
-        self._presence = Presence(self._redis, self._report)
+        self._heartbeat = Heartbeat(self._redis, self._report)
         self._tasks: asyncio.TaskGroup | None = None
         self._empty = asyncio.Event()
         self._empty.set()
@@ -101,7 +101,7 @@ class MediaWorker:
                 self._tasks = sessions
                 background = [
                     services.create_task(outbox.run()),
-                    services.create_task(self._presence.run()),
+                    services.create_task(self._heartbeat.run()),
                     services.create_task(self._adapt_effort()),
                     services.create_task(self._read_inbox(context)),
                 ]
@@ -119,7 +119,7 @@ class MediaWorker:
             clock.stop()
             port.close()
             await outbox.close()
-            await self._ignoring_broker(self._presence.withdraw())
+            await self._ignoring_broker(self._heartbeat.withdraw())
 
     async def _read_inbox(self, context: MediaContext) -> None:
         async for items in Inbox(self._blocking, keys.inbox("media", self.id)):
@@ -192,7 +192,7 @@ class MediaWorker:
         _sessions.set(len(self._sessions))
         self._tasks.create_task(self._live(session), name=f"session {session.id}")
         reservation = (keys.reservations("media", self.id), session.id)
-        self._tasks.create_task(self._ignoring_broker(self._presence.announce(placed=reservation)))
+        self._tasks.create_task(self._ignoring_broker(self._heartbeat.announce(placed=reservation)))
         context.outbox.send(gateway, OfferAnswered(session=session.id, sdp=session.answer()))
 
     async def _live(self, session: Session) -> None:
@@ -240,7 +240,7 @@ class MediaWorker:
 
     async def _drain(self) -> None:
         self._state = "draining"
-        await self._ignoring_broker(self._presence.announce())
+        await self._ignoring_broker(self._heartbeat.announce())
         for session in list(self._sessions.values()):
             session.close("worker_stopped")
         try:
@@ -264,7 +264,6 @@ class MediaWorker:
             state=self._state,
             sessions=len(self._sessions),
             capacity=self._settings.media_capacity,
-            loop_lag_ms=self._admission.recent_lateness_ms,
             zone=self._settings.zone,
         )
 

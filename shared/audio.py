@@ -1,4 +1,4 @@
-"""Audio arithmetic on 16-bit little-endian PCM. Positions count samples per channel; times are milliseconds."""
+"""Audio arithmetic on 16-bit little-endian PCM. Positions count samples; times are milliseconds."""
 
 import math
 
@@ -40,7 +40,7 @@ def level_dbfs(samples: Pcm) -> float:
 
 
 def fade_out(samples: Pcm) -> Pcm:
-    """`samples` (first axis: time) brought linearly down to zero, so that a cut is not heard as a click."""
+    """`samples` brought linearly down to zero, so that a cut is not heard as a click."""
     ramp = np.linspace(1.0, 0.0, num=len(samples), dtype=np.float32)
-    faded: Pcm = (samples * ramp.reshape(-1, *[1] * (samples.ndim - 1))).astype("<i2")
+    faded: Pcm = (samples * ramp).astype("<i2")
     return faded

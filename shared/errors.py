@@ -1,4 +1,4 @@
-"""The one tree of errors. Each has a machine code; each says whose fault it is and whether waiting helps.
+"""The one tree of errors. Each has a machine code; each says whose fault it is.
 
 Codes travel to clients (`error {code, message}`) and into logs and metrics, so they are never renamed.
 """
@@ -8,7 +8,6 @@ class AntiphonError(Exception):
     """Anything of ours that goes wrong in a way a caller can act on."""
 
     code = "internal"
-    temporary = False
 
     def __init__(self, message: str, *, code: str | None = None, retry_after_ms: int | None = None) -> None:
         super().__init__(message)
@@ -46,18 +45,15 @@ class BrokerError(AntiphonError):
     """Redis cannot be reached or does not answer in time."""
 
     code = "broker_unavailable"
-    temporary = True
 
 
 class RefusedError(AntiphonError):
     """No room now; `retry_after_ms` says when to come back."""
 
     code = "no_capacity"
-    temporary = True
 
 
 class EngineError(AntiphonError):
     """A speech or language engine failed."""
 
     code = "engine_failed"
-    temporary = True

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 PlayoutState = Literal["playing", "paused", "finished", "flushed"]
-StatusWord = Literal["connecting", "listening", "thinking", "speaking", "reconnecting", "ended"]
+StatusWord = Literal["connecting", "listening", "thinking", "speaking", "ended"]
 
 
 class Message(BaseModel):
@@ -23,7 +23,7 @@ class Message(BaseModel):
 
 
 class OpenSession(Message):
-    """Answer this first offer; `pipeline_wait_ms` is how long to wait for a pipeline worker."""
+    """Answer this first offer."""
 
     kind: Literal["open-session"] = "open-session"
     gateway: str

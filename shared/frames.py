@@ -11,7 +11,7 @@ from shared.audio import BYTES_PER_SAMPLE
 
 
 class AudioFrame(NamedTuple):
-    """Interleaved 16-bit PCM: 20 ms on the way up, 100 ms or more on the way down."""
+    """Mono 16-bit PCM: 20 ms on the way up, 100 ms or more on the way down."""
 
     session: str
     epoch: int
@@ -19,12 +19,12 @@ class AudioFrame(NamedTuple):
     first_sample: int
     sample_rate: int
     channels: int
+    """Always 1. Older processes expect the field on the wire."""
     pcm: bytes
 
     @property
     def samples(self) -> int:
-        """Samples per channel."""
-        return len(self.pcm) // (BYTES_PER_SAMPLE * self.channels)
+        return len(self.pcm) // BYTES_PER_SAMPLE
 
     @property
     def end_sample(self) -> int:

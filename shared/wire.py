@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgpack
 from pydantic import TypeAdapter, ValidationError
 
+from shared.audio import BYTES_PER_SAMPLE
 from shared.errors import WireError
 from shared.events import AnyMessage, Message
 from shared.frames import AudioFrame, SilenceRun
@@ -91,9 +92,8 @@ def _decode_item(fields: Any) -> Item:
     shape = tuple(map(type, fields)) if type(fields) is list else ()
     if shape == _AUDIO_SHAPE and fields[0] == _AUDIO:
         frame = AudioFrame._make(fields[1:])
-        channels = frame.channels
-        if (channels != 1 and channels != 2) or len(frame.pcm) % (2 * channels):
-            raise WireError("audio is mono or stereo and whole samples")
+        if frame.channels != 1 or len(frame.pcm) % BYTES_PER_SAMPLE:
+            raise WireError("audio is mono and whole samples")
         if frame.sample_rate <= 0 or frame.epoch < 0 or frame.seq < 0 or frame.first_sample < 0:
             raise WireError("audio has a rate and a position")
         return frame

@@ -24,11 +24,9 @@ class WorkerReport(BaseModel):
     state: WorkerState = "serving"
     sessions: int = 0
     capacity: int = 0
-    loop_lag_ms: float = 0.0
     pool: str = ""
     """Of a pipeline worker: the pools whose sessions it takes, comma-separated."""
     zone: str = ""
-    version: str = ""
     reported_at_ms: int = 0
 
     def serves(self, pool: str) -> bool:

@@ -26,7 +26,6 @@ class NotConnected(AntiphonError):
     """The call did not come about."""
 
     code = "not_connected"
-    temporary = True
 
 
 class Caller:

@@ -146,7 +146,7 @@ class SignalingMachine:
     def _place(self, offer: Offer) -> Step:
         if offer.agent_id not in self._rules.agents:
             named = f"; there are: {', '.join(self._rules.listed_agents)}" if self._rules.listed_agents else ""
-            return self._object("unknown_agent", f"no agent '{offer.agent_id}'{named}")
+            return self._reject("unknown_agent", f"no agent '{offer.agent_id}'{named}")
         self._offer = offer
         self._candidates = 0
         self._placements = []
@@ -161,10 +161,10 @@ class SignalingMachine:
         return State.RENEGOTIATING, [self._to_worker(update)]
 
     def _offer_pending(self, _: Offer) -> Step:
-        return self._object("offer_pending", "the offer before this one has not been answered yet")
+        return self._reject("offer_pending", "the offer before this one has not been answered yet")
 
     def _early_candidate(self, _: IceCandidate) -> Step:
-        return self._object("candidate_before_offer", "an ice-candidate belongs to an offer: send that first")
+        return self._reject("candidate_before_offer", "an ice-candidate belongs to an offer: send that first")
 
     def _count_candidate(self, candidate: IceCandidate) -> Step:
         # Not forwarded: media workers are ICE-lite (RFC 8445 §2.5). They learn a client's addresses from its checks
@@ -172,11 +172,11 @@ class SignalingMachine:
         if not candidate.is_last:
             self._candidates += 1
         if self._candidates == self._rules.max_candidates + 1:
-            return self._object("too_many_candidates", f"only {self._rules.max_candidates} candidates are looked at")
+            return self._reject("too_many_candidates", f"only {self._rules.max_candidates} candidates are looked at")
         return self.state, []
 
     def _bad_message(self, bad: BadMessage) -> Step:
-        return self._object(bad.code, bad.message)
+        return self._reject(bad.code, bad.message)
 
     def _bye(self, _: Bye) -> Step:
         return self._leave("hangup", CloseSocket(NORMAL, "bye"))
@@ -228,14 +228,14 @@ class SignalingMachine:
             state, actions = self._refuse(PlacementRefused("no_capacity", refusal.message, retry_after_ms))
             return state, [released, *actions]
         leftover = [] if refusal.final else self._end_session("refused")
-        objection = self._object(refusal.code, refusal.message, refusal.retry_after_ms)[1]
-        return State.WAITING_FOR_OFFER, [*(leftover or [released]), *objection]
+        rejection = self._reject(refusal.code, refusal.message, refusal.retry_after_ms)[1]
+        return State.WAITING_FOR_OFFER, [*(leftover or [released]), *rejection]
 
     def _update_refused(self, refusal: OfferRefused) -> Step:
         if refusal.final:
             error = _error(refusal.code, refusal.message, refusal.retry_after_ms)
             return State.CLOSED, [error, CloseSocket(FAILED, refusal.code)]
-        return State.ESTABLISHED, self._object(refusal.code, refusal.message, refusal.retry_after_ms)[1]
+        return State.ESTABLISHED, self._reject(refusal.code, refusal.message, refusal.retry_after_ms)[1]
 
     def _relay(self, sent: ClientEventSent) -> Step:
         return self.state, [SendToClient(sent.event)]
@@ -257,7 +257,7 @@ class SignalingMachine:
 
     def _no_update_answer(self, _: DeadlinePassed) -> Step:
         message = "the offer was not answered in time; the session goes on as it was"
-        return State.ESTABLISHED, self._object("answer_timeout", message)[1]
+        return State.ESTABLISHED, self._reject("answer_timeout", message)[1]
 
     def _pipeline_missing(self, failure: PipelineNotRequested) -> Step:
         error = _error("broker_unavailable", failure.message, self._rules.retry_after_ms)
@@ -285,7 +285,7 @@ class SignalingMachine:
 
     # Actions
 
-    def _object(self, code: str, message: str, retry_after_ms: int | None = None) -> Step:
+    def _reject(self, code: str, message: str, retry_after_ms: int | None = None) -> Step:
         self._errors += 1
         return self.state, [_error(code, message, retry_after_ms)]
 

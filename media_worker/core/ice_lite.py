@@ -63,7 +63,6 @@ class IceLiteAgent:
     def __init__(self, credentials: Credentials) -> None:
         self.credentials = credentials
         self.selected: Path | None = None
-        self.last_check_s: float | None = None
         self._pending: Credentials | None = None
         self._known_ufrags = [credentials.ufrag]
         self._validated: dict[Path, float] = {}
@@ -105,7 +104,6 @@ class IceLiteAgent:
             return Answered(role_conflict_response(request, credentials.password))
         if credentials is self._pending and request.use_candidate:
             self.credentials, self._pending = credentials, None
-        self.last_check_s = now
         self._validated.pop(path, None)
         self._validated[path] = now
         selected = path if self._should_select(request, path, now) else None

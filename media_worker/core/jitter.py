@@ -37,7 +37,6 @@ class JitterBuffer:
         self._next_seq: int | None = None
         self._waiting: dict[int, tuple[Packet, float]] = {}
         self.late = 0
-        self.duplicates = 0
         self.lost = 0
 
     def accept_next(self, seq: int) -> bool:
@@ -63,7 +62,6 @@ class JitterBuffer:
             self._next_seq = (packet.seq + 1) & 0xFFFF
             return [Ordered(packet, 0)]
         if packet.seq in self._waiting:
-            self.duplicates += 1
             return []
         self._waiting[packet.seq] = (packet, now)
         return self.poll(now)

@@ -24,7 +24,7 @@ State = Literal["idle", "filling", "playing", "paused"]
 
 
 class Frame(NamedTuple):
-    """20 ms of interleaved PCM, `starts_talkspurt` on the first one after silence."""
+    """20 ms of PCM, `starts_talkspurt` on the first one after silence."""
 
     pcm: bytes
     starts_talkspurt: bool
@@ -42,14 +42,12 @@ class Ended(NamedTuple):
 
 
 class PlayoutBuffer:
-    """One session's buffer at one rate and channel count."""
+    """One session's buffer at one rate."""
 
-    def __init__(self, sample_rate: int, channels: int, cushion_ms: int = 40) -> None:
+    def __init__(self, sample_rate: int, cushion_ms: int = 40) -> None:
         self.sample_rate = sample_rate
-        self.channels = channels
         self.frame_samples = sample_rate * PTIME_MS // 1000
-        self._sample_bytes = BYTES_PER_SAMPLE * channels
-        self._frame_bytes = self.frame_samples * self._sample_bytes
+        self._frame_bytes = self.frame_samples * BYTES_PER_SAMPLE
         self._cushion = cushion_ms * sample_rate // 1000
         self._max_buffered = MAX_BUFFERED_MS * sample_rate // 1000
         self._pieces: deque[_Piece] = deque()
@@ -64,20 +62,15 @@ class PlayoutBuffer:
         self.played_up_to = 0
         self.underruns = 0
         self.overflowed = 0
-        self.skipped = 0
 
     @property
     def state(self) -> State:
         return self._state
 
-    @property
-    def buffered_samples(self) -> int:
-        return self._buffered
-
     def push(self, first_sample: int, pcm: bytes) -> bool:
         """Append audio. True if it begins a talkspurt, i.e. the buffer was idle."""
         began = self._state == "idle"
-        samples = len(pcm) // self._sample_bytes
+        samples = len(pcm) // BYTES_PER_SAMPLE
         overlap = self._end_sample - first_sample
         if overlap >= samples:
             return False  # heard or queued already: a repeated batch
@@ -85,13 +78,12 @@ class PlayoutBuffer:
             self.overflowed += samples
             return False
         if overlap > 0:
-            pcm = pcm[overlap * self._sample_bytes :]
+            pcm = pcm[overlap * BYTES_PER_SAMPLE :]
             first_sample += overlap
-        elif overlap < 0 and not began:
-            self.skipped -= overlap  # a hole is closed up: the next word comes earlier rather than after a pause
+        # A hole is closed up: the next word comes earlier rather than after a pause.
         self._pieces.append(_Piece(first_sample, pcm))
-        self._end_sample = first_sample + len(pcm) // self._sample_bytes
-        self._buffered += len(pcm) // self._sample_bytes
+        self._end_sample = first_sample + len(pcm) // BYTES_PER_SAMPLE
+        self._buffered += len(pcm) // BYTES_PER_SAMPLE
         self._end_known = False
         if began:
             self._state = "filling"
@@ -167,11 +159,11 @@ class PlayoutBuffer:
         return taken if len(taken) == self._frame_bytes else taken.ljust(self._frame_bytes, b"\0")
 
     def _faded(self, keep: bool = False) -> bytes:
-        head = self._peek(FADE_MS * self.sample_rate // 1000 * self._sample_bytes)
+        head = self._peek(FADE_MS * self.sample_rate // 1000 * BYTES_PER_SAMPLE)
         if not keep:
             self._drop(len(head))
-        samples = as_samples(head).reshape(-1, self.channels)
-        frame = np.zeros((self.frame_samples, self.channels), dtype="<i2")
+        samples = as_samples(head)
+        frame = np.zeros(self.frame_samples, dtype="<i2")
         frame[: len(samples)] = fade_out(samples)
         return frame.tobytes()
 
@@ -193,11 +185,11 @@ class PlayoutBuffer:
 
     def _drop(self, size: int) -> None:
         """Take `size` bytes off the front: they are heard."""
-        self._buffered -= size // self._sample_bytes
+        self._buffered -= size // BYTES_PER_SAMPLE
         self._offset += size
         while self._pieces and self._offset >= len(self._pieces[0].pcm):
             piece = self._pieces.popleft()
             self._offset -= len(piece.pcm)
-            self.played_up_to = piece.first_sample + len(piece.pcm) // self._sample_bytes
+            self.played_up_to = piece.first_sample + len(piece.pcm) // BYTES_PER_SAMPLE
         if self._offset:
-            self.played_up_to = self._pieces[0].first_sample + self._offset // self._sample_bytes
+            self.played_up_to = self._pieces[0].first_sample + self._offset // BYTES_PER_SAMPLE

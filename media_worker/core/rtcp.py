@@ -33,8 +33,6 @@ class PeerReport(NamedTuple):
 
     ssrc: int
     fraction_lost: float
-    cumulative_lost: int
-    jitter: int
     last_sr: int
     delay_since_sr_s: float
 
@@ -127,9 +125,6 @@ def _block(stats: ReceptionStats) -> bytes:
 def _blocks(body: bytes, count: int) -> list[PeerReport]:
     found = []
     for index in range(min(count, len(body) // _REPORT_BLOCK.size)):
-        ssrc, lost, _, jitter, last_sr, delay = _REPORT_BLOCK.unpack_from(body, index * _REPORT_BLOCK.size)
-        cumulative = lost & 0xFFFFFF
-        if cumulative & 0x800000:
-            cumulative -= 1 << 24
-        found.append(PeerReport(ssrc, (lost >> 24) / 256, cumulative, jitter, last_sr, delay / 65_536))
+        ssrc, lost, _, _, last_sr, delay = _REPORT_BLOCK.unpack_from(body, index * _REPORT_BLOCK.size)
+        found.append(PeerReport(ssrc, (lost >> 24) / 256, last_sr, delay / 65_536))
     return found

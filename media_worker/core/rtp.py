@@ -12,7 +12,6 @@ pack_header_into = _HEADER.pack_into
 class RtpHeader(NamedTuple):
     """What we use of a header; the payload is `packet[payload_start:payload_end]`."""
 
-    marker: bool
     payload_type: int
     seq: int
     timestamp: int
@@ -44,7 +43,7 @@ def parse_header(packet: bytes | memoryview) -> RtpHeader | None:
         end -= packet[size - 1]
     if end < start:
         return None
-    return RtpHeader(second >= 128, second & 0x7F, seq, timestamp, ssrc, start, end)
+    return RtpHeader(second & 0x7F, seq, timestamp, ssrc, start, end)
 
 
 def signed_difference(newer: int, older: int, bits: int) -> int:

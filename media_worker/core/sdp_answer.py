@@ -24,7 +24,6 @@ class LocalMedia(NamedTuple):
     ssrc: int
     stream_id: str
     session_version: int
-    wants_stereo: bool = False
 
 
 def write_answer(offer: Offer, local: LocalMedia) -> str:
@@ -61,7 +60,7 @@ def _section(section: MediaSection, offer: Offer, local: LocalMedia) -> list[str
 def _audio(section: MediaSection, local: LocalMedia) -> list[str]:
     opus = section.opus
     assert opus is not None  # parse_offer refuses an audio section without
-    wanted = "minptime=10;useinbandfec=1;usedtx=1;maxplaybackrate=16000;maxaveragebitrate=24000;stereo=0;sprop-stereo="
+    wanted = "minptime=10;useinbandfec=1;usedtx=1;maxplaybackrate=16000;maxaveragebitrate=24000;stereo=0;sprop-stereo=0"
     return [
         f"m=audio 9 {section.protocol} {opus.payload_type}",
         "c=IN IP4 0.0.0.0",
@@ -72,7 +71,7 @@ def _audio(section: MediaSection, local: LocalMedia) -> list[str]:
         "a=ptime:20",
         f"a=msid:{local.stream_id} agent-audio",
         f"a=rtpmap:{opus.payload_type} opus/48000/2",
-        f"a=fmtp:{opus.payload_type} {wanted}{int(local.wants_stereo)}",
+        f"a=fmtp:{opus.payload_type} {wanted}",
         f"a=ssrc:{local.ssrc} cname:{local.stream_id}",
         f"a=ssrc:{local.ssrc} msid:{local.stream_id} agent-audio",
     ]

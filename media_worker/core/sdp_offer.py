@@ -5,7 +5,7 @@ Only what the answer depends on is kept; what we do not understand is skipped, a
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from shared.errors import OfferError
 
@@ -17,8 +17,6 @@ _HASH_NAME = re.compile(r"[a-z0-9-]{1,32}\Z")
 _HEX_BYTES = re.compile(r"(?:[0-9a-f]{2}:)+[0-9a-f]{2}\Z")
 _HASH_SIZES = {"sha-1": 20, "sha-224": 28, "sha-256": 32, "sha-384": 48, "sha-512": 64}
 SUPPORTED_HASHES = ("sha-256", "sha-384", "sha-512")
-
-Setup = Literal["actpass", "active", "passive"]
 
 
 @dataclass(frozen=True)

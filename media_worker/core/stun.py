@@ -45,17 +45,11 @@ class BindingRequest(NamedTuple):
     transaction_id: bytes
     local_ufrag: str
     """The part of USERNAME before the colon: ours."""
-    remote_ufrag: str
     use_candidate: bool
     sender_is_controlled: bool
     signed: bytes
     """The bytes that MESSAGE-INTEGRITY covers, with the length field as it was when they were signed."""
     integrity: bytes
-
-
-def is_stun(data: bytes) -> bool:
-    """RFC 7983 §7: the first byte tells STUN from DTLS and RTP."""
-    return len(data) > 0 and data[0] < 4
 
 
 def parse_request(data: bytes) -> BindingRequest:
@@ -90,14 +84,13 @@ def parse_request(data: bytes) -> BindingRequest:
         at += 4 + size + (-size % 4)
     if username is None or integrity_at is None or len(username) > _MAX_USERNAME:
         raise StunError("no credentials")
-    local_ufrag, colon, remote_ufrag = username.partition(b":")
+    local_ufrag, colon, _ = username.partition(b":")
     if not colon or not username.isascii():
         raise StunError("USERNAME is not ours:theirs")
     signed_length = integrity_at - _HEADER.size + _INTEGRITY_SIZE
     return BindingRequest(
         transaction_id,
         local_ufrag.decode(),
-        remote_ufrag.decode(),
         use_candidate,
         controlled,
         data[:2] + signed_length.to_bytes(2, "big") + data[4:integrity_at],

@@ -6,7 +6,7 @@ from gateway.placement_store import RESERVATION_MS, PlacementStore
 from shared import keys
 from shared.errors import BrokerError
 from shared.io.broker import Redis, connect
-from shared.io.presence import Presence, wall_ms
+from shared.io.heartbeat import Heartbeat, wall_ms
 from shared.keys import WorkerKind
 from shared.worker_report import WorkerReport, WorkerState
 
@@ -25,7 +25,7 @@ async def announce(
     placed: tuple[str, str] | None = None,
 ) -> None:
     report = WorkerReport(worker_id=worker_id, kind=kind, capacity=capacity, sessions=sessions, state=state, pool=pool)
-    await Presence(broker, lambda: report).announce(placed=placed)
+    await Heartbeat(broker, lambda: report).announce(placed=placed)
 
 
 async def test_both_slots_are_held_for_a_while(broker: Redis) -> None:

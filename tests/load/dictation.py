@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from media_worker import opus
-from media_worker.core.timeline import DTX_PAYLOAD
+from media_worker.core.decode_plan import DTX_PAYLOAD
 from shared.audio import Pcm, as_samples
 from tests.integration.speech import heard_words, most_like, resampled, voice
 

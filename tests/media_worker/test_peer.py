@@ -10,7 +10,7 @@ from OpenSSL import SSL
 
 from media_worker import peer as peer_module
 from media_worker import srtp
-from media_worker.core.control_rate import BURST
+from media_worker.core.rate_limiter import BURST
 from media_worker.peer import Certificate, Peer, PeerFailed, self_test
 from shared.errors import ConfigError
 from tests.fakes.counters import Gained

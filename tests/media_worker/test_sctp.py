@@ -23,7 +23,7 @@ from aiortc.rtcsctptransport import (
 )
 
 from media_worker import sctp
-from media_worker.core.rate_limit import RateLimit
+from media_worker.core.rate_limiter import RateLimiter
 from media_worker.core.sdp_answer import MAX_MESSAGE_SIZE
 from media_worker.peer import Peer, self_test
 from media_worker.sctp import MAX_STREAMS, TSN_WINDOW, BoundedSctp
@@ -85,7 +85,7 @@ def held(link: Link) -> list[DataChunk]:
 
 
 def without_a_rate(link: Link) -> None:
-    transport(link.server)._chunks = RateLimit(1e9, 1e9)
+    transport(link.server)._chunks = RateLimiter(1e9, 1e9)
 
 
 # -- what is held back ------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from aioice import ice as aioice_ice
 from aioice import stun as aioice_stun
 from aiortc.sdp import SessionDescription
 
-from media_worker.core.control_rate import BURST
+from media_worker.core.rate_limiter import BURST
 from media_worker.peer import Peer
 from media_worker.rtp_session import RtpSession
 from media_worker.session import Session

@@ -16,7 +16,7 @@ DTX = b"\x48"
 
 
 def spoken(pcm_16k: Pcm) -> list[bytes]:
-    encoder = Encoder(16_000, 1, 48_000, 5)
+    encoder = Encoder(16_000, 48_000, 5)
     return [encoder.encode(pcm_16k[at : at + FRAME].tobytes()) for at in range(0, len(pcm_16k) - FRAME + 1, FRAME)]
 
 

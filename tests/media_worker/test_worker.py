@@ -29,7 +29,7 @@ from shared.events import (
 )
 from shared.frames import AudioFrame, SilenceRun
 from shared.io.broker import Redis
-from shared.io.presence import live_workers, wall_ms
+from shared.io.heartbeat import live_workers, wall_ms
 from tests.fakes.counters import Gained
 from tests.fakes.media_correspondents import running_media_worker
 from tests.fakes.patience import eventually

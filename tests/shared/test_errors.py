@@ -13,21 +13,21 @@ from shared.errors import (
 
 
 @pytest.mark.parametrize(
-    ("error_type", "code", "temporary"),
+    ("error_type", "code"),
     [
-        (AntiphonError, "internal", False),
-        (PeerError, "bad_request", False),
-        (WireError, "bad_wire", False),
-        (OfferError, "bad_sdp", False),
-        (ConfigError, "bad_config", False),
-        (BrokerError, "broker_unavailable", True),
-        (RefusedError, "no_capacity", True),
-        (EngineError, "engine_failed", True),
+        (AntiphonError, "internal"),
+        (PeerError, "bad_request"),
+        (WireError, "bad_wire"),
+        (OfferError, "bad_sdp"),
+        (ConfigError, "bad_config"),
+        (BrokerError, "broker_unavailable"),
+        (RefusedError, "no_capacity"),
+        (EngineError, "engine_failed"),
     ],
 )
-def test_codes_are_a_promise_to_clients(error_type: type[AntiphonError], code: str, temporary: bool) -> None:
+def test_codes_are_a_promise_to_clients(error_type: type[AntiphonError], code: str) -> None:
     error = error_type("what happened")
-    assert (error.code, error.temporary) == (code, temporary)
+    assert error.code == code
     assert str(error) == error.message == "what happened"
     assert error.retry_after_ms is None
 

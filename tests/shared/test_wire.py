@@ -18,18 +18,15 @@ json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-channels = st.sampled_from([1, 2])
-audio = channels.flatmap(
-    lambda count: st.builds(
-        AudioFrame,
-        session=words,
-        epoch=numbers,
-        seq=numbers,
-        first_sample=numbers,
-        sample_rate=st.sampled_from([8_000, 16_000, 24_000, 48_000]),
-        channels=st.just(count),
-        pcm=st.integers(0, 50).map(lambda samples: bytes(samples * 2 * count)),
-    )
+audio = st.builds(
+    AudioFrame,
+    session=words,
+    epoch=numbers,
+    seq=numbers,
+    first_sample=numbers,
+    sample_rate=st.sampled_from([8_000, 16_000, 24_000, 48_000]),
+    channels=st.just(1),
+    pcm=st.integers(0, 50).map(lambda samples: bytes(samples * 2)),
 )
 silence = st.builds(SilenceRun, words, numbers, numbers, numbers, st.just(16_000), numbers)
 by_annotation: dict[Any, st.SearchStrategy[Any]] = {
@@ -109,7 +106,7 @@ def test_a_batch_begins_with_sender_and_number(content: Any) -> None:
         [0, "s", 1, 1, 1, 16_000, 3, b""],
         [0, "s", 1, 1, 1, 16_000, 0, b""],
         [0, "s", 1, 1, 1, 16_000, 1, b"\0"],
-        [0, "s", 1, 1, 1, 16_000, 2, b"\0\0"],
+        [0, "s", 1, 1, 1, 16_000, 2, b"\0\0\0\0"],
         [0, "s", 1, 1, 1, 0, 1, b"\0\0"],
         [0, "s", 1, 1, 1, 16_000, 1, "text"],
         [0, 5, 1, 1, 1, 16_000, 1, b""],

@@ -11,10 +11,8 @@ def test_a_report_survives_the_trip_through_a_hash_of_strings() -> None:
         state="draining",
         sessions=3,
         capacity=150,
-        loop_lag_ms=1.25,
         pool="gpu",
         zone="a",
-        version="0.1",
         reported_at_ms=1_700_000_000_000,
     )
     assert WorkerReport.model_validate(report.to_hash()) == report

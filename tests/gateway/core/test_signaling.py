@@ -413,7 +413,7 @@ def test_every_code_is_in_the_protocols_document() -> None:
     codes = {BrokerError.code, OfferError.code, RefusedError.code}
     for module in (client_messages, signaling):
         source = Path(str(module.__file__)).read_text()
-        codes |= set(re.findall(r'(?:code=|_object\(|_error\(|CloseSocket\([A-Z_]+, )"(\w+)"', source))
+        codes |= set(re.findall(r'(?:code=|_reject\(|_error\(|CloseSocket\([A-Z_]+, )"(\w+)"', source))
     assert len(codes) > 12
     assert [code for code in sorted(codes) if f"`{code}`" not in protocol] == []
 

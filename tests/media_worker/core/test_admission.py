@@ -1,6 +1,6 @@
 import pytest
 
-from media_worker.core.capacity import LATE_MS, LATE_SHARE, WINDOW, Admission
+from media_worker.core.admission import LATE_MS, LATE_SHARE, WINDOW, Admission
 
 TOLERATED = int(LATE_SHARE * WINDOW)
 
@@ -67,10 +67,3 @@ def test_encodes_with_less_effort_before_it_refuses(admission: Admission) -> Non
 
 def test_effort_falls_as_the_core_fills(admission: Admission) -> None:
     assert [admission.complexity(5, share) for share in (0.0, 0.4, 0.5, 0.7, 1.0)] == [5, 5, 2, 0, 0]
-
-
-def test_reports_smoothed_lateness(admission: Admission) -> None:
-    slots(admission, 2_000, 4.0)
-    assert admission.recent_lateness_ms == pytest.approx(4.0, rel=0.01)
-    slots(admission, 1, 104.0)
-    assert admission.recent_lateness_ms == pytest.approx(5.0, rel=0.01)

@@ -19,7 +19,7 @@ log = get_logger()
 _LATE_MAIL_S = 10
 
 
-class Presence:
+class Heartbeat:
     """Keeps one worker's lease alive for as long as `run` runs."""
 
     def __init__(self, client: Redis, report: Callable[[], WorkerReport]) -> None:
@@ -31,7 +31,7 @@ class Presence:
             try:
                 await self.announce()
             except BROKER_FAILURES as error:
-                log.warning("presence_not_renewed", error=str(error))
+                log.warning("heartbeat_not_sent", error=str(error))
             await asyncio.sleep(REPORT_INTERVAL_S)
 
     async def announce(self, placed: tuple[str, str] | None = None) -> None:

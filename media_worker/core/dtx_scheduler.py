@@ -17,7 +17,7 @@ TAIL_FRAMES = 2
 Sending = Literal["audio", "tail", "closing", "nothing"]
 
 
-class Pacing:
+class DtxScheduler:
     """One stream's rhythm, counted in ticks of 20 ms."""
 
     def __init__(self) -> None:

@@ -19,11 +19,8 @@ class Admission:
         self.capacity = capacity
         self._late: deque[bool] = deque(maxlen=WINDOW)
         self._late_count = 0
-        self.recent_lateness_ms = 0.0
-        """Smoothed over about a hundred slots."""
 
     def on_slot(self, lateness_ms: float) -> None:
-        self.recent_lateness_ms += (lateness_ms - self.recent_lateness_ms) / 100
         late = lateness_ms > LATE_MS
         if len(self._late) == WINDOW:
             self._late_count -= self._late[0]

@@ -49,7 +49,7 @@ class Silence(NamedTuple):
 Step = Decode | DecodeFec | Conceal | Silence
 
 
-class Timeline:
+class DecodePlanner:
     """Turns ordered packets into steps. `duration` tells a payload's length in 48 kHz ticks (0: malformed)."""
 
     def __init__(self) -> None:
