@@ -209,22 +209,23 @@ class SignalingConnection:
             case Release(session, media_worker, agent_id):
                 await self._endpoint.placer.release(session, media_worker, agent_id)
             case RequestPipeline():
-                return await self._request_pipeline(action)
+                self._tasks.create_task(self._request_pipeline(action))
             case CloseSocket(code, reason):
                 log.info("signaling_closed", session_id=self._machine.session, code=code, reason=reason)
                 await self._close(code, reason)
         return None
 
-    async def _request_pipeline(self, request: RequestPipeline) -> Input | None:
+    async def _request_pipeline(self, request: RequestPipeline) -> None:
+        """Runs beside the actions that follow, so that the answer does not wait for the broker."""
         agent = self._endpoint.agents[request.agent_id]
         self._recorded = True
         try:
             await self._endpoint.link.request_pipeline(request.session, agent, request.media_worker)
         except BrokerError as error:
             log.warning("pipeline_not_requested", session_id=request.session, error=error.message)
-            return PipelineNotRequested("the service cannot reach its broker")
+            await self.feed(PipelineNotRequested("the service cannot reach its broker"))
+            return
         log.info("session_established", session_id=request.session, agent=agent.id, pool=agent.pool)
-        return None
 
     async def _send(self, message: dict[str, object]) -> Input | None:
         if message.get("type") == "error":

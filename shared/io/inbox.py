@@ -40,11 +40,11 @@ class Inbox:
         while True:
             try:
                 # Explicit ids always: `$` in a repeated XREAD silently drops what comes between two reads.
+                await self._trim()
                 reply = cast(
                     list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]],
                     await self._redis.xread({self._key: self._last_id}, count=_ENTRIES_PER_READ, block=BLOCK_MS),
                 )
-                await self._trim()
             except BROKER_FAILURES as error:
                 if not away:
                     log.warning("inbox_unreachable", key=self._key, error=str(error))

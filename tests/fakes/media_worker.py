@@ -107,6 +107,6 @@ async def present_worker(broker_url: str, report: WorkerReport) -> AsyncIterator
 
 
 async def jobs_of(client: Redis, pool: str) -> list[Message]:
-    """The jobs that wait for the pipeline workers of a pool."""
-    entries = cast(Any, await client.xrange(keys.jobs(pool)))
-    return [decode_message(fields[PAYLOAD]) for _, fields in entries]
+    """The jobs that wait for the pipeline workers of a pool, as soon as there is one."""
+    reply = cast(Any, await client.xread({keys.jobs(pool): "0"}, block=400))
+    return [decode_message(fields[PAYLOAD]) for _, entries in reply for _, fields in entries]

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
+from gateway.media_link import MediaLink
 from gateway.settings import GatewaySettings
 from shared import keys
+from shared.agent import AgentDefinition
 from shared.client_events import client_event
 from shared.events import (
     ClientEventSent,
@@ -90,6 +92,23 @@ async def test_a_call(settings: GatewaySettings, broker: Redis) -> None:
         assert await client.closed() == (1000, "bye")
         assert await worker.wait_for(CloseSession) == CloseSession(session=session, reason="hangup")
         assert [type(message) for message in worker.received] == [OpenSession, CloseSession]
+
+
+async def test_the_answer_does_not_wait_until_the_job_is_written(
+    settings: GatewaySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = asyncio.Event()
+    request_pipeline = MediaLink.request_pipeline
+
+    async def slow(link: MediaLink, session: str, agent: AgentDefinition, media_worker: str) -> None:
+        await answered.wait()
+        await request_pipeline(link, session, agent, media_worker)
+
+    monkeypatch.setattr(MediaLink, "request_pipeline", slow)
+    async with deployment(settings) as (gateway, _), gateway.client() as client:
+        await client.offer()
+        await client.answer()
+        answered.set()
 
 
 async def test_a_client_that_just_goes(settings: GatewaySettings, broker: Redis) -> None:
