@@ -25,7 +25,7 @@ class CallerPath:
         self._owner = owner
         self._new_credentials = new_credentials
         self._agent = IceLiteAgent(new_credentials())
-        self._send: Callable[[bytes], None] = nowhere
+        self._send: Callable[[bytes], None] = discard
         self.last_heard_s = 0.0
 
     def open(self) -> None:
@@ -82,8 +82,8 @@ class CallerPath:
     def queue(self) -> Callable[[bytes], None]:
         """A function that sends with the slot's other packets to the address that is selected now."""
         selected = self._agent.selected
-        return nowhere if selected is None else self._port.queue(selected)
+        return discard if selected is None else self._port.queue(selected)
 
 
-def nowhere(_: bytes) -> None:
-    """For what nobody shall hear."""
+def discard(_: bytes) -> None:
+    """Sends to nobody."""

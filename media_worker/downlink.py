@@ -62,7 +62,7 @@ class Downlink:
         self._seq = first_seq & 0x7FFF  # RFC 3711 §3.3.1: a low start cannot wrap while packets are being lost
         self._first_timestamp = first_timestamp
 
-    def send_by(self, send: Callable[[bytes], None]) -> None:
+    def set_sender(self, send: Callable[[bytes], None]) -> None:
         """The caller is reached by this function now."""
         self._send = send
 

@@ -7,7 +7,7 @@ aiortc keeps the handshake, key extraction and the data channel. Audio does not 
 import asyncio
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from aiortc import RTCCertificate, RTCDataChannel, RTCDataChannelParameters, RTCIceTransport
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
@@ -112,22 +112,31 @@ def _records(datagram: bytes) -> Iterator[bytes]:
         at = end
 
 
-class Peer:
-    """One caller's secure transport and data channel. `connect`, then use, then `close` (idempotent).
+def _ignore(*_: object) -> None: ...
 
-    `on_too_fast` is called when messages of the caller are dropped, at most once a second. `on_closed` is told why, if
-    the caller ended it: `hangup`, or what he did to the data channel.
-    """
+
+class PeerCallbacks(NamedTuple):
+    """What a `Peer` tells its owner."""
+
+    on_open: Callable[[], None] = _ignore
+    """The data channel is open."""
+    on_text: Callable[[str], None] = _ignore
+    """A message on the data channel."""
+    on_too_fast: Callable[[], None] = _ignore
+    """Messages were dropped because of their rate; at most once a second."""
+    on_closed: Callable[[str], None] = _ignore
+    """The caller ended the connection, and why: `hangup`, or how they misused the data channel."""
+
+
+class Peer:
+    """One caller's secure transport and data channel. `connect`, then use, then `close` (idempotent)."""
 
     def __init__(
         self,
         certificate: RTCCertificate,
         fingerprints: list[tuple[str, str]],
         send: Callable[[bytes], None],
-        on_open: Callable[[], None],
-        on_text: Callable[[str], None],
-        on_too_fast: Callable[[], None],
-        on_closed: Callable[[str], None],
+        callbacks: PeerCallbacks,
         is_dtls_server: bool = True,
         session_id: str = "",
     ) -> None:
@@ -137,10 +146,7 @@ class Peer:
         self._remote = RTCDtlsParameters(
             fingerprints=[RTCDtlsFingerprint(a, digest) for a, digest in fingerprints if a in SUPPORTED_HASHES]
         )
-        self._on_open = on_open
-        self._on_text = on_text
-        self._on_too_fast = on_too_fast
-        self._on_closed = on_closed
+        self._callbacks = callbacks
         self._sctp: BoundedSctp | None = None
         self._channel: RTCDataChannel | None = None
         self._closing = False
@@ -214,29 +220,29 @@ class Peer:
 
     def _opened(self) -> None:
         self.opened.set()
-        self._on_open()
+        self._callbacks.on_open()
 
     def _on_message(self, message: str | bytes) -> None:
         verdict = self._control_rate.judge(asyncio.get_running_loop().time())
         if verdict != "admitted":
             _over_rate.inc()
             if verdict == "refused":
-                self._on_too_fast()
+                self._callbacks.on_too_fast()
             elif verdict == "flood" and self._sctp is not None:
                 self._sctp.end("too_many_messages", "a flood on the data channel")
             return
         if isinstance(message, bytes):
             message = message.decode("utf-8", errors="replace")
-        self._on_text(message)
+        self._callbacks.on_text(message)
 
     def _on_dtls_state(self) -> None:
         if self._dtls.state in ("closed", "failed") and not self._closing:
-            self._on_closed("hangup")
+            self._callbacks.on_closed("hangup")
 
     def _on_misuse(self, reason: str, details: str) -> None:
         self._log.warning("data_channel_misused", reason=reason, details=details)
         if not self._closing:
-            self._on_closed(reason)
+            self._callbacks.on_closed(reason)
 
 
 async def self_test() -> None:
@@ -257,27 +263,9 @@ async def _exchange() -> None:
     fingerprints = [(f.algorithm, f.value) for f in certificate.getFingerprints()]
     heard: asyncio.Queue[str] = asyncio.Queue()
 
-    def nothing() -> None: ...
-
-    server = Peer(
-        certificate,
-        fingerprints,
-        lambda data: client.on_datagram(data),
-        nothing,
-        heard.put_nowait,
-        nothing,
-        heard.put_nowait,
-    )
-    client = Peer(
-        certificate,
-        fingerprints,
-        lambda data: server.on_datagram(data),
-        nothing,
-        heard.put_nowait,
-        nothing,
-        heard.put_nowait,
-        is_dtls_server=False,
-    )
+    callbacks = PeerCallbacks(on_text=heard.put_nowait, on_closed=heard.put_nowait)
+    server = Peer(certificate, fingerprints, lambda data: client.on_datagram(data), callbacks)
+    client = Peer(certificate, fingerprints, lambda data: server.on_datagram(data), callbacks, is_dtls_server=False)
     try:
         theirs, ours = await asyncio.gather(client.connect(), server.connect())
         packet = theirs.tx.protect(bytes.fromhex("80600001000000010000000a") + b"antiphon")

@@ -66,7 +66,7 @@ class SlotClock:
         for group in self._groups:
             group.pop(member, None)
 
-    def hurry(self, member: Ticking) -> None:
+    def advance(self, member: Ticking) -> None:
         """Move to the next slot that is not crowded: a talkspurt need not wait for the caller's old turn."""
         most = 1.25 * sum(map(len, self._groups)) / SLOTS + 2
         for ahead in range(SLOTS):

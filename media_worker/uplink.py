@@ -32,6 +32,8 @@ class Uplink:
     def __init__(self, session: str, epoch: int, emit: Emit, reorder_wait_s: float) -> None:
         self._session = session
         self.epoch = epoch
+        self.muted = False
+        """While set, speech is emitted as silence of the same length."""
         self._emit = emit
         self.jitter = JitterBuffer(reorder_wait_s)
         self._planner = DecodePlanner()
@@ -117,6 +119,9 @@ class Uplink:
         self._emit_pcm(pcm)
 
     def _emit_pcm(self, pcm: bytes) -> None:
+        if self.muted:
+            self._emit_silence(len(pcm) // BYTES_PER_SAMPLE)
+            return
         frame = AudioFrame(self._session, self.epoch, self._seq, self._position, UPLINK_RATE, 1, pcm)
         self._seq += 1
         self._position += len(pcm) // BYTES_PER_SAMPLE

@@ -3,6 +3,8 @@
 Codes travel to clients (`error {code, message}`) and into logs and metrics, so they are never renamed.
 """
 
+from collections.abc import Iterator
+
 
 class AntiphonError(Exception):
     """Anything of ours that goes wrong in a way a caller can act on."""
@@ -57,3 +59,12 @@ class EngineError(AntiphonError):
     """A speech or language engine failed."""
 
     code = "engine_failed"
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors that a TaskGroup gathered, however deep their groups nest; `error` itself if it is no group."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from deploy.evaluation.scenario import Scenario
 from shared.errors import ConfigError
-from shared.field_mistakes import cure_of
 from shared.io.yaml_file import read_yaml
+from shared.validation_errors import advice
 
 
 def load_scenarios(files: Iterable[Path]) -> list[tuple[Path, Scenario]]:
@@ -44,9 +44,9 @@ def _explain(file: Path, problem: Mapping[str, object]) -> str:
         case "verb":
             cure = str(problem["msg"])
         case "value_error":
-            cure = f"{cure_of(problem)} (found {problem.get('input')!r})"
+            cure = f"{advice(problem)} (found {problem.get('input')!r})"
         case _:
-            cure = cure_of(problem)
+            cure = advice(problem)
     return f"{file}: {_place(problem['loc'])}: {cure}"
 
 

@@ -10,6 +10,7 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.errors import PeerError
+from shared.validation_errors import first_problem
 
 
 class _ClientMessage(BaseModel):
@@ -60,6 +61,8 @@ class Limits(NamedTuple):
 
 
 ClientMessage = Offer | IceCandidate | Bye | UnknownMessage
+_UNION_MEMBERS = ("RTCIceCandidateInit", "str")
+"""Pydantic puts the name of the union's member into an error's location."""
 _TYPES: dict[str, TypeAdapter[Any]] = {
     "offer": TypeAdapter(Offer),
     "ice-candidate": TypeAdapter(IceCandidate),
@@ -87,13 +90,7 @@ def parse_client_message(text: str, limits: Limits) -> ClientMessage:
     try:
         message: ClientMessage = _TYPES[message_type].validate_python(content)
     except ValidationError as error:
-        raise PeerError(f"{message_type}: {_explain(error)}", code="bad_message") from error
+        raise PeerError(f"{message_type}: {first_problem(error, ignore=_UNION_MEMBERS)}", code="bad_message") from error
     if isinstance(message, Offer) and len(message.sdp.encode()) > limits.max_sdp_bytes:
         raise PeerError(f"offer: sdp may have {limits.max_sdp_bytes} bytes", code="sdp_too_large")
     return message
-
-
-def _explain(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(str(part) for part in problem["loc"] if part not in ("RTCIceCandidateInit", "str"))
-    return f"{field}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

@@ -1,4 +1,4 @@
-"""Reads agent files and says, in words with a cure, what is wrong with one."""
+"""Reads agent files. An error says what is wrong and what to do about it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError
-from shared.field_mistakes import cure_of
 from shared.io.yaml_file import read_yaml
+from shared.validation_errors import explain
 
 
 def load_agents(folder: Path) -> Mapping[str, AgentDefinition]:
@@ -38,10 +38,4 @@ def _load(file: Path) -> AgentDefinition:
     try:
         return AgentDefinition.model_validate(content).read_from(str(file))
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(file, problem) for problem in error.errors())) from error
-
-
-def _explain(file: Path, problem: Mapping[str, object]) -> str:
-    location = problem["loc"]
-    field = ".".join(map(str, location)) if isinstance(location, tuple) else str(location)
-    return f"{file}: {field}: {cure_of(problem)}"
+        raise ConfigError(explain(error, f"{file}: ")) from error

@@ -4,13 +4,13 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import uvloop
 from prometheus_client import Gauge
 
-from shared.errors import AntiphonError, BrokerError, ConfigError
+from shared.errors import AntiphonError, BrokerError, ConfigError, leaves
 from shared.io.logs import configure_logs, get_logger
 from shared.settings import Settings
 
@@ -55,7 +55,8 @@ async def _supervise(name: str, settings: SettingsT, serve: Serve[SettingsT]) ->
     try:
         await serve(settings, stop)
     except* AntiphonError as group:
-        for error in _leaves(group):
+        for error in leaves(group):
+            assert isinstance(error, AntiphonError)
             print(f"{name}: {error.message}", file=sys.stderr)
             exit_code = exit_code_for(error)
     if exit_code == 0:
@@ -71,14 +72,6 @@ def exit_code_for(error: AntiphonError) -> int:
         case BrokerError():
             return EXIT_BROKER
     return EXIT_FAILED
-
-
-def _leaves(group: BaseExceptionGroup[AntiphonError]) -> Iterator[AntiphonError]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
 
 
 def settle_memory() -> None:

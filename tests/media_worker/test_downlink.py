@@ -44,7 +44,7 @@ class Caller:
         self.slot = 0
         self.downlink = Downlink(77, 111, cushion_ms, 48_000, self._on_report)
         self.downlink.connect(ours.bind(), 0xFFFF, FIRST_TIMESTAMP)
-        self.downlink.send_by(self._receive)
+        self.downlink.set_sender(self._receive)
 
     def push(self, pcm: Pcm, rate: int = 24_000, first: int = 0) -> bool:
         return self.downlink.push(AudioFrame("s1", 1, 0, first, rate, 1, pcm.astype("<i2").tobytes()))
@@ -285,7 +285,7 @@ def test_a_changed_rate_begins_a_new_stream(caller: Caller) -> None:
 
 def test_without_keys_nothing_is_sent() -> None:
     downlink = Downlink(77, 111, 40, 32_000, lambda *_: None)
-    downlink.send_by(lambda _: pytest.fail("sent without keys"))
+    downlink.set_sender(lambda _: pytest.fail("sent without keys"))
     for slot in range(0, 400, SLOTS):
         downlink.tick(slot)
     assert downlink.sender_info() is None
@@ -313,7 +313,7 @@ def test_a_caller_who_moved_is_sent_to_the_new_address(caller: Caller) -> None:
     say(caller, 0.4)
     caller.ticks(5)
     moved: list[bytes] = []
-    caller.downlink.send_by(moved.append)
+    caller.downlink.set_sender(moved.append)
     before = len(caller.sent)
     caller.ticks(5)
     assert (len(caller.sent), len(moved)) == (before, 5)

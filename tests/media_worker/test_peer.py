@@ -11,7 +11,7 @@ from OpenSSL import SSL
 from media_worker import peer as peer_module
 from media_worker import srtp
 from media_worker.core.rate_limiter import BURST
-from media_worker.peer import Certificate, Peer, PeerFailed, self_test
+from media_worker.peer import Certificate, Peer, PeerCallbacks, PeerFailed, self_test
 from shared.errors import ConfigError
 from tests.fakes.counters import Gained
 from tests.fakes.patience import eventually
@@ -42,19 +42,13 @@ class Link:
             certificate,
             right if fingerprints is None else fingerprints,
             to_client,
-            self.opened.set,
-            self.messages.put_nowait,
-            self.on_too_fast,
-            self.closed.put_nowait,
+            PeerCallbacks(self.opened.set, self.messages.put_nowait, self.on_too_fast, self.closed.put_nowait),
         )
         self.client = Peer(
             certificate,
             right,
             to_server,
-            lambda: None,
-            self.heard_by_client.put_nowait,
-            lambda: None,
-            lambda _: None,
+            PeerCallbacks(on_text=self.heard_by_client.put_nowait),
             is_dtls_server=False,
         )
 

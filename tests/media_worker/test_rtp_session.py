@@ -31,7 +31,7 @@ class Line:
         self.heard: list[AudioFrame | SilenceRun] = []
         self.downlink = Downlink(OURS, 111, 40, 32_000, lambda *_: None)
         self.downlink.connect(codec, 0, 0)
-        self.downlink.send_by(lambda _: None)
+        self.downlink.set_sender(lambda _: None)
         self.uplink = Uplink("s1", 1, self.heard.append, 0.04)
         self.session = RtpSession(codec, OURS, "us", 111, self.uplink, self.downlink)
 

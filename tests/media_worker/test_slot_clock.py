@@ -143,7 +143,7 @@ def test_who_is_in_a_hurry_ticks_in_the_next_slot_and_once_a_period_from_there(
     (member,) = joined(clock, 1)
     loop.advance(2.5 * SLOT_S)
     assert member.slots == [0]
-    clock.hurry(member)
+    clock.advance(member)
     loop.advance(SLOT_S)
     assert member.slots == [0, 2]
     loop.advance(2 * PERIOD_S)
@@ -154,7 +154,7 @@ def test_a_crowded_slot_admits_nobody_else_in_a_hurry(clock: SlotClock, loop: Ma
     members = joined(clock, 40)
     loop.advance(0.5 * SLOT_S)
     for member in members:
-        clock.hurry(member)
+        clock.advance(member)
     loop.advance(1.5 * SLOT_S)
     assert 10 < sum(member.slots == [0] for member in members) <= 16
     loop.advance(PERIOD_S)
@@ -166,7 +166,7 @@ def test_whom_the_next_slot_cannot_take_goes_into_the_one_after_it(clock: SlotCl
     late = [member for n, member in enumerate(members) if n % SLOTS == SLOTS - 1]
     loop.advance(0.5 * SLOT_S)
     for member in late:
-        clock.hurry(member)
+        clock.advance(member)
     loop.advance(2 * SLOT_S)
     assert {member.slots[0] for member in late} == {0, 1}, "and not in their own, the last"
     assert all(len(member.slots) == 1 for member in late)
@@ -175,7 +175,7 @@ def test_whom_the_next_slot_cannot_take_goes_into_the_one_after_it(clock: SlotCl
 def test_who_is_in_a_hurry_without_having_joined_is_not_let_in_twice(clock: SlotClock, loop: ManualLoop) -> None:
     (member,) = joined(clock, 1)
     for _ in range(5):
-        clock.hurry(member)
+        clock.advance(member)
     loop.advance(PERIOD_S)
     assert len(member.slots) == 1
 

@@ -134,7 +134,7 @@ async def test_a_caller_is_told_of_the_end_though_the_broker_was_slow_when_the_w
         await eventually(lambda: any(item.session == "s1" for item in house.gateway.messages(ClientEventSent)))
         with capture_logs():
             await broker.client_pause(1_400)
-            house.worker._sessions["s1"].publish("status", {"status": "listening"})  # is in flight at the stop
+            house.worker._sessions["s1"]._events.publish("status", {"status": "listening"})  # is in flight at the stop
             house.stop.set()
             assert (await house.gateway.message(SessionClosed)).reason == "worker_stopped"
 

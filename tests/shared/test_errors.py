@@ -9,6 +9,7 @@ from shared.errors import (
     PeerError,
     RefusedError,
     WireError,
+    leaves,
 )
 
 
@@ -42,3 +43,10 @@ def test_one_error_may_have_a_code_of_its_own_without_changing_the_others() -> N
 def test_what_the_peer_did_can_be_caught_as_such(error_type: type[PeerError]) -> None:
     with pytest.raises(PeerError):
         raise error_type("x")
+
+
+def test_the_leaves_of_nested_groups_come_in_order() -> None:
+    one, two, three = PeerError("1"), ValueError("2"), PeerError("3")
+    group = ExceptionGroup("", [one, ExceptionGroup("", [two]), three])
+    assert list(leaves(group)) == [one, two, three]
+    assert list(leaves(one)) == [one]

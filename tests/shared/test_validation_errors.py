@@ -4,7 +4,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from shared.field_mistakes import cure_of
+from shared.validation_errors import advice, first_problem
 
 
 class Voice(BaseModel):
@@ -28,17 +28,17 @@ def cure(text: str) -> str:
     with pytest.raises(ValidationError) as raised:
         Voice.model_validate({"name": "ann", **content})
     (problem,) = raised.value.errors()
-    return cure_of(problem)
+    return advice(problem)
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("pace: 1", "no such field: remove it or correct its spelling"),
-        ("name: Ann B", "'Ann B' cannot stand here: write it so that it matches ^[a-z]+$"),
+        ("name: Ann B", "'Ann B' is not allowed here: write it so that it matches ^[a-z]+$"),
         ("name: nobody", "no voice of that name: choose another"),
-        ("rate: fast", "a number is wanted here, not 'fast': write it without quotes or units"),
-        ("spoken: loud", "a mapping is wanted here, not 'loud': indent its fields below it"),
+        ("rate: fast", "expected a number, not 'fast': write it without quotes or units"),
+        ("spoken: loud", "expected a mapping, not 'loud': indent its fields below it"),
         ("words: a", "Input should be a valid tuple (found 'a')"),
         ("words: [[a]]", "Input should be a valid string (found ['a'])"),
     ],
@@ -54,4 +54,10 @@ def test_a_yes_without_quotes_is_not_told_as_an_invalid_string_found_true(text: 
 
 @pytest.mark.parametrize(("text", "found"), [("words: [7]", "7"), ("words: [2027-01-06]", "2027-01-06")])
 def test_a_number_for_text_belongs_in_quotes(text: str, found: str) -> None:
-    assert cure(text) == f"text is wanted here, and YAML reads {found} as something else: put it in quotes"
+    assert cure(text) == f"expected text, and YAML does not read {found} as text: put it in quotes"
+
+
+def test_a_peer_gets_field_and_problem_without_the_value() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Voice.model_validate({"name": "ann", "words": ["a", 5]})
+    assert first_problem(raised.value) == "words.1: input should be a valid string"
