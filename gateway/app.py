@@ -34,7 +34,7 @@ _PAGE_HEADERS = {
     "cache-control": "no-cache",
 }
 _NAMING_OPTIONS = ("plugin", "model", "voice")
-"""Options that tell which of an engine's models is in use."""
+"""Options that name the model an engine uses."""
 
 
 def create_app(
@@ -43,7 +43,7 @@ def create_app(
     ice_servers: Sequence[IceServer],
     not_ready: Readiness,
 ) -> Starlette:
-    """Reads the page's files, so that a packaging mistake shows at start."""
+    """Reads the page's files at once, so that a packaging mistake shows at start."""
     agents = [_described(agent) for agent in listed_agents]
     # Any origin may read these, as any origin may open a session (see `signaling_endpoint`).
     api = Mount(
@@ -64,7 +64,7 @@ def create_app(
 
 def _described(agent: AgentDefinition) -> dict[str, object]:
     described: dict[str, object] = {"id": agent.id, "name": agent.name, "description": agent.description}
-    if agent.mode == "echo":  # which takes no turns
+    if agent.mode == "echo":  # has no turns
         return {**described, "turnTaking": "automatic", "engines": {}}
     engines = {
         "speechToText": _named(agent.speech_to_text),
@@ -75,7 +75,7 @@ def _described(agent: AgentDefinition) -> dict[str, object]:
 
 
 def _named(choice: EngineChoice) -> str:
-    """The engine, and what the agent file chooses of it. Of a path the last part: its folders are nobody's business."""
+    """The engine and the model that the agent file chooses. A path is cut to its last part, to keep folders private."""
     chosen = (choice.options.get(option) for option in _NAMING_OPTIONS)
     return " ".join([choice.engine, *(PurePath(name).name for name in chosen if isinstance(name, str))])
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,63}$")]
-"""What every vendor of language models takes as a function's name."""
+"""Function names that every vendor of language models accepts."""
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -26,13 +26,15 @@ class _Section(BaseModel):
 
 
 class Webhook(_Section):
-    """An HTTP request. Arguments fill the `{placeholders}` of `url`; the others are its query or its JSON body."""
+    """An HTTP request. Arguments fill the `{placeholders}` of `url`; the rest become its query or its JSON body."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
     url: str = Field(max_length=2000)
     headers: dict[str, str] = Field(default_factory=dict)
     secret_env: EnvName | None = Field(None, description="environment variable that holds the service's key")
-    secret_header: str = Field("Authorization", description="takes the key: as bearer, any other header plainly")
+    secret_header: str = Field(
+        "Authorization", description="header of the key: a bearer token in `Authorization`, else as it is"
+    )
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -53,13 +55,13 @@ class Webhook(_Section):
         if "@" in parts.netloc:
             raise ValueError("a name or password may not be in the URL: name an environment variable in secret_env")
         if parts.fragment or "#" in url:
-            raise ValueError("a fragment (#...) is never sent: remove it")
+            raise ValueError("a fragment (#...) is not sent to servers: remove it")
         if re.search(r"[\s\\\x00-\x1f\x7f]", url):
-            raise ValueError("white space, control characters and backslashes are not for URLs: percent-encode them")
+            raise ValueError("white space, control characters and backslashes must be percent-encoded")
         if any(segment in (".", "..") for segment in parts.path.split("/")):
-            raise ValueError("'.' and '..' are not steps of a path that can be relied on: write the path in full")
+            raise ValueError("'.' and '..' are not allowed in the path: write it in full")
         if "{" in (rest := PLACEHOLDER.sub("", url)) or "}" in rest:
-            raise ValueError("a brace that is no {placeholder}: a placeholder is the name of a parameter in braces")
+            raise ValueError("a brace outside a {placeholder}: a placeholder is the name of a parameter in braces")
         return url
 
     @field_validator("headers")
@@ -80,9 +82,9 @@ class Webhook(_Section):
 
 def _check_header_name(name: str) -> None:
     if not _HEADER.fullmatch(name):
-        raise ValueError(f"'{name}' is no name of an HTTP header: use letters, digits and '-'")
+        raise ValueError(f"'{name}' is not the name of an HTTP header: use letters, digits and '-'")
     if name.lower() in ("host", "content-length", "transfer-encoding", "connection", "accept-encoding"):
-        raise ValueError(f"'{name}' belongs to the request itself: remove it")
+        raise ValueError(f"'{name}' is set by the request itself: remove it")
 
 
 class Tool(_Section):
@@ -94,15 +96,15 @@ class Tool(_Section):
     webhook: Webhook | None = None
     python: str | None = Field(None, pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$", max_length=200)
     builtin: Literal["end_call", "transfer"] | None = None
-    destinations: dict[str, str] = Field(default_factory=dict, description="of transfer: name -> URI")
+    destinations: dict[str, str] = Field(default_factory=dict, description="for transfer: name -> URI")
     say: str | None = Field(
-        None, min_length=1, max_length=500, description="of a built-in: the sentence that goes along"
+        None, min_length=1, max_length=500, description="for a built-in: what the agent says with it"
     )
     timeout_s: float = Field(10.0, gt=0, le=120)
     side_effects: bool = Field(
-        True, description="whether it changes something; one that does not is stopped with its turn"
+        True, description="whether it changes something; one that does not is cancelled with its turn"
     )
-    filler: str | None = Field(None, min_length=1, max_length=200, description="said while it is slow")
+    filler: str | None = Field(None, min_length=1, max_length=200, description="said while the tool is slow")
 
     @model_validator(mode="before")
     @classmethod
@@ -130,7 +132,7 @@ class Tool(_Section):
         kinds = [kind for kind in ("webhook", "python", "builtin") if getattr(self, kind) is not None]
         if len(kinds) != 1:
             raise ValueError(
-                f"a tool is one of webhook, python and builtin, this one has {' and '.join(kinds) or 'none'}"
+                f"a tool is one of webhook, python and builtin; this one has {' and '.join(kinds) or 'none'}"
             )
         if self.builtin is None and self.say is not None:
             raise ValueError("'say' belongs to built-ins: use 'filler' for what is said while a tool is slow")
@@ -151,7 +153,7 @@ class Tool(_Section):
         properties, required = self.parameters.get("properties", {}), self.parameters.get("required", [])
         for name in webhook.placeholders:
             if not isinstance(properties, dict) or name not in properties:
-                raise ValueError(f"webhook.url: {{{name}}} is no parameter: add it to parameters.properties")
+                raise ValueError(f"webhook.url: {{{name}}} is not a parameter: add it to parameters.properties")
             if not isinstance(required, list) or name not in required:
                 raise ValueError(f"webhook.url: {{{name}}} may be missing: add it to parameters.required")
 
@@ -172,8 +174,8 @@ class ToolRules(_Section):
     """How an agent uses its tools."""
 
     filler: str | None = Field(
-        "One moment, please.", min_length=1, max_length=200, description="said while one is slow"
+        "One moment, please.", min_length=1, max_length=200, description="said while a tool is slow"
     )
     filler_after_s: float = Field(1.0, ge=0, le=30)
-    max_rounds: int = Field(5, ge=1, le=20, description="times that one turn may go from the model to tools and back")
+    max_rounds: int = Field(5, ge=1, le=20, description="rounds from model to tools and back in one turn")
     visible: bool = Field(False, description="whether clients may see the arguments")

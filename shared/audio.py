@@ -13,7 +13,7 @@ PTIME_MS = 20
 
 BYTES_PER_SAMPLE = 2
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
-"""The rates that Opus encodes without a resampler (RFC 6716 §2)."""
+"""The rates that Opus encodes without resampling (RFC 6716 §2)."""
 
 Pcm = NDArray[np.int16]
 
@@ -40,7 +40,7 @@ def level_dbfs(samples: Pcm) -> float:
 
 
 def fade_out(samples: Pcm) -> Pcm:
-    """`samples` brought linearly down to zero, so that a cut is not heard as a click."""
+    """`samples` faded linearly to zero, so that a cut does not click."""
     ramp = np.linspace(1.0, 0.0, num=len(samples), dtype=np.float32)
     faded: Pcm = (samples * ramp).astype("<i2")
     return faded

@@ -1,8 +1,7 @@
-"""PCM on its way between a media worker and a pipeline worker.
+"""PCM between a media worker and a pipeline worker.
 
-Both directions count samples in the session's own time line: `first_sample` is the position of a frame's first
-sample since the session began, at the frame's rate. A gap between one frame's end and the next one's beginning is
-audio that nobody has.
+Positions count samples since the session began, at the frame's rate: `first_sample` is the position of a frame's first
+sample. A gap between the end of one frame and the start of the next is audio that was lost.
 """
 
 from typing import NamedTuple
@@ -32,7 +31,7 @@ class AudioFrame(NamedTuple):
 
 
 class SilenceRun(NamedTuple):
-    """Time that passed without sound (a DTX gap, a mute): known silence travels as its length, not as zeros."""
+    """Time without sound (a DTX gap, a mute): silence is sent as its length, not as zeros."""
 
     session: str
     epoch: int

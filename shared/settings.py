@@ -1,6 +1,6 @@
-"""Settings from the environment, prefix `ANTIPHON_`. Each service adds its own to these common ones.
+"""Settings from the environment, prefix `ANTIPHON_`. Each service adds its own to these.
 
-A name that no service knows is an error: a mistyped setting that is silently ignored costs its owner an evening.
+An unknown name is an error, because a mistyped setting that is silently ignored is hard to find.
 """
 
 import os
@@ -20,12 +20,12 @@ BUNDLED_AGENTS = Path(__file__).resolve().parent.parent / "deploy" / "agents"
 
 
 class Settings(BaseSettings):
-    """What every process of a deployment has to know."""
+    """Settings of every process."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     own_prefixes: ClassVar[tuple[str, ...]] = ()
-    """Prefixes (after `ANTIPHON_`) under which this class knows every name."""
+    """Prefixes (after `ANTIPHON_`) whose names this class defines."""
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="broker: redis://, rediss:// or unix://")
     agents_dir: Path = Field(BUNDLED_AGENTS, description="folder of agent files (*.yaml)")
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
     probe_host: str = Field("127.0.0.1", description="address of a worker's /healthz, /readyz and /metrics")
     probe_port: int = Field(0, ge=0, le=65535, description="port of a worker's probes (0: none)")
-    drain_timeout_s: float = Field(10.0, ge=0, description="how long running sessions may finish after SIGTERM")
+    drain_timeout_s: float = Field(10.0, ge=0, description="time that running sessions get to finish after SIGTERM")
 
     @classmethod
     def load(cls) -> Self:

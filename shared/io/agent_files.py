@@ -15,14 +15,14 @@ def load_agents(folder: Path) -> Mapping[str, AgentDefinition]:
     """All agents of `folder` by id. Raises `ConfigError` that names file, field and cure."""
     files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
     if not files:
-        raise ConfigError(f"no agent files (*.yaml) in {folder}: set ANTIPHON_AGENTS_DIR to a folder that has some")
+        raise ConfigError(f"no agent files (*.yaml) in {folder}: set ANTIPHON_AGENTS_DIR to a folder with agent files")
     agents: dict[str, AgentDefinition] = {}
     named_by: dict[str, Path] = {}
     for file in files:
         agent = _load(file)
         if agent.id in agents:
             other = named_by[agent.id].name
-            raise ConfigError(f"{file}: id: '{agent.id}' is used by {other}: give each agent an id of its own")
+            raise ConfigError(f"{file}: id: '{agent.id}' is used by {other}: give each agent its own id")
         agents[agent.id] = agent
         named_by[agent.id] = file
     return agents
@@ -31,10 +31,10 @@ def load_agents(folder: Path) -> Mapping[str, AgentDefinition]:
 def _load(file: Path) -> AgentDefinition:
     documents = read_yaml(file)
     if len(documents) > 1:
-        raise ConfigError(f"{file}: a file holds one agent: give what follows '---' a file of its own")
+        raise ConfigError(f"{file}: a file holds one agent: move what follows '---' to another file")
     content = documents[0] if documents else None
     if not isinstance(content, dict):
-        raise ConfigError(f"{file}: an agent file is a mapping: begin with 'id:' and 'name:'")
+        raise ConfigError(f"{file}: an agent file is a mapping: start with 'id:' and 'name:'")
     try:
         return AgentDefinition.model_validate(content).read_from(str(file))
     except ValidationError as error:

@@ -34,7 +34,7 @@ def probe_routes(not_ready: Readiness) -> list[Route]:
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn as a task among others: signals belong to the service that runs it."""
+    """uvicorn as one task of a service, which handles the signals itself."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -42,7 +42,7 @@ class HttpServer(uvicorn.Server):
 
 
 async def serve_probes(host: str, port: int, not_ready: Readiness) -> None:
-    """Serve until cancelled. Raises `ConfigError` if the port cannot be had."""
+    """Serve until cancelled. Raises `ConfigError` if the port is not available."""
     app = Starlette(routes=probe_routes(not_ready))
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
     server = HttpServer(config)

@@ -17,23 +17,23 @@ from shared.settings import Settings
 EXIT_CONFIG = 78
 EXIT_BROKER = 69
 EXIT_FAILED = 70
-"""Exit codes as in sysexits.h: a supervisor need not restart what a person has to mend."""
+"""Exit codes as in sysexits.h: restarting does not help against `EXIT_CONFIG`."""
 
 _tasks = Gauge("antiphon_tasks", "Tasks on the event loop of this process")
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 Serve = Callable[[SettingsT, asyncio.Event], Awaitable[None]]
-"""A service: runs until the event is set, then ends what it runs (drain) and returns."""
+"""A service: runs until the event is set, then drains and returns."""
 
 
 def run_service(name: str, purpose: str, settings_type: type[SettingsT], serve: Serve[SettingsT]) -> int:
-    """The whole life of a service process. Returns its exit code."""
+    """Run a service process from start to end. Returns its exit code."""
     arguments = sys.argv[1:]
     if arguments:
         wants_help = arguments in (["--help"], ["-h"])
         command = name.replace("_", "-")
         text = f"usage: antiphon {command}\n\n{purpose}\n\nsettings (environment):\n{settings_type.help_text()}"
-        print(text if wants_help else f"{name}: takes no arguments but --help; settings come from the environment")
+        print(text if wants_help else f"{name}: the only argument is --help; settings come from the environment")
         return 0 if wants_help else 2
     try:
         settings = settings_type.load()
@@ -65,7 +65,7 @@ async def _supervise(name: str, settings: SettingsT, serve: Serve[SettingsT]) ->
 
 
 def exit_code_for(error: AntiphonError) -> int:
-    """What a process that ends with `error` tells its supervisor."""
+    """The exit code of a process that ends with `error`."""
     match error:
         case ConfigError():
             return EXIT_CONFIG
@@ -75,7 +75,7 @@ def exit_code_for(error: AntiphonError) -> int:
 
 
 def settle_memory() -> None:
-    """Call once the process is ready: start-up objects leave the collector's sight.
+    """Call once the process is ready: takes the objects of start-up out of garbage collection.
 
     A full collection over them would stop the event loop for 18-28 ms, in the middle of somebody's word.
     """

@@ -1,4 +1,4 @@
-"""Reads YAML files of people's own, and says with file, line and cure what is wrong with one."""
+"""Reads YAML files that people write. Errors name file and line, and say what to do."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +10,11 @@ from shared.errors import ConfigError
 
 
 class _RepeatedKey(yaml.YAMLError):
-    """PyYAML takes the last of two equal keys, although a mapping has each once (YAML 1.2.2 §3.2.1.3)."""
+    """PyYAML takes the last of two equal keys, although keys must be unique (YAML 1.2.2 §3.2.1.3)."""
 
 
 class _Loader(yaml.SafeLoader):
-    # Looked at before anything is constructed: `<<` then adds keys that may well be there already.
+    # Checked before construction, because `<<` then adds keys that may already be there.
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}
@@ -31,7 +31,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(file: Path) -> Sequence[object]:
-    """Its documents, which `---` divides. Raises `ConfigError`."""
+    """The documents of a file, separated by `---`. Raises `ConfigError`."""
     try:
         return list(yaml.load_all(file.read_text(encoding="utf-8"), _Loader))
     except OSError as error:
@@ -39,4 +39,4 @@ def read_yaml(file: Path) -> Sequence[object]:
     except _RepeatedKey as error:
         raise ConfigError(f"{file}: {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not YAML: {error}: check indentation and quotes at the place named") from error
+        raise ConfigError(f"{file}: not YAML: {error}: check indentation and quotes there") from error

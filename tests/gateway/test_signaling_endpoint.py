@@ -262,7 +262,7 @@ async def test_an_unknown_agent_is_told_the_listed_ones(settings: GatewaySetting
     async with deployment(settings) as (gateway, _), gateway.client() as client:
         await client.offer(agent_id="nobody")
         error = await client.hear()
-        assert (error["code"], error["message"]) == ("unknown_agent", "no agent 'nobody'; there are: echo")
+        assert (error["code"], error["message"]) == ("unknown_agent", "no agent 'nobody'; known agents: echo")
         await client.offer(agent_id="secret")
         await client.answer()
 

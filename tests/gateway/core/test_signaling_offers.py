@@ -60,7 +60,7 @@ def test_an_unknown_agent_is_answered_with_those_that_are_listed() -> None:
     machine = machine_in(State.WAITING_FOR_OFFER)
     [action] = machine.handle(Offer(type="offer", sdp="v=0", agentId="nobody"), 0.0)
     assert action == SendToClient(
-        {"type": "error", "code": "unknown_agent", "message": "no agent 'nobody'; there are: echo, front-desk"}
+        {"type": "error", "code": "unknown_agent", "message": "no agent 'nobody'; known agents: echo, front-desk"}
     )
     assert machine.state is State.WAITING_FOR_OFFER
 
