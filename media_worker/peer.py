@@ -1,7 +1,6 @@
-"""The door to aiortc: DTLS and SCTP over our own transport. Every private name of aiortc that we rely on is here, or in
-`sctp`, which keeps its SCTP within bounds.
+"""DTLS and SCTP by aiortc, over our own transport. All private names of aiortc that we use are here or in `sctp`.
 
-aiortc keeps the handshake, key extraction and the data channel. Audio does not pass through it: see `session`.
+aiortc does the handshake, the key extraction and the data channel. Audio does not pass through it: see `rtp_session`.
 """
 
 import asyncio
@@ -24,7 +23,7 @@ from shared.io.logs import get_logger
 _DTLS_QUEUE = 64
 _RECORD_HEADER = 13  # RFC 6347 §4.1
 _RECORD_TYPES = range(20, 26)
-_LONGEST_RECORD = 1_500  # what aiortc reads of one
+_LONGEST_RECORD = 1_500  # aiortc reads no more of one
 _MAX_BUFFERED_BYTES = 256 * 1024
 _CHANNEL_LABEL = "control"
 
@@ -46,7 +45,7 @@ class PeerFailed(AntiphonError):
 
 
 class Certificate(RTCCertificate):
-    """One certificate and one TLS context for the whole process: a third of a handshake's cost is making them."""
+    """One certificate and one TLS context for the whole process. Creating them is a third of a handshake's cost."""
 
     _context: Any = None
 
@@ -57,7 +56,7 @@ class Certificate(RTCCertificate):
 
     @property
     def sha256_fingerprint(self) -> str:
-        """As SDP writes it: algorithm and digest."""
+        """Algorithm and digest, as in SDP."""
         return next(f"{f.algorithm} {f.value}" for f in self.getFingerprints() if f.algorithm == "sha-256")
 
     @classmethod
@@ -67,7 +66,7 @@ class Certificate(RTCCertificate):
 
 
 class _DatagramLink:
-    """What aiortc takes for its ICE transport. Only DTLS from validated addresses is ever put in."""
+    """Stands in for aiortc's ICE transport. Only gets DTLS from validated addresses."""
 
     role = "controlled"
     state = "completed"
@@ -79,7 +78,7 @@ class _DatagramLink:
     def put(self, datagram: bytes) -> None:
         for record in _records(datagram):
             if self._incoming.full():
-                return  # DTLS and SCTP repeat what is lost
+                return  # DTLS and SCTP retransmit
             self._incoming.put_nowait(record)
 
     def close(self) -> None:
@@ -92,7 +91,7 @@ class _DatagramLink:
         if datagram is None:
             self._incoming.put_nowait(None)
             raise ConnectionError("closed")
-        await asyncio.sleep(0)  # between two records the other callers have their turn, however many are waiting
+        await asyncio.sleep(0)  # let other callers run between two records
         return datagram
 
     async def _send(self, data: bytes) -> None:
@@ -100,8 +99,8 @@ class _DatagramLink:
 
 
 def _records(datagram: bytes) -> Iterator[bytes]:
-    """The DTLS records one by one: of a datagram with several, aiortc reads only the first 1,500 bytes of the first
-    that holds data, and OpenSSL keeps the rest for ever."""
+    """The DTLS records one by one. Of a datagram with several, aiortc reads only the first 1,500 bytes of the first
+    with data, and OpenSSL keeps the rest in memory."""
     at = 0
     while at + _RECORD_HEADER <= len(datagram) and datagram[at] in _RECORD_TYPES:
         length = int.from_bytes(datagram[at + _RECORD_HEADER - 2 : at + _RECORD_HEADER])
@@ -169,7 +168,7 @@ class Peer:
         return SrtpPair(self._dtls._rx_srtp, self._dtls._tx_srtp)
 
     async def open_data(self, remote_port: int, max_message_size: int, channel_label: str | None = None) -> None:
-        """Start SCTP; with `channel_label` open a channel too, else wait for the caller's `control`."""
+        """Start SCTP. With `channel_label` open a channel too, else wait for the caller's `control`."""
         self._sctp = BoundedSctp(self._dtls, self._on_misuse)
         self._sctp.on("datachannel", self._adopt)
         await self._sctp.start(RTCSctpCapabilities(maxMessageSize=max_message_size), remote_port)
@@ -177,8 +176,10 @@ class Peer:
             self._adopt(RTCDataChannel(self._sctp, RTCDataChannelParameters(label=channel_label)))
 
     def send_text(self, text: str) -> bool:
-        """Queue a message on the data channel. False: there is no open one, or the caller does not read it or takes
-        none of its length."""
+        """Queue a message on the data channel.
+
+        False if there is no open channel, the caller does not read it, or the message is longer than they accept.
+        """
         if self._channel is None or self._channel.readyState != "open":
             return False
         if self._channel.bufferedAmount > _MAX_BUFFERED_BYTES:
@@ -196,7 +197,7 @@ class Peer:
         return True
 
     async def close(self) -> None:
-        """Say goodbye to the caller and free everything."""
+        """Shut down SCTP and DTLS, and free everything."""
         if self._closing:
             return
         self._closing = True

@@ -1,4 +1,4 @@
-"""Caller to pipeline: packets in, 16 kHz mono PCM out, on one time line without gaps."""
+"""Caller to pipeline: packets in, 16 kHz mono PCM out, without gaps in its positions."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ Emit = Callable[[AudioFrame | SilenceRun], None]
 
 
 class Uplink:
-    """One caller's voice. `emit` takes frames as they become known, oldest first."""
+    """One caller's audio. `emit` gets frames as soon as they are known, oldest first."""
 
     def __init__(self, session: str, epoch: int, emit: Emit, reorder_wait_s: float) -> None:
         self._session = session
@@ -47,13 +47,13 @@ class Uplink:
         self._planner.begin(now)
 
     def restart(self) -> None:
-        """The caller sends from a new source: its counters begin anew, our time line goes on."""
+        """The caller sends from a new source: its counters restart, our positions continue."""
         self.jitter.restart()
         self._planner.restart()
         self._missing = 0
 
     def quality(self) -> dict[str, int]:
-        """What of the caller's voice did not arrive as it should, so far."""
+        """Losses so far, for the log."""
         return {
             "lost_packets": self.jitter.lost,
             "late_packets": self.jitter.late,
@@ -63,7 +63,7 @@ class Uplink:
     def on_packet(self, packet: Packet, now: float) -> None:
         seq, timestamp, payload = packet
         if len(payload) > DTX_PAYLOAD and not self._missing and self.jitter.accept_next(seq):
-            # Nine packets of ten are the next ones, with sound: they take the short way.
+            # Fast path for the usual packet: the next in order, with sound.
             ticks = packet_ticks(payload)
             if ticks and self._planner.accept_next(timestamp, ticks, now):
                 self._decode(payload)
@@ -76,12 +76,12 @@ class Uplink:
         _late.inc(self.jitter.late - late)
 
     def tick(self, now: float) -> None:
-        """Every 20 ms: give up holes that were waited for long enough, and let time go on in silence."""
+        """Every 20 ms: give up on packets that are too late, and emit silence while nothing arrives."""
         if self.jitter.waiting:
             for ordered in self.jitter.poll(now):
                 self._play(ordered, now)
             if self.jitter.waiting:
-                return  # sound is there, behind a hole: this is not silence
+                return  # there is sound behind a hole, so this is not silence
         silence = self._planner.on_time(now)
         if silence is not None:
             self._emit_silence(silence.samples)
@@ -90,7 +90,7 @@ class Uplink:
         missing = self._missing + ordered.missing
         payload = ordered.packet.payload
         ticks = packet_ticks(payload) if payload else 0
-        if ticks == 0:  # padding only, with which browsers probe the bandwidth, or not Opus, which counts as lost
+        if ticks == 0:  # bandwidth probes (padding only), or not Opus, which counts as lost
             self._missing = missing + bool(payload)
             _malformed.inc(bool(payload))
             return

@@ -1,11 +1,12 @@
-"""What goes out in each 20 ms of one caller: sound, its tail, a closing packet, or nothing.
+"""Discontinuous transmission (DTX): what is sent in each 20 ms, audio, its tail, a closing packet, or nothing.
 
-Silence is not encoded. A talkspurt is closed by a packet that is only a TOC byte, repeated every 400 ms: a browser
-takes it for discontinuous transmission and plays silence without concealing a sample (0 of a million in Chromium,
-against 479,000 if nothing is sent). RTP time goes on meanwhile. Before it go two encoded frames of silence, the tail:
-they bring the last sound out of the encoder's look-ahead, and a decoder that continues what it had last has silence
-(libopus: a tone of 10,000 that ends abruptly goes on at 10,000 without a tail, comes back after one, and is gone after
-two).
+Silence is not encoded. A talkspurt ends with a packet that is only a TOC byte, repeated every 400 ms. A browser
+recognises DTX and plays silence without concealment (0 of a million samples in Chromium were concealed, against 479,000
+if nothing is sent). RTP timestamps continue meanwhile.
+
+Two encoded frames of silence, the tail, come before the closing packet. They flush the encoder's look-ahead, and they
+leave silence in a decoder that repeats its last frame. (libopus: a tone of 10,000 that ends abruptly continues at
+10,000 without a tail, returns after one frame of it, and is gone after two.)
 """
 
 from typing import Literal
@@ -18,7 +19,7 @@ Sending = Literal["audio", "tail", "closing", "nothing"]
 
 
 class DtxScheduler:
-    """One stream's rhythm, counted in ticks of 20 ms."""
+    """Schedules one stream in ticks of 20 ms."""
 
     def __init__(self) -> None:
         self._ticks_since_packet = REPEAT_MS // PTIME_MS
@@ -26,7 +27,7 @@ class DtxScheduler:
 
     def tick(self, has_audio: bool) -> Sending:
         if has_audio:
-            self._ticks_since_packet = REPEAT_MS  # whatever ends the talkspurt is closed at once
+            self._ticks_since_packet = REPEAT_MS  # a closing packet is due as soon as the talkspurt ends
             self._tail_due = TAIL_FRAMES
             return "audio"
         if self._tail_due:

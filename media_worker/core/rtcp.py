@@ -1,4 +1,4 @@
-"""RTCP (RFC 3550 §6): reports out, the caller's reports in."""
+"""RTCP (RFC 3550 §6): writes our reports, reads the caller's."""
 
 import struct
 from typing import NamedTuple
@@ -10,7 +10,7 @@ _MAX_PACKETS = 32
 
 
 class ReceptionStats(NamedTuple):
-    """What we tell the caller about the stream we receive from it."""
+    """Our report block about the stream that we receive from the caller."""
 
     ssrc: int
     fraction_lost: int
@@ -29,7 +29,7 @@ class SenderInfo(NamedTuple):
 
 
 class PeerReport(NamedTuple):
-    """A report block of the caller about our stream."""
+    """The parts that we use of the caller's report block about our stream."""
 
     ssrc: int
     fraction_lost: float
@@ -46,7 +46,7 @@ class RtcpReceived(NamedTuple):
 
 
 def report(ssrc: int, cname: str, sent: SenderInfo | None, received: ReceptionStats | None) -> bytes:
-    """A compound packet: SR if we sent since the last one, else RR, with SDES CNAME (RFC 3550 §6.4, §6.5)."""
+    """A compound packet: an SR if we sent since the last one, else an RR, with SDES CNAME (RFC 3550 §6.4, §6.5)."""
     blocks = b"" if received is None else _block(received)
     if sent is not None:
         body = struct.pack("!I", ssrc) + ntp_timestamp(sent.ntp_s).to_bytes(8, "big")
@@ -60,12 +60,12 @@ def report(ssrc: int, cname: str, sent: SenderInfo | None, received: ReceptionSt
 
 
 def bye(ssrc: int) -> bytes:
-    """RFC 3550 §6.6; a compound packet begins with a report."""
+    """RFC 3550 §6.6. A compound packet starts with a report."""
     return _packet(_RR, 0, struct.pack("!I", ssrc)) + _packet(_BYE, 1, struct.pack("!I", ssrc))
 
 
 def parse(data: bytes) -> RtcpReceived:
-    """Read a decrypted compound packet; what is malformed ends the reading, what came before it stands."""
+    """Read a decrypted compound packet up to its end or its first malformed part."""
     sender_ntp_middle: int | None = None
     reports: list[PeerReport] = []
     is_bye = False
@@ -94,7 +94,7 @@ def ntp_timestamp(unix_s: float) -> int:
 
 
 def ntp_middle(unix_s: float) -> int:
-    """The 32 bits in the middle, as LSR and RTT arithmetic use them."""
+    """The middle 32 bits, which LSR and RTT arithmetic use."""
     return ntp_timestamp(unix_s) >> 16 & 0xFFFFFFFF
 
 

@@ -1,7 +1,7 @@
 """Writes the answer to an offer (RFC 8829 §5.3): one audio section, the data channel, everything else rejected.
 
-The audio's fmtp asks the browser for what we want to receive (RFC 7587 §6.1): in-band FEC against loss, DTX so that
-silence costs nothing, and wideband, because the recognisers listen at 16 kHz.
+The audio's fmtp says what we want to receive (RFC 7587 §6.1): in-band FEC against loss, DTX so that silence costs
+nothing, and wideband, because the recognisers use 16 kHz.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ MAX_MESSAGE_SIZE = 65_536
 
 
 class LocalMedia(NamedTuple):
-    """Our side. `fingerprint` is `algorithm digest`; `addresses` are what callers can reach."""
+    """Our side. `fingerprint` is `algorithm digest`; `addresses` are those that callers can reach."""
 
     credentials: Credentials
     fingerprint: str
@@ -59,7 +59,7 @@ def _section(section: MediaSection, offer: Offer, local: LocalMedia) -> list[str
 
 def _audio(section: MediaSection, local: LocalMedia) -> list[str]:
     opus = section.opus
-    assert opus is not None  # parse_offer refuses an audio section without
+    assert opus is not None  # parse_offer refuses an audio section without it
     wanted = "minptime=10;useinbandfec=1;usedtx=1;maxplaybackrate=16000;maxaveragebitrate=24000;stereo=0;sprop-stereo=0"
     return [
         f"m=audio 9 {section.protocol} {opus.payload_type}",
