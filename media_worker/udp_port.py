@@ -24,7 +24,7 @@ _MAX_DATAGRAM = 2_048
 _READS_PER_WAKE = 256
 _WILDCARDS = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
-_dropped = Counter("antiphon_media_datagrams_dropped_total", "Datagrams that belong to nobody", ["why"])
+_dropped = Counter("antiphon_media_datagrams_dropped_total", "Datagrams that belong to no session", ["why"])
 _unowned = _dropped.labels("unvalidated_address")
 _bad_stun = _dropped.labels("bad_stun")
 _unknown_ufrag = _dropped.labels("unknown_ufrag")

@@ -2,7 +2,7 @@
 
 Theory of operation. A client has a deadline for its first offer. Placing the offer reserves slots and sends the offer
 to a media worker, which answers or refuses. The answer establishes the session. Only then is a pipeline worker
-requested, so an offer that nobody can answer occupies none. If the media worker has no room, the offer is placed
+requested, so an unanswerable offer occupies none. If the media worker has no room, the offer is placed
 elsewhere, up to three times in all; after any other refusal the client may send another offer.
 
 A later offer renegotiates (an ICE restart). If it fails, the session continues under the old description. Later offers

@@ -1,4 +1,4 @@
-"""A media worker without media: present on the broker, reads its inbox, answers as it is told."""
+"""A media worker without media: sends heartbeats, reads its inbox, and answers as configured."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -86,7 +86,7 @@ class FakeMediaWorker:
 async def announce_worker(
     broker_url: str, kind: WorkerKind, worker_id: str, capacity: int, sessions: int = 0, pool: str = ""
 ) -> None:
-    """Somebody who is there for one lease, and does nothing."""
+    """Report an idle worker once, for one lease."""
     client = connect(broker_url)
     report = WorkerReport(worker_id=worker_id, kind=kind, capacity=capacity, sessions=sessions, pool=pool)
     await Heartbeat(client, lambda: report).announce()
@@ -95,7 +95,7 @@ async def announce_worker(
 
 @asynccontextmanager
 async def present_worker(broker_url: str, report: WorkerReport) -> AsyncIterator[None]:
-    """Somebody who stays there, and does nothing."""
+    """An idle worker that keeps its lease."""
     client = connect(broker_url)
     heartbeat = Heartbeat(client, lambda: report)
     await heartbeat.announce()

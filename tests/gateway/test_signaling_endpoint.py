@@ -249,7 +249,7 @@ async def test_too_many_candidates(settings: GatewaySettings) -> None:
         assert await client.closed() == (1000, "bye")
 
 
-async def test_nothing_but_nonsense(settings: GatewaySettings) -> None:
+async def test_a_client_that_only_sends_nonsense_is_disconnected(settings: GatewaySettings) -> None:
     async with deployment(settings) as (gateway, _), gateway.client() as client:
         for _ in range(settings.gateway_max_errors + 1):
             await client.websocket.send("nonsense")
@@ -258,7 +258,7 @@ async def test_nothing_but_nonsense(settings: GatewaySettings) -> None:
         assert await client.closed() == (1008, "too_many_errors")
 
 
-async def test_an_unknown_agent_is_told_the_listed_ones(settings: GatewaySettings) -> None:
+async def test_an_unknown_agent_is_answered_with_the_listed_agents(settings: GatewaySettings) -> None:
     async with deployment(settings) as (gateway, _), gateway.client() as client:
         await client.offer(agent_id="nobody")
         error = await client.hear()
@@ -293,7 +293,7 @@ async def test_no_answer_in_time(settings: GatewaySettings) -> None:
 
 
 @pytest.mark.parametrize(("capacity", "slots"), [(0, 10), (10, 0)])
-async def test_nobody_has_room(settings: GatewaySettings, capacity: int, slots: int) -> None:
+async def test_no_worker_has_room(settings: GatewaySettings, capacity: int, slots: int) -> None:
     async with deployment(settings, capacity, slots) as (gateway, _), gateway.client() as client:
         await client.offer()
         error = await client.hear()
@@ -387,7 +387,7 @@ async def test_a_gateway_that_stops_says_so_and_ends_what_is_left(settings: Gate
         assert await worker.wait_for(CloseSession) == CloseSession(session=session, reason="goaway")
 
 
-async def test_a_gateway_that_drains_takes_nobody(settings: GatewaySettings) -> None:
+async def test_a_draining_gateway_accepts_no_clients(settings: GatewaySettings) -> None:
     patient = settings.model_copy(update={"drain_timeout_s": 5})
     async with deployment(patient) as (gateway, _), gateway.client() as client:
         await client.offer()

@@ -97,7 +97,7 @@ def test_the_address_of_another_caller_cannot_be_taken_over(port: UdpPort, calle
     assert port.owner(caller.address) is caller
 
 
-def test_the_address_of_a_caller_who_has_gone_may_become_anothers(port: UdpPort, caller: Caller, other: Caller) -> None:
+def test_the_address_of_a_caller_who_has_left_can_be_reused(port: UdpPort, caller: Caller, other: Caller) -> None:
     caller.check(1.0)
     assert other.check(LATER_S, source=caller.address) == caller.address
     assert port.owner(caller.address) is other
@@ -131,7 +131,7 @@ def test_a_restart_is_answered_under_new_credentials(port: UdpPort, caller: Call
     assert len(port._by_ufrag) == 2
 
 
-def test_closed_it_leaves_nothing_behind(port: UdpPort, caller: Caller) -> None:
+def test_close_leaves_nothing_behind(port: UdpPort, caller: Caller) -> None:
     caller.check(1.0)
     caller.path.restart()
     caller.path.close()

@@ -98,7 +98,7 @@ def test_any_rate_of_opus_is_sent_as_it_is(caller: Caller, rate: int) -> None:
     assert strength(heard[1_600:], 440, 16_000) > 0.9
 
 
-def test_a_rate_that_opus_has_not_is_refused_and_changes_nothing(caller: Caller) -> None:
+def test_an_unsupported_rate_is_refused_and_changes_nothing(caller: Caller) -> None:
     with pytest.raises(ConfigError):
         caller.push(tone(440, 0.1, 22_050), 22_050)
     assert caller.downlink.is_idle
@@ -196,7 +196,7 @@ def test_reports_tell_what_was_heard_from_beginning_to_end(caller: Caller) -> No
     assert len(caller.reports) == 6, "one for the first frame, one per 100 ms, and the end"
 
 
-def test_when_playing_began_is_told_after_its_first_packet_was_sent(caller: Caller) -> None:
+def test_the_start_of_playing_is_reported_after_its_first_packet(caller: Caller) -> None:
     before = time.time() * 1000
     end = say(caller, 0.5)
     caller.ticks(40)
@@ -234,7 +234,7 @@ def test_after_a_flush_nothing_of_the_old_talkspurt_is_heard(caller: Caller) -> 
     assert all(sent.is_closing for sent in caller.ticks(60))
 
 
-def test_a_pause_is_told_and_a_resumption_goes_on_where_it_stopped(caller: Caller) -> None:
+def test_a_pause_is_reported_and_resuming_continues_there(caller: Caller) -> None:
     end = say(caller, 0.4)
     caller.ticks(5)
     caller.downlink.pause()
@@ -254,7 +254,7 @@ def test_commands_before_any_audio_are_answered(caller: Caller) -> None:
     assert caller.reports == [(0, "flushed"), (0, "finished")]
 
 
-def test_whether_a_talkspurt_begins_is_told(caller: Caller) -> None:
+def test_push_says_whether_a_talkspurt_starts(caller: Caller) -> None:
     assert caller.push(tone(440, 0.1, 24_000))
     assert not caller.push(tone(440, 0.1, 24_000), first=2_400)
 

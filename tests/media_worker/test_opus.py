@@ -50,7 +50,7 @@ def test_a_tone_comes_back(rate: int) -> None:
     assert likeness(tone(440, 0.5, 16_000), back[3_200:], largest_shift=200) > 0.98
 
 
-def test_opus_is_not_asked_for_a_rate_that_it_has_not() -> None:
+def test_a_rate_that_opus_does_not_support_is_refused() -> None:
     with pytest.raises(ConfigError, match="22050"):
         Encoder(22_050, 32_000, 5)
 
@@ -143,7 +143,7 @@ def test_frame_lengths_are_those_of_the_library(config: int) -> None:
 
 
 @pytest.mark.parametrize("rate", [8_000, 12_000, 16_000, 24_000, 48_000])
-def test_a_toc_only_packet_is_20_ms_of_nothing(rate: int) -> None:
+def test_a_toc_only_packet_is_20_ms_of_silence(rate: int) -> None:
     packet = bytes([opus.silence_toc(rate)])
     assert len(packet) == 1
     assert opus.packet_ticks(packet) == 960
@@ -156,11 +156,11 @@ def test_the_toc_before_anything_was_encoded_is_the_encoders_own(rate: int) -> N
     assert opus.silence_toc(rate) & 0xF8 == spoken[0] & 0xF8
 
 
-def test_self_test_tells_the_version() -> None:
+def test_self_test_returns_the_version() -> None:
     assert opus.self_test().startswith("libopus ")
 
 
-def test_a_machine_without_libopus_is_told_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_libopus_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opus, "_candidates", lambda: ["/nowhere/libopus.so"])
     with pytest.raises(ConfigError, match="libopus0"):
         opus.library_path.__wrapped__()

@@ -53,7 +53,7 @@ async def test_after_a_takeover_the_callers_frames_carry_the_new_epoch(house: Ru
         assert [item.seq for item in items] == list(range(len(items)))
 
 
-async def test_without_a_pipeline_worker_the_caller_is_told_and_ended(broker_url: str) -> None:
+async def test_without_a_pipeline_worker_the_session_ends_with_an_error(broker_url: str) -> None:
     async with running_media_worker(broker_url, media_pipeline_timeout_s=0.3) as house:
 
         async def exchange_without_pipeline(sdp: str) -> str:
@@ -166,7 +166,7 @@ async def test_a_fault_while_connecting_ends_the_session_as_our_own(
     await call.caller.__aexit__()
 
 
-async def test_a_caller_who_takes_no_messages_does_not_live_on_as_a_ghost(house: RunningMediaWorker) -> None:
+async def test_a_caller_who_accepts_no_messages_can_still_be_ended(house: RunningMediaWorker) -> None:
     def taking_no_messages(offer: str) -> str:
         return re.sub(r"a=max-message-size:\d+", "a=max-message-size:1", offer)
 
@@ -185,7 +185,7 @@ async def test_a_caller_who_takes_no_messages_does_not_live_on_as_a_ghost(house:
     await call.caller.__aexit__()
 
 
-async def test_a_farewell_that_breaks_still_ends_the_call_for_everybody(
+async def test_a_failing_goodbye_still_ends_the_session(
     house: RunningMediaWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:

@@ -68,7 +68,7 @@ async def test_a_spoofed_client_hello_and_a_flood_of_junk_do_not_hurt_a_call(hou
     assert (await house.gateway.message(SessionClosed)).reason == "hangup"
 
 
-async def test_nothing_is_sent_to_an_address_that_an_offer_merely_names(house: RunningMediaWorker) -> None:
+async def test_nothing_is_sent_to_an_address_that_an_offer_only_names(house: RunningMediaWorker) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as victim:
         victim.bind(("127.0.0.1", 0))
         victim.setblocking(False)

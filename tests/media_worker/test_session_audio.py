@@ -101,14 +101,14 @@ async def test_a_muted_caller_is_silence_and_can_be_heard_again(house: RunningMe
         await house.pipeline.until(lambda: len(call.heard_up()) > heard + 3_200)
 
 
-async def test_the_button_to_talk_is_told_to_the_pipeline(house: RunningMediaWorker) -> None:
+async def test_the_push_to_talk_button_reaches_the_pipeline(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
         for pressed in (True, False):
             call.tell_on_channel({"type": "talk", "pressed": pressed})
             await house.pipeline.message(TalkChanged, pressed=pressed)
 
 
-async def test_a_refused_rate_harms_nobody(house: RunningMediaWorker) -> None:
+async def test_audio_at_a_refused_rate_does_not_harm_the_session(house: RunningMediaWorker) -> None:
     async with calling(house):
         await house.pipeline.send(AudioFrame("s1", 1, 0, 0, 22_050, 1, bytes(4_410)))
         await house.pipeline.say("s1", tone(660, 0.2, 24_000).tobytes())

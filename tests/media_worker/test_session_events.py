@@ -65,7 +65,7 @@ async def test_bad_messages_are_answered_with_an_error_and_harm_nothing(house: R
         assert unknown() == 1
 
 
-async def test_texts_that_come_faster_than_anybody_types_cost_no_model_requests(house: RunningMediaWorker) -> None:
+async def test_texts_over_the_rate_are_not_passed_on(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
         for number in range(14):
             call.tell_on_channel({"type": "text", "text": f"question {number}"})
@@ -75,7 +75,7 @@ async def test_texts_that_come_faster_than_anybody_types_cost_no_model_requests(
         assert len(house.pipeline.messages(TextReceived)) == 10
 
 
-async def test_a_client_that_tells_too_much_is_told_and_goes_on(house: RunningMediaWorker) -> None:
+async def test_a_client_over_the_message_rate_gets_an_error_and_continues(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
         for n in range(2 * BURST):
             call.tell_on_channel({"type": "mute", "muted": n % 2 == 0})

@@ -74,7 +74,7 @@ async def test_on_hold_the_caller_is_sent_nothing(house: RunningMediaWorker) -> 
         (lambda offer: offer.replace("v=0", "nonsense"), "bad_sdp"),
     ],
 )
-async def test_an_offer_of_something_else_changes_nothing(
+async def test_a_later_offer_with_other_fixed_parts_changes_nothing(
     house: RunningMediaWorker, change: Callable[[str], str], code: str
 ) -> None:
     async with calling(house) as call:

@@ -141,7 +141,7 @@ def test_a_packet_that_is_not_opus_counts_as_lost(ear: Ear) -> None:
     assert all(isinstance(item, AudioFrame) for item in ear.items)
 
 
-def test_a_late_packet_is_counted_beside_what_stands_for_it(ear: Ear) -> None:
+def test_a_late_packet_is_counted_in_addition_to_its_concealment(ear: Ear) -> None:
     late = Gained("antiphon_media_uplink_late_packets_total")
     for n in range(10):
         if n not in (4, 7):

@@ -53,7 +53,7 @@ async def test_announces_itself_and_counts_its_sessions(broker_url: str, broker:
         assert report.sessions == 1
     assert await live_workers(broker, "media") == []
     left = [key for key in await broker.keys("*") if house.worker.id.encode() in key]
-    assert all([0 < await broker.ttl(key) <= 60 for key in left]), "late mail does not live for ever"
+    assert all([0 < await broker.ttl(key) <= 60 for key in left]), "late messages expire"
 
 
 async def test_a_full_worker_refuses_with_a_time_to_come_back(broker_url: str) -> None:
@@ -117,7 +117,7 @@ async def test_a_session_may_be_closed_before_it_connects(broker_url: str) -> No
         await eventually(lambda: not house.worker._sessions)
 
 
-async def test_stopping_ends_the_sessions_and_tells_everybody(broker_url: str) -> None:
+async def test_stopping_ends_the_sessions_and_informs_both_sides(broker_url: str) -> None:
     async with running_media_worker(broker_url) as house, Caller(lambda sdp: house.exchange("s1", sdp)) as caller:
         await house.pipeline.message(CallerConnected)
         house.stop.set()
@@ -126,9 +126,7 @@ async def test_stopping_ends_the_sessions_and_tells_everybody(broker_url: str) -
         await caller.wait_for(lambda: any(e.get("status") == "ended" for e in caller.channel_events))
 
 
-async def test_a_caller_is_told_of_the_end_though_the_broker_was_slow_when_the_worker_stopped(
-    broker_url: str, broker: Redis
-) -> None:
+async def test_session_ends_are_delivered_despite_a_slow_broker_at_stop(broker_url: str, broker: Redis) -> None:
     async with running_media_worker(broker_url) as house:
         await house.gateway.offer("s1", CHROMIUM)
         await eventually(lambda: any(item.session == "s1" for item in house.gateway.messages(ClientEventSent)))

@@ -43,9 +43,3 @@ def test_an_id_and_a_name_are_enough() -> None:
 def test_what_no_service_could_use_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         AgentDefinition.model_validate({"id": "desk", "name": "Desk", **fields})
-
-
-def test_a_definition_cannot_be_changed_by_one_who_was_given_it() -> None:
-    agent = AgentDefinition(id="desk", name="Desk")
-    with pytest.raises(ValidationError):
-        agent.name = "Other"  # type: ignore[misc]

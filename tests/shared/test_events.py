@@ -41,6 +41,6 @@ def test_a_newer_senders_field_is_ignored_and_an_older_ones_absence_has_a_defaul
         {"kind": "playout-reported", "session": "s", "played_up_to": 1, "state": "asleep"},
     ],
 )
-def test_what_is_no_message_is_refused(data: dict[str, object]) -> None:
+def test_data_that_is_not_a_message_is_refused(data: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         any_message.validate_python(data)

@@ -43,9 +43,7 @@ def test_a_mistyped_name_is_said(monkeypatch: pytest.MonkeyPatch, name: str) -> 
 
 
 @pytest.mark.parametrize("name", ["ANTIPHON_GATEWAY_PORT", "ANTIPHON_PIPELINE_ANYTHING", "ANTIPHON_OTEL_ENDPOINT"])
-def test_another_services_settings_may_stand_in_the_same_environment(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_settings_of_other_services_are_ignored(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "x")
     KitchenSettings.load()
 

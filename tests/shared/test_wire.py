@@ -140,7 +140,7 @@ def test_data_that_nests_too_deep_is_refused() -> None:
         decode_message(bytes([VERSION]) + deep)
 
 
-def test_what_a_vendor_cuts_in_two_or_counts_too_far_costs_nobody_the_batch() -> None:
+def test_lone_surrogates_and_huge_numbers_do_not_cost_the_batch() -> None:
     fields = {"text": "\ud83d", "arguments": {"customer": 10**24}}
     odd = PublishEvent(session="s", epoch=1, type="tool-call", fields=fields)
     whole = SessionClosed(session="t", reason="hangup")

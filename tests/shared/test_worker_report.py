@@ -26,7 +26,7 @@ def test_an_older_or_newer_workers_report_can_be_read() -> None:
 @pytest.mark.parametrize(
     "fields", [{}, {"worker_id": "m", "kind": "typist"}, {"worker_id": "m", "kind": "media", "sessions": "x"}]
 )
-def test_nonsense_is_no_report(fields: dict[str, str]) -> None:
+def test_nonsense_is_not_a_report(fields: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         WorkerReport.model_validate(fields)
 

@@ -70,7 +70,7 @@ def test_a_worker_without_room_is_avoided_up_to_three_placements() -> None:
     ]
 
 
-def test_news_of_a_session_that_was_placed_elsewhere_since() -> None:
+def test_late_messages_of_a_session_that_was_placed_elsewhere_are_ignored() -> None:
     machine = machine_in(State.WAITING_FOR_ANSWER)
     machine.handle(OfferRefused(session="s1", code="no_capacity", message="full"), 0.0)
     machine.handle(Placed("s2", "m2"), 0.0)
@@ -96,7 +96,7 @@ def test_an_unknown_message_is_ignored(state: State) -> None:
 
 @pytest.mark.parametrize("state", [s for s in State if s not in (State.PLACING, State.ABANDONING)])
 @pytest.mark.parametrize("event", [PLACED, PlacementRefused("no_capacity", "full")])
-def test_a_placement_that_nobody_asked_for_is_our_mistake(state: State, event: Input) -> None:
+def test_an_unexpected_placement_raises(state: State, event: Input) -> None:
     machine = machine_in(state)
     with pytest.raises(IllegalInput):
         machine.handle(event, 0.0)

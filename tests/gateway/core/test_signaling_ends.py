@@ -53,7 +53,7 @@ def test_bad_messages_do_not_move_the_deadline() -> None:
     assert machine.deadline_s == 10.0
 
 
-def test_nobody_has_room() -> None:
+def test_no_worker_has_room() -> None:
     machine = machine_in(State.PLACING)
     assert machine.handle(PlacementRefused("no_capacity", "full", 5000), 0.0) == [
         SendToClient({"type": "error", "code": "no_capacity", "message": "full", "retryAfterMs": 5000}),
@@ -130,7 +130,7 @@ def test_a_client_that_does_not_read(state: State) -> None:
     assert closing(actions) == CloseSocket(1008, "too_slow")
 
 
-def test_a_drain_ends_who_has_no_call_and_warns_who_has() -> None:
+def test_a_drain_closes_idle_clients_and_warns_those_in_a_call() -> None:
     goaway = SendToClient({"type": "goaway", "timeLeftMs": 4000})
     idle = machine_in(State.WAITING_FOR_OFFER)
     assert idle.handle(DrainStarted(4000), 0.0) == [goaway, CloseSocket(1001, "goaway")]

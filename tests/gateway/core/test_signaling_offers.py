@@ -142,7 +142,7 @@ def test_a_later_offer_that_is_refused_changes_nothing() -> None:
     assert machine.state is State.ESTABLISHED
 
 
-def test_a_later_offer_to_a_session_that_is_no_more() -> None:
+def test_a_later_offer_to_a_session_that_has_ended() -> None:
     machine = machine_in(State.RENEGOTIATING)
     actions = machine.handle(OfferRefused(session="s1", code="unknown_session", message="gone"), 0.0)
     assert error_codes(actions) == ["unknown_session"]

@@ -19,7 +19,7 @@ def test_admits_up_to_its_capacity(admission: Admission) -> None:
     assert [admission.refusal(n, False) for n in range(4)] == [None, None, "full", "full"]
 
 
-def test_admits_nobody_while_draining(admission: Admission) -> None:
+def test_a_draining_worker_admits_no_session(admission: Admission) -> None:
     assert admission.refusal(0, True) == "draining"
 
 

@@ -42,7 +42,7 @@ def test_reads_flat_and_nested_fields(message: dict[str, Any], expected: object)
 
 
 @pytest.mark.parametrize("message_type", ["transcript", "", "Text", "\ud800"])
-def test_an_unknown_type_is_nothing(message_type: str) -> None:
+def test_an_unknown_type_is_ignored(message_type: str) -> None:
     assert parse_control(json.dumps({"type": message_type})) is None
 
 
@@ -87,7 +87,7 @@ def test_says_what_is_wrong(message: str, code: str) -> None:
         ('{"type": "ping", "id": 1}', None),
     ],
 )
-def test_the_pipeline_worker_is_told_of_all_but_pings(message: str, told: Message | None) -> None:
+def test_all_control_messages_but_pings_go_to_the_pipeline_worker(message: str, told: Message | None) -> None:
     control = parse_control(message)
     assert control is not None
     assert for_pipeline("s1", control) == told

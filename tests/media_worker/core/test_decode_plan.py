@@ -94,7 +94,7 @@ def test_time_does_not_begin_before_the_caller_is_connected(planner: DecodePlann
     assert planner.on_time(100.0) is None
 
 
-def test_time_goes_on_while_nothing_arrives_up_to_60_ms_before_now(planner: DecodePlanner, sender: Sender) -> None:
+def test_while_nothing_arrives_silence_is_emitted_up_to_60_ms_ago(planner: DecodePlanner, sender: Sender) -> None:
     sender.send(10.0)
     assert planner.on_time(10.079) is None
     told = [planner.on_time(10 + n * 0.02) for n in range(4, 51)]
@@ -102,14 +102,14 @@ def test_time_goes_on_while_nothing_arrives_up_to_60_ms_before_now(planner: Deco
     assert total == pytest.approx(0.94 * 16_000, abs=FRAME)
 
 
-def test_time_goes_on_for_a_caller_who_never_sends(planner: DecodePlanner) -> None:
+def test_silence_is_emitted_for_a_caller_who_never_sends(planner: DecodePlanner) -> None:
     planner.begin(5.0)
     silence = planner.on_time(6.0)
     assert silence is not None
     assert silence.samples == pytest.approx(0.94 * 16_000, abs=1)
 
 
-def test_silence_told_in_advance_is_taken_from_the_gap_it_belongs_to(planner: DecodePlanner, sender: Sender) -> None:
+def test_silence_emitted_in_advance_is_subtracted_from_the_next_gap(planner: DecodePlanner, sender: Sender) -> None:
     sender.send(0.0)
     told = planner.on_time(0.42)
     assert told is not None
@@ -146,7 +146,7 @@ def test_a_packet_lost_after_a_stall_of_the_network_is_recovered_all_the_same(
     assert samples(sender.send(1.5)[:-1]) == 50 * FRAME - (told.samples - 2 * FRAME)
 
 
-def test_dtx_packets_give_back_what_was_told_too_much(planner: DecodePlanner, sender: Sender) -> None:
+def test_dtx_packets_absorb_the_surplus(planner: DecodePlanner, sender: Sender) -> None:
     sender.send(0.0)
     told = planner.on_time(0.11)
     assert told is not None

@@ -70,7 +70,7 @@ def test_nomination_is_followed(agent: IceLiteAgent) -> None:
     assert agent.selected == MOBILE
 
 
-def test_a_repeated_nomination_is_no_news(agent: IceLiteAgent) -> None:
+def test_a_repeated_nomination_selects_nothing_new(agent: IceLiteAgent) -> None:
     agent.on_request(check(nominate=True), HOME, 1.0)
     assert accepted(agent.on_request(check(nominate=True), HOME, 2.0)).selected is None
 

@@ -86,7 +86,7 @@ def test_a_hole_across_the_wrap_is_one_hole(buffer: JitterBuffer) -> None:
 
 
 @pytest.mark.parametrize("seq", [10_000, 60_000])
-def test_a_wide_jump_is_a_sender_that_began_anew(buffer: JitterBuffer, seq: int) -> None:
+def test_a_wide_jump_means_that_the_sender_restarted(buffer: JitterBuffer, seq: int) -> None:
     buffer.push(packet(0), 0.0)
     buffer.push(packet(2), 0.0)
     assert left(buffer.push(packet(seq), 0.01)) == [(seq, 0)]
@@ -124,9 +124,7 @@ arrivals = st.lists(st.tuples(st.integers(0, 60), st.floats(0, 0.05)), max_size=
 
 
 @given(arrivals, st.integers(0, 65_535))
-def test_what_leaves_is_strictly_increasing_and_every_missing_one_is_told(
-    steps: list[tuple[int, float]], first: int
-) -> None:
+def test_packets_leave_in_order_and_every_missing_one_is_counted(steps: list[tuple[int, float]], first: int) -> None:
     buffer = JitterBuffer(max_wait_s=0.04, max_packets=8)
     now, out = 0.0, []
     for offset, wait_s in steps:

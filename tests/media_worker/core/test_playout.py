@@ -59,7 +59,7 @@ def test_an_end_that_comes_after_the_last_sample_was_played_is_an_end(buffer: Pl
     assert buffer.take() == Ended("finished")
 
 
-def test_an_end_of_nothing_is_reported(buffer: PlayoutBuffer) -> None:
+def test_an_end_without_audio_is_reported(buffer: PlayoutBuffer) -> None:
     buffer.end_talkspurt()
     assert buffer.take() == Ended("finished")
 
@@ -85,7 +85,7 @@ def test_a_repeated_batch_is_dropped(buffer: PlayoutBuffer) -> None:
     assert buffer._buffered == 3 * FRAME
 
 
-def test_a_repetition_of_what_was_heard_begins_no_talkspurt(buffer: PlayoutBuffer) -> None:
+def test_repeated_audio_starts_no_talkspurt(buffer: PlayoutBuffer) -> None:
     buffer.push(0, ramp(0, FRAME))
     buffer.end_talkspurt()
     play_until(buffer, ends="finished")
@@ -111,7 +111,7 @@ def test_a_hole_is_closed_up_and_positions_stay_true(buffer: PlayoutBuffer) -> N
     assert heard == [1, 2, 8, 9], "before the hole is reached nothing behind it was heard"
 
 
-def test_a_position_that_jumps_between_talkspurts_is_no_hole(buffer: PlayoutBuffer) -> None:
+def test_a_position_that_jumps_between_talkspurts_is_not_a_hole(buffer: PlayoutBuffer) -> None:
     buffer.push(50_000, ramp(50_000, 2 * FRAME))
     buffer.take()
     assert buffer.played_up_to == 50_000 + FRAME

@@ -46,7 +46,7 @@ def test_a_flush_before_anything_was_heard_is_silent(buffer: PlayoutBuffer) -> N
     assert buffer.played_up_to == 0
 
 
-def test_a_flush_of_nothing_is_reported_too(buffer: PlayoutBuffer) -> None:
+def test_a_flush_without_audio_is_reported_too(buffer: PlayoutBuffer) -> None:
     buffer.flush()
     assert buffer.take() == Ended("flushed")
 
@@ -120,7 +120,7 @@ def test_a_pause_at_the_very_end_does_not_hide_the_end(buffer: PlayoutBuffer) ->
     assert buffer.take() == Ended("finished")
 
 
-def test_a_pause_of_nothing_and_a_resumption_of_nothing_change_nothing(buffer: PlayoutBuffer) -> None:
+def test_pause_and_resume_without_audio_change_nothing(buffer: PlayoutBuffer) -> None:
     buffer.pause()
     buffer.resume()
     assert buffer.state == "idle"
@@ -139,7 +139,7 @@ def test_a_flush_during_a_pause_forgets_everything(buffer: PlayoutBuffer) -> Non
     assert buffer.take() is None
 
 
-def test_after_a_takeover_positions_begin_anew(buffer: PlayoutBuffer) -> None:
+def test_after_a_takeover_positions_start_at_zero(buffer: PlayoutBuffer) -> None:
     buffer.push(0, ramp(0, 10 * FRAME))
     buffer.take()
     buffer.restart()

@@ -38,14 +38,14 @@ def test_aiortc_reads_our_sender_report() -> None:
     assert description.chunks[0].items == [(1, b"us")]
 
 
-def test_who_has_not_sent_reports_as_receiver() -> None:
+def test_without_sent_media_the_report_is_a_receiver_report() -> None:
     receiver, description = RtcpPacket.parse(report(42, "us", None, HEARD))
     assert isinstance(receiver, RtcpRrPacket)
     assert receiver.reports[0].ssrc == 77
     assert isinstance(description, RtcpSdesPacket)
 
 
-def test_who_has_heard_nothing_reports_no_blocks() -> None:
+def test_without_received_media_the_report_has_no_blocks() -> None:
     receiver, _ = RtcpPacket.parse(report(42, "us", None, None))
     assert isinstance(receiver, RtcpRrPacket)
     assert receiver.reports == []
@@ -87,7 +87,7 @@ def test_reads_what_aiortc_writes() -> None:
     assert parse(bytes(RtcpRrPacket(ssrc=77, reports=[block]))).reports == received.reports
 
 
-def test_what_came_before_a_malformed_part_stands() -> None:
+def test_what_precedes_a_malformed_part_is_read() -> None:
     assert parse(report(42, "us", SENT, HEARD) + b"\x81\xcb\xff\xff").reports[0].ssrc == 77
 
 
@@ -111,7 +111,7 @@ def test_mutated_reports_are_read_without_an_error(changes: list[tuple[int, int]
     assert len(parse(bytes(data)).reports) <= 31
 
 
-def test_many_tiny_packets_are_not_read_for_ever() -> None:
+def test_the_number_of_packets_read_is_bounded() -> None:
     goodbye_far_behind = b"\x80\xcc\0\0" * 40 + bye(42)
     assert not parse(goodbye_far_behind).is_bye
 

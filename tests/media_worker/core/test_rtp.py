@@ -66,7 +66,7 @@ def test_writes_what_it_reads() -> None:
     assert parse_header(bytes(buffer)) == (111, 65_535, 2**32 - 1, 7, 12, 20)
 
 
-def test_rtcp_is_told_by_its_second_byte() -> None:
+def test_the_second_byte_tells_rtcp() -> None:
     """RFC 5761 §4: 200-204 are reports; 111 with and without marker is Opus."""
     assert all(map(is_rtcp, (192, 200, 201, 202, 203, 204, 205, 206, 207, 223)))
     assert not any(map(is_rtcp, (111, 111 | 0x80, 96, 127, 191, 224, 255)))

@@ -82,7 +82,7 @@ def test_any_newline_will_do(sdp: str, newline: str) -> None:
     assert parse_offer(sdp.replace("\r\n", newline)) == parse_offer(sdp)
 
 
-def test_the_fingerprint_of_a_section_stands_before_that_of_the_session() -> None:
+def test_the_fingerprint_of_a_section_overrides_that_of_the_session() -> None:
     own = "a=fingerprint:SHA-256 " + ":".join(["ab"] * 32)
     offer = parse_offer(FIREFOX.replace("a=mid:0", f"a=mid:0\r\n{own}"))
     assert offer.fingerprints == [("sha-256", ":".join(["AB"] * 32))]

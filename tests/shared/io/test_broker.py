@@ -57,7 +57,7 @@ async def test_a_lost_reply_is_a_failure_at_once_and_not_repeated_behind_our_bac
         await client.aclose()
 
 
-async def test_a_blocking_read_that_finds_nothing_is_no_failure(
+async def test_a_blocking_read_without_result_is_not_a_failure(
     broker: Redis, broker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = connect_blocking(broker_url)
@@ -67,7 +67,7 @@ async def test_a_blocking_read_that_finds_nothing_is_no_failure(
     await client.aclose()
 
 
-async def test_a_server_that_accepts_and_says_nothing_is_given_up() -> None:
+async def test_a_server_that_never_answers_times_out() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             await reader.read()
@@ -83,7 +83,7 @@ async def test_a_server_that_accepts_and_says_nothing_is_given_up() -> None:
     server.close()
 
 
-async def test_a_process_stops_wherever_its_commands_stand(broker: Redis, broker_url: str) -> None:
+async def test_a_process_stops_at_any_point_of_a_command(broker: Redis, broker_url: str) -> None:
     """A cancellation was lost when it met a command on its way out, and the process hung at its end."""
 
     async def read(client: Redis) -> None:
@@ -102,7 +102,7 @@ async def test_a_process_stops_wherever_its_commands_stand(broker: Redis, broker
 
 @pytest.mark.parametrize("steps", range(12))
 async def test_a_task_that_is_cancelled_while_it_connects_or_sends_ends(broker_url: str, steps: int) -> None:
-    """Services did not stop: the cancellation was lost, and the task read on for ever."""
+    """Services did not stop: the cancellation was lost, and the task continued to read."""
     client = connect_blocking(broker_url)
 
     async def read_for_ever() -> None:

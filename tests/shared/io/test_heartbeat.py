@@ -17,7 +17,7 @@ def heartbeat(broker: Redis, report: WorkerReport = REPORT) -> Heartbeat:
     return Heartbeat(broker, lambda: report)
 
 
-async def test_who_announced_itself_is_there_with_the_time_of_its_report(broker: Redis) -> None:
+async def test_an_announced_worker_is_listed_with_the_time_of_its_report(broker: Redis) -> None:
     before = wall_ms()
     await heartbeat(broker).announce()
     (seen,) = await live_workers(broker, "media")
@@ -33,7 +33,7 @@ async def test_everything_of_a_worker_expires_by_itself(broker: Redis) -> None:
     assert 0 < await broker.ttl(INBOX) <= 60
 
 
-async def test_mail_survives_the_next_announcement(broker: Redis) -> None:
+async def test_messages_survive_the_next_announcement(broker: Redis) -> None:
     await heartbeat(broker).announce()
     await broker.xadd(INBOX, {PAYLOAD: b"mail"})
     await heartbeat(broker).announce()
@@ -50,7 +50,7 @@ async def test_a_lease_that_ran_out_counts_no_more_although_its_entry_is_still_l
     assert await live_workers(broker, "media") == []
 
 
-async def test_a_worker_whose_report_is_gone_or_nonsense_is_left_out(broker: Redis) -> None:
+async def test_a_worker_with_a_missing_or_malformed_report_is_left_out(broker: Redis) -> None:
     await heartbeat(broker).announce()
     await broker.zadd(keys.workers("media"), {"gone": wall_ms() + 1000, "mad": wall_ms() + 1000})
     await broker.hset(keys.worker("media", "mad"), "kind", "typist")
@@ -64,7 +64,7 @@ async def test_a_report_makes_a_reservation_good(broker: Redis) -> None:
     assert await broker.zrange(reserved, 0, -1) == [b"s2"]
 
 
-async def test_who_withdrew_is_gone_and_late_mail_goes_with_it(broker: Redis) -> None:
+async def test_a_withdrawn_worker_is_gone_and_late_messages_expire(broker: Redis) -> None:
     await heartbeat(broker).announce()
     await broker.xadd(INBOX, {PAYLOAD: b"unread"})
     await broker.zadd(keys.reservations("media", "m1"), {"s1": 1})

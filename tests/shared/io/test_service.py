@@ -52,14 +52,14 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
         ("return", 0, "service_stopped"),
     ],
 )
-def test_the_exit_code_tells_a_supervisor_whose_turn_it_is(serve: str, code: int, reason: str) -> None:
+def test_the_exit_code_follows_the_error(serve: str, code: int, reason: str) -> None:
     returned, _, err = ended(service(serve))
     assert returned == code
     assert reason in err
     assert "Traceback" not in err
 
 
-def test_a_bug_is_no_tidy_end() -> None:
+def test_a_bug_is_not_a_clean_exit() -> None:
     code, _, err = ended(service("raise KeyError('bug')"))
     assert code == 1
     assert "Traceback" in err
