@@ -82,7 +82,7 @@ async def test_a_close_queued_at_stop_reaches_the_media_worker_despite_a_slow_br
         await blocking.aclose()
 
 
-async def test_a_pipeline_worker_is_asked_for(broker: Redis, broker_url: str) -> None:
+async def test_a_pipeline_worker_is_requested(broker: Redis, broker_url: str) -> None:
     link = MediaLink("gateway-1", broker, broker)
     await link.request_pipeline("s1", AGENT, "media-1")
     record = await broker.hgetall(keys.session("s1"))

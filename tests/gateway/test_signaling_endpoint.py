@@ -111,7 +111,7 @@ async def test_the_answer_does_not_wait_until_the_job_is_written(
         answered.set()
 
 
-async def test_a_client_that_just_goes(settings: GatewaySettings, broker: Redis) -> None:
+async def test_a_client_that_disconnects(settings: GatewaySettings, broker: Redis) -> None:
     async with deployment(settings) as (gateway, worker):
         async with gateway.client() as client:
             await client.offer()
@@ -120,7 +120,7 @@ async def test_a_client_that_just_goes(settings: GatewaySettings, broker: Redis)
     assert await broker.exists(keys.session(session)) == 0
 
 
-async def test_a_client_that_goes_before_its_answer_gives_its_slots_back(
+async def test_a_client_that_leaves_before_its_answer_releases_its_slots(
     settings: GatewaySettings, broker: Redis
 ) -> None:
     async with deployment(settings, capacity=1, slots=1) as (gateway, worker):
@@ -301,7 +301,7 @@ async def test_no_worker_has_room(settings: GatewaySettings, capacity: int, slot
         assert await client.closed() == (1013, "no_capacity")
 
 
-async def test_a_media_worker_that_is_full_after_all(settings: GatewaySettings, broker: Redis) -> None:
+async def test_a_media_worker_that_is_full_despite_its_reservation(settings: GatewaySettings, broker: Redis) -> None:
     def refuse(message: Message) -> Sequence[Message]:
         if not isinstance(message, OpenSession):
             return []

@@ -70,7 +70,7 @@ def other(port: UdpPort) -> Iterator[Caller]:
     other.socket.close()
 
 
-def test_before_a_check_there_is_nowhere_to_send_to(port: UdpPort, caller: Caller) -> None:
+def test_before_a_check_nothing_is_sent(port: UdpPort, caller: Caller) -> None:
     caller.path.send(b"early")
     caller.path.queue()(b"early")
     port.send_queued()
@@ -103,7 +103,7 @@ def test_the_address_of_a_caller_who_has_left_can_be_reused(port: UdpPort, calle
     assert port.owner(caller.address) is other
 
 
-def test_an_address_that_a_caller_has_left_may_become_anothers(port: UdpPort, caller: Caller, other: Caller) -> None:
+def test_an_address_that_a_caller_has_left_can_be_reused(port: UdpPort, caller: Caller, other: Caller) -> None:
     caller.check(1.0)
     for now in range(5, 60, 5):
         caller.check(float(now), source=Path(0, ("127.0.0.1", 9)))

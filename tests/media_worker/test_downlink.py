@@ -302,7 +302,7 @@ def test_a_sender_report_relates_this_moment_to_its_timestamp(caller: Caller) ->
     assert info.octets == sum(len(sent.payload) for sent in caller.sent)
 
 
-def test_less_effort_takes_effect_at_once(caller: Caller) -> None:
+def test_lower_complexity_takes_effect_at_once(caller: Caller) -> None:
     caller.downlink.set_complexity(0)
     say(caller, 0.2)
     caller.downlink.set_complexity(10)

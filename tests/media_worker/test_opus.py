@@ -55,7 +55,7 @@ def test_a_rate_that_opus_does_not_support_is_refused() -> None:
         Encoder(22_050, 32_000, 5)
 
 
-def test_effort_can_be_changed_while_encoding() -> None:
+def test_complexity_can_be_changed_while_encoding() -> None:
     encoder = Encoder(24_000, 32_000, 10)
     sound = vowels(0.02, 24_000).tobytes()
     for complexity in (0, 5, 10):

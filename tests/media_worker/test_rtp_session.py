@@ -58,7 +58,7 @@ def line() -> Line:
     return Line()
 
 
-def test_a_genuine_packet_is_decoded(line: Line) -> None:
+def test_an_authentic_packet_is_decoded(line: Line) -> None:
     received = Gained("antiphon_media_packets_received_total")
     assert line.session.on_media(line.packet(0), 0.0)
     assert [type(item) for item in line.heard] == [AudioFrame]

@@ -133,7 +133,7 @@ async def test_messages_whose_turn_never_comes_are_kept_up_to_a_bound() -> None:
         assert transport(link.server)._advertised_rwnd <= 0
 
 
-async def test_an_association_begun_again_and_again_keeps_no_more() -> None:
+async def test_repeated_inits_keep_memory_bounded() -> None:
     async with Link().connected() as link:
         without_a_rate(link)
         first = transport(link.client)._local_tsn
@@ -231,7 +231,7 @@ async def test_acknowledgements_of_what_was_never_sent_are_not_read() -> None:
         assert await asyncio.wait_for(link.heard_by_client.get(), DEADLINE_S) == "heard"
 
 
-async def test_chunks_come_no_faster_than_a_lawful_caller_sends_them() -> None:
+async def test_the_rate_of_chunks_is_limited() -> None:
     too_fast = dropped("too_fast")
     async with Link().connected() as link:
         answers = 0

@@ -101,7 +101,7 @@ async def test_a_hang_up_leaves_nothing_behind(house: RunningMediaWorker) -> Non
     await eventually(lambda: {task.get_name() for task in asyncio.all_tasks()} <= tasks_before)
 
 
-async def test_a_callers_last_event_says_that_it_is_over(house: RunningMediaWorker) -> None:
+async def test_the_last_event_says_that_the_session_ended(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
         await house.gateway.send(CloseSession(session="s1", reason="operator"))
         event = await call.event_on_both_channels("status", status="ended")
@@ -145,7 +145,7 @@ async def test_a_caller_who_falls_silent_is_ended(broker_url: str) -> None:
         assert await call.closed() == "silent_timeout"
 
 
-async def test_a_fault_of_one_session_ends_that_one_only(house: RunningMediaWorker) -> None:
+async def test_a_failure_of_one_session_ends_only_that_one(house: RunningMediaWorker) -> None:
     async with calling(house, "s1") as broken, calling(house, "s2"):
         await house.pipeline.send(PublishEvent(session="s1", epoch=1, type="x", fields={"not": b"json"}))
         assert await broken.closed() == "internal"
@@ -153,7 +153,7 @@ async def test_a_fault_of_one_session_ends_that_one_only(house: RunningMediaWork
         await house.pipeline.message(PlayoutReported, session="s2", state="finished")
 
 
-async def test_a_fault_while_connecting_ends_the_session_as_our_own(
+async def test_a_failure_while_connecting_ends_the_session_as_internal(
     house: RunningMediaWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object) -> None:

@@ -42,9 +42,7 @@ async def test_each_side_hears_the_other_over_ipv6(broker_url: str, monkeypatch:
         await house.pipeline.until(lambda: strength(call.heard_up()[-8_000:], 440, 16_000) > 0.5)
 
 
-async def test_encoding_takes_the_effort_that_there_is_room_for(
-    broker_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_encoder_complexity_follows_the_load(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running_media_worker(broker_url, media_complexity=3) as house, calling(house) as call:
         assert call.session._downlink.complexity == 3
         monkeypatch.setattr(house.worker._admission, "complexity", lambda wanted, core_share: wanted - 2)

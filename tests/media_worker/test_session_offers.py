@@ -31,7 +31,7 @@ async def later_offer(house: RunningMediaWorker, sdp: str, number: int = 0) -> O
     return await gateway.reply("s1")
 
 
-async def test_a_reply_says_to_which_offer(house: RunningMediaWorker) -> None:
+async def test_a_reply_carries_the_number_of_its_offer(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
         answered = await later_offer(house, with_new_credentials(call.offer), number=1)
         assert isinstance(answered, OfferAnswered)

@@ -235,7 +235,7 @@ async def test_ipv6(addresses: tuple[str, ...]) -> None:
     port.close()
 
 
-def test_a_port_in_use_is_a_matter_of_configuration() -> None:
+def test_a_port_in_use_is_a_config_error() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         number = taken.getsockname()[1]

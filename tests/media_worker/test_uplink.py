@@ -189,7 +189,7 @@ def test_longer_packets_become_longer_frames(ear: Ear) -> None:
     assert [item.samples for item in ear.items] == [2 * FRAME, 2 * FRAME]
 
 
-def test_after_a_change_of_source_our_time_line_goes_on(ear: Ear) -> None:
+def test_after_a_change_of_source_positions_continue(ear: Ear) -> None:
     for n in range(5):
         ear.hear(n, TONE[n])
     ear.uplink.restart()

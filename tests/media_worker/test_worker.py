@@ -56,7 +56,7 @@ async def test_announces_itself_and_counts_its_sessions(broker_url: str, broker:
     assert all([0 < await broker.ttl(key) <= 60 for key in left]), "late messages expire"
 
 
-async def test_a_full_worker_refuses_with_a_time_to_come_back(broker_url: str) -> None:
+async def test_a_full_worker_refuses_with_a_retry_time(broker_url: str) -> None:
     async with running_media_worker(broker_url, media_capacity=1) as house:
         assert isinstance(await house.gateway.offer("s1", CHROMIUM), OfferAnswered)
         reply = await house.gateway.offer("s2", CHROMIUM)
@@ -182,7 +182,7 @@ async def test_without_a_broker_it_says_so() -> None:
         await start(redis_url="redis://127.0.0.1:1/0")
 
 
-async def test_a_port_in_use_is_a_matter_of_configuration(broker_url: str) -> None:
+async def test_a_port_in_use_is_a_config_error(broker_url: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(ConfigError, match="UDP port"):

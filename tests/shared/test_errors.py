@@ -26,7 +26,7 @@ from shared.errors import (
         (EngineError, "engine_failed"),
     ],
 )
-def test_codes_are_a_promise_to_clients(error_type: type[AntiphonError], code: str) -> None:
+def test_error_codes_are_stable(error_type: type[AntiphonError], code: str) -> None:
     error = error_type("what happened")
     assert error.code == code
     assert str(error) == error.message == "what happened"

@@ -36,7 +36,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["ANTIPHON_AGENT_DIR", "ANTIPHON_MEDIA_OVEN", "ANTIPHON_", "ANTIPHON_redis_urls"])
-def test_a_mistyped_name_is_said(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_mistyped_name_is_reported(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "x")
     with pytest.raises(ConfigError, match=f"unknown setting {name} "):
         KitchenSettings.load()
@@ -48,7 +48,7 @@ def test_settings_of_other_services_are_ignored(monkeypatch: pytest.MonkeyPatch,
     KitchenSettings.load()
 
 
-def test_every_bad_value_is_said_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_bad_value_is_reported_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTIPHON_MEDIA_OVENS", "none")
     monkeypatch.setenv("ANTIPHON_PROBE_PORT", "70000")
     with pytest.raises(ConfigError) as error:

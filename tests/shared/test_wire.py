@@ -119,7 +119,7 @@ def test_a_batch_begins_with_sender_and_number(content: Any) -> None:
         [2, "session-closed"],
     ],
 )
-def test_an_item_that_makes_no_sense_is_counted_and_costs_only_itself(item: Any) -> None:
+def test_a_malformed_item_is_counted_and_the_rest_is_read(item: Any) -> None:
     good = SessionClosed(session="s")
     batch = decode_batch(batch_of(item, [2, good.model_dump()]))
     assert (batch.items, batch.malformed) == ([good], 1)

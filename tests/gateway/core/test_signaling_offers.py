@@ -90,7 +90,7 @@ def test_a_second_offer_while_the_first_is_unanswered(state: State) -> None:
 
 
 @pytest.mark.parametrize("state", [State.PLACING, *WITH_SESSION])
-def test_candidates_are_taken_up_to_their_number_and_complained_about_once(state: State) -> None:
+def test_excess_candidates_get_one_error(state: State) -> None:
     machine = machine_in(state)
     for _ in range(RULES.max_candidates):
         assert machine.handle(CANDIDATE, 0.0) == []
@@ -117,7 +117,7 @@ def test_after_a_bad_offer_the_client_may_try_another() -> None:
     assert machine.handle(OFFER, 6.0) == [Place("echo", frozenset())]
 
 
-def test_a_first_offer_refused_though_the_session_lives_ends_that_session() -> None:
+def test_a_first_offer_refused_as_not_final_ends_the_session() -> None:
     machine = machine_in(State.WAITING_FOR_ANSWER)
     actions = machine.handle(OfferRefused(session="s1", code="bad_sdp", message="no", final=False), 5.0)
     assert actions[:2] == [SendToWorker("m1", CloseSession(session="s1", reason="refused")), RELEASE]
@@ -174,7 +174,7 @@ def test_a_call_survives_a_second_restart_after_the_first_ones_answer_came_too_l
     assert machine.handle(answer, 12.1) == [SendToClient({"type": "answer", "sdp": "a=2"})]
 
 
-def test_a_media_worker_from_before_offers_had_numbers_is_understood() -> None:
+def test_an_answer_without_an_offer_number_is_accepted() -> None:
     machine = machine_in(State.RENEGOTIATING)
     answer = {"type": "answer", "sdp": "a=1"}
     assert machine.handle(OfferAnswered(session="s1", sdp="a=1"), 0.0) == [SendToClient(answer)]

@@ -56,7 +56,7 @@ def test_a_slot_at_the_limit_is_not_late(admission: Admission) -> None:
     assert admission.complexity(5, 0.1) == 5
 
 
-def test_encodes_with_less_effort_before_it_refuses(admission: Admission) -> None:
+def test_complexity_falls_before_sessions_are_refused(admission: Admission) -> None:
     slots(admission, WINDOW)
     slots(admission, TOLERATED // 2, LATE_MS + 1)
     assert admission.complexity(5, 0.1) == 5
@@ -65,5 +65,5 @@ def test_encodes_with_less_effort_before_it_refuses(admission: Admission) -> Non
     assert admission.refusal(1, False) is None
 
 
-def test_effort_falls_as_the_core_fills(admission: Admission) -> None:
+def test_complexity_falls_as_the_core_fills_up(admission: Admission) -> None:
     assert [admission.complexity(5, share) for share in (0.0, 0.4, 0.5, 0.7, 1.0)] == [5, 5, 2, 0, 0]

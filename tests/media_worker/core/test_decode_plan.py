@@ -130,9 +130,7 @@ def test_speech_that_the_network_held_up_is_not_dropped(planner: DecodePlanner, 
     assert samples(sender.send(1.5)[:-1]) == 50 * FRAME - told.samples
 
 
-def test_a_packet_lost_after_a_stall_of_the_network_is_recovered_all_the_same(
-    planner: DecodePlanner, sender: Sender
-) -> None:
+def test_a_packet_lost_after_a_network_stall_is_recovered(planner: DecodePlanner, sender: Sender) -> None:
     sender.send(0.0)
     told = planner.on_time(0.5)
     assert told is not None

@@ -80,7 +80,7 @@ def test_a_rebound_nat_is_followed_at_once_when_the_caller_nominates(agent: IceL
     assert accepted(agent.on_request(check(nominate=True), REBOUND, 1.5)).selected == REBOUND
 
 
-def test_a_selected_address_that_fell_silent_gives_way_to_a_living_one(agent: IceLiteAgent) -> None:
+def test_a_silent_selected_address_is_replaced_by_a_live_one(agent: IceLiteAgent) -> None:
     agent.on_request(check(nominate=True), HOME, 1.0)
     assert accepted(agent.on_request(check(), REBOUND, 6.0)).selected is None
     assert accepted(agent.on_request(check(), REBOUND, 6.1)).selected == REBOUND

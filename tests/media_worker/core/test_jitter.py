@@ -34,7 +34,7 @@ def test_two_that_changed_places_leave_in_order(buffer: JitterBuffer) -> None:
     assert buffer.lost == 0
 
 
-def test_a_hole_is_given_up_after_40_ms_and_no_sooner(buffer: JitterBuffer) -> None:
+def test_a_hole_counts_as_lost_after_40_ms_and_no_sooner(buffer: JitterBuffer) -> None:
     buffer.push(packet(0), 0.0)
     buffer.push(packet(2), 0.04)
     assert buffer.poll(0.0799) == []

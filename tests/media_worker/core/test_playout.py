@@ -51,7 +51,7 @@ def test_a_talkspurt_that_runs_dry_waits_for_a_new_cushion(buffer: PlayoutBuffer
     assert as_samples(frame.pcm).tolist() == as_ramp(2 * FRAME, FRAME)
 
 
-def test_an_end_that_comes_after_the_last_sample_was_played_is_an_end(buffer: PlayoutBuffer) -> None:
+def test_an_end_after_the_last_sample_was_played_is_reported(buffer: PlayoutBuffer) -> None:
     buffer.push(0, ramp(0, 2 * FRAME))
     buffer.take(), buffer.take(), buffer.take()
     assert buffer.underruns == 1
@@ -64,7 +64,7 @@ def test_an_end_without_audio_is_reported(buffer: PlayoutBuffer) -> None:
     assert buffer.take() == Ended("finished")
 
 
-def test_a_talkspurt_whose_tail_was_lost_ends_nevertheless(buffer: PlayoutBuffer) -> None:
+def test_a_talkspurt_whose_tail_was_lost_still_ends(buffer: PlayoutBuffer) -> None:
     buffer.push(0, ramp(0, FRAME))
     buffer.end_talkspurt()  # the pipeline counts one frame more, which the broker lost
     assert play_until(buffer, ends="finished") == as_ramp(0, FRAME)
@@ -194,7 +194,7 @@ def test_whatever_the_pieces_pauses_and_delays_every_sample_plays_once_and_in_or
         max_size=60,
     )
 )
-def test_any_order_of_commands_keeps_the_books(commands: list[tuple[str, int, int] | tuple[str]]) -> None:
+def test_any_order_of_commands_keeps_the_counters_consistent(commands: list[tuple[str, int, int] | tuple[str]]) -> None:
     buffer = PlayoutBuffer(RATE)
     for command in commands:
         before = buffer.played_up_to

@@ -22,7 +22,7 @@ def buffer() -> PlayoutBuffer:
     return PlayoutBuffer(RATE, cushion_ms=40)
 
 
-def test_a_flush_fades_within_5_ms_without_a_step_and_forgets_the_rest(buffer: PlayoutBuffer) -> None:
+def test_a_flush_fades_within_5_ms_and_drops_the_rest(buffer: PlayoutBuffer) -> None:
     level = 10_000
     buffer.push(0, np.full(20 * FRAME, level, "<i2").tobytes())
     last = pcm_of(buffer.take())[-1]
@@ -127,7 +127,7 @@ def test_pause_and_resume_without_audio_change_nothing(buffer: PlayoutBuffer) ->
     assert buffer.take() is None
 
 
-def test_a_flush_during_a_pause_forgets_everything(buffer: PlayoutBuffer) -> None:
+def test_a_flush_during_a_pause_drops_everything(buffer: PlayoutBuffer) -> None:
     buffer.push(0, ramp(0, 10 * FRAME))
     buffer.take()
     buffer.pause()

@@ -61,7 +61,7 @@ def test_any_name_is_cut_and_padded_to_whole_words(cname: str) -> None:
 
 
 @pytest.mark.parametrize(("lost", "written"), [(2**30, 2**23 - 1), (-(2**30), -(2**23))])
-def test_a_loss_beyond_24_bits_is_held_at_the_limit(lost: int, written: int) -> None:
+def test_a_loss_beyond_24_bits_is_clamped(lost: int, written: int) -> None:
     receiver, _ = RtcpPacket.parse(report(1, "us", None, HEARD._replace(cumulative_lost=lost)))
     assert isinstance(receiver, RtcpRrPacket)
     assert receiver.reports[0].packets_lost == written
@@ -91,7 +91,7 @@ def test_what_precedes_a_malformed_part_is_read() -> None:
     assert parse(report(42, "us", SENT, HEARD) + b"\x81\xcb\xff\xff").reports[0].ssrc == 77
 
 
-def test_a_block_count_larger_than_the_packet_is_not_believed() -> None:
+def test_a_block_count_larger_than_the_packet_is_ignored() -> None:
     data = bytearray(report(42, "us", None, HEARD))
     data[0] |= 0x1F
     assert len(parse(bytes(data)).reports) == 1

@@ -32,7 +32,7 @@ def test_skips_sources_extensions_and_padding() -> None:
         b"\xa0" + PLAIN[1:12] + b"\x09",  # more padding than packet
     ],
 )
-def test_contradictory_lengths_are_no_header(packet: bytes) -> None:
+def test_contradictory_lengths_are_not_a_header(packet: bytes) -> None:
     assert parse_header(packet) is None
 
 

@@ -67,7 +67,7 @@ def test_integrity_holds_whether_or_not_a_fingerprint_follows() -> None:
     assert has_integrity(parse_request(request_like(cut=8)), PASSWORD)
 
 
-def test_attributes_behind_the_integrity_are_not_believed() -> None:
+def test_attributes_after_the_integrity_are_ignored() -> None:
     use_candidate = struct.pack("!HH", 0x0025, 0)
     data = REQUEST[:-8] + use_candidate
     data = data[:2] + (len(data) - 20).to_bytes(2, "big") + data[4:]

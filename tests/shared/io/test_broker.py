@@ -9,7 +9,7 @@ from shared.io.broker import BLOCK_MS, BROKER_FAILURES, Redis, check_broker, con
 from tests.fakes.flaky_broker import FlakyBroker
 
 
-async def test_a_broker_that_is_new_enough_says_its_version(broker: Redis, broker_url: str) -> None:
+async def test_check_broker_returns_the_version(broker: Redis, broker_url: str) -> None:
     version = await check_broker(broker, broker_url)
     assert int(version.split(".")[0]) >= 7
 
@@ -37,16 +37,14 @@ async def test_one_that_is_away_is_named_without_its_password() -> None:
 
 
 @pytest.mark.parametrize("url", ["", "http://x", "127.0.0.1:6379", "redis://x:notaport"])
-def test_an_address_that_is_none_is_said(url: str) -> None:
+def test_an_invalid_address_is_named(url: str) -> None:
     for open_connection in (connect, connect_blocking):
         with pytest.raises(BrokerError) as error:
             open_connection(url)
         assert error.value.code == "broker_url"
 
 
-async def test_a_lost_reply_is_a_failure_at_once_and_not_repeated_behind_our_back(
-    broker: Redis, broker_url: str
-) -> None:
+async def test_a_lost_reply_fails_at_once_without_a_hidden_retry(broker: Redis, broker_url: str) -> None:
     async with FlakyBroker(broker_url).running() as flaky:
         client = connect(flaky.url)
         await client.ping()

@@ -40,7 +40,7 @@ async def test_messages_survive_the_next_announcement(broker: Redis) -> None:
     assert await broker.xlen(INBOX) == 1
 
 
-async def test_a_lease_that_ran_out_counts_no_more_although_its_entry_is_still_listed(
+async def test_an_expired_lease_does_not_count_while_its_entry_is_still_listed(
     broker: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = wall_ms()
@@ -57,7 +57,7 @@ async def test_a_worker_with_a_missing_or_malformed_report_is_left_out(broker: R
     assert [report.worker_id for report in await live_workers(broker, "media")] == ["m1"]
 
 
-async def test_a_report_makes_a_reservation_good(broker: Redis) -> None:
+async def test_a_report_replaces_a_reservation(broker: Redis) -> None:
     reserved = keys.reservations("media", "m1")
     await broker.zadd(reserved, {"s1": 1, "s2": 2})
     await heartbeat(broker).announce(placed=(reserved, "s1"))

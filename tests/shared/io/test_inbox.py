@@ -67,7 +67,7 @@ async def test_each_sender_counts_for_itself(broker: Redis, blocking: Redis) -> 
     assert await read(aiter(Inbox(blocking, KEY)), 2) == ["a", "b"]
 
 
-async def test_garbage_is_counted_and_costs_only_itself(broker: Redis, blocking: Redis) -> None:
+async def test_garbage_is_counted_and_the_rest_is_read(broker: Redis, blocking: Redis) -> None:
     before = counted("malformed")
     await broker.xadd(KEY, {PAYLOAD: b"garbage"})
     await broker.xadd(KEY, {b"other": b"field"})

@@ -96,7 +96,7 @@ async def test_a_reader_that_was_forgotten_and_comes_back_gets_new_numbers(broke
     assert second.number > first.number
 
 
-async def test_a_write_whose_reply_was_lost_is_repeated_under_the_same_number(
+async def test_a_write_whose_reply_was_lost_is_retried_under_the_same_number(
     broker: Redis, flaky: FlakyBroker, through_flaky: Redis
 ) -> None:
     outbox = Outbox(through_flaky, "me")

@@ -74,7 +74,7 @@ def test_a_signal_lets_it_end_what_it_runs(number: signal.Signals) -> None:
     assert ended(process)[:2] == (0, "closed\n")
 
 
-def test_a_wrong_setting_ends_it_before_it_starts() -> None:
+def test_a_wrong_setting_prevents_the_start() -> None:
     code, out, err = ended(service("print('started')", ANTIPHON_NO_SUCH="1"))
     assert (code, out) == (EXIT_CONFIG, "")
     assert "kitchen: unknown setting ANTIPHON_NO_SUCH" in err

@@ -25,7 +25,7 @@ def test_a_file_holds_documents(tmp_path: Path) -> None:
         ("a: 1\n---\nb: {c: 1, d: 2, c: 3}\n", "line 3: 'c' is there already, in line 3"),
     ],
 )
-def test_a_key_that_is_written_twice_does_not_silently_win(tmp_path: Path, text: str, told: str) -> None:
+def test_a_repeated_key_is_refused(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(ConfigError) as raised:
         read_yaml(written(tmp_path, text))
     assert raised.value.message.startswith(f"{tmp_path / 'a.yaml'}: {told}")
