@@ -11,7 +11,7 @@ from typing import Any
 import av
 import cffi
 
-from shared.audio import BYTES_PER_SAMPLE, OPUS_RATES
+from shared.audio import BYTES_PER_SAMPLE, OPUS_RATES, UPLINK_RATE
 from shared.errors import ConfigError
 
 _DECLARATIONS = """
@@ -31,7 +31,6 @@ const char *opus_get_version_string(void);
 _APPLICATION_RESTRICTED_LOWDELAY = 2051
 _SET_BITRATE, _SET_COMPLEXITY = 4002, 4010
 _MAX_FRAME = 1_920  # 120 ms at 16 kHz, the longest packet (RFC 6716 §2.1.4)
-_UPLINK_RATE = 16_000
 
 _ffi = cffi.FFI()
 _ffi.cdef(_DECLARATIONS)
@@ -94,7 +93,7 @@ class Decoder:
     def __init__(self) -> None:
         self._lib = _library()
         error = _ffi.new("int*")
-        state = self._lib.opus_decoder_create(_UPLINK_RATE, 1, error)
+        state = self._lib.opus_decoder_create(UPLINK_RATE, 1, error)
         if error[0]:
             raise ConfigError(f"libopus refused a decoder (error {error[0]})")
         self._state = _ffi.gc(state, self._lib.opus_decoder_destroy)

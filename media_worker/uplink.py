@@ -4,16 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import Counter
 
-from media_worker.core.decode_plan import (
-    DTX_PAYLOAD,
-    RTP_RATE,
-    Conceal,
-    Decode,
-    DecodeFec,
-    DecodePlanner,
-    Silence,
-    Step,
-)
+from media_worker.core.decode_plan import DTX_PAYLOAD, RTP_RATE, Conceal, Decode, DecodeFec, DecodePlan, Silence, Step
 from media_worker.core.jitter import JitterBuffer, Ordered, Packet
 from media_worker.opus import Decoder, packet_ticks
 from shared.audio import BYTES_PER_SAMPLE, UPLINK_RATE
@@ -36,7 +27,7 @@ class Uplink:
         """While set, speech is emitted as silence of the same length."""
         self._emit = emit
         self.jitter = JitterBuffer(reorder_wait_s)
-        self._planner = DecodePlanner()
+        self._plan = DecodePlan()
         self._decoder = Decoder()
         self._missing = 0
         self._seq = 0
@@ -44,12 +35,12 @@ class Uplink:
         self._concealed_samples = 0
 
     def begin(self, now: float) -> None:
-        self._planner.begin(now)
+        self._plan.begin(now)
 
     def restart(self) -> None:
         """The caller sends from a new source: its counters restart, our positions continue."""
         self.jitter.restart()
-        self._planner.restart()
+        self._plan.restart()
         self._missing = 0
 
     def quality(self) -> dict[str, int]:
@@ -65,7 +56,7 @@ class Uplink:
         if len(payload) > DTX_PAYLOAD and not self._missing and self.jitter.accept_next(seq):
             # Fast path for the usual packet: the next in order, with sound.
             ticks = packet_ticks(payload)
-            if ticks and self._planner.accept_next(timestamp, ticks, now):
+            if ticks and self._plan.accept_next(timestamp, ticks, now):
                 self._decode(payload)
             else:
                 self._play(Ordered(packet, 0), now)
@@ -82,7 +73,7 @@ class Uplink:
                 self._play(ordered, now)
             if self.jitter.waiting:
                 return  # there is sound behind a hole, so this is not silence
-        silence = self._planner.on_time(now)
+        silence = self._plan.on_time(now)
         if silence is not None:
             self._emit_silence(silence.samples)
 
@@ -95,7 +86,7 @@ class Uplink:
             _malformed.inc(bool(payload))
             return
         self._missing = 0
-        for step in self._planner.on_packet(ordered._replace(missing=missing), ticks, now):
+        for step in self._plan.on_packet(ordered._replace(missing=missing), ticks, now):
             self._take(step)
 
     def _take(self, step: Step) -> None:

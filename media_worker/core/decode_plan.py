@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 from media_worker.core.jitter import Ordered
 from media_worker.core.rtp import signed_difference
+from shared.audio import UPLINK_RATE
 
 RTP_RATE = 48_000
 _PER_SAMPLE = 3  # 48 kHz ticks in a 16 kHz sample
-_UPLINK_RATE = 16_000
 MAX_CONCEALED_MS = 100
 """Opus concealment has faded out by then; the rest of a longer hole becomes silence."""
 DTX_PAYLOAD = 2
 """A packet of at most two bytes holds no sound (RFC 6716 §3.1: a TOC byte and an empty frame)."""
 _ABSENT_AFTER_S = 0.06
-_STEP = _UPLINK_RATE // 50
-_COARSE_STEP = _UPLINK_RATE // 10
-_FINE_SILENCE = 2 * _UPLINK_RATE
+_STEP = UPLINK_RATE // 50
+_COARSE_STEP = UPLINK_RATE // 10
+_FINE_SILENCE = 2 * UPLINK_RATE
 """For two seconds silence is emitted in steps of 20 ms, because endpointing waits for it; then in larger ones."""
 _RESTART_TICKS = 10 * RTP_RATE
 
@@ -48,7 +48,7 @@ class Silence(NamedTuple):
 Step = Decode | DecodeFec | Conceal | Silence
 
 
-class DecodePlanner:
+class DecodePlan:
     """Turns ordered packets into steps. Durations are in 48 kHz ticks."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class DecodePlanner:
         if self._last_arrival_s is None:
             return None
         absent_s = now - self._last_arrival_s - _ABSENT_AFTER_S
-        samples = int(absent_s * _UPLINK_RATE) - self._emitted_since_arrival
+        samples = int(absent_s * UPLINK_RATE) - self._emitted_since_arrival
         if samples < (_STEP if self._silence_emitted < _FINE_SILENCE else _COARSE_STEP):
             return None
         self._silence_emitted += samples
@@ -122,7 +122,7 @@ class DecodePlanner:
         # The surplus is not subtracted from the frame that can be recovered: that is speech.
         recoverable = min(frame, gap)
         gap -= self._surplus_against(gap - recoverable)
-        lost = min(gap, ordered.missing * frame, MAX_CONCEALED_MS * _UPLINK_RATE // 1000)
+        lost = min(gap, ordered.missing * frame, MAX_CONCEALED_MS * UPLINK_RATE // 1000)
         steps: list[Step] = [Silence(gap - lost)] if gap > lost else []
         if lost > recoverable:
             steps.append(Conceal(lost - recoverable))

@@ -11,8 +11,9 @@ leave silence in a decoder that repeats its last frame. (libopus: a tone of 10,0
 
 from typing import Literal
 
+from shared.audio import PTIME_MS
+
 REPEAT_MS = 400
-PTIME_MS = 20
 TAIL_FRAMES = 2
 
 Sending = Literal["audio", "tail", "closing", "nothing"]

@@ -1,4 +1,5 @@
-from media_worker.core.dtx_scheduler import PTIME_MS, REPEAT_MS, DtxScheduler, Sending
+from media_worker.core.dtx_scheduler import REPEAT_MS, DtxScheduler, Sending
+from shared.audio import PTIME_MS
 
 PERIOD = REPEAT_MS // PTIME_MS
 
