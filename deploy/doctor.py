@@ -15,7 +15,7 @@ from deploy.embedded_broker import REDIS_URL, running_broker
 from shared.errors import AntiphonError
 from shared.io.agent_files import load_agents
 from shared.io.broker import check_broker, connect
-from shared.io.presence import wall_ms
+from shared.io.heartbeat import wall_ms
 from shared.settings import Settings
 
 OLDEST_PYTHON = (3, 11)

@@ -8,7 +8,7 @@ import httpx
 
 from shared.errors import AntiphonError
 from shared.io.broker import BROKER_FAILURES, Redis
-from shared.io.presence import live_workers
+from shared.io.heartbeat import live_workers
 from shared.keys import WorkerKind
 
 _POLL_S = 0.2

@@ -22,8 +22,8 @@ from shared.errors import AntiphonError
 from shared.ids import new_worker_id
 from shared.io.agent_files import load_agents
 from shared.io.broker import BROKER_FAILURES, check_broker, connect, connect_blocking
+from shared.io.heartbeat import Heartbeat
 from shared.io.logs import get_logger
-from shared.io.presence import Presence
 from shared.io.probes import HttpServer
 from shared.io.service import run_service, settle_memory
 from shared.worker_report import WorkerReport
@@ -35,9 +35,9 @@ log = get_logger()
 
 
 async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket.socket | None = None) -> None:
-    """The gateway until `stop`, then its drain. Raises `ConfigError`, `BrokerError`, or that the port is taken.
+    """Run until `stop` is set, then drain. Raises `ConfigError`, `BrokerError`, or `AntiphonError` for a taken port.
 
-    `listener` stands in for a socket on the host and port of the settings.
+    `listener` replaces the socket on the configured host and port.
     """
     agents = load_agents(settings.agents_dir)
     gateway_id = new_worker_id("gateway", platform.node())
@@ -49,12 +49,12 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
         link = MediaLink(gateway_id, data, blocking)
         placer = Placer(agents, registry, PlacementStore(data), settings.zone, settings.gateway_retry_after_ms)
         signaling = _signaling(settings, gateway_id, agents, placer, link)
-        presence = Presence(data, lambda: _report(settings, gateway_id, signaling))
+        heartbeat = Heartbeat(data, lambda: _report(settings, gateway_id, signaling))
         server = _http_server(settings, agents, signaling, registry)
         await registry.refresh()
 
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(task) for task in (registry.run(), link.run(), presence.run())]
+            running = [tasks.create_task(task) for task in (registry.run(), link.run(), heartbeat.run())]
             http = tasks.create_task(server.serve(sockets=[listener]))
             settle_memory()
             log.info("gateway_ready", gateway=gateway_id, url=_url(listener), agents=sorted(agents))
@@ -66,9 +66,9 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
                 task.cancel()
         await link.close()
         try:
-            await presence.withdraw()
+            await heartbeat.withdraw()
         except BROKER_FAILURES as error:
-            log.warning("presence_not_withdrawn", error=str(error))
+            log.warning("heartbeat_not_withdrawn", error=str(error))
     finally:
         await data.aclose()
         await blocking.aclose()
@@ -107,7 +107,7 @@ def _http_server(
     config = uvicorn.Config(
         app,
         ws="websockets-sansio",
-        # We refuse what is too large with an error that says so; beyond twice that the client gets close code 1009.
+        # Too large a message gets an error of ours; beyond twice the limit the client gets close code 1009.
         ws_max_size=2 * settings.gateway_max_message_bytes,
         ws_per_message_deflate=False,
         limit_concurrency=settings.gateway_max_connections,
@@ -124,7 +124,7 @@ def _http_server(
 
 
 def _listed(settings: GatewaySettings, agents: Mapping[str, AgentDefinition]) -> list[AgentDefinition]:
-    """Those to talk with first: whoever just presses start should not hear their own voice."""
+    """Agents in the order of the page; echo agents last, so that the default is one to talk with."""
     listed = [agent for agent in agents.values() if agent.listed] if settings.gateway_list_agents else []
     return sorted(listed, key=lambda agent: (agent.mode == "echo", agent.id))
 
@@ -141,7 +141,7 @@ def _report(settings: GatewaySettings, gateway_id: str, signaling: SignalingEndp
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that browsers can connect to. Raises `AntiphonError` that says what to do about it."""
+    """A socket that browsers can connect to. The `AntiphonError` for a port in use says what to do."""
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
@@ -151,7 +151,7 @@ def listen(host: str, port: int) -> socket.socket:
             code="port_unusable",
         ) from error
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        # Accepted sockets inherit it: a peer that closes its window for ever would hold a connection for ever.
+        # Accepted sockets inherit it. Without it, a peer that never reopens its window would hold a connection forever.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
     return listener
 

@@ -1,7 +1,7 @@
-"""The gateway's side of the broker: what media workers say goes to the connection of its session, and back.
+"""The gateway's side of the broker: routes what media workers send to the connection of its session, and back.
 
-A connection's mailbox is bounded. When it is full the client is not reading, and losing one message could be losing
-its answer: the mailbox closes, and its reader is told, instead of dropping something in the middle.
+A connection's mailbox is bounded. A full mailbox means that the client is not reading. The message that overflows
+could be the answer, so the mailbox does not drop it silently: it closes, and its reader sees the end.
 """
 
 import asyncio
@@ -14,24 +14,24 @@ from shared.agent import AgentDefinition
 from shared.errors import BrokerError
 from shared.events import Message, StartPipeline
 from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.heartbeat import wall_ms
 from shared.io.inbox import PAYLOAD, Inbox
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
-from shared.io.presence import wall_ms
 from shared.wire import encode_message
 
 _MAILBOX_MESSAGES = 256
 _JOBS_KEPT = 1_000
 _RECORD_MARGIN_S = 120
 
-_unrouted = Counter("antiphon_gateway_unrouted_messages_total", "Messages for a session that no client is here for")
+_unrouted = Counter("antiphon_gateway_unrouted_messages_total", "Messages for a session without a connection here")
 _overflowed = Counter("antiphon_gateway_mailbox_overflows_total", "Clients that did not read what they were sent")
 
 log = get_logger()
 
 
 class Mailbox:
-    """Messages for one connection. Iterating ends after an overflow, when all that was in time is read."""
+    """Messages for one connection. Iteration ends after an overflow, when everything before it has been read."""
 
     def __init__(self, size: int = _MAILBOX_MESSAGES) -> None:
         self._messages: asyncio.Queue[Message | None] = asyncio.Queue(size + 1)
@@ -69,11 +69,11 @@ class MediaLink:
             tasks.create_task(self._route())
 
     async def close(self) -> None:
-        """Write what is left to say, before the process ends; call it when `run` has ended."""
+        """Write what is still queued before the process ends; call it when `run` has ended."""
         await self._outbox.close()
 
     def attach(self, session: str, mailbox: Mailbox) -> None:
-        """What comes for this session goes there, until `detach`."""
+        """Deliver this session's messages to `mailbox`, until `detach`."""
         self._mailboxes[session] = mailbox
 
     def detach(self, session: str) -> None:
@@ -83,8 +83,10 @@ class MediaLink:
         self._outbox.send(keys.inbox("media", media_worker), message)
 
     async def request_pipeline(self, session: str, agent: AgentDefinition, media_worker: str, epoch: int = 1) -> None:
-        """Record the session, then write its job. Raises `BrokerError`; nothing is repeated, because a write that
-        seems to have failed may have been applied, and two jobs would be two agents in one session.
+        """Write the session's record and its job in one round trip.
+
+        Raises `BrokerError`. Nothing is retried: a write that seems to have failed may have been applied, and two
+        jobs would put two agents into one session.
         """
         record = {
             "agent": agent.id,
@@ -94,21 +96,20 @@ class MediaLink:
             "epoch": str(epoch),
             "created": str(wall_ms()),
         }
-        job = StartPipeline(session=session, agent_id=agent.id, media_worker=media_worker, epoch=epoch)
+        job = encode_message(StartPipeline(session=session, agent_id=agent.id, media_worker=media_worker, epoch=epoch))
         try:
-            # Not with the job in one pipeline: on a cluster they are on two nodes, and the record has to be first.
-            pipeline = self._redis.pipeline(transaction=True)
+            # No transaction, because the two keys may be on two cluster nodes. A node executes a connection's commands
+            # in order, so the record is there before the job.
+            pipeline = self._redis.pipeline(transaction=False)
             pipeline.hset(keys.session(session), mapping=record)  # type: ignore[arg-type]  # redis-py wants an invariant dict
             pipeline.expire(keys.session(session), agent.limits.max_duration_s + _RECORD_MARGIN_S)
+            pipeline.xadd(keys.jobs(agent.pool), {PAYLOAD: job}, maxlen=_JOBS_KEPT, approximate=True)
             await pipeline.execute()
-            await self._redis.xadd(
-                keys.jobs(agent.pool), {PAYLOAD: encode_message(job)}, maxlen=_JOBS_KEPT, approximate=True
-            )
         except BROKER_FAILURES as error:
             raise BrokerError(f"the session's job was not written: {error}") from error
 
     async def forget(self, session: str) -> None:
-        """The session is over: its record goes. (It expires by itself if this fails.)"""
+        """Delete the record of a session that is over. It expires by itself if this fails."""
         try:
             await self._redis.delete(keys.session(session))
         except BROKER_FAILURES as error:

@@ -1,53 +1,61 @@
-"""Reservations of slots, made in one step on the broker, so that two gateways cannot hand out the same slot.
+"""Reservations of slots. One script on the broker decides, so two gateways cannot hand out the same slot.
 
-A reservation ends by itself after `RESERVATION_MS`. Until then the worker that takes the session removes it, in the
-same transaction in which it reports the session (`Presence.announce(placed=...)`): a slot is always counted once.
+A reservation expires after `RESERVATION_MS`. The worker that takes the session removes it earlier, in the transaction
+in which it reports the session (`Heartbeat.announce(placed=...)`), so a slot is always counted once.
 """
 
 from collections.abc import Sequence
-from typing import Literal, cast
 
 from shared import keys
-from shared.errors import BrokerError
+from shared.errors import BrokerError, RefusedError
 from shared.io.broker import BROKER_FAILURES, Redis
 
 RESERVATION_MS = 15_000
 
-Verdict = Literal["reserved", "media_gone", "media_not_serving", "media_full", "pool_full"]
-
-# KEYS: media report, media reservations, pool reservations, reports of pipeline workers. ARGV: session, lease, pool.
-# A report's key lives as long as the worker's lease, so that being there is being alive. All keys are tagged
-# {workers}: one cluster node has them.
+# KEYS: pool reservations; report and reservations of each media worker; reports of pipeline workers.
+# ARGV: session, lease, pool, number of media workers. Returns the index of the media worker that was reserved, or why
+# there is none. A report's key lives as long as the worker's lease, so a worker without a report is gone. All keys are
+# tagged {workers}, which puts them on one cluster node.
 _RESERVE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local lease = tonumber(ARGV[2])
+local session, lease, pool, media_workers = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 
 local function held(reservations)
   redis.call('ZREMRANGEBYSCORE', reservations, '-inf', now)
   return redis.call('ZCARD', reservations)
 end
 
-local media = redis.call('HMGET', KEYS[1], 'state', 'sessions', 'capacity')
-if not media[1] then return 'media_gone' end
-if media[1] ~= 'serving' then return 'media_not_serving' end
-if (tonumber(media[2]) or 0) + held(KEYS[2]) >= (tonumber(media[3]) or 0) then return 'media_full' end
+local function hold(reservations)
+  redis.call('ZADD', reservations, string.format('%.0f', now + lease), session)
+  redis.call('PEXPIRE', reservations, lease)
+end
 
-local free = -held(KEYS[3])
-for index = 4, #KEYS do
+local free = -held(KEYS[1])
+for index = 2 * media_workers + 2, #KEYS do
   local pipeline = redis.call('HMGET', KEYS[index], 'state', 'pool', 'sessions', 'capacity')
-  local serves = string.find(',' .. (pipeline[2] or '') .. ',', ',' .. ARGV[3] .. ',', 1, true)
+  local serves = string.find(',' .. (pipeline[2] or '') .. ',', ',' .. pool .. ',', 1, true)
   if pipeline[1] == 'serving' and serves then
     free = free + math.max(0, (tonumber(pipeline[4]) or 0) - (tonumber(pipeline[3]) or 0))
   end
 end
-if free <= 0 then return 'pool_full' end
+if free <= 0 then return 'no pipeline worker of pool ' .. pool .. ' has room' end
 
-for _, reservations in ipairs({KEYS[2], KEYS[3]}) do
-  redis.call('ZADD', reservations, string.format('%.0f', now + lease), ARGV[1])
-  redis.call('PEXPIRE', reservations, lease)
+local full, away = 0, 0
+for index = 1, media_workers do
+  local reservations = KEYS[2 * index + 1]
+  local media = redis.call('HMGET', KEYS[2 * index], 'state', 'sessions', 'capacity')
+  if media[1] ~= 'serving' then
+    away = away + 1
+  elseif (tonumber(media[2]) or 0) + held(reservations) >= (tonumber(media[3]) or 0) then
+    full = full + 1
+  else
+    hold(KEYS[1])
+    hold(reservations)
+    return index
+  end
 end
-return 'reserved'
+return 'media workers: ' .. full .. ' full, ' .. away .. ' gone or not serving'
 """
 
 
@@ -58,19 +66,24 @@ class PlacementStore:
         self._redis = client
         self._reserve = client.register_script(_RESERVE)
 
-    async def reserve(self, session: str, media_worker: str, pool: str, pipeline_workers: Sequence[str]) -> Verdict:
-        """Hold one slot of the media worker and one of the pool, or neither."""
-        reserve_keys = [
-            keys.worker("media", media_worker),
-            keys.reservations("media", media_worker),
-            keys.reservations("pipeline", pool),
-            *(keys.worker("pipeline", worker_id) for worker_id in pipeline_workers),
-        ]
+    async def reserve(
+        self, session: str, media_workers: Sequence[str], pool: str, pipeline_workers: Sequence[str]
+    ) -> int:
+        """Hold one slot of the pool and one of the first media worker that has room; returns its index.
+
+        Raises `RefusedError` if either is missing; nothing is held then.
+        """
+        reserve_keys = [keys.reservations("pipeline", pool)]
+        for worker_id in media_workers:
+            reserve_keys += [keys.worker("media", worker_id), keys.reservations("media", worker_id)]
+        reserve_keys += [keys.worker("pipeline", worker_id) for worker_id in pipeline_workers]
         try:
-            verdict = await self._reserve(keys=reserve_keys, args=[session, RESERVATION_MS, pool])
+            verdict = await self._reserve(keys=reserve_keys, args=[session, RESERVATION_MS, pool, len(media_workers)])
         except BROKER_FAILURES as error:
             raise BrokerError(f"no slot could be reserved: {error}") from error
-        return cast(Verdict, verdict.decode())
+        if isinstance(verdict, int):
+            return verdict - 1
+        raise RefusedError(verdict.decode())
 
     async def release(self, session: str, media_worker: str, pool: str) -> None:
         """Give both slots back, if they are still only reserved."""

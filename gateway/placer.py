@@ -1,20 +1,18 @@
-"""Finds a place for a session: asks the policy who, and the reservation whether."""
+"""Finds a place for a session: `rank` orders the media workers, the reservation takes the first that has room."""
 
 from collections.abc import Collection, Mapping
 
 from prometheus_client import Counter
 
-from gateway.core.placement import RecentPlacements, Refusal, rank
+from gateway.core.placement import RecentPlacements, rank
 from gateway.core.signaling_events import Placed
 from gateway.placement_store import PlacementStore
 from gateway.worker_registry import WorkerRegistry
 from shared.agent import AgentDefinition
 from shared.errors import BrokerError, RefusedError
 from shared.ids import new_session_id
+from shared.io.heartbeat import wall_ms
 from shared.io.logs import get_logger
-from shared.io.presence import wall_ms
-
-_MAX_CANDIDATES = 3
 
 _placements = Counter("antiphon_gateway_placements_total", "Placements tried, by outcome", ["outcome"])
 
@@ -41,7 +39,7 @@ class Placer:
         """Reserve the slots of a new session. Raises `RefusedError` or `BrokerError`, both with a retry time."""
         session = new_session_id()
         try:
-            placed = await self._place_on_news(session, self._agents[agent_id].pool, avoid)
+            placed = await self._place_or_refresh(session, self._agents[agent_id].pool, avoid)
         except (RefusedError, BrokerError) as error:
             _placements.labels(error.code).inc()
             log.warning("session_refused", session_id=session, agent=agent_id, code=error.code, reason=error.message)
@@ -54,14 +52,14 @@ class Placer:
         return placed
 
     async def release(self, session: str, media_worker: str, agent_id: str) -> None:
-        """Give the slots back. If the broker is away they come back by themselves, a little later."""
+        """Give the slots back. If the broker is away, the reservations expire by themselves."""
         try:
             await self._store.release(session, media_worker, self._agents[agent_id].pool)
         except BrokerError as error:
             log.warning("reservation_left", session_id=session, error=error.message)
 
-    async def _place_on_news(self, session: str, pool: str, avoid: Collection[str]) -> Placed:
-        """Nobody is refused on old news: a worker may have come since the registry last asked."""
+    async def _place_or_refresh(self, session: str, pool: str, avoid: Collection[str]) -> Placed:
+        """Refuse only on fresh reports: a worker may have started since the registry last asked."""
         asked_at_s = self._registry.refreshed_at_s
         try:
             return await self._place(session, pool, avoid)
@@ -72,22 +70,12 @@ class Placer:
 
     async def _place(self, session: str, pool: str, avoid: Collection[str]) -> Placed:
         if not self._registry.fresh:
-            raise BrokerError("no news of the workers")
-        ranked = rank(self._registry.media_workers, self._recent, session, self._zone, wall_ms(), avoid)
-        if isinstance(ranked, Refusal):
-            raise RefusedError(f"media workers: {ranked.reason}")
-        # Of the pool, and whatever their state: the reservation reads what they say now.
+            raise BrokerError("the worker registry is stale")
+        ranked = rank(self._registry.media_workers, self._recent, session, self._zone, avoid)
+        # Pipeline workers in any state: the reservation reads their state of this moment.
         pipeline_workers = [report.worker_id for report in self._registry.pipeline_workers if report.serves(pool)]
-        tried: list[str] = []
-        for candidate in ranked[:_MAX_CANDIDATES]:
-            verdict = await self._store.reserve(session, candidate.worker_id, pool, pipeline_workers)
-            if verdict == "reserved":
-                self._recent.add(candidate.worker_id, wall_ms())
-                log.info(
-                    "session_placed", session_id=session, media_worker=candidate.worker_id, reason=candidate.reason
-                )
-                return Placed(session, candidate.worker_id)
-            if verdict == "pool_full":
-                raise RefusedError(f"no pipeline worker of pool '{pool}' has room")
-            tried.append(f"{candidate.worker_id}: {verdict}")
-        raise RefusedError(", ".join(tried))
+        media_workers = [candidate.worker_id for candidate in ranked]
+        chosen = ranked[await self._store.reserve(session, media_workers, pool, pipeline_workers)]
+        self._recent.add(chosen.worker_id, wall_ms())
+        log.info("session_placed", session_id=session, media_worker=chosen.worker_id, reason=chosen.reason)
+        return Placed(session, chosen.worker_id)

@@ -1,4 +1,4 @@
-"""What a gateway can be told."""
+"""Settings of the gateway."""
 
 from typing import Annotated, ClassVar
 
@@ -22,12 +22,12 @@ _ice_server_list: TypeAdapter[list[IceServer]] = TypeAdapter(list[IceServer])
 
 
 def _from_json(value: object) -> object:
-    # pydantic-settings would read the JSON itself, but its failure escapes our naming of the bad setting.
+    # pydantic-settings could parse the JSON, but its error would not name the setting.
     return _ice_server_list.validate_json(value) if isinstance(value, str) else value
 
 
 class GatewaySettings(Settings):
-    """`ANTIPHON_GATEWAY_*`, and the settings that all services share."""
+    """`ANTIPHON_GATEWAY_*`, and the settings of every service."""
 
     own_prefixes: ClassVar[tuple[str, ...]] = ("GATEWAY_",)
 
@@ -42,9 +42,9 @@ class GatewaySettings(Settings):
     )
     gateway_offer_timeout_s: float = Field(10.0, gt=0, description="time a client has to send an offer")
     gateway_answer_timeout_s: float = Field(10.0, gt=0, description="time a media worker has to answer an offer")
-    gateway_send_timeout_s: float = Field(5.0, gt=0, description="time a client has to take a signaling message")
-    gateway_retry_after_ms: int = Field(5000, ge=0, description="when a refused client is told to come back")
+    gateway_send_timeout_s: float = Field(5.0, gt=0, description="time a client has to receive a signaling message")
+    gateway_retry_after_ms: int = Field(5000, ge=0, description="retry time that a refused client is given")
     gateway_ice_servers: Annotated[list[IceServer], NoDecode, BeforeValidator(_from_json)] = Field(
         [], description='STUN and TURN servers for clients, as JSON: [{"urls": "stun:...", "username": "..."}]'
     )
-    gateway_list_agents: bool = Field(True, description="whether /api/agents and errors name the agents there are")
+    gateway_list_agents: bool = Field(True, description="whether /api/agents and errors list the agents")

@@ -1,11 +1,11 @@
-"""Signaling over a WebSocket: carries inputs to the machine in `core.signaling`, and its actions out.
+"""Signaling over a WebSocket: feeds the machine in `core.signaling` and carries out its actions.
 
-Each connection has three readers (its socket, its mailbox, its deadline) and, while an offer is being placed, the
-placement. They feed the machine one at a time. A reader waits until its input is dealt with, so a client that talks
-fast only fills its own TCP window, and one that does not read is cut off by the deadline on sending.
+Each connection has three readers (socket, mailbox, deadline). They feed the machine one input at a time, and so do
+a placement and a pipeline request when they end. A reader waits until its input is handled, so a client that sends fast
+only fills its own TCP window. A client that does not read hits the send deadline.
 
-Pages of any origin may connect: a session is no more than a stranger could have by opening our own page. Agent
-tokens will tell customers' pages apart.
+Pages of any origin may connect: a session grants nothing that opening our own page would not. Agent tokens will
+distinguish customers' pages.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ log = get_logger()
 
 
 class SignalingEndpoint:
-    """Everything that the connections share, and the connections."""
+    """The open connections and what they share."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class SignalingEndpoint:
         return len(self._open)
 
     async def serve(self, websocket: WebSocket) -> None:
-        """One client, from its handshake to its end."""
+        """Serve one client, from handshake to close."""
         await websocket.accept()
         connection = SignalingConnection(self, websocket)
         self._open.add(connection)
@@ -92,7 +92,7 @@ class SignalingEndpoint:
                 self._none_open.set()
 
     async def drain(self, time_left_s: float) -> None:
-        """Tell every client to go, let them, and end those that are still here after `time_left_s`."""
+        """Ask every client to leave; end the connections that are still open after `time_left_s`."""
         self.draining = True
         await self._tell_all(DrainStarted(round(time_left_s * 1000)))
         try:
@@ -136,14 +136,14 @@ class SignalingConnection:
             await self._clean_up()
 
     async def feed(self, event: Input) -> None:
-        """Give the machine an input and do what it says, before anybody else's input is looked at."""
+        """Feed the machine one input and carry out its actions before the next input is handled."""
         async with self._turn:
             inputs = deque([event])
             while inputs:
                 for action in self._machine.handle(inputs.popleft(), _now_s()):
-                    trouble = await self._do(action)
-                    if trouble is not None:
-                        inputs.append(trouble)
+                    failure = await self._do(action)
+                    if failure is not None:
+                        inputs.append(failure)
             self._deadline_moved.set()
             if self._machine.state is State.CLOSED:
                 self._ended.set()
@@ -209,22 +209,23 @@ class SignalingConnection:
             case Release(session, media_worker, agent_id):
                 await self._endpoint.placer.release(session, media_worker, agent_id)
             case RequestPipeline():
-                return await self._request_pipeline(action)
+                self._tasks.create_task(self._request_pipeline(action))
             case CloseSocket(code, reason):
                 log.info("signaling_closed", session_id=self._machine.session, code=code, reason=reason)
                 await self._close(code, reason)
         return None
 
-    async def _request_pipeline(self, request: RequestPipeline) -> Input | None:
+    async def _request_pipeline(self, request: RequestPipeline) -> None:
+        """Runs beside the actions that follow, so that the answer does not wait for the broker."""
         agent = self._endpoint.agents[request.agent_id]
         self._recorded = True
         try:
             await self._endpoint.link.request_pipeline(request.session, agent, request.media_worker)
         except BrokerError as error:
             log.warning("pipeline_not_requested", session_id=request.session, error=error.message)
-            return PipelineNotRequested("the service cannot reach its broker")
+            await self.feed(PipelineNotRequested("the service cannot reach its broker"))
+            return
         log.info("session_established", session_id=request.session, agent=agent.id, pool=agent.pool)
-        return None
 
     async def _send(self, message: dict[str, object]) -> Input | None:
         if message.get("type") == "error":
@@ -256,7 +257,7 @@ class SignalingConnection:
         return self._websocket.client_state is connected and self._websocket.application_state is connected
 
     async def _clean_up(self) -> None:
-        """Leave nothing behind, also when we were cancelled or failed: the media worker must not wait for us."""
+        """Runs after a cancellation or a failure too, so that the media worker does not wait for us."""
         for action in self._machine.handle(SocketClosed(), _now_s()):
             if isinstance(action, SendToWorker):
                 self._endpoint.link.send(action.media_worker, action.message)

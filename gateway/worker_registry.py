@@ -1,4 +1,4 @@
-"""Who is there to take sessions, as of half a second ago at most."""
+"""The workers that can take sessions, as they reported at most half a second ago."""
 
 import asyncio
 import math
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from prometheus_client import Gauge
 
 from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.heartbeat import live_workers
 from shared.io.logs import get_logger
-from shared.io.presence import live_workers
 from shared.keys import WorkerKind
 from shared.worker_report import WorkerReport
 
 POLL_INTERVAL_S = 0.5
-_NEWS_S = 0.1
+_FRESH_S = 0.1
 _STALE_AFTER_S = 3.0
 
 _free_slots = Gauge("antiphon_gateway_free_slots", "Sessions that the workers could still take", ["kind"])
@@ -33,7 +33,7 @@ class WorkerRegistry:
 
     @property
     def fresh(self) -> bool:
-        """Whether the broker told us of the workers lately."""
+        """Whether the broker answered within the last three seconds."""
         return self._age_s() <= _STALE_AFTER_S
 
     def _age_s(self) -> float:
@@ -42,20 +42,19 @@ class WorkerRegistry:
         return asyncio.get_running_loop().time() - self.refreshed_at_s
 
     async def refresh(self) -> None:
-        """Ask once. Raises what a broken broker raises."""
-        self.media_workers = await self._ask("media")
-        self.pipeline_workers = await self._ask("pipeline")
+        """Ask once. Raises one of `BROKER_FAILURES` if the broker is away."""
+        self.media_workers, self.pipeline_workers = await asyncio.gather(self._ask("media"), self._ask("pipeline"))
         self.refreshed_at_s = asyncio.get_running_loop().time()
 
     async def refresh_since(self, asked_at_s: float | None) -> bool:
-        """Ask again if the last news is from `asked_at_s` and a tenth of a second old. False if it is not, or in vain.
+        """Whether the reports are newer than `asked_at_s`; asks again if they are not and are 0.1 s old.
 
-        However many are refused at once, one of them asks.
+        However many sessions are refused at once, only one of them asks.
         """
         async with self._refreshing:
             if self.refreshed_at_s != asked_at_s:
                 return True
-            if self._age_s() < _NEWS_S:
+            if self._age_s() < _FRESH_S:
                 return False
             try:
                 await self.refresh()

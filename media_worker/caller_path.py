@@ -1,4 +1,4 @@
-"""Where a caller is: the addresses that it has proved to be its own, and the one that is sent to."""
+"""A caller's addresses: those that ICE has validated, and the selected one, which we send to."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from media_worker.core.stun import BindingRequest
 from media_worker.udp_port import Owner, UdpPort
 
 _HEARD_LATELY_S = 15.0
-"""Callers' checks come every 5 s or less (RFC 7675 §5.1): one who missed three has gone."""
+"""Callers send checks every 5 s or less (RFC 7675 §5.1): one that missed three has gone."""
 
 _refused = Counter(
     "antiphon_media_checks_refused_total",
@@ -18,18 +18,18 @@ _refused = Counter(
 
 
 class CallerPath:
-    """Between one session's ICE agent and the port that all share. `owner` is the session."""
+    """Connects one session's ICE agent to the shared UDP port. `owner` is the session."""
 
     def __init__(self, port: UdpPort, owner: Owner, new_credentials: Callable[[], Credentials]) -> None:
         self._port = port
         self._owner = owner
         self._new_credentials = new_credentials
         self._agent = IceLiteAgent(new_credentials())
-        self._send: Callable[[bytes], None] = nowhere
+        self._send: Callable[[bytes], None] = discard
         self.last_heard_s = 0.0
 
     def open(self) -> None:
-        """From now on checks are expected."""
+        """Start accepting checks."""
         self._port.expect(self._agent.credentials.ufrag, self._owner)
 
     def close(self) -> None:
@@ -39,21 +39,21 @@ class CallerPath:
 
     @property
     def credentials(self) -> Credentials:
-        """What an answer says now."""
+        """The credentials for the next answer."""
         return self._agent.offered_credentials
 
     def restart(self) -> None:
-        """An ICE restart: new credentials, and the old path serves until the caller selects another."""
+        """An ICE restart: new credentials. The old path stays in use until the caller selects another."""
         credentials = self._new_credentials()
         for outdated in self._agent.restart(credentials):
             self._port.forget(outdated)
         self._port.expect(credentials.ufrag, self._owner)
 
     def on_check(self, request: BindingRequest, path: Path, now: float) -> Path | None:
-        """Answer a check. The path, if the caller has selected another one by it."""
+        """Answer a check. Returns the path if the check selected another one."""
         other = self._port.owner(path)
         if other is not None and other is not self._owner and other.was_heard_at(path, now):
-            _refused.inc()  # whoever forges another caller's address would deafen them
+            _refused.inc()  # a forged address would cut off the caller who really has it
             return None
         answered = self._agent.on_request(request, path, now)
         if answered is None:
@@ -71,19 +71,19 @@ class CallerPath:
         return answered.selected
 
     def was_heard_at(self, path: Path, now: float) -> bool:
-        """Whether a check of this caller came from there lately: not only from where it is now."""
+        """Whether a check of this caller came from there lately, selected or not."""
         checked_s = self._agent.checked_s(path)
         return checked_s is not None and now - checked_s < _HEARD_LATELY_S
 
     def send(self, datagram: bytes) -> None:
-        """To the selected address; nowhere before there is one."""
+        """Send to the selected address. Dropped while there is none."""
         self._send(datagram)
 
     def queue(self) -> Callable[[bytes], None]:
-        """A function that sends with the slot's other packets to the address that is selected now."""
+        """A function that sends to the presently selected address, together with the slot's other packets."""
         selected = self._agent.selected
-        return nowhere if selected is None else self._port.queue(selected)
+        return discard if selected is None else self._port.queue(selected)
 
 
-def nowhere(_: bytes) -> None:
-    """For what nobody shall hear."""
+def discard(_: bytes) -> None:
+    """Sends to nobody."""

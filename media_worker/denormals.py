@@ -1,7 +1,7 @@
-"""Tells the processor to take denormal numbers for zero.
+"""Makes the processor treat denormal numbers as zero.
 
-On digital silence libopus computes with denormals, which take 2-10 times as long as speech does (measured: 20 ->
-120 µs per frame). Set on the calling thread, which is the one that encodes and decodes.
+On digital silence libopus computes with denormals, which is 2-10 times as slow as speech (measured: 20 -> 120 µs per
+frame). The setting belongs to the calling thread, which must be the one that encodes and decodes.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ _FPCR_FZ = 1 << 24
 
 
 def flush_to_zero() -> bool:
-    """True if this processor could be told."""
+    """True if this processor supports it."""
     try:
         libm = ctypes.CDLL("libm.so.6")
     except OSError:

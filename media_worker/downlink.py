@@ -1,4 +1,4 @@
-"""Pipeline to caller: agent audio in, one packet per 20 ms out while there is something to hear."""
+"""Pipeline to caller: agent audio in, one packet per 20 ms out while there is sound."""
 
 import struct
 import time
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prometheus_client import Counter
 
 from media_worker import opus, srtp
-from media_worker.core.pacing import Pacing
+from media_worker.core.dtx_scheduler import DtxScheduler
 from media_worker.core.playout import Ended, Frame, PlayoutBuffer
 from media_worker.core.rtcp import SenderInfo
 from media_worker.core.rtp import HEADER_SIZE, pack_header_into
@@ -18,7 +18,7 @@ from shared.frames import AudioFrame
 _TICKS_PER_SLOT = 240  # 5 ms at 48 kHz
 _SLOTS_PER_FRAME = 4
 _MAX_PAYLOAD = 1_275
-_REPORT_TICKS = 5  # tell the pipeline every 100 ms what was heard
+_REPORT_TICKS = 5  # report to the pipeline every 100 ms
 
 _underruns = Counter("antiphon_media_underruns_total", "Talkspurts that ran dry before their end")
 _overflows = Counter("antiphon_media_playout_overflow_samples_total", "Agent samples dropped: sent too far ahead")
@@ -32,7 +32,7 @@ Report = Callable[[int, str, float | None], None]
 
 
 class Downlink:
-    """One caller's ear: playout buffer, encoder and RTP stream."""
+    """Agent audio of one caller: playout buffer, encoder and RTP stream."""
 
     def __init__(self, ssrc: int, payload_type: int, cushion_ms: int, bitrate: int, report: Report) -> None:
         self._ssrc = ssrc
@@ -43,7 +43,7 @@ class Downlink:
         self._buffer: PlayoutBuffer | None = None
         self._encoder: Encoder | None = None
         self._toc = opus.silence_toc(24_000)
-        self._pacing = Pacing()
+        self._dtx = DtxScheduler()
         self._codec: SrtpCodec | None = None
         self._send: Callable[[bytes], None] | None = None
         self.complexity = 5
@@ -57,21 +57,21 @@ class Downlink:
         self.octets = 0
 
     def connect(self, codec: SrtpCodec, first_seq: int, first_timestamp: int) -> None:
-        """Keys are there; from now on packets may go out."""
+        """The SRTP keys are known: packets may be sent."""
         self._codec = codec
-        self._seq = first_seq & 0x7FFF  # RFC 3711 §3.3.1: a low start cannot wrap while packets are being lost
+        self._seq = first_seq & 0x7FFF  # RFC 3711 §3.3.1: a low start does not wrap during early loss
         self._first_timestamp = first_timestamp
 
-    def send_by(self, send: Callable[[bytes], None]) -> None:
-        """The caller is reached by this function now."""
+    def set_sender(self, send: Callable[[bytes], None]) -> None:
+        """Send packets with this function from now on."""
         self._send = send
 
     def push(self, frame: AudioFrame) -> bool:
-        """Queue agent audio. True if a talkspurt begins with it. Raises `ConfigError` for a rate Opus has not."""
+        """Queue agent audio. True if it starts a talkspurt. Raises `ConfigError` for a rate that Opus does not have."""
         buffer = self._buffer
-        if buffer is None or (buffer.sample_rate, buffer.channels) != (frame.sample_rate, frame.channels):
-            self._encoder = Encoder(frame.sample_rate, frame.channels, self._bitrate, self.complexity)
-            buffer = self._buffer = PlayoutBuffer(frame.sample_rate, frame.channels, self._cushion_ms)
+        if buffer is None or buffer.sample_rate != frame.sample_rate:
+            self._encoder = Encoder(frame.sample_rate, self._bitrate, self.complexity)
+            buffer = self._buffer = PlayoutBuffer(frame.sample_rate, self._cushion_ms)
             self._toc = opus.silence_toc(frame.sample_rate)
         overflowed = buffer.overflowed
         began = buffer.push(frame.first_sample, frame.pcm)
@@ -86,7 +86,7 @@ class Downlink:
             self._report(end_sample, "finished", None)
 
     def restart(self) -> None:
-        """A new pipeline worker takes over."""
+        """A new pipeline worker takes over: its positions start at zero."""
         if self._buffer is not None:
             self._buffer.restart()
 
@@ -106,11 +106,11 @@ class Downlink:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing is queued and nothing is being said."""
+        """Nothing is queued and nothing is playing."""
         return self._buffer is None or self._buffer.state == "idle"
 
     def may_send_in(self, slot: int) -> bool:
-        """Whether the last packet is a whole frame before `slot`, so that the next one's time does not overlap it."""
+        """Whether the last packet is at least a whole frame before `slot`, so that the next one does not overlap it."""
         return slot - self._last_sent_slot >= _SLOTS_PER_FRAME
 
     def set_complexity(self, complexity: int) -> None:
@@ -120,12 +120,12 @@ class Downlink:
                 self._encoder.set_complexity(complexity)
 
     def tick(self, slot: int) -> None:
-        """This caller's 20 ms: send what there is to send."""
+        """Once per 20 ms: send a packet if one is due."""
         frame = self._next_frame()
         self.timestamp = (self._first_timestamp + slot * _TICKS_PER_SLOT) & 0xFFFFFFFF
         if self._codec is None or self._send is None:
             return
-        sending = self._pacing.tick(frame is not None)
+        sending = self._dtx.tick(frame is not None)
         if sending == "nothing":
             return
         if sending != "closing" and self._encoder is not None:
@@ -149,7 +149,7 @@ class Downlink:
         self.octets += size
 
     def count(self) -> None:
-        """Bring the process' counters up to date; see `RtpSession.count`."""
+        """Update the process' counters; see `RtpSession.count`."""
         _packets_sent.inc(self.packets - self._packets_counted)
         self._packets_counted = self.packets
 
@@ -168,7 +168,7 @@ class Downlink:
         if isinstance(taken, Ended):
             self._report(buffer.played_up_to, taken.state, None)
             return None
-        if taken is not None and not taken.starts_talkspurt:  # its beginning is reported when it was sent
+        if taken is not None and not taken.starts_talkspurt:  # the first frame is reported once it has been sent
             self._ticks_until_report -= 1
             if self._ticks_until_report <= 0:
                 self._report_playing(None)

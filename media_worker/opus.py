@@ -1,6 +1,6 @@
-"""libopus by cffi: straight to 16 kHz mono, with FEC and concealment, which PyAV's wrapper does not offer.
+"""libopus by cffi: decodes directly to 16 kHz mono, with FEC and concealment, which PyAV's wrapper does not offer.
 
-The library is the one that the PyAV wheel carries, else the system's. `self_test` proves it at start.
+Uses the library in the PyAV wheel, else the system's. `self_test` checks it at start.
 """
 
 import ctypes.util
@@ -11,7 +11,7 @@ from typing import Any
 import av
 import cffi
 
-from shared.audio import BYTES_PER_SAMPLE, OPUS_RATES
+from shared.audio import BYTES_PER_SAMPLE, OPUS_RATES, UPLINK_RATE
 from shared.errors import ConfigError
 
 _DECLARATIONS = """
@@ -27,11 +27,10 @@ void opus_decoder_destroy(OpusDecoder *decoder);
 int opus_packet_get_nb_samples(const unsigned char *data, int32_t size, int32_t rate);
 const char *opus_get_version_string(void);
 """
-# opus_encode's samples are declared as char: cffi then takes bytes as they are.
+# opus_encode's samples are declared as char, so that cffi accepts bytes.
 _APPLICATION_RESTRICTED_LOWDELAY = 2051
 _SET_BITRATE, _SET_COMPLEXITY = 4002, 4010
 _MAX_FRAME = 1_920  # 120 ms at 16 kHz, the longest packet (RFC 6716 §2.1.4)
-_UPLINK_RATE = 16_000
 
 _ffi = cffi.FFI()
 _ffi.cdef(_DECLARATIONS)
@@ -46,7 +45,7 @@ def _library() -> Any:
 
 @cache
 def library_path() -> str:
-    """The libopus that is used. Raises `ConfigError` if there is none."""
+    """Path of the libopus in use. Raises `ConfigError` if there is none."""
     for path in _candidates():
         try:
             _ffi.dlopen(path)
@@ -69,27 +68,22 @@ _FRAME_TICKS = (*(480, 960, 1_920, 2_880) * 3, *(480, 960) * 2, *(120, 240, 480,
 def packet_ticks(payload: bytes) -> int:
     """Length of a packet in 48 kHz ticks; 0 if it is malformed."""
     toc = payload[0]
-    if toc & 3 == 0:  # one frame: what everybody sends, so the library need not be asked
+    if toc & 3 == 0:  # one frame, the usual case, needs no call into the library
         return _FRAME_TICKS[toc >> 3]
     ticks: int = _library().opus_packet_get_nb_samples(payload, len(payload), 48_000)
     return max(0, ticks)
-
-
-def toc_only(toc: int) -> bytes:
-    """A packet that is only its TOC byte: one frame of nothing, i.e. discontinuous transmission (RFC 6716 §3.2.1)."""
-    return bytes([toc & 0xFC])
 
 
 _BANDWIDTH_CONFIG = {8_000: 19, 12_000: 23, 16_000: 23, 24_000: 27, 48_000: 31}
 
 
 def silence_toc(sample_rate: int) -> int:
-    """The TOC byte of a 20 ms CELT packet at this rate (RFC 6716, table 2), before anything was encoded."""
+    """The TOC byte of a 20 ms CELT packet at this rate (RFC 6716, table 2), for use before anything was encoded."""
     return _BANDWIDTH_CONFIG[sample_rate] << 3
 
 
 def ffi() -> cffi.FFI:
-    """For pointers that this library shall write to."""
+    """The cffi instance of this library, for pointers that it writes to."""
     return _ffi
 
 
@@ -99,7 +93,7 @@ class Decoder:
     def __init__(self) -> None:
         self._lib = _library()
         error = _ffi.new("int*")
-        state = self._lib.opus_decoder_create(_UPLINK_RATE, 1, error)
+        state = self._lib.opus_decoder_create(UPLINK_RATE, 1, error)
         if error[0]:
             raise ConfigError(f"libopus refused a decoder (error {error[0]})")
         self._state = _ffi.gc(state, self._lib.opus_decoder_destroy)
@@ -111,11 +105,11 @@ class Decoder:
         return _pcm_bytes[0 : samples * BYTES_PER_SAMPLE] if samples > 0 else b""
 
     def decode_fec(self, payload: bytes, samples: int) -> bytes:
-        """What the packet before `payload` held, from the copy `payload` carries; concealed if it carries none."""
+        """The packet before `payload`, from the copy that `payload` carries; concealed if it carries none."""
         return self._recover(payload, samples)
 
     def conceal(self, samples: int) -> bytes:
-        """A continuation of what was heard last, `samples` long (multiples of 2.5 ms)."""
+        """Concealment: a continuation of the last audio, `samples` long (multiples of 2.5 ms)."""
         return self._recover(_ffi.NULL, samples)
 
     def _recover(self, payload: Any, samples: int) -> bytes:
@@ -133,34 +127,34 @@ class Decoder:
 
 
 class Encoder:
-    """Agent audio in 20 ms frames, encoded at the rate it comes in, in low-delay mode (2.5 ms of look-ahead)."""
+    """Mono agent audio in 20 ms frames, encoded at its own rate in low-delay mode (2.5 ms of look-ahead)."""
 
-    def __init__(self, sample_rate: int, channels: int, bitrate: int, complexity: int) -> None:
-        """Raises `ConfigError` for a rate that Opus does not take."""
+    def __init__(self, sample_rate: int, bitrate: int, complexity: int) -> None:
+        """Raises `ConfigError` for a rate that Opus does not support."""
         if sample_rate not in OPUS_RATES:
-            raise ConfigError(f"Opus takes no {sample_rate} Hz: resample to one of {OPUS_RATES}")
+            raise ConfigError(f"Opus does not support {sample_rate} Hz: resample to one of {OPUS_RATES}")
         self._lib = _library()
         error = _ffi.new("int*")
-        state = self._lib.opus_encoder_create(sample_rate, channels, _APPLICATION_RESTRICTED_LOWDELAY, error)
+        state = self._lib.opus_encoder_create(sample_rate, 1, _APPLICATION_RESTRICTED_LOWDELAY, error)
         if error[0]:
             raise ConfigError(f"libopus refused an encoder (error {error[0]})")
         self._state = _ffi.gc(state, self._lib.opus_encoder_destroy)
         self._encode = self._lib.opus_encode
         self._frame_samples = sample_rate // 50
-        self.silence = bytes(self._frame_samples * channels * BYTES_PER_SAMPLE)
-        self._control(_SET_BITRATE, bitrate * channels)
+        self.silence = bytes(self._frame_samples * BYTES_PER_SAMPLE)
+        self._control(_SET_BITRATE, bitrate)
         self.set_complexity(complexity)
 
     def set_complexity(self, complexity: int) -> None:
         self._control(_SET_COMPLEXITY, complexity)
 
     def encode_into(self, pcm: bytes, target: Pointer, max_bytes: int) -> int:
-        """Encode one frame of interleaved PCM to `target`. Returns its size in bytes (<= 0: not encoded)."""
+        """Encode one frame to `target`. Returns its size in bytes (<= 0: not encoded)."""
         size: int = self._encode(self._state, pcm, self._frame_samples, target, max_bytes)
         return size
 
     def encode(self, pcm: bytes) -> bytes:
-        """As `encode_into`, for callers that are not in a hurry."""
+        """Like `encode_into`, but returns new bytes. Slower."""
         target = _ffi.new("unsigned char[]", 1_275)
         return bytes(_ffi.buffer(target, max(0, self.encode_into(pcm, target, 1_275))))
 
@@ -171,12 +165,12 @@ class Encoder:
 
 _pcm = _ffi.new("int16_t[]", _MAX_FRAME)
 _pcm_bytes = _ffi.buffer(_pcm)
-"""Where every decoder writes: decoding is synchronous and on one thread."""
+"""Output buffer of all decoders: decoding is synchronous and on one thread."""
 
 
 def self_test() -> str:
-    """libopus' version, after a frame went through it. Raises `ConfigError`."""
-    encoder, decoder = Encoder(24_000, 1, 32_000, 0), Decoder()
+    """Encode and decode a frame; returns libopus' version. Raises `ConfigError`."""
+    encoder, decoder = Encoder(24_000, 32_000, 0), Decoder()
     if len(decoder.decode(encoder.encode(bytes(960)))) != 640:
         raise ConfigError("libopus does not return 20 ms for 20 ms")
     version = _ffi.string(_library().opus_get_version_string())

@@ -1,20 +1,19 @@
-"""The door to aiortc: DTLS and SCTP over our own transport. Every private name of aiortc that we rely on is here, or in
-`sctp`, which keeps its SCTP within bounds.
+"""DTLS and SCTP by aiortc, over our own transport. All private names of aiortc that we use are here or in `sctp`.
 
-aiortc keeps the handshake, key extraction and the data channel. Audio does not pass through it: see `session`.
+aiortc does the handshake, the key extraction and the data channel. Audio does not pass through it: see `rtp_session`.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from aiortc import RTCCertificate, RTCDataChannel, RTCDataChannelParameters, RTCIceTransport
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 from prometheus_client import Counter
 
-from media_worker.core.control_rate import ControlRate
+from media_worker.core.rate_limiter import ControlRateLimiter
 from media_worker.core.sdp_offer import SUPPORTED_HASHES
 from media_worker.sctp import BoundedSctp, send_what_is_dropped
 from media_worker.srtp import SrtpPair
@@ -24,7 +23,7 @@ from shared.io.logs import get_logger
 _DTLS_QUEUE = 64
 _RECORD_HEADER = 13  # RFC 6347 §4.1
 _RECORD_TYPES = range(20, 26)
-_LONGEST_RECORD = 1_500  # what aiortc reads of one
+_LONGEST_RECORD = 1_500  # aiortc reads no more of one
 _MAX_BUFFERED_BYTES = 256 * 1024
 _CHANNEL_LABEL = "control"
 
@@ -46,7 +45,7 @@ class PeerFailed(AntiphonError):
 
 
 class Certificate(RTCCertificate):
-    """One certificate and one TLS context for the whole process: a third of a handshake's cost is making them."""
+    """One certificate and one TLS context for the whole process. Creating them is a third of a handshake's cost."""
 
     _context: Any = None
 
@@ -57,7 +56,7 @@ class Certificate(RTCCertificate):
 
     @property
     def sha256_fingerprint(self) -> str:
-        """As SDP writes it: algorithm and digest."""
+        """Algorithm and digest, as in SDP."""
         return next(f"{f.algorithm} {f.value}" for f in self.getFingerprints() if f.algorithm == "sha-256")
 
     @classmethod
@@ -67,7 +66,7 @@ class Certificate(RTCCertificate):
 
 
 class _DatagramLink:
-    """What aiortc takes for its ICE transport. Only DTLS from validated addresses is ever put in."""
+    """Stands in for aiortc's ICE transport. Only gets DTLS from validated addresses."""
 
     role = "controlled"
     state = "completed"
@@ -79,7 +78,7 @@ class _DatagramLink:
     def put(self, datagram: bytes) -> None:
         for record in _records(datagram):
             if self._incoming.full():
-                return  # DTLS and SCTP repeat what is lost
+                return  # DTLS and SCTP retransmit
             self._incoming.put_nowait(record)
 
     def close(self) -> None:
@@ -92,7 +91,7 @@ class _DatagramLink:
         if datagram is None:
             self._incoming.put_nowait(None)
             raise ConnectionError("closed")
-        await asyncio.sleep(0)  # between two records the other callers have their turn, however many are waiting
+        await asyncio.sleep(0)  # let other callers run between two records
         return datagram
 
     async def _send(self, data: bytes) -> None:
@@ -100,8 +99,8 @@ class _DatagramLink:
 
 
 def _records(datagram: bytes) -> Iterator[bytes]:
-    """The DTLS records one by one: of a datagram with several, aiortc reads only the first 1,500 bytes of the first
-    that holds data, and OpenSSL keeps the rest for ever."""
+    """The DTLS records one by one. Of a datagram with several, aiortc reads only the first 1,500 bytes of the first
+    with data, and OpenSSL keeps the rest in memory."""
     at = 0
     while at + _RECORD_HEADER <= len(datagram) and datagram[at] in _RECORD_TYPES:
         length = int.from_bytes(datagram[at + _RECORD_HEADER - 2 : at + _RECORD_HEADER])
@@ -112,22 +111,31 @@ def _records(datagram: bytes) -> Iterator[bytes]:
         at = end
 
 
-class Peer:
-    """One caller's secure transport and data channel. `connect`, then use, then `close` (idempotent).
+def _ignore(*_: object) -> None: ...
 
-    `on_too_fast` is called when messages of the caller are dropped, at most once a second. `on_closed` is told why, if
-    the caller ended it: `hangup`, or what he did to the data channel.
-    """
+
+class PeerCallbacks(NamedTuple):
+    """What a `Peer` tells its owner."""
+
+    on_open: Callable[[], None] = _ignore
+    """The data channel is open."""
+    on_text: Callable[[str], None] = _ignore
+    """A message on the data channel."""
+    on_too_fast: Callable[[], None] = _ignore
+    """Messages were dropped because of their rate; at most once a second."""
+    on_closed: Callable[[str], None] = _ignore
+    """The caller ended the connection, and why: `hangup`, or how they misused the data channel."""
+
+
+class Peer:
+    """One caller's secure transport and data channel. `connect`, then use, then `close` (idempotent)."""
 
     def __init__(
         self,
         certificate: RTCCertificate,
         fingerprints: list[tuple[str, str]],
         send: Callable[[bytes], None],
-        on_open: Callable[[], None],
-        on_text: Callable[[str], None],
-        on_too_fast: Callable[[], None],
-        on_closed: Callable[[str], None],
+        callbacks: PeerCallbacks,
         is_dtls_server: bool = True,
         session_id: str = "",
     ) -> None:
@@ -137,16 +145,13 @@ class Peer:
         self._remote = RTCDtlsParameters(
             fingerprints=[RTCDtlsFingerprint(a, digest) for a, digest in fingerprints if a in SUPPORTED_HASHES]
         )
-        self._on_open = on_open
-        self._on_text = on_text
-        self._on_too_fast = on_too_fast
-        self._on_closed = on_closed
+        self._callbacks = callbacks
         self._sctp: BoundedSctp | None = None
         self._channel: RTCDataChannel | None = None
         self._closing = False
         self.opened = asyncio.Event()
         """Set when the data channel is open."""
-        self._control_rate = ControlRate()
+        self._control_rate = ControlRateLimiter()
         self._refuses_length = False
         self._log = log.bind(session_id=session_id)
 
@@ -163,7 +168,7 @@ class Peer:
         return SrtpPair(self._dtls._rx_srtp, self._dtls._tx_srtp)
 
     async def open_data(self, remote_port: int, max_message_size: int, channel_label: str | None = None) -> None:
-        """Start SCTP; with `channel_label` open a channel too, else wait for the caller's `control`."""
+        """Start SCTP. With `channel_label` open a channel too, else wait for the caller's `control`."""
         self._sctp = BoundedSctp(self._dtls, self._on_misuse)
         self._sctp.on("datachannel", self._adopt)
         await self._sctp.start(RTCSctpCapabilities(maxMessageSize=max_message_size), remote_port)
@@ -171,8 +176,10 @@ class Peer:
             self._adopt(RTCDataChannel(self._sctp, RTCDataChannelParameters(label=channel_label)))
 
     def send_text(self, text: str) -> bool:
-        """Queue a message on the data channel. False: there is no open one, or the caller does not read it or takes
-        none of its length."""
+        """Queue a message on the data channel.
+
+        False if there is no open channel, the caller does not read it, or the message is longer than they accept.
+        """
         if self._channel is None or self._channel.readyState != "open":
             return False
         if self._channel.bufferedAmount > _MAX_BUFFERED_BYTES:
@@ -190,7 +197,7 @@ class Peer:
         return True
 
     async def close(self) -> None:
-        """Say goodbye to the caller and free everything."""
+        """Shut down SCTP and DTLS, and free everything."""
         if self._closing:
             return
         self._closing = True
@@ -214,29 +221,29 @@ class Peer:
 
     def _opened(self) -> None:
         self.opened.set()
-        self._on_open()
+        self._callbacks.on_open()
 
     def _on_message(self, message: str | bytes) -> None:
         verdict = self._control_rate.judge(asyncio.get_running_loop().time())
         if verdict != "admitted":
             _over_rate.inc()
             if verdict == "refused":
-                self._on_too_fast()
+                self._callbacks.on_too_fast()
             elif verdict == "flood" and self._sctp is not None:
                 self._sctp.end("too_many_messages", "a flood on the data channel")
             return
         if isinstance(message, bytes):
             message = message.decode("utf-8", errors="replace")
-        self._on_text(message)
+        self._callbacks.on_text(message)
 
     def _on_dtls_state(self) -> None:
         if self._dtls.state in ("closed", "failed") and not self._closing:
-            self._on_closed("hangup")
+            self._callbacks.on_closed("hangup")
 
     def _on_misuse(self, reason: str, details: str) -> None:
         self._log.warning("data_channel_misused", reason=reason, details=details)
         if not self._closing:
-            self._on_closed(reason)
+            self._callbacks.on_closed(reason)
 
 
 async def self_test() -> None:
@@ -257,27 +264,9 @@ async def _exchange() -> None:
     fingerprints = [(f.algorithm, f.value) for f in certificate.getFingerprints()]
     heard: asyncio.Queue[str] = asyncio.Queue()
 
-    def nothing() -> None: ...
-
-    server = Peer(
-        certificate,
-        fingerprints,
-        lambda data: client.on_datagram(data),
-        nothing,
-        heard.put_nowait,
-        nothing,
-        heard.put_nowait,
-    )
-    client = Peer(
-        certificate,
-        fingerprints,
-        lambda data: server.on_datagram(data),
-        nothing,
-        heard.put_nowait,
-        nothing,
-        heard.put_nowait,
-        is_dtls_server=False,
-    )
+    callbacks = PeerCallbacks(on_text=heard.put_nowait, on_closed=heard.put_nowait)
+    server = Peer(certificate, fingerprints, lambda data: client.on_datagram(data), callbacks)
+    client = Peer(certificate, fingerprints, lambda data: server.on_datagram(data), callbacks, is_dtls_server=False)
     try:
         theirs, ours = await asyncio.gather(client.connect(), server.connect())
         packet = theirs.tx.protect(bytes.fromhex("80600001000000010000000a") + b"antiphon")

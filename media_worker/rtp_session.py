@@ -1,4 +1,4 @@
-"""RTP and RTCP of one caller: decrypts what comes, routes it, and reports on it."""
+"""RTP and RTCP of one caller: decrypts packets, passes them on, and reports on them."""
 
 import time
 from collections.abc import Callable
@@ -16,11 +16,11 @@ from media_worker.uplink import Uplink
 
 _received = Counter("antiphon_media_packets_received_total", "RTP packets received and decrypted")
 _MOST_PER_COUNT = 400
-"""Datagrams between two counts, i.e. in a second: eight times what a browser sends, for bursts after a stall of the
-network. More would be one caller's share of everybody's core."""
+"""Datagrams per second: eight times what a browser sends, to allow bursts after a network stall. More would take
+processor time from other callers."""
 _MOST_SOURCES = 16
-"""A browser has one, and another after some changes of its track; libsrtp remembers each for as long as the session
-lives, and looks through all of them for every packet."""
+"""A browser has one, and another after some changes of its track. libsrtp keeps each for the life of the session and
+searches all of them for every packet."""
 
 _unheard = Counter("antiphon_media_packets_over_limit_total", "Packets of callers who sent too many in a second")
 _forged = Counter("antiphon_media_packets_rejected_total", "SRTP packets forged, repeated or too old")
@@ -37,7 +37,7 @@ _caller_loss = Histogram(
 
 
 class RtpSession:
-    """`on_media` takes datagrams of validated addresses only."""
+    """`on_media` must get datagrams from validated addresses only."""
 
     def __init__(
         self, codec: SrtpCodec, ssrc: int, cname: str, payload_type: int, uplink: Uplink, downlink: Downlink
@@ -56,7 +56,7 @@ class RtpSession:
         self.said_bye = False
 
     def on_media(self, datagram: bytes, now: float) -> bool:
-        """True if the packet was genuine."""
+        """True if the packet was authentic."""
         self._datagrams += 1
         if self._datagrams > _MOST_PER_COUNT:
             return False
@@ -87,7 +87,7 @@ class RtpSession:
         return True
 
     def send_report(self, send: Callable[[bytes], None], now: float) -> None:
-        """SR if we sent since the last report, else RR."""
+        """Send an SR if we sent media since the last report, else an RR."""
         info = self._downlink.sender_info()
         if info is not None and info.packets == self._packets_reported:
             info = None
@@ -97,7 +97,7 @@ class RtpSession:
         send(self._codec.protect_rtcp(rtcp.report(self._ssrc, self._cname, info, received)))
 
     def count(self) -> None:
-        """Bring the process' counters up to date: once a second, because counting is dear beside a packet."""
+        """Update the process' counters. Once a second, because counting each packet is too expensive."""
         _received.inc(self._packets)
         self._packets = 0
         _unheard.inc(max(0, self._datagrams - _MOST_PER_COUNT))
@@ -107,8 +107,7 @@ class RtpSession:
         send(self._codec.protect_rtcp(rtcp.bye(self._ssrc)))
 
     def _admits(self, source: bytes) -> bool:
-        """`source` is the SSRC as it stands in a packet that is not deciphered yet: in those of RTCP too, for which
-        libsrtp keeps as much."""
+        """Bounds the number of SSRCs. `source` is the SSRC of a packet that is still encrypted, RTP or RTCP."""
         if len(self._sources) == _MOST_SOURCES and source not in self._sources:
             _forged.inc()
             return False

@@ -1,8 +1,8 @@
-"""aiortc's SCTP with bounds: what one caller sends must not cost the others their time, nor the process its memory.
+"""aiortc's SCTP with bounds, so that one caller cannot exhaust the processor or the memory.
 
-aiortc advertises a receive window and takes whatever comes; it searches all that it holds for each chunk, and keeps a
-stream for each number it is told. A sender that keeps to RFC 9260 does not come near the bounds here. What is over
-them is dropped, as if the network had lost it; what no mistake explains ends the session.
+aiortc advertises a receive window but does not enforce it. It searches everything that it holds for each chunk, and
+keeps a stream for every stream number that it is sent. A sender that follows RFC 9260 does not reach the bounds here.
+What exceeds them is dropped as if the network had lost it; what cannot be a mistake ends the session.
 """
 
 import asyncio
@@ -21,19 +21,18 @@ from aiortc.rtcsctptransport import (
 from OpenSSL import SSL
 from prometheus_client import Counter
 
-from media_worker.core.rate_limit import RateLimit
+from media_worker.core.rate_limiter import RateLimiter
 from media_worker.core.sctp_packet import is_well_formed
 from media_worker.core.sdp_answer import MAX_MESSAGE_SIZE
 
 MAX_STREAMS = 16
 TSN_WINDOW = 128
-"""Chunks ahead of the first that is missing; more than twice what the longest message takes."""
+"""Chunks ahead of the first missing one: more than twice the longest message."""
 _MAX_HELD_CHUNKS = 2 * TSN_WINDOW
 _WINDOW_BYTES = 96 * 1024
 _MAX_HELD_BYTES = 128 * 1024  # above the window: a sender in need may send a chunk more than it (RFC 9260 §6.1 A)
 _CHUNKS_PER_S = _CHUNK_BURST = 1_000
-"""At the worst a twentieth of a core; so much more than the control messages that are borne that a flood of those is
-known for what it is."""
+"""At worst a twentieth of a core. Well above the limits of control messages, so that a flood of those is recognised."""
 _TSN_MODULO = 1 << 32
 _RELIED_ON = (
     "_advertised_rwnd",
@@ -50,7 +49,7 @@ _dropped = Counter("antiphon_media_sctp_dropped_total", "SCTP packets and chunks
 
 
 class BoundedSctp(RTCSctpTransport):
-    """Calls `on_misuse(reason, details)` once, then takes nothing more."""
+    """Calls `on_misuse(reason, details)` once, then ignores everything."""
 
     def __init__(self, dtls: RTCDtlsTransport, on_misuse: Callable[[str, str], None]) -> None:
         super().__init__(dtls)
@@ -59,14 +58,14 @@ class BoundedSctp(RTCSctpTransport):
         self.dropped = 0
         self._on_misuse = on_misuse
         self._misused = False
-        self._chunks = RateLimit(_CHUNKS_PER_S, _CHUNK_BURST)
+        self._chunks = RateLimiter(_CHUNKS_PER_S, _CHUNK_BURST)
         self._advertised_rwnd = _WINDOW_BYTES
-        # We do not offer FORWARD TSN (RFC 3758): a control channel has no use for messages that are given up, and each
-        # such chunk names hundreds of streams to look through. Without it a sender gives up none (§3.3).
+        # FORWARD TSN (RFC 3758) is not offered: a control channel needs no abandoned messages, and one such chunk can
+        # name hundreds of streams to search. A sender may not use what was not offered (§3.3).
         self._local_partial_reliability = False
 
     def end(self, reason: str, details: str) -> None:
-        """The caller has gone too far: nothing of his is read any more."""
+        """End the association: nothing more of this caller is read."""
         if not self._misused:
             self._misused = True
             self._on_misuse(reason, details)
@@ -81,7 +80,7 @@ class BoundedSctp(RTCSctpTransport):
             await super()._handle_data(data)
             self._check_held()
         except (AssertionError, AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
-            # aiortc asserts what callers ought to do, and decodes what they wrote.
+            # aiortc asserts what callers should do, and decodes what they send.
             self.end("data_channel_failed", repr(error))
 
     async def _receive_chunk(self, chunk: Chunk) -> None:
@@ -101,17 +100,17 @@ class BoundedSctp(RTCSctpTransport):
             await super()._receive_data_chunk(chunk)
         else:
             self._drop("beyond_window")
-            self._sack_needed = True  # says what we have, so that the rest is sent again
+            self._sack_needed = True  # so that the sender retransmits the rest
 
     async def _send_chunk(self, chunk: Chunk) -> None:
         try:
             await super()._send_chunk(chunk)
         except SSL.Error as error:
-            # A caller can bring DTLS into a state in which nothing can be sent. aiortc knows only what is closed.
-            raise ConnectionError("DTLS sends nothing any more") from error
+            # A caller can bring DTLS into a state in which it cannot send. aiortc only handles closed connections.
+            raise ConnectionError("DTLS can no longer send") from error
 
     def _may_acknowledge(self, sack: SackChunk) -> bool:
-        """Each gap block may name 65,536 chunks, of which aiortc makes a set; we never send as many."""
+        """Refuses gap blocks beyond what we sent: one may name 65,536 chunks, and aiortc makes a set of them."""
         sent = (self._local_tsn - 1 - sack.cumulative_tsn) % _TSN_MODULO
         if sent >= _TSN_MODULO // 2:
             return False
@@ -121,8 +120,8 @@ class BoundedSctp(RTCSctpTransport):
     def _has_room_for(self, chunk: DataChunk) -> bool:
         ahead = (chunk.tsn - self._last_received_tsn) % _TSN_MODULO
         if ahead == 0 or ahead >= _TSN_MODULO // 2:
-            return True  # a repetition: acknowledged again, not kept
-        # The set is counted too: after another INIT what is in it may be farther ahead than the window.
+            return True  # a duplicate: acknowledged again, not kept
+        # The set is bounded too: after another INIT its entries may lie beyond the window.
         if ahead > TSN_WINDOW or (ahead > 1 and len(self._sack_misordered) >= TSN_WINDOW):
             return False
         held = sum(len(stream.reassembly) for stream in self._inbound_streams.values())
@@ -130,7 +129,7 @@ class BoundedSctp(RTCSctpTransport):
         return bool(held < _MAX_HELD_CHUNKS and held_bytes + len(chunk.user_data) <= _MAX_HELD_BYTES)
 
     def _check_held(self) -> None:
-        """Once per packet: what is there that nothing finishes?"""
+        """Bounds unfinished messages and streams. Called once per packet."""
         if max(len(self._inbound_streams), len(self._data_channels)) > MAX_STREAMS:
             self.end("too_many_channels", f"more than {MAX_STREAMS} streams")
             return
@@ -145,7 +144,7 @@ class BoundedSctp(RTCSctpTransport):
                     self.end("message_too_large", f"a message of more than {MAX_MESSAGE_SIZE} bytes")
                     return
                 next_tsn = None if chunk.flags & SCTP_DATA_LAST_FRAG else (chunk.tsn + 1) % _TSN_MODULO
-        # Told anew, because aiortc does not give back what a stream held that was reset.
+        # Recomputed, because aiortc does not release what a reset stream held.
         self._advertised_rwnd = _WINDOW_BYTES - held_bytes
 
     def _drop(self, why: str) -> None:
@@ -154,10 +153,10 @@ class BoundedSctp(RTCSctpTransport):
 
 
 async def send_what_is_dropped(sender: BoundedSctp) -> int:
-    """For the self-test: a packet or chunk for each method through which aiortc must pass what it receives."""
+    """For the self-test: one packet or chunk for each method that aiortc must route received data through."""
     await sender.transport._send_data(b"malformed")
     forward = ForwardTsnChunk()
-    forward.cumulative_tsn = (sender._local_tsn - 1) % _TSN_MODULO  # nothing new, were it read
+    forward.cumulative_tsn = (sender._local_tsn - 1) % _TSN_MODULO  # no effect, if it were read
     await sender._send_chunk(forward)
     far_ahead = DataChunk(flags=SCTP_DATA_LAST_FRAG)
     far_ahead.tsn, far_ahead.user_data = (sender._local_tsn + 2 * TSN_WINDOW) % _TSN_MODULO, b"far"

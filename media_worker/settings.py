@@ -14,13 +14,13 @@ class MediaSettings(Settings):
     media_index: int = Field(0, ge=0, description="which of this machine's media workers this process is")
     media_capacity: int = Field(150, ge=1, description="sessions that one process accepts")
     media_cushion_ms: int = Field(40, ge=20, le=500, description="agent audio that is buffered before it plays")
-    media_connect_timeout_s: float = Field(30.0, gt=0, description="a caller that is not connected by then is ended")
-    media_silent_timeout_s: float = Field(15.0, gt=0, description="a caller that sends no packet for so long is ended")
+    media_connect_timeout_s: float = Field(30.0, gt=0, description="time a caller has to connect")
+    media_silent_timeout_s: float = Field(15.0, gt=0, description="a session ends after so long without a packet")
     media_pipeline_timeout_s: float = Field(8.0, gt=0, description="how long a session waits for a pipeline worker")
-    media_bitrate: int = Field(32_000, ge=6_000, le=256_000, description="bit rate of agent audio, per channel")
+    media_bitrate: int = Field(32_000, ge=6_000, le=256_000, description="bit rate of agent audio")
     media_complexity: int = Field(5, ge=0, le=10, description="effort of the Opus encoder; lowered under load")
     media_reorder_wait_ms: int = Field(
-        20, ge=0, le=200, description="wait for a packet that is out of order; looked at every 20 ms, so up to 20 more"
+        20, ge=0, le=200, description="wait for a packet that is out of order; checked every 20 ms, so up to 20 more"
     )
 
     @property

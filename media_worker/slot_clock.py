@@ -1,6 +1,6 @@
-"""The one clock of all callers: a 20 ms period in four slots of 5 ms, with absolute deadlines.
+"""The clock of all callers: a 20 ms period in four slots of 5 ms, with absolute deadlines.
 
-Late slots are caught up one after another, so callers get every frame; a stall of more than 200 ms is skipped.
+Late slots are caught up one by one, so callers get every frame. A stall of more than 200 ms is skipped.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Ticking(Protocol):
 
 
 class SlotClock:
-    """Calls each member once a period. `slot` counts slots since the clock began."""
+    """Calls each member once a period. `slot` counts slots since the start."""
 
     def __init__(self, on_slot: Callable[[float], None], after_slot: Callable[[], None]) -> None:
         """`on_slot` gets each slot's lateness in milliseconds; `after_slot` is called when its members have ticked."""
@@ -55,19 +55,19 @@ class SlotClock:
 
     @property
     def slot(self) -> int:
-        """The slot that comes next."""
+        """The next slot."""
         return self._slot
 
     def join(self, member: Ticking) -> None:
-        """Into the emptiest group."""
+        """Add a member to the smallest group."""
         min(self._groups, key=len)[member] = None
 
     def leave(self, member: Ticking) -> None:
         for group in self._groups:
             group.pop(member, None)
 
-    def hurry(self, member: Ticking) -> None:
-        """Move to the next slot that is not crowded: a talkspurt need not wait for the caller's old turn."""
+    def advance(self, member: Ticking) -> None:
+        """Move a member to the next slot that is not crowded, so that a talkspurt does not wait for the old one."""
         most = 1.25 * sum(map(len, self._groups)) / SLOTS + 2
         for ahead in range(SLOTS):
             group = self._groups[(self._slot + ahead) % SLOTS]

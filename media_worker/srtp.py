@@ -1,6 +1,6 @@
-"""SRTP in place, in one buffer for packets that come and one for packets that go.
+"""SRTP in place, with one buffer for incoming and one for outgoing packets.
 
-pylibsrtp's own wrapper copies each packet twice; this calls the same library with the session that aiortc keyed.
+pylibsrtp's own wrapper copies each packet twice. This calls the same library with the session that aiortc keyed.
 """
 
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ tx_buffer = ffi.buffer(_tx)
 
 
 def tx_pointer(offset: int, ffi_of_user: Any) -> Any:
-    """`offset` bytes into the outgoing buffer, as a pointer of another cffi instance (libopus')."""
+    """A pointer `offset` bytes into the outgoing buffer, for another cffi instance (libopus')."""
     return ffi_of_user.cast("unsigned char*", int(ffi.cast("uintptr_t", _tx)) + offset)
 
 
@@ -36,7 +36,7 @@ class SrtpPair(NamedTuple):
 
 
 class SrtpCodec:
-    """The two directions as fast calls. Buffers are shared by all sessions: use what a call left there at once."""
+    """Fast calls for both directions. All sessions share the buffers: use a result before the next call."""
 
     def __init__(self, pair: SrtpPair) -> None:
         self._pair = pair  # owns what the pointers below point to
@@ -59,7 +59,7 @@ class SrtpCodec:
         """Encrypt the `size` bytes at the start of `tx_buffer`."""
         _length[0] = size
         if _protect(self._tx, _tx, _length):
-            raise RuntimeError("libsrtp could not protect a packet")  # only for a wrong length: our own fault
+            raise RuntimeError("libsrtp could not protect a packet")  # only a wrong length does this, which is a bug
         protected: bytes = tx_buffer[0 : _length[0]]
         return protected
 

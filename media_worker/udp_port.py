@@ -1,7 +1,7 @@
-"""One UDP port for all callers of the process: who sent this datagram, and what is it?
+"""One UDP port for all callers of the process: assigns each datagram to its session.
 
-Datagrams are told apart by their first byte (RFC 7983). A STUN check finds its session by user name fragment; all
-else only by an address that a signed check of that session came from. What belongs to nobody is dropped and counted.
+The first byte tells the protocol (RFC 7983). A STUN check finds its session by user name fragment. Everything else
+must come from an address that a signed check of the session came from. Other datagrams are dropped and counted.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _MAX_DATAGRAM = 2_048
 _READS_PER_WAKE = 256
 _WILDCARDS = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
-_dropped = Counter("antiphon_media_datagrams_dropped_total", "Datagrams that belong to nobody", ["why"])
+_dropped = Counter("antiphon_media_datagrams_dropped_total", "Datagrams that belong to no session", ["why"])
 _unowned = _dropped.labels("unvalidated_address")
 _bad_stun = _dropped.labels("bad_stun")
 _unknown_ufrag = _dropped.labels("unknown_ufrag")
@@ -56,8 +56,8 @@ class _Socket:
         self._port = port
 
     def on_readable(self) -> None:
-        """First everything is read, then everything is worked on: each loop's code stays in the processor's cache."""
-        now = asyncio.get_running_loop().time()  # once per wake: packets that came together are of one time
+        """Reads everything, then processes everything, so that each loop's code stays in the processor's cache."""
+        now = asyncio.get_running_loop().time()  # one time for all packets that came together
         owners = self.owners
         for datagram, address in self._read_all():
             owner = owners.get(address)
@@ -72,30 +72,29 @@ class _Socket:
                 else:
                     _unowned.inc()
             except Exception:
-                # One caller's fault must not cost the others the packets that came with it.
+                # One caller's failure must not lose the packets of others.
                 log.exception("datagram_failed", address=address[0])
                 if owner is not None:
                     owner.close("internal")
 
     def _read_all(self) -> list[tuple[bytes, Any]]:
-        """What has come, up to a bound: the rest wakes us again."""
+        """The datagrams that have arrived, up to a bound; the rest wakes us again."""
         received: list[tuple[bytes, Any]] = []
         receive, keep = self._receive, received.append
         try:
             for _ in range(_READS_PER_WAKE):
                 keep(receive(_MAX_DATAGRAM))
         except OSError:
-            # Nothing more, or an ICMP error of an earlier send (port unreachable): it concerns one caller, who will
-            # time out.
+            # Nothing more to read, or the ICMP error of an earlier send (port unreachable), whose caller will time out.
             pass
         return received
 
 
 class UdpPort:
-    """The sockets of one port number: one for each of our addresses."""
+    """The sockets of one port number, one per local address."""
 
     def __init__(self, addresses: tuple[str, ...], port: int) -> None:
-        """Raises `ConfigError` for what is no address, and for a port that cannot be used."""
+        """Raises `ConfigError` for an invalid address or a port that cannot be used."""
         self._sockets: list[_Socket] = []
         self._queued: list[tuple[Callable[[bytes, Any], int], bytes, Any]] = []
         self._by_ufrag: dict[str, Owner] = {}
@@ -119,22 +118,22 @@ class UdpPort:
         self._close_sockets()
 
     def expect(self, ufrag: str, owner: Owner) -> None:
-        """Checks for `ufrag` are this owner's."""
+        """Assign checks for `ufrag` to this owner."""
         self._by_ufrag[ufrag] = owner
 
     def forget(self, ufrag: str) -> None:
         self._by_ufrag.pop(ufrag, None)
 
     def owner(self, path: Path) -> Owner | None:
-        """Whose the address is by now."""
+        """The owner of the address."""
         return self._sockets[path.socket_index].owners.get(path.address)
 
     def own(self, path: Path, owner: Owner) -> None:
-        """The address is validated: media and DTLS from there are this owner's."""
+        """Assign media and DTLS from a validated address to this owner."""
         self._sockets[path.socket_index].owners[path.address] = owner
 
     def disown(self, path: Path, owner: Owner) -> None:
-        """The address is not this owner's any more."""
+        """Undo `own`, unless the address has another owner by now."""
         owners = self._sockets[path.socket_index].owners
         if owners.get(path.address) is owner:
             del owners[path.address]
@@ -145,7 +144,7 @@ class UdpPort:
                 del each.owners[address]
 
     def sender(self, path: Path) -> Callable[[bytes], None]:
-        """A function that sends to this path; a full socket buffer drops, as the network would."""
+        """A function that sends to this path. A full socket buffer drops the datagram, as the network might."""
         send, address = self._sockets[path.socket_index].socket.sendto, path.address
 
         def send_to_path(datagram: bytes) -> None:
@@ -157,7 +156,7 @@ class UdpPort:
         return send_to_path
 
     def queue(self, path: Path) -> Callable[[bytes], None]:
-        """As `sender`, for packets of which many leave at once: they wait for `send_queued`."""
+        """Like `sender`, but packets wait for `send_queued`."""
         send, address = self._sockets[path.socket_index].socket.sendto, path.address
         append = self._queued.append
 
@@ -167,8 +166,11 @@ class UdpPort:
         return queue_to_path
 
     def send_queued(self) -> None:
-        """Sending one by one as they are made costs a twelfth more of a core: each packet would wake its receiver or
-        the network card by itself, and drive the codec out of the processor's cache."""
+        """Send what `queue` collected.
+
+        Sending packets one by one as they are made takes a twelfth of a core more: each would wake its receiver or the
+        network card, and evict the codec from the processor's cache.
+        """
         for send, datagram, address in self._queued:
             try:
                 send(datagram, address)
@@ -219,10 +221,10 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 def _hosts_for(addresses: tuple[str, ...]) -> list[str]:
-    """What to bind to. An address that this machine does not have is that of a 1:1 NAT in front of it.
+    """The addresses to bind to. An address that this machine does not have belongs to a 1:1 NAT in front of it.
 
-    Behind one such address a socket for every address of ours will do. Behind several, answers must leave by the
-    address that was asked, or they come from where the caller did not send to: then each of ours gets a socket.
+    With one such address a wildcard socket is enough. With several, an answer must leave by the address that was asked,
+    or the caller would get it from another address; so each local address gets a socket.
     """
     hosts: dict[str, None] = {}
     for family, wildcard in _WILDCARDS.items():
@@ -248,14 +250,14 @@ def _is_ours(address: str) -> bool:
 
 
 def _our_addresses(family: socket.AddressFamily) -> list[str]:
-    """Without those of a single link, to which no packet from elsewhere comes."""
+    """Local addresses except link-local ones, which other networks cannot reach."""
     all_of_them = (ip for adapter in ifaddr.get_adapters() for ip in adapter.ips)
     texts = (ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in all_of_them)
     return [text for text in texts if _family(text) == family and not ipaddress.ip_address(text).is_link_local]
 
 
 def detect_addresses() -> tuple[str, ...]:
-    """The address this machine would use towards the network, else loopback. No packet is sent."""
+    """The addresses that this machine would use towards the network, else loopback. Sends no packet."""
     found = []
     for family, target in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -1,11 +1,11 @@
-"""Caller to pipeline: packets in, 16 kHz mono PCM out, on one time line without gaps."""
+"""Caller to pipeline: packets in, 16 kHz mono PCM out, without gaps in its positions."""
 
 from collections.abc import Callable
 
 from prometheus_client import Counter
 
+from media_worker.core.decode_plan import DTX_PAYLOAD, RTP_RATE, Conceal, Decode, DecodeFec, DecodePlan, Silence, Step
 from media_worker.core.jitter import JitterBuffer, Ordered, Packet
-from media_worker.core.timeline import DTX_PAYLOAD, RTP_RATE, Conceal, Decode, DecodeFec, Silence, Step, Timeline
 from media_worker.opus import Decoder, packet_ticks
 from shared.audio import BYTES_PER_SAMPLE, UPLINK_RATE
 from shared.frames import AudioFrame, SilenceRun
@@ -18,14 +18,16 @@ Emit = Callable[[AudioFrame | SilenceRun], None]
 
 
 class Uplink:
-    """One caller's voice. `emit` takes frames as they become known, oldest first."""
+    """One caller's audio. `emit` gets frames as soon as they are known, oldest first."""
 
     def __init__(self, session: str, epoch: int, emit: Emit, reorder_wait_s: float) -> None:
         self._session = session
         self.epoch = epoch
+        self.muted = False
+        """While set, speech is emitted as silence of the same length."""
         self._emit = emit
         self.jitter = JitterBuffer(reorder_wait_s)
-        self._timeline = Timeline()
+        self._plan = DecodePlan()
         self._decoder = Decoder()
         self._missing = 0
         self._seq = 0
@@ -33,16 +35,16 @@ class Uplink:
         self._concealed_samples = 0
 
     def begin(self, now: float) -> None:
-        self._timeline.begin(now)
+        self._plan.begin(now)
 
     def restart(self) -> None:
-        """The caller sends from a new source: its counters begin anew, our time line goes on."""
+        """The caller sends from a new source: its counters restart, our positions continue."""
         self.jitter.restart()
-        self._timeline.restart()
+        self._plan.restart()
         self._missing = 0
 
     def quality(self) -> dict[str, int]:
-        """What of the caller's voice did not arrive as it should, so far."""
+        """Losses so far, for the log."""
         return {
             "lost_packets": self.jitter.lost,
             "late_packets": self.jitter.late,
@@ -52,9 +54,9 @@ class Uplink:
     def on_packet(self, packet: Packet, now: float) -> None:
         seq, timestamp, payload = packet
         if len(payload) > DTX_PAYLOAD and not self._missing and self.jitter.accept_next(seq):
-            # Nine packets of ten are the next ones, with sound: they take the short way.
+            # Fast path for the usual packet: the next in order, with sound.
             ticks = packet_ticks(payload)
-            if ticks and self._timeline.accept_next(timestamp, ticks, now):
+            if ticks and self._plan.accept_next(timestamp, ticks, now):
                 self._decode(payload)
             else:
                 self._play(Ordered(packet, 0), now)
@@ -65,13 +67,13 @@ class Uplink:
         _late.inc(self.jitter.late - late)
 
     def tick(self, now: float) -> None:
-        """Every 20 ms: give up holes that were waited for long enough, and let time go on in silence."""
+        """Every 20 ms: give up on packets that are too late, and emit silence while nothing arrives."""
         if self.jitter.waiting:
             for ordered in self.jitter.poll(now):
                 self._play(ordered, now)
             if self.jitter.waiting:
-                return  # sound is there, behind a hole: this is not silence
-        silence = self._timeline.on_time(now)
+                return  # there is sound behind a hole, so this is not silence
+        silence = self._plan.on_time(now)
         if silence is not None:
             self._emit_silence(silence.samples)
 
@@ -79,12 +81,12 @@ class Uplink:
         missing = self._missing + ordered.missing
         payload = ordered.packet.payload
         ticks = packet_ticks(payload) if payload else 0
-        if ticks == 0:  # padding only, with which browsers probe the bandwidth, or not Opus, which counts as lost
+        if ticks == 0:  # bandwidth probes (padding only), or not Opus, which counts as lost
             self._missing = missing + bool(payload)
             _malformed.inc(bool(payload))
             return
         self._missing = 0
-        for step in self._timeline.on_packet(ordered._replace(missing=missing), ticks, now):
+        for step in self._plan.on_packet(ordered._replace(missing=missing), ticks, now):
             self._take(step)
 
     def _take(self, step: Step) -> None:
@@ -108,6 +110,9 @@ class Uplink:
         self._emit_pcm(pcm)
 
     def _emit_pcm(self, pcm: bytes) -> None:
+        if self.muted:
+            self._emit_silence(len(pcm) // BYTES_PER_SAMPLE)
+            return
         frame = AudioFrame(self._session, self.epoch, self._seq, self._position, UPLINK_RATE, 1, pcm)
         self._seq += 1
         self._position += len(pcm) // BYTES_PER_SAMPLE

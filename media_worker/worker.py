@@ -1,4 +1,4 @@
-"""The media worker process: takes offers from its inbox, runs a session for each, says what room it has."""
+"""The media worker process: takes offers from its inbox, runs a session for each, and reports its capacity."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 from prometheus_client import Counter, Gauge
 
 from media_worker import denormals, opus, peer
-from media_worker.core.capacity import Admission
+from media_worker.core.admission import Admission
 from media_worker.peer import Certificate
 from media_worker.session import MediaContext, Session
 from media_worker.settings import MediaSettings
@@ -32,20 +32,20 @@ from shared.events import (
 from shared.frames import AudioFrame
 from shared.ids import new_worker_id
 from shared.io import broker
+from shared.io.heartbeat import Heartbeat
 from shared.io.inbox import Inbox
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
-from shared.io.presence import Presence
 from shared.io.probes import serve_probes
 from shared.io.service import settle_memory
 from shared.wire import Item
 from shared.worker_report import WorkerReport, WorkerState
 
 _RETRY_AFTER_MS = 2_000
-_EFFORT_INTERVAL_S = 1.0
+_LOAD_INTERVAL_S = 1.0
 _STOP_DEADLINE_S = 3.0
 _COLLECT_AFTER = 20
-"""Sessions ended: aiortc's transports are cycles that hold OpenSSL's memory, of which the collector knows nothing."""
+"""Ended sessions per collection: aiortc's transports are cycles whose OpenSSL memory the collector does not count."""
 
 _sessions = Gauge("antiphon_media_sessions", "Sessions that this process carries")
 _opened = Counter("antiphon_media_sessions_opened_total", "Sessions opened")
@@ -57,7 +57,7 @@ log = get_logger()
 
 
 class MediaWorker:
-    """`run` until `stop` is set, then close what runs and leave nothing behind."""
+    """`run` serves until `stop` is set, then ends its sessions and removes its keys."""
 
     def __init__(self, settings: MediaSettings) -> None:
         self.id = new_worker_id("m", socket.gethostname())
@@ -68,14 +68,14 @@ class MediaWorker:
         self._admission = Admission(settings.media_capacity)
         self._complexity = settings.media_complexity
         self._state: WorkerState = "starting"
-        self._presence = Presence(self._redis, self._report)
+        self._heartbeat = Heartbeat(self._redis, self._report)
         self._tasks: asyncio.TaskGroup | None = None
         self._empty = asyncio.Event()
         self._empty.set()
         self._uncollected = 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Raises `BrokerError` and `ConfigError` if it cannot begin."""
+        """Raises `BrokerError` or `ConfigError` if it cannot start."""
         try:
             await self._serve(stop)
         finally:
@@ -101,8 +101,8 @@ class MediaWorker:
                 self._tasks = sessions
                 background = [
                     services.create_task(outbox.run()),
-                    services.create_task(self._presence.run()),
-                    services.create_task(self._adapt_effort()),
+                    services.create_task(self._heartbeat.run()),
+                    services.create_task(self._adapt_complexity()),
                     services.create_task(self._read_inbox(context)),
                 ]
                 if settings.probe_port:
@@ -119,7 +119,7 @@ class MediaWorker:
             clock.stop()
             port.close()
             await outbox.close()
-            await self._ignoring_broker(self._presence.withdraw())
+            await self._ignoring_broker(self._heartbeat.withdraw())
 
     async def _read_inbox(self, context: MediaContext) -> None:
         async for items in Inbox(self._blocking, keys.inbox("media", self.id)):
@@ -127,7 +127,7 @@ class MediaWorker:
                 try:
                     self._on_item(item, context)
                 except Exception:
-                    # One session's fault must not end the others'.
+                    # A failure of one session must not end the others.
                     log.exception("item_failed", session_id=item.session)
                     if item.session in self._sessions:
                         self._sessions[item.session].close("internal")
@@ -157,14 +157,14 @@ class MediaWorker:
             self._update(session, message, context)
 
     def _tell_pipeline_it_is_late(self, message: PipelineAttached, context: MediaContext) -> None:
-        """The session ended before its pipeline worker came; without a word the worker would hold its slot."""
+        """The session ended before its pipeline worker attached, which must learn that to free its slot."""
         closed = SessionClosed(session=message.session, reason="session_gone")
         context.outbox.send(keys.inbox("pipeline", message.pipeline_worker), closed)
 
     def _open(self, opening: OpenSession, context: MediaContext) -> None:
         gateway = keys.inbox("gateway", opening.gateway)
         if opening.session in self._sessions:
-            return  # a gateway repeats itself only by mistake; the session is being answered
+            return  # a repeated message; the session is being answered already
         refusal = self._admission.refusal(len(self._sessions), self._state == "draining")
         if refusal is not None:
             _refused.labels("no_capacity").inc()
@@ -192,7 +192,7 @@ class MediaWorker:
         _sessions.set(len(self._sessions))
         self._tasks.create_task(self._live(session), name=f"session {session.id}")
         reservation = (keys.reservations("media", self.id), session.id)
-        self._tasks.create_task(self._ignoring_broker(self._presence.announce(placed=reservation)))
+        self._tasks.create_task(self._ignoring_broker(self._heartbeat.announce(placed=reservation)))
         context.outbox.send(gateway, OfferAnswered(session=session.id, sdp=session.answer()))
 
     async def _live(self, session: Session) -> None:
@@ -201,7 +201,7 @@ class MediaWorker:
             _ended.labels(reason).inc()
             log.info("session_ended", session_id=session.id, reason=reason)
         except Exception:
-            # One session's fault must not end the others'.
+            # A failure of one session must not end the others.
             _ended.labels("internal").inc()
             log.exception("session_broken", session_id=session.id)
         finally:
@@ -213,7 +213,7 @@ class MediaWorker:
         self._uncollected += 1
         if self._uncollected >= _COLLECT_AFTER:
             self._uncollected = 0
-            gc.collect()  # a few milliseconds, because what was there at start is frozen
+            gc.collect()  # takes a few milliseconds, because the objects of start-up are frozen
 
     def _update(self, session: Session, message: UpdateOffer, context: MediaContext) -> None:
         gateway = keys.inbox("gateway", message.gateway)
@@ -228,19 +228,19 @@ class MediaWorker:
             )
         context.outbox.send(gateway, reply)
 
-    async def _adapt_effort(self) -> None:
-        """Under load callers get a cheaper encoding rather than late packets."""
+    async def _adapt_complexity(self) -> None:
+        """Lowers the encoder's complexity under load, rather than sending packets late."""
         used_s = time.process_time()
         while True:
-            await asyncio.sleep(_EFFORT_INTERVAL_S)
-            core_share, used_s = (time.process_time() - used_s) / _EFFORT_INTERVAL_S, time.process_time()
+            await asyncio.sleep(_LOAD_INTERVAL_S)
+            core_share, used_s = (time.process_time() - used_s) / _LOAD_INTERVAL_S, time.process_time()
             self._complexity = self._admission.complexity(self._settings.media_complexity, core_share)
             for session in self._sessions.values():
                 session.set_complexity(self._complexity)
 
     async def _drain(self) -> None:
         self._state = "draining"
-        await self._ignoring_broker(self._presence.announce())
+        await self._ignoring_broker(self._heartbeat.announce())
         for session in list(self._sessions.values()):
             session.close("worker_stopped")
         try:
@@ -251,7 +251,7 @@ class MediaWorker:
 
     @staticmethod
     async def _ignoring_broker(command: Awaitable[object]) -> None:
-        """Leases and session keys expire by themselves if the broker is away."""
+        """For commands that may fail: leases and session keys expire by themselves."""
         try:
             await command
         except broker.BROKER_FAILURES as error:
@@ -264,7 +264,6 @@ class MediaWorker:
             state=self._state,
             sessions=len(self._sessions),
             capacity=self._settings.media_capacity,
-            loop_lag_ms=self._admission.recent_lateness_ms,
             zone=self._settings.zone,
         )
 

@@ -29,11 +29,8 @@ class Admission:
         self._late: deque[bool] = deque(maxlen=WINDOW)
         self._core_share = 0.0
         self._helper_share = 0.0
-        self.recent_lateness_ms = 0.0
-        """Smoothed over about a second."""
 
     def on_tick(self, lateness_ms: float) -> None:
-        self.recent_lateness_ms += (lateness_ms - self.recent_lateness_ms) / 20
         self._late.append(lateness_ms > LATE_MS)
 
     def on_load(self, core_share: float) -> None:

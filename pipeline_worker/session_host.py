@@ -1,7 +1,7 @@
 """The sessions that run in this process, side by side: what breaks one breaks no other."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from pipeline_worker.settings import PipelineSettings
 from pipeline_worker.speaking.voice import Patience
 from pipeline_worker.tools.toolbox import Toolbox
 from shared.agent import AgentDefinition
-from shared.errors import AntiphonError
+from shared.errors import AntiphonError, leaves
 from shared.events import StartPipeline
 from shared.io.broker import Redis
 from shared.io.logs import get_logger
@@ -154,17 +154,9 @@ class SessionHost:
 
 
 def _tell_failure(link: MediaLink, error: Exception) -> None:
-    known = next((leaf for leaf in _leaves(error) if isinstance(leaf, AntiphonError)), None)
+    known = next((leaf for leaf in leaves(error) if isinstance(leaf, AntiphonError)), None)
     if known is not None:
         link.publish_failure(known)
     else:
         link.publish_error("pipeline_error", "the agent failed; please call again")
     link.end_session("pipeline_error")
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error

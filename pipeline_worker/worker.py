@@ -14,10 +14,10 @@ from pipeline_worker.settings import PipelineSettings
 from shared import keys
 from shared.agent import AgentDefinition
 from shared.io.broker import BROKER_FAILURES, Redis, connect_blocking
+from shared.io.heartbeat import Heartbeat, wall_ms
 from shared.io.inbox import Inbox
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
-from shared.io.presence import Presence, wall_ms
 from shared.io.probes import serve_probes
 from shared.worker_report import WorkerReport, WorkerState
 
@@ -67,7 +67,7 @@ class PipelineWorker:
         self._is_idle = asyncio.Event()
         # What the agent says waits for its turn anyway, and there is never more of it than runs ahead of playout.
         self._outbox = Outbox(broker, worker_id, max_frame_age_s=math.inf)
-        self._presence = Presence(broker, self._report)
+        self._heartbeat = Heartbeat(broker, self._report)
         self._host = SessionHost(worker_id, settings, agents, engines, tools, broker, self._outbox.send)
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -88,7 +88,7 @@ class PipelineWorker:
                     background.append(tasks.create_task(probes))
                 self._state = "serving"
                 self._count_room()
-                background.append(tasks.create_task(self._presence.run()))
+                background.append(tasks.create_task(self._heartbeat.run()))
                 claiming = [tasks.create_task(self._claim(queue, tasks)) for queue in queues]
                 log.info("pipeline_worker_ready", worker_id=self._id, pools=self._settings.pools)
                 await stop.wait()
@@ -141,7 +141,7 @@ class PipelineWorker:
     async def _announce(self, reservations: str, session: str) -> None:
         """Turn the gateway's reservation of a slot into a session that is reported, in one step."""
         try:
-            await self._presence.announce(placed=(reservations, session))
+            await self._heartbeat.announce(placed=(reservations, session))
         except BROKER_FAILURES as error:
             log.warning("reservation_left_to_expire", session_id=session, error=str(error))
 
@@ -200,7 +200,6 @@ class PipelineWorker:
             state=self._state,
             sessions=self._sessions(),
             capacity=self._admission.capacity(self._sessions()),
-            loop_lag_ms=self._admission.recent_lateness_ms,
             pool=",".join(self._settings.pools),
             zone=self._settings.zone,
         )
@@ -217,7 +216,7 @@ class PipelineWorker:
             task.cancel()
         await asyncio.wait(claiming)
         try:
-            await self._presence.announce()
+            await self._heartbeat.announce()
             for queue in queues:
                 await queue.give_back(self._served[queue.pool])
         except BROKER_FAILURES as error:
@@ -240,7 +239,7 @@ class PipelineWorker:
         try:
             for queue in queues:
                 await queue.leave()
-            await self._presence.withdraw()
+            await self._heartbeat.withdraw()
         except BROKER_FAILURES as error:
             log.warning("not_withdrawn", error=str(error))
 

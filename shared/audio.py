@@ -1,4 +1,4 @@
-"""Audio arithmetic on 16-bit little-endian PCM. Positions count samples per channel; times are milliseconds."""
+"""Audio arithmetic on 16-bit little-endian PCM. Positions count samples; times are milliseconds."""
 
 import math
 
@@ -13,7 +13,7 @@ PTIME_MS = 20
 
 BYTES_PER_SAMPLE = 2
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
-"""The rates that Opus encodes without a resampler (RFC 6716 §2)."""
+"""The rates that Opus encodes without resampling (RFC 6716 §2)."""
 
 Pcm = NDArray[np.int16]
 _INT16 = np.dtype("<i2")
@@ -41,7 +41,7 @@ def level_dbfs(samples: Pcm) -> float:
 
 
 def fade_out(samples: Pcm) -> Pcm:
-    """`samples` (first axis: time) brought linearly down to zero, so that a cut is not heard as a click."""
+    """`samples` faded linearly to zero, so that a cut does not click."""
     ramp = np.linspace(1.0, 0.0, num=len(samples), dtype=np.float32)
-    faded: Pcm = (samples * ramp.reshape(-1, *[1] * (samples.ndim - 1))).astype("<i2")
+    faded: Pcm = (samples * ramp).astype("<i2")
     return faded

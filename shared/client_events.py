@@ -1,7 +1,7 @@
 """Events for the client, the same on the data channel and the WebSocket.
 
-The specification's JavaScript reads an event's fields flat, its server writes them under `data`; ours has both.
-`seq` lets a client that hears both channels show an event once.
+The specification's JavaScript reads an event's fields at the top level, its server writes them under `data`; ours does
+both. `seq` lets a client that reads both channels drop duplicates.
 """
 
 from typing import Any

@@ -1,14 +1,15 @@
-"""The one tree of errors. Each has a machine code; each says whose fault it is and whether waiting helps.
+"""The tree of errors. Each has a machine code, and its class says whose fault it is.
 
 Codes travel to clients (`error {code, message}`) and into logs and metrics, so they are never renamed.
 """
 
+from collections.abc import Iterator
+
 
 class AntiphonError(Exception):
-    """Anything of ours that goes wrong in a way a caller can act on."""
+    """Base of our errors: something that the caller of the code can act on."""
 
     code = "internal"
-    temporary = False
 
     def __init__(self, message: str, *, code: str | None = None, retry_after_ms: int | None = None) -> None:
         super().__init__(message)
@@ -19,45 +20,51 @@ class AntiphonError(Exception):
 
 
 class PeerError(AntiphonError):
-    """The other side sent something that we cannot accept. Nothing was changed."""
+    """The other side sent something that we cannot accept. Nothing has changed."""
 
     code = "bad_request"
 
 
 class WireError(PeerError):
-    """Bytes on the broker that are not one of our messages."""
+    """Bytes from the broker that are not one of our messages."""
 
     code = "bad_wire"
 
 
 class OfferError(PeerError):
-    """An SDP offer that cannot be parsed, or that holds nothing we can answer."""
+    """An SDP offer that cannot be parsed, or contains nothing that we can answer."""
 
     code = "bad_sdp"
 
 
 class ConfigError(AntiphonError):
-    """Settings or an agent file that cannot be used. The message names the place and the cure."""
+    """Settings or an agent file that cannot be used. The message says where and what to do."""
 
     code = "bad_config"
 
 
 class BrokerError(AntiphonError):
-    """Redis cannot be reached or does not answer in time."""
+    """The broker cannot be reached or does not answer in time."""
 
     code = "broker_unavailable"
-    temporary = True
 
 
 class RefusedError(AntiphonError):
     """No room now; `retry_after_ms` says when to come back."""
 
     code = "no_capacity"
-    temporary = True
 
 
 class EngineError(AntiphonError):
     """A speech or language engine failed."""
 
     code = "engine_failed"
-    temporary = True
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors that a TaskGroup gathered, however deep their groups nest; `error` itself if it is no group."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error

@@ -1,7 +1,7 @@
-"""Every message between processes, defined once. Commands are imperatives, events are past facts.
+"""Every message between processes. Commands are imperatives, events are past facts.
 
-A field that is added has a default and none is renamed, so that two versions can talk during a rolling update.
-Audio has types of its own in `frames`, because it is the hot path.
+New fields have defaults and no field is renamed, so that two versions can talk during a rolling update. Audio is the
+hot path and has its own types, in `frames`.
 """
 
 from typing import Annotated, Any, Literal
@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 PlayoutState = Literal["playing", "paused", "finished", "flushed"]
-StatusWord = Literal["connecting", "listening", "thinking", "speaking", "reconnecting", "ended"]
+StatusWord = Literal["connecting", "listening", "thinking", "speaking", "ended"]
 
 
 class Message(BaseModel):
-    """All messages belong to one session."""
+    """Every message belongs to one session."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     session: str = Field(min_length=1, max_length=64)
@@ -23,7 +23,7 @@ class Message(BaseModel):
 
 
 class OpenSession(Message):
-    """Answer this first offer; `pipeline_wait_ms` is how long to wait for a pipeline worker."""
+    """Answer this first offer."""
 
     kind: Literal["open-session"] = "open-session"
     gateway: str
@@ -33,7 +33,7 @@ class OpenSession(Message):
 
 
 class UpdateOffer(Message):
-    """A later offer of a running session (an ICE restart); its answer or refusal carries its number."""
+    """A later offer of a running session (an ICE restart). The answer or refusal carries its number."""
 
     kind: Literal["update-offer"] = "update-offer"
     gateway: str
@@ -42,7 +42,7 @@ class UpdateOffer(Message):
 
 
 class CloseSession(Message):
-    """End it: the client said goodbye, its WebSocket closed, or an operator wants it."""
+    """End the session: the client said goodbye, its WebSocket closed, or an operator asked for it."""
 
     kind: Literal["close-session"] = "close-session"
     reason: str = "hangup"
@@ -58,7 +58,7 @@ class OfferAnswered(Message):
 
 
 class OfferRefused(Message):
-    """The offer changed nothing. `final` says that there is no session (any more)."""
+    """The offer changed nothing. `final` means that the session does not exist (any more)."""
 
     kind: Literal["offer-refused"] = "offer-refused"
     code: str
@@ -69,14 +69,14 @@ class OfferRefused(Message):
 
 
 class ClientEventSent(Message):
-    """An event for the client, as it stands on the data channel (see `client_events`)."""
+    """An event for the client, the same as on the data channel (see `client_events`)."""
 
     kind: Literal["client-event-sent"] = "client-event-sent"
     event: dict[str, Any]
 
 
 class SessionClosed(Message):
-    """The session is over; also sent to the pipeline worker."""
+    """The session has ended. Sent to the pipeline worker too."""
 
     kind: Literal["session-closed"] = "session-closed"
     reason: str = "hangup"
@@ -86,7 +86,7 @@ class SessionClosed(Message):
 
 
 class StartPipeline(Message):
-    """A session needs a pipeline worker, which announces itself to the media worker."""
+    """A session needs a pipeline worker, which then attaches itself to the media worker."""
 
     kind: Literal["start-pipeline"] = "start-pipeline"
     agent_id: str
@@ -98,7 +98,7 @@ class StartPipeline(Message):
 
 
 class PipelineMessage(Message):
-    """Carries the epoch of the pipeline worker that sends it: a media worker ignores an older one's."""
+    """Carries the epoch of its sender: the media worker ignores earlier epochs."""
 
     epoch: int
 
@@ -109,14 +109,14 @@ class PipelineAttached(PipelineMessage):
 
 
 class AgentSpeechEnded(PipelineMessage):
-    """No more audio of this talkspurt follows: running dry at `end_sample` is the end, not an underrun."""
+    """The talkspurt is complete: running dry at `end_sample` is its end, not an underrun."""
 
     kind: Literal["agent-speech-ended"] = "agent-speech-ended"
     end_sample: int
 
 
 class FlushPlayout(PipelineMessage):
-    """Fade out at once and forget all queued agent audio; answered by `PlayoutReported(state="flushed")`."""
+    """Fade out at once and drop all queued agent audio; answered by `PlayoutReported(state="flushed")`."""
 
     kind: Literal["flush-playout"] = "flush-playout"
 
@@ -138,7 +138,7 @@ class PublishEvent(PipelineMessage):
 
 
 class EndSession(PipelineMessage):
-    """The agent ends the session; `after_playout` lets it finish what it is saying."""
+    """The agent ends the session, with `after_playout` once its queued audio has been played."""
 
     kind: Literal["end-session"] = "end-session"
     reason: str = "agent_hangup"
@@ -157,8 +157,8 @@ class CallerConnected(Message):
 class PlayoutReported(Message):
     """What the caller has heard: all agent audio before sample `played_up_to`, at the stream's own rate.
 
-    `at_unix_ms` is there when playing begins, after silence or a pause: when its first packet was sent, by the media
-    worker's clock.
+    `at_unix_ms` is set when playing begins after silence or a pause: the time at which the first packet was sent, by
+    the media worker's clock.
     """
 
     kind: Literal["playout-reported"] = "playout-reported"
@@ -181,7 +181,7 @@ class InterruptRequested(Message):
 
 
 class TalkChanged(Message):
-    """The caller pressed or released the button to talk."""
+    """The caller pressed or released the push-to-talk button."""
 
     kind: Literal["talk-changed"] = "talk-changed"
     pressed: bool

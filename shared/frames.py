@@ -1,8 +1,7 @@
-"""PCM on its way between a media worker and a pipeline worker.
+"""PCM between a media worker and a pipeline worker.
 
-Both directions count samples in the session's own time line: `first_sample` is the position of a frame's first
-sample since the session began, at the frame's rate. A gap between one frame's end and the next one's beginning is
-audio that nobody has.
+Positions count samples since the session began, at the frame's rate: `first_sample` is the position of a frame's first
+sample. A gap between the end of one frame and the start of the next is audio that was lost.
 """
 
 from typing import NamedTuple
@@ -11,7 +10,7 @@ from shared.audio import BYTES_PER_SAMPLE
 
 
 class AudioFrame(NamedTuple):
-    """Interleaved 16-bit PCM: 20 ms on the way up, 100 ms or more on the way down."""
+    """Mono 16-bit PCM: 20 ms on the way up, 100 ms or more on the way down."""
 
     session: str
     epoch: int
@@ -19,12 +18,12 @@ class AudioFrame(NamedTuple):
     first_sample: int
     sample_rate: int
     channels: int
+    """Always 1. Older processes expect the field on the wire."""
     pcm: bytes
 
     @property
     def samples(self) -> int:
-        """Samples per channel."""
-        return len(self.pcm) // (BYTES_PER_SAMPLE * self.channels)
+        return len(self.pcm) // BYTES_PER_SAMPLE
 
     @property
     def end_sample(self) -> int:
@@ -32,7 +31,7 @@ class AudioFrame(NamedTuple):
 
 
 class SilenceRun(NamedTuple):
-    """Time that passed without sound (a DTX gap, a mute): known silence travels as its length, not as zeros."""
+    """Time without sound (a DTX gap, a mute): silence is sent as its length, not as zeros."""
 
     session: str
     epoch: int

@@ -1,4 +1,4 @@
-"""Names of sessions and workers: random, unguessable, safe in a Redis key, a log line and a URL."""
+"""Ids of sessions and workers: random, unguessable, safe in a Redis key, a log line and a URL."""
 
 import secrets
 import string
@@ -7,12 +7,12 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 def new_session_id() -> str:
-    """A session's name: 128 bits of randomness, because knowing it is what lets a gateway speak for it."""
+    """A session's id: 128 bits of randomness, because whoever knows it can send messages for the session."""
     return "s" + _random_word(22)
 
 
 def new_worker_id(kind: str, host: str) -> str:
-    """A worker process's name. A restarted process gets a new one, so that it never reads its predecessor's inbox."""
+    """A worker process's id. A restarted process gets a new one, so it never reads its predecessor's inbox."""
     readable = "".join(c if c in _ALPHABET else "-" for c in host)[:32]
     return f"{kind}-{readable}-{_random_word(6)}"
 

@@ -1,4 +1,4 @@
-"""Every name in Redis, and who may use it. Braces keep the keys that one Lua script touches on one cluster node."""
+"""Every key in Redis. Braces keep the keys of one Lua script on one cluster node."""
 
 from typing import Literal
 
@@ -8,12 +8,12 @@ _INBOX_LETTER: dict[str, str] = {"gateway": "g", "media": "m", "pipeline": "p"}
 
 
 def inbox(kind: WorkerKind, worker_id: str) -> str:
-    """Stream: all that a process has to read. Written by whoever has something for it."""
+    """Stream: everything that a process has to read, whoever wrote it."""
     return f"antiphon:{_INBOX_LETTER[kind]}:{worker_id}:in"
 
 
 def jobs(pool: str) -> str:
-    """Stream with a consumer group: sessions that wait for a pipeline worker of this pool."""
+    """Stream with a consumer group: sessions that wait for a pipeline worker of the pool."""
     return f"antiphon:jobs:{pool}"
 
 
@@ -26,7 +26,7 @@ def session(session_id: str) -> str:
 
 
 def conversation(session_id: str) -> str:
-    """List: what was said and heard, turn by turn."""
+    """List: the conversation, turn by turn."""
     return f"antiphon:s:{session_id}:conversation"
 
 

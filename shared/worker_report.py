@@ -1,4 +1,4 @@
-"""What a worker says of itself, once a second, and what the gateways place sessions by."""
+"""What a worker reports once a second. Gateways place sessions by it."""
 
 from typing import Literal
 
@@ -9,13 +9,13 @@ from shared.keys import WorkerKind
 WorkerState = Literal["starting", "serving", "draining"]
 
 LEASE_MS = 4_000
-"""A worker that has not reported for this long is taken for dead."""
+"""A worker that has not reported for this long counts as dead."""
 
 REPORT_INTERVAL_S = 1.0
 
 
 class WorkerReport(BaseModel):
-    """One worker's last report. Fields are stored as strings in a Redis hash; new ones have defaults."""
+    """A worker's last report, stored as a Redis hash of strings. New fields have defaults."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -24,11 +24,9 @@ class WorkerReport(BaseModel):
     state: WorkerState = "serving"
     sessions: int = 0
     capacity: int = 0
-    loop_lag_ms: float = 0.0
     pool: str = ""
-    """Of a pipeline worker: the pools whose sessions it takes, comma-separated."""
+    """For a pipeline worker: the pools that it serves, comma-separated."""
     zone: str = ""
-    version: str = ""
     reported_at_ms: int = 0
 
     def serves(self, pool: str) -> bool:

@@ -1,7 +1,7 @@
 """What a client may say on the signaling channel: JSON text in, typed messages out.
 
-The specification's client sends `offer` and `ice-candidate`; `bye` is ours. Fields we do not know are ignored,
-so that a newer client can talk to an older gateway. The limits keep hostile text away from everything behind.
+The specification's client sends `offer` and `ice-candidate`; `bye` is ours. Unknown fields are ignored,
+so a newer client can talk to an older gateway. Input is untrusted; the limits are checked first.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -10,6 +10,7 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.errors import PeerError
+from shared.validation_errors import first_problem
 
 
 class _ClientMessage(BaseModel):
@@ -17,7 +18,7 @@ class _ClientMessage(BaseModel):
 
 
 class Offer(_ClientMessage):
-    """`token` and `resumeToken` may stand here too; nothing reads them yet."""
+    """A client may also send `token` and `resumeToken`; nothing reads them yet."""
 
     type: Literal["offer"]
     sdp: str = Field(min_length=1)
@@ -34,7 +35,7 @@ class RTCIceCandidateInit(_ClientMessage):
 
 
 class IceCandidate(_ClientMessage):
-    """`null` and the empty string say that there are no more."""
+    """`null` and the empty string mean that there are no more candidates."""
 
     type: Literal["ice-candidate"]
     candidate: RTCIceCandidateInit | str | None
@@ -49,7 +50,7 @@ class Bye(_ClientMessage):
 
 
 class UnknownMessage(NamedTuple):
-    """A type that we do not know: ignored and counted, because a newer client may send it."""
+    """A message of unknown type: counted and ignored, because a newer client may send it."""
 
     type: str
 
@@ -60,6 +61,8 @@ class Limits(NamedTuple):
 
 
 ClientMessage = Offer | IceCandidate | Bye | UnknownMessage
+_UNION_MEMBERS = ("RTCIceCandidateInit", "str")
+"""Pydantic puts the name of the union's member into an error's location."""
 _TYPES: dict[str, TypeAdapter[Any]] = {
     "offer": TypeAdapter(Offer),
     "ice-candidate": TypeAdapter(IceCandidate),
@@ -74,9 +77,9 @@ def parse_client_message(text: str, limits: Limits) -> ClientMessage:
     """
     payload = text.encode(errors="replace")
     if len(payload) > limits.max_message_bytes:
-        raise PeerError(f"a message may have {limits.max_message_bytes} bytes", code="message_too_large")
+        raise PeerError(f"a message has at most {limits.max_message_bytes} bytes", code="message_too_large")
     try:
-        # Not `json.loads`: that one accepts lone surrogates and NaN, and a deep nesting costs it the stack.
+        # Not `json.loads`, which accepts lone surrogates and NaN and overflows the stack on deep nesting.
         content = pydantic_core.from_json(payload, allow_inf_nan=False)
     except ValueError as error:
         raise PeerError(f"not JSON: {error}", code="bad_json") from error
@@ -87,13 +90,7 @@ def parse_client_message(text: str, limits: Limits) -> ClientMessage:
     try:
         message: ClientMessage = _TYPES[message_type].validate_python(content)
     except ValidationError as error:
-        raise PeerError(f"{message_type}: {_explain(error)}", code="bad_message") from error
+        raise PeerError(f"{message_type}: {first_problem(error, ignore=_UNION_MEMBERS)}", code="bad_message") from error
     if isinstance(message, Offer) and len(message.sdp.encode()) > limits.max_sdp_bytes:
-        raise PeerError(f"offer: sdp may have {limits.max_sdp_bytes} bytes", code="sdp_too_large")
+        raise PeerError(f"offer: sdp has at most {limits.max_sdp_bytes} bytes", code="sdp_too_large")
     return message
-
-
-def _explain(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(str(part) for part in problem["loc"] if part not in ("RTCIceCandidateInit", "str"))
-    return f"{field}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

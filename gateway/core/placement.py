@@ -1,4 +1,4 @@
-"""Which media worker a session should go to. The reservation (see `placement_store`) has the last word."""
+"""The order in which media workers are offered a session. `placement_store` decides which of them has room."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -6,24 +6,17 @@ from typing import NamedTuple
 
 from shared.worker_report import LEASE_MS, WorkerReport
 
-CLOCK_TOLERANCE_MS = 1_000
-"""How far two machines' clocks may disagree."""
-
 
 class Candidate(NamedTuple):
-    """A worker that could take the session, and why it stands where it stands."""
+    """A worker, and why it stands where it stands."""
 
     worker_id: str
     load: float
     reason: str
 
 
-class Refusal(NamedTuple):
-    reason: str
-
-
 class RecentPlacements:
-    """What this gateway placed in the last lease: a worker's report says nothing of it until its next one."""
+    """What this gateway placed within the last lease: a worker's last report may not count it yet."""
 
     def __init__(self) -> None:
         self._placed_at_ms: dict[str, list[int]] = {}
@@ -46,39 +39,21 @@ def rank(
     recent: RecentPlacements,
     session: str,
     zone: str,
-    now_ms: int,
     avoid: Collection[str] = (),
-) -> list[Candidate] | Refusal:
-    """Workers that may be asked, best first: those of our zone, then by load.
+) -> list[Candidate]:
+    """All workers but those to `avoid`, best first: our zone first, then the lowest load.
 
-    Equals are ordered by a hash of worker and session, so that gateways that see the same reports do not all
-    choose the same worker (Thaler & Ravishankar 1998, highest random weight).
+    Ties are ordered by a hash of worker and session, so that gateways that see the same reports do not all choose
+    the same worker (Thaler & Ravishankar 1998, highest random weight).
     """
-    excluded: dict[str, int] = {}
-    candidates: list[tuple[bool, float, bytes, Candidate]] = []
+    ranked: list[tuple[bool, float, bytes, Candidate]] = []
     for report in reports:
-        sessions = report.sessions + recent.since(report)
-        obstacle = _obstacle(report, sessions, now_ms, avoid)
-        if obstacle:
-            excluded[obstacle] = excluded.get(obstacle, 0) + 1
+        if report.worker_id in avoid:
             continue
-        load = sessions / report.capacity
+        sessions = report.sessions + recent.since(report)
+        load = sessions / max(1, report.capacity)
         away = bool(zone) and report.zone != zone
         reason = f"{'other zone, ' if away else ''}{sessions} of {report.capacity} sessions"
         tie_break = hashlib.blake2b(f"{session} {report.worker_id}".encode(), digest_size=8).digest()
-        candidates.append((away, load, tie_break, Candidate(report.worker_id, load, reason)))
-    if not candidates:
-        return Refusal(", ".join(f"{count} {obstacle}" for obstacle, count in sorted(excluded.items())) or "none there")
-    return [candidate for *_, candidate in sorted(candidates)]
-
-
-def _obstacle(report: WorkerReport, sessions: int, now_ms: int, avoid: Collection[str]) -> str | None:
-    if report.worker_id in avoid:
-        return "already refused"
-    if now_ms - report.reported_at_ms > LEASE_MS + CLOCK_TOLERANCE_MS:
-        return "silent"
-    if report.state != "serving":
-        return report.state
-    if sessions >= report.capacity:
-        return "full"
-    return None
+        ranked.append((away, load, tie_break, Candidate(report.worker_id, load, reason)))
+    return [candidate for *_, candidate in sorted(ranked)]

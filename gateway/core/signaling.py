@@ -1,17 +1,18 @@
 """Signaling of one client, without its socket: inputs and the time go in, actions come out.
 
-Theory of operation. A client has a deadline for its first offer. The offer is placed: slots are reserved, and the
-media worker that has one is sent the offer. It answers or refuses; from the answer on the session is established,
-and only then a pipeline worker is asked for, so that an offer nobody can answer occupies none. A refusal for want
-of room is placed elsewhere, a few times; any other refusal lets the client try another offer. A later offer
-renegotiates (an ICE restart) and cannot hurt the session: whatever becomes of it, the old description stays in
-force. It has a number, by which an answer that comes after its time is not taken for the next one's. Every way out
-ends in `closed`, which does nothing any more; a client that leaves while its offer is being placed leaves us
-`abandoning` until we know which slots to give back.
+Theory of operation. A client has a deadline for its first offer. Placing the offer reserves slots and sends the offer
+to a media worker, which answers or refuses. The answer establishes the session. Only then is a pipeline worker
+requested, so an unanswerable offer occupies none. If the media worker has no room, the offer is placed
+elsewhere, up to three times in all; after any other refusal the client may send another offer.
 
-The table holds every input that means something in a state. A message of the client or of a worker that means
-nothing there came late, and is ignored; an input of our own that means nothing there is a mistake of ours and
-raises. WHIP and an OpenAI-Realtime endpoint are meant to drive this same machine.
+A later offer renegotiates (an ICE restart). If it fails, the session continues under the old description. Later offers
+are numbered, so that a late answer to one is not taken for the answer to the next.
+
+Every path ends in `closed`, which accepts nothing. A client that leaves while its offer is being placed puts the
+machine into `abandoning`, until it is known which slots to release.
+
+The table lists the inputs that each state handles. Other messages of the client or a worker are late and are ignored;
+other inputs of our own are bugs and raise. WHIP and an OpenAI Realtime endpoint are meant to drive this same machine.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +60,7 @@ _MAX_PLACEMENTS = 3
 
 
 class IllegalInput(AntiphonError):
-    """An input of our own that the state does not allow. Nothing was changed."""
+    """An input of our own that the state does not allow. Nothing has changed."""
 
     code = "illegal_input"
 
@@ -75,7 +76,7 @@ class State(Enum):
 
 
 class SignalingRules(NamedTuple):
-    """What the machine has to know of this deployment."""
+    """The configuration of the machine."""
 
     gateway: str
     agents: frozenset[str]
@@ -106,11 +107,11 @@ class SignalingMachine:
         self._errors = 0
 
     def handle(self, event: Input, now_s: float) -> list[Action]:
-        """What to do now, in this order. Raises `IllegalInput` if our own side is out of step."""
+        """The actions to take, in order. Raises `IllegalInput` if our own side is out of step."""
         if isinstance(event, Message) and event.session != self.session:
-            return []  # of a session that a media worker had no room for; the offer has been placed elsewhere since
+            return []  # a media worker had no room for that session, and the offer was placed elsewhere
         if isinstance(event, OfferAnswered | OfferRefused) and event.offer_number not in (0, self._later_offers):
-            return []  # of a later offer that was given up; 0 is a first offer's, and any offer's of an older worker
+            return []  # a reply to an offer that timed out; 0 is the first offer, or any offer of an older worker
         step = _TABLE[self.state].get(type(event))
         if step is None:
             if isinstance(event, Placed | PlacementRefused):
@@ -145,8 +146,8 @@ class SignalingMachine:
 
     def _place(self, offer: Offer) -> Step:
         if offer.agent_id not in self._rules.agents:
-            named = f"; there are: {', '.join(self._rules.listed_agents)}" if self._rules.listed_agents else ""
-            return self._object("unknown_agent", f"no agent '{offer.agent_id}'{named}")
+            named = f"; known agents: {', '.join(self._rules.listed_agents)}" if self._rules.listed_agents else ""
+            return self._reject("unknown_agent", f"no agent '{offer.agent_id}'{named}")
         self._offer = offer
         self._candidates = 0
         self._placements = []
@@ -161,22 +162,22 @@ class SignalingMachine:
         return State.RENEGOTIATING, [self._to_worker(update)]
 
     def _offer_pending(self, _: Offer) -> Step:
-        return self._object("offer_pending", "the offer before this one has not been answered yet")
+        return self._reject("offer_pending", "the previous offer has not been answered yet")
 
     def _early_candidate(self, _: IceCandidate) -> Step:
-        return self._object("candidate_before_offer", "an ice-candidate belongs to an offer: send that first")
+        return self._reject("candidate_before_offer", "an ice-candidate belongs to an offer: send the offer first")
 
     def _count_candidate(self, candidate: IceCandidate) -> Step:
-        # Not forwarded: media workers are ICE-lite (RFC 8445 §2.5). They learn a client's addresses from its checks
-        # and never send to one that it merely names, or a page could have us probe the network we stand in.
+        # Not forwarded: media workers are ICE-lite (RFC 8445 §2.5). They learn a client's addresses from its checks and
+        # never send to an address that it only names. Otherwise a page could make us probe our own network.
         if not candidate.is_last:
             self._candidates += 1
         if self._candidates == self._rules.max_candidates + 1:
-            return self._object("too_many_candidates", f"only {self._rules.max_candidates} candidates are looked at")
+            return self._reject("too_many_candidates", f"only {self._rules.max_candidates} candidates are read")
         return self.state, []
 
     def _bad_message(self, bad: BadMessage) -> Step:
-        return self._object(bad.code, bad.message)
+        return self._reject(bad.code, bad.message)
 
     def _bye(self, _: Bye) -> Step:
         return self._leave("hangup", CloseSocket(NORMAL, "bye"))
@@ -193,7 +194,7 @@ class SignalingMachine:
             )
         ]
 
-    def _placed_in_vain(self, placed: Placed) -> Step:
+    def _placed_too_late(self, placed: Placed) -> Step:
         return State.CLOSED, [Release(placed.session, placed.media_worker, self._pending_offer.agent_id)]
 
     def _refuse(self, refusal: PlacementRefused) -> Step:
@@ -202,7 +203,7 @@ class SignalingMachine:
             CloseSocket(TRY_AGAIN_LATER, refusal.code),
         ]
 
-    def _refused_in_vain(self, _: PlacementRefused) -> Step:
+    def _refused_too_late(self, _: PlacementRefused) -> Step:
         return State.CLOSED, []
 
     # The media worker's messages
@@ -228,14 +229,14 @@ class SignalingMachine:
             state, actions = self._refuse(PlacementRefused("no_capacity", refusal.message, retry_after_ms))
             return state, [released, *actions]
         leftover = [] if refusal.final else self._end_session("refused")
-        objection = self._object(refusal.code, refusal.message, refusal.retry_after_ms)[1]
-        return State.WAITING_FOR_OFFER, [*(leftover or [released]), *objection]
+        rejection = self._reject(refusal.code, refusal.message, refusal.retry_after_ms)[1]
+        return State.WAITING_FOR_OFFER, [*(leftover or [released]), *rejection]
 
     def _update_refused(self, refusal: OfferRefused) -> Step:
         if refusal.final:
             error = _error(refusal.code, refusal.message, refusal.retry_after_ms)
             return State.CLOSED, [error, CloseSocket(FAILED, refusal.code)]
-        return State.ESTABLISHED, self._object(refusal.code, refusal.message, refusal.retry_after_ms)[1]
+        return State.ESTABLISHED, self._reject(refusal.code, refusal.message, refusal.retry_after_ms)[1]
 
     def _relay(self, sent: ClientEventSent) -> Step:
         return self.state, [SendToClient(sent.event)]
@@ -256,8 +257,8 @@ class SignalingMachine:
         return State.CLOSED, [error, *end, CloseSocket(TRY_AGAIN_LATER, "answer_timeout")]
 
     def _no_update_answer(self, _: DeadlinePassed) -> Step:
-        message = "the offer was not answered in time; the session goes on as it was"
-        return State.ESTABLISHED, self._object("answer_timeout", message)[1]
+        message = "the offer was not answered in time; the session continues unchanged"
+        return State.ESTABLISHED, self._reject("answer_timeout", message)[1]
 
     def _pipeline_missing(self, failure: PipelineNotRequested) -> Step:
         error = _error("broker_unavailable", failure.message, self._rules.retry_after_ms)
@@ -285,7 +286,7 @@ class SignalingMachine:
 
     # Actions
 
-    def _object(self, code: str, message: str, retry_after_ms: int | None = None) -> Step:
+    def _reject(self, code: str, message: str, retry_after_ms: int | None = None) -> Step:
         self._errors += 1
         return self.state, [_error(code, message, retry_after_ms)]
 
@@ -300,7 +301,7 @@ class SignalingMachine:
         return [self._to_worker(CloseSession(session=self.session, reason=reason)), *self._unclaimed()]
 
     def _unclaimed(self) -> list[Action]:
-        """The slots of a session that never came to be; an established one's are the workers' own."""
+        """Release the slots of a session that was never established; after that they belong to the workers."""
         return [self._release()] if self.state is State.WAITING_FOR_ANSWER else []
 
     def _release(self) -> Action:
@@ -311,7 +312,7 @@ class SignalingMachine:
 
     @property
     def _pending_offer(self) -> Offer:
-        assert self._offer is not None, "no state but waiting_for_offer is without an offer"
+        assert self._offer is not None, "only waiting_for_offer has no offer"
         return self._offer
 
 
@@ -378,8 +379,8 @@ _TABLE: Mapping[State, Mapping[type, _Handler]] = {
         DeadlinePassed: _M._no_update_answer,
     },
     State.ABANDONING: {
-        Placed: _M._placed_in_vain,
-        PlacementRefused: _M._refused_in_vain,
+        Placed: _M._placed_too_late,
+        PlacementRefused: _M._refused_too_late,
     },
     State.CLOSED: {},
 }

@@ -1,4 +1,4 @@
-"""What goes into the signaling machine and what comes out of it."""
+"""The inputs and the actions of the signaling machine."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -10,21 +10,21 @@ from shared.events import Message
 
 
 class BadMessage(NamedTuple):
-    """The client sent something that is not one of its messages."""
+    """The client sent something that is not a message."""
 
     code: str
     message: str
 
 
 class Placed(NamedTuple):
-    """A slot of this media worker, and one of the agent's pool, are reserved for the session."""
+    """A slot of this media worker and one of the agent's pool are reserved for the session."""
 
     session: str
     media_worker: str
 
 
 class PlacementRefused(NamedTuple):
-    """Nobody can take the session now."""
+    """No worker can take the session now."""
 
     code: str
     message: str
@@ -32,21 +32,21 @@ class PlacementRefused(NamedTuple):
 
 
 class PipelineNotRequested(NamedTuple):
-    """The session's job could not be written: it would be connected to silence."""
+    """The session's job could not be written, so no agent would answer."""
 
     message: str
 
 
 class DeadlinePassed(NamedTuple):
-    """`SignalingMachine.deadline_s` is over."""
+    """`SignalingMachine.deadline_s` has passed."""
 
 
 class SocketClosed(NamedTuple):
-    """The client is gone."""
+    """The client has disconnected."""
 
 
 class ClientTooSlow(NamedTuple):
-    """The client does not take what we send."""
+    """The client does not read what we send."""
 
 
 class DrainStarted(NamedTuple):
@@ -91,7 +91,7 @@ class Place(NamedTuple):
 
 
 class Release(NamedTuple):
-    """Give back what was reserved."""
+    """Release the reserved slots."""
 
     session: str
     media_worker: str

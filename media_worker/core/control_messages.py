@@ -1,4 +1,4 @@
-"""What a caller may send on the data channel `control`. Reads bytes from anybody; raises `PeerError` only."""
+"""What a caller may send on the data channel `control`. Untrusted: bad input raises `PeerError`, nothing else."""
 
 import json
 from typing import Annotated, Literal
@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from shared.errors import PeerError
+from shared.events import InterruptRequested, Message, MuteChanged, TalkChanged, TextReceived
+from shared.validation_errors import first_problem
 
 MAX_MESSAGE_BYTES = 16_384
 MAX_TEXT = 2_000
@@ -32,7 +34,7 @@ class Mute(_Control):
 
 
 class Talk(_Control):
-    """The button to talk."""
+    """The push-to-talk button."""
 
     type: Literal["talk"]
     pressed: bool
@@ -51,7 +53,7 @@ _adapter: TypeAdapter[ControlMessage] = TypeAdapter(Annotated[ControlMessage, Fi
 
 
 def parse_control(message: str) -> ControlMessage | None:
-    """Read one message; None for a type we do not know. Raises `PeerError` with a code."""
+    """Read one message; None for an unknown type. Raises `PeerError` with a code."""
     if len(message) > MAX_MESSAGE_BYTES:
         raise PeerError(f"a control message has at most {MAX_MESSAGE_BYTES} characters", code="message_too_large")
     try:
@@ -60,7 +62,7 @@ def parse_control(message: str) -> ControlMessage | None:
         raise PeerError("not JSON", code="bad_json") from error
     if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
         raise PeerError("a control message is an object with a type", code="bad_message")
-    # The specification's server nests what it sends under `data`; a client that does the same is understood.
+    # The specification's server nests fields under `data`; a client may do the same.
     if isinstance(fields.get("data"), dict):
         fields = {**fields["data"], **fields}
     if fields["type"] not in _KNOWN:
@@ -68,5 +70,19 @@ def parse_control(message: str) -> ControlMessage | None:
     try:
         return _adapter.validate_python(fields)
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise PeerError(f"{'.'.join(map(str, problem['loc'][1:]))}: {problem['msg']}", code="bad_message") from error
+        raise PeerError(first_problem(error), code="bad_message") from error
+
+
+def for_pipeline(session: str, control: ControlMessage) -> Message | None:
+    """What the pipeline worker is told of a control message; None if it concerns only the media worker."""
+    match control:
+        case Text(text=text):
+            return TextReceived(session=session, text=text)
+        case Interrupt():
+            return InterruptRequested(session=session)
+        case Talk(pressed=pressed):
+            return TalkChanged(session=session, pressed=pressed)
+        case Mute(muted=muted):
+            return MuteChanged(session=session, muted=muted)
+        case Ping():
+            return None

@@ -1,8 +1,8 @@
-"""The jitter buffer: packets in, packets in order out, with no standing delay.
+"""The jitter buffer: puts packets in order, with no standing delay.
 
-A packet that is next in order leaves at once. Behind a hole packets wait, but never longer than `max_wait_s`, and
-never more than `max_packets` of them; then the hole is given up and counted. A packet older than what has left is
-late: it is counted and dropped.
+The next packet in order leaves at once. Packets behind a hole wait, for at most `max_wait_s`, and at most `max_packets`
+of them; then the missing ones count as lost. A packet older than the last one that left is late: it is counted and
+dropped.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from media_worker.core.rtp import signed_difference
 
 _RESTART_GAP = 3_000
-"""A jump this wide is a sender that began anew (RFC 3550 A.1 uses the same figure)."""
+"""A wider jump means that the sender restarted (RFC 3550 A.1 uses the same figure)."""
 
 
 class Packet(NamedTuple):
@@ -22,7 +22,7 @@ class Packet(NamedTuple):
 
 
 class Ordered(NamedTuple):
-    """A packet in its turn, and how many before it never came."""
+    """A packet in order, and how many before it were lost."""
 
     packet: Packet
     missing: int
@@ -37,18 +37,17 @@ class JitterBuffer:
         self._next_seq: int | None = None
         self._waiting: dict[int, tuple[Packet, float]] = {}
         self.late = 0
-        self.duplicates = 0
         self.lost = 0
 
     def accept_next(self, seq: int) -> bool:
-        """Whether the packet is the next one and none waits: then it has left already, which is the usual case."""
+        """Fast path: True if the packet is the next one and none waits. Then it counts as having left."""
         if seq != self._next_seq or self._waiting:
             return False
         self._next_seq = (seq + 1) & 0xFFFF
         return True
 
     def push(self, packet: Packet, now: float) -> list[Ordered]:
-        """Take a packet; what can leave because of it, in order."""
+        """Take a packet; returns the packets that can leave now, in order."""
         if self._next_seq is None:
             self._next_seq = packet.seq
         ahead = signed_difference(packet.seq, self._next_seq, 16)
@@ -63,13 +62,12 @@ class JitterBuffer:
             self._next_seq = (packet.seq + 1) & 0xFFFF
             return [Ordered(packet, 0)]
         if packet.seq in self._waiting:
-            self.duplicates += 1
             return []
         self._waiting[packet.seq] = (packet, now)
         return self.poll(now)
 
     def poll(self, now: float) -> list[Ordered]:
-        """What can leave at `now`: packets in order, and those that waited long enough behind a hole."""
+        """The packets that can leave at `now`: those in order, and those that waited long enough behind a hole."""
         ready: list[Ordered] = []
         missing = 0
         while self._waiting and self._next_seq is not None:

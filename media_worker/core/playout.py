@@ -1,9 +1,9 @@
-"""The playout buffer: agent audio on its way to the caller, and the only truth about what the caller has heard.
+"""The playout buffer: agent audio on its way to the caller, and the authority on what the caller has heard.
 
-Theory of operation: a talkspurt begins to play when a cushion of it is there (or when its end is known) and is then
-taken in frames of 20 ms on the shared clock. Running dry before the known end is an underrun: the buffer waits for a
-new cushion. A flush fades what would have been next within 5 ms and forgets the rest; a pause fades likewise but
-keeps the position, so that resuming repeats those milliseconds rather than losing them.
+Theory of operation: a talkspurt starts to play when a cushion of it has arrived or its end is known. It is then taken
+in frames of 20 ms on the shared clock. Running dry before the end is known is an underrun: the buffer waits for a new
+cushion. A flush fades out within 5 ms and drops the rest. A pause fades out too but keeps its position, so that
+resuming repeats those milliseconds rather than losing them.
 
 Positions are samples of the agent's own stream (see `shared.frames`). Nothing here reads a clock.
 """
@@ -24,7 +24,7 @@ State = Literal["idle", "filling", "playing", "paused"]
 
 
 class Frame(NamedTuple):
-    """20 ms of interleaved PCM, `starts_talkspurt` on the first one after silence."""
+    """20 ms of PCM; `starts_talkspurt` is set on the first one after silence."""
 
     pcm: bytes
     starts_talkspurt: bool
@@ -42,14 +42,12 @@ class Ended(NamedTuple):
 
 
 class PlayoutBuffer:
-    """One session's buffer at one rate and channel count."""
+    """One session's buffer at one rate."""
 
-    def __init__(self, sample_rate: int, channels: int, cushion_ms: int = 40) -> None:
+    def __init__(self, sample_rate: int, cushion_ms: int = 40) -> None:
         self.sample_rate = sample_rate
-        self.channels = channels
         self.frame_samples = sample_rate * PTIME_MS // 1000
-        self._sample_bytes = BYTES_PER_SAMPLE * channels
-        self._frame_bytes = self.frame_samples * self._sample_bytes
+        self._frame_bytes = self.frame_samples * BYTES_PER_SAMPLE
         self._cushion = cushion_ms * sample_rate // 1000
         self._max_buffered = MAX_BUFFERED_MS * sample_rate // 1000
         self._pieces: deque[_Piece] = deque()
@@ -58,49 +56,43 @@ class PlayoutBuffer:
         self._end_sample = 0
         self._end_known = False
         self._state: State = "idle"
-        self._last_words: bytes | None = None
+        self._fading: bytes | None = None
         self._outcomes: deque[Ended] = deque(maxlen=_MAX_OUTCOMES)
         self._fresh = True
         self.played_up_to = 0
         self.underruns = 0
         self.overflowed = 0
-        self.skipped = 0
 
     @property
     def state(self) -> State:
         return self._state
 
-    @property
-    def buffered_samples(self) -> int:
-        return self._buffered
-
     def push(self, first_sample: int, pcm: bytes) -> bool:
-        """Append audio. True if it begins a talkspurt, i.e. the buffer was idle."""
+        """Append audio. True if it starts a talkspurt, i.e. the buffer was idle."""
         began = self._state == "idle"
-        samples = len(pcm) // self._sample_bytes
+        samples = len(pcm) // BYTES_PER_SAMPLE
         overlap = self._end_sample - first_sample
         if overlap >= samples:
-            return False  # heard or queued already: a repeated batch
+            return False  # a repeated batch: played or queued already
         if self._buffered + samples - max(0, overlap) > self._max_buffered:
             self.overflowed += samples
             return False
         if overlap > 0:
-            pcm = pcm[overlap * self._sample_bytes :]
+            pcm = pcm[overlap * BYTES_PER_SAMPLE :]
             first_sample += overlap
-        elif overlap < 0 and not began:
-            self.skipped -= overlap  # a hole is closed up: the next word comes earlier rather than after a pause
+        # A hole is closed: the next word plays early rather than after a pause.
         self._pieces.append(_Piece(first_sample, pcm))
-        self._end_sample = first_sample + len(pcm) // self._sample_bytes
-        self._buffered += len(pcm) // self._sample_bytes
+        self._end_sample = first_sample + len(pcm) // BYTES_PER_SAMPLE
+        self._buffered += len(pcm) // BYTES_PER_SAMPLE
         self._end_known = False
         if began:
             self._state = "filling"
         return began
 
     def end_talkspurt(self) -> None:
-        """Nothing follows: what is buffered may play without waiting for a cushion.
+        """The talkspurt is complete: the rest plays without waiting for a cushion.
 
-        Audio and this news come in order, so what is missing of the talkspurt was lost and is not waited for.
+        Audio and this message arrive in order, so what is missing was lost.
         """
         if self._state == "idle":
             self._end_now("finished")
@@ -108,16 +100,16 @@ class PlayoutBuffer:
             self._end_known = True
 
     def flush(self) -> None:
-        """Fade out and forget everything queued. `take` reports `Ended("flushed")`."""
+        """Fade out and drop everything queued. `take` reports `Ended("flushed")`."""
         if self._state == "playing":
-            self._last_words = self._faded()
+            self._fading = self._faded()
         self._pieces.clear()
         self._offset = 0
         self._buffered = 0
         self._end_now("flushed")
 
     def restart(self) -> None:
-        """Another agent takes over, whose stream begins at sample 0: the last one's words fade out unreported."""
+        """Another pipeline worker takes over, with positions from 0: the old audio fades out, unreported."""
         self.flush()
         self._outcomes.clear()
         self._end_sample = self.played_up_to = 0
@@ -125,7 +117,7 @@ class PlayoutBuffer:
     def pause(self) -> None:
         if self._state in ("playing", "filling"):
             if self._state == "playing":
-                self._last_words = self._faded(keep=True)
+                self._fading = self._faded(keep=True)
             self._state = "paused"
             self._outcomes.append(Ended("paused"))
             self._fresh = True
@@ -135,9 +127,9 @@ class PlayoutBuffer:
             self._state = "filling"
 
     def take(self) -> Frame | Ended | None:
-        """What goes out in this 20 ms: a frame, the news that playing ended, or nothing."""
-        if self._last_words is not None:
-            pcm, self._last_words = self._last_words, None
+        """What to send in this 20 ms: a frame, or nothing; or that playing ended."""
+        if self._fading is not None:
+            pcm, self._fading = self._fading, None
             return Frame(pcm, False)
         if self._state in ("filling", "playing") and self._end_known and not self._buffered:
             self._end_now("finished")
@@ -167,11 +159,11 @@ class PlayoutBuffer:
         return taken if len(taken) == self._frame_bytes else taken.ljust(self._frame_bytes, b"\0")
 
     def _faded(self, keep: bool = False) -> bytes:
-        head = self._peek(FADE_MS * self.sample_rate // 1000 * self._sample_bytes)
+        head = self._peek(FADE_MS * self.sample_rate // 1000 * BYTES_PER_SAMPLE)
         if not keep:
             self._drop(len(head))
-        samples = as_samples(head).reshape(-1, self.channels)
-        frame = np.zeros((self.frame_samples, self.channels), dtype="<i2")
+        samples = as_samples(head)
+        frame = np.zeros(self.frame_samples, dtype="<i2")
         frame[: len(samples)] = fade_out(samples)
         return frame.tobytes()
 
@@ -192,12 +184,12 @@ class PlayoutBuffer:
         return b"".join(parts)
 
     def _drop(self, size: int) -> None:
-        """Take `size` bytes off the front: they are heard."""
-        self._buffered -= size // self._sample_bytes
+        """Remove `size` bytes from the front: they count as heard."""
+        self._buffered -= size // BYTES_PER_SAMPLE
         self._offset += size
         while self._pieces and self._offset >= len(self._pieces[0].pcm):
             piece = self._pieces.popleft()
             self._offset -= len(piece.pcm)
-            self.played_up_to = piece.first_sample + len(piece.pcm) // self._sample_bytes
+            self.played_up_to = piece.first_sample + len(piece.pcm) // BYTES_PER_SAMPLE
         if self._offset:
-            self.played_up_to = self._pieces[0].first_sample + self._offset // self._sample_bytes
+            self.played_up_to = self._pieces[0].first_sample + self._offset // BYTES_PER_SAMPLE

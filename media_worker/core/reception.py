@@ -1,4 +1,4 @@
-"""What the receiver knows of one RTP stream, for its reception reports (RFC 3550 §6.4.1, A.3, A.8)."""
+"""Statistics of a received RTP stream, for reception reports (RFC 3550 §6.4.1, A.3, A.8)."""
 
 from media_worker.core.rtcp import ReceptionStats
 from media_worker.core.rtp import signed_difference
@@ -28,7 +28,7 @@ class Reception:
         transit = now * 48_000 - timestamp
         if self._transit is not None:
             difference = abs(transit - self._transit)
-            if difference < 48_000:  # a wrapped timestamp is no jitter
+            if difference < 48_000:  # a wrapped timestamp is not jitter
                 self._jitter += (difference - self._jitter) / 16
         self._transit = transit
 
@@ -36,7 +36,7 @@ class Reception:
         self._last_sr, self._last_sr_at = ntp_middle, now
 
     def stats(self, now: float) -> ReceptionStats:
-        """For the next report; the fraction lost counts from the one before."""
+        """The values of the next report. The fraction lost counts from the previous one."""
         expected = self._highest - self._base + 1
         expected_since = expected - self._expected_before
         lost_since = expected_since - (self._received - self._received_before)

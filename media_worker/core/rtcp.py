@@ -1,4 +1,4 @@
-"""RTCP (RFC 3550 §6): reports out, the caller's reports in."""
+"""RTCP (RFC 3550 §6): writes our reports, reads the caller's."""
 
 import struct
 from typing import NamedTuple
@@ -10,7 +10,7 @@ _MAX_PACKETS = 32
 
 
 class ReceptionStats(NamedTuple):
-    """What we tell the caller about the stream we receive from it."""
+    """Our report block about the stream that we receive from the caller."""
 
     ssrc: int
     fraction_lost: int
@@ -29,12 +29,10 @@ class SenderInfo(NamedTuple):
 
 
 class PeerReport(NamedTuple):
-    """A report block of the caller about our stream."""
+    """The parts that we use of the caller's report block about our stream."""
 
     ssrc: int
     fraction_lost: float
-    cumulative_lost: int
-    jitter: int
     last_sr: int
     delay_since_sr_s: float
 
@@ -48,7 +46,7 @@ class RtcpReceived(NamedTuple):
 
 
 def report(ssrc: int, cname: str, sent: SenderInfo | None, received: ReceptionStats | None) -> bytes:
-    """A compound packet: SR if we sent since the last one, else RR, with SDES CNAME (RFC 3550 §6.4, §6.5)."""
+    """A compound packet: an SR if we sent since the last one, else an RR, with SDES CNAME (RFC 3550 §6.4, §6.5)."""
     blocks = b"" if received is None else _block(received)
     if sent is not None:
         body = struct.pack("!I", ssrc) + ntp_timestamp(sent.ntp_s).to_bytes(8, "big")
@@ -62,12 +60,12 @@ def report(ssrc: int, cname: str, sent: SenderInfo | None, received: ReceptionSt
 
 
 def bye(ssrc: int) -> bytes:
-    """RFC 3550 §6.6; a compound packet begins with a report."""
+    """RFC 3550 §6.6. A compound packet starts with a report."""
     return _packet(_RR, 0, struct.pack("!I", ssrc)) + _packet(_BYE, 1, struct.pack("!I", ssrc))
 
 
 def parse(data: bytes) -> RtcpReceived:
-    """Read a decrypted compound packet; what is malformed ends the reading, what came before it stands."""
+    """Read a decrypted compound packet up to its end or its first malformed part."""
     sender_ntp_middle: int | None = None
     reports: list[PeerReport] = []
     is_bye = False
@@ -96,7 +94,7 @@ def ntp_timestamp(unix_s: float) -> int:
 
 
 def ntp_middle(unix_s: float) -> int:
-    """The 32 bits in the middle, as LSR and RTT arithmetic use them."""
+    """The middle 32 bits, which LSR and RTT arithmetic use."""
     return ntp_timestamp(unix_s) >> 16 & 0xFFFFFFFF
 
 
@@ -127,9 +125,6 @@ def _block(stats: ReceptionStats) -> bytes:
 def _blocks(body: bytes, count: int) -> list[PeerReport]:
     found = []
     for index in range(min(count, len(body) // _REPORT_BLOCK.size)):
-        ssrc, lost, _, jitter, last_sr, delay = _REPORT_BLOCK.unpack_from(body, index * _REPORT_BLOCK.size)
-        cumulative = lost & 0xFFFFFF
-        if cumulative & 0x800000:
-            cumulative -= 1 << 24
-        found.append(PeerReport(ssrc, (lost >> 24) / 256, cumulative, jitter, last_sr, delay / 65_536))
+        ssrc, lost, _, _, last_sr, delay = _REPORT_BLOCK.unpack_from(body, index * _REPORT_BLOCK.size)
+        found.append(PeerReport(ssrc, (lost >> 24) / 256, last_sr, delay / 65_536))
     return found

@@ -1,4 +1,4 @@
-"""RTP headers (RFC 3550 §5.1) and the arithmetic of their wrapping counters."""
+"""RTP headers (RFC 3550 §5.1) and arithmetic on their wrapping counters."""
 
 import struct
 from typing import NamedTuple
@@ -10,9 +10,8 @@ pack_header_into = _HEADER.pack_into
 
 
 class RtpHeader(NamedTuple):
-    """What we use of a header; the payload is `packet[payload_start:payload_end]`."""
+    """The parts of a header that we use; the payload is `packet[payload_start:payload_end]`."""
 
-    marker: bool
     payload_type: int
     seq: int
     timestamp: int
@@ -22,12 +21,12 @@ class RtpHeader(NamedTuple):
 
 
 def is_rtcp(second_byte: int) -> bool:
-    """RFC 5761 §4: payload types 64-95, with the marker bit in front, are RTCP's."""
+    """RFC 5761 §4: payload types 64-95 with the marker bit set are RTCP."""
     return 192 <= second_byte <= 223
 
 
 def parse_header(packet: bytes | memoryview) -> RtpHeader | None:
-    """Read the header of a decrypted packet; None if it is none or its lengths contradict one another."""
+    """Read the header of a decrypted packet; None if it is malformed."""
     size = len(packet)
     if size < HEADER_SIZE:
         return None
@@ -44,7 +43,7 @@ def parse_header(packet: bytes | memoryview) -> RtpHeader | None:
         end -= packet[size - 1]
     if end < start:
         return None
-    return RtpHeader(second >= 128, second & 0x7F, seq, timestamp, ssrc, start, end)
+    return RtpHeader(second & 0x7F, seq, timestamp, ssrc, start, end)
 
 
 def signed_difference(newer: int, older: int, bits: int) -> int:

@@ -1,7 +1,7 @@
-"""Whether an SCTP packet is made as RFC 9260 says, before aiortc reads it.
+"""Checks that an SCTP packet is well-formed (RFC 9260) before aiortc reads it.
 
-aiortc checks the lengths of chunks, and takes all lengths and counts within a chunk on trust: a parameter of length 0
-makes it read for ever, a missing field raises what it does not catch.
+aiortc checks the lengths of chunks but trusts all lengths and counts inside a chunk: a parameter of length 0 makes it
+loop forever, a missing field raises an exception that it does not catch.
 """
 
 from struct import unpack_from
@@ -9,16 +9,16 @@ from struct import unpack_from
 _COMMON_HEADER, _CHUNK_HEADER = 12, 4
 _DATA, _INIT, _INIT_ACK, _SACK, _SHUTDOWN, _RECONFIG, _FORWARD_TSN = 0, 1, 2, 3, 7, 130, 192
 _SHORTEST = {_DATA: 13, _INIT: 16, _INIT_ACK: 16, _SACK: 12, _SHUTDOWN: 4, _FORWARD_TSN: 4}
-"""Bytes after the chunk's header (RFC 9260 §3.3); a DATA chunk without data is an error, too (§3.3.1)."""
+"""Bytes after the chunk's header (RFC 9260 §3.3); a DATA chunk without data is an error too (§3.3.1)."""
 _PARAMETERS_AT = {_INIT: 16, _INIT_ACK: 16, 4: 0, 5: 0, 6: 0, 9: 0, _RECONFIG: 0}
-"""Where in its value a chunk's parameters, or its causes of an error, begin."""
+"""Where in a chunk's value its parameters or error causes start."""
 _MOST_RECONFIG_PARAMETERS = 2  # RFC 6525 §3.1
 _RESET_OUTGOING, _RESET_RESPONSE, _ADD_OUTGOING = 13, 16, 17
 _SHORTEST_RECONFIG = {_RESET_OUTGOING: 12, _RESET_RESPONSE: 8, _ADD_OUTGOING: 8}
 
 
 def is_well_formed(packet: bytes) -> bool:
-    """Whether every length and count within is true. The checksum and the values are left to the receiver."""
+    """Whether every length and count is correct. The checksum and the values are left to the receiver."""
     at, types = _COMMON_HEADER, []
     while at <= len(packet) - _CHUNK_HEADER:
         chunk_type, _, length = unpack_from("!BBH", packet, at)
@@ -49,7 +49,7 @@ def _is_chunk(chunk_type: int, value: bytes) -> bool:
 
 
 def _parameters(value: bytes) -> list[tuple[int, int]] | None:
-    """(type, bytes of its value) of each, or None if one is longer or shorter than can be (RFC 9260 §3.2.1)."""
+    """(type, size of the value) of each parameter; None if a length is invalid (RFC 9260 §3.2.1)."""
     found, at = [], 0
     while at <= len(value) - 4:
         parameter_type, length = unpack_from("!HH", value, at)

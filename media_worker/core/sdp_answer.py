@@ -1,7 +1,7 @@
 """Writes the answer to an offer (RFC 8829 §5.3): one audio section, the data channel, everything else rejected.
 
-The audio's fmtp asks the browser for what we want to receive (RFC 7587 §6.1): in-band FEC against loss, DTX so that
-silence costs nothing, and wideband, because the recognisers listen at 16 kHz.
+The audio's fmtp says what we want to receive (RFC 7587 §6.1): in-band FEC against loss, DTX so that silence costs
+nothing, and wideband, because the recognisers use 16 kHz.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ MAX_MESSAGE_SIZE = 65_536
 
 
 class LocalMedia(NamedTuple):
-    """Our side. `fingerprint` is `algorithm digest`; `addresses` are what callers can reach."""
+    """Our side. `fingerprint` is `algorithm digest`; `addresses` are those that callers can reach."""
 
     credentials: Credentials
     fingerprint: str
@@ -24,7 +24,6 @@ class LocalMedia(NamedTuple):
     ssrc: int
     stream_id: str
     session_version: int
-    wants_stereo: bool = False
 
 
 def write_answer(offer: Offer, local: LocalMedia) -> str:
@@ -60,8 +59,8 @@ def _section(section: MediaSection, offer: Offer, local: LocalMedia) -> list[str
 
 def _audio(section: MediaSection, local: LocalMedia) -> list[str]:
     opus = section.opus
-    assert opus is not None  # parse_offer refuses an audio section without
-    wanted = "minptime=10;useinbandfec=1;usedtx=1;maxplaybackrate=16000;maxaveragebitrate=24000;stereo=0;sprop-stereo="
+    assert opus is not None  # parse_offer refuses an audio section without it
+    wanted = "minptime=10;useinbandfec=1;usedtx=1;maxplaybackrate=16000;maxaveragebitrate=24000;stereo=0;sprop-stereo=0"
     return [
         f"m=audio 9 {section.protocol} {opus.payload_type}",
         "c=IN IP4 0.0.0.0",
@@ -72,7 +71,7 @@ def _audio(section: MediaSection, local: LocalMedia) -> list[str]:
         "a=ptime:20",
         f"a=msid:{local.stream_id} agent-audio",
         f"a=rtpmap:{opus.payload_type} opus/48000/2",
-        f"a=fmtp:{opus.payload_type} {wanted}{int(local.wants_stereo)}",
+        f"a=fmtp:{opus.payload_type} {wanted}",
         f"a=ssrc:{local.ssrc} cname:{local.stream_id}",
         f"a=ssrc:{local.ssrc} msid:{local.stream_id} agent-audio",
     ]

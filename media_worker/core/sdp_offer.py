@@ -1,11 +1,11 @@
-"""Reads a WebRTC offer (RFC 8866, RFC 8829 §5.8). Anything else raises `OfferError` and nothing else does.
+"""Reads a WebRTC offer (RFC 8866, RFC 8829 §5.8). Untrusted: bad input raises `OfferError`, nothing else.
 
-Only what the answer depends on is kept; what we do not understand is skipped, as RFC 8866 §5 asks.
+Only what the answer depends on is kept. Unknown parts are skipped, as RFC 8866 §5 requires.
 """
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from shared.errors import OfferError
 
@@ -17,8 +17,6 @@ _HASH_NAME = re.compile(r"[a-z0-9-]{1,32}\Z")
 _HEX_BYTES = re.compile(r"(?:[0-9a-f]{2}:)+[0-9a-f]{2}\Z")
 _HASH_SIZES = {"sha-1": 20, "sha-224": 28, "sha-256": 32, "sha-384": 48, "sha-512": 64}
 SUPPORTED_HASHES = ("sha-256", "sha-384", "sha-512")
-
-Setup = Literal["actpass", "active", "passive"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +44,12 @@ class MediaSection:
     fingerprints: list[tuple[str, str]] = field(default_factory=list)
     codecs: dict[int, Codec] = field(default_factory=dict)
     sctp_port: int | None = None
-    max_message_size: int = 65_536  # RFC 8841 §6.1: without the attribute
+    max_message_size: int = 65_536  # RFC 8841 §6.1: the default
     bundle_only: bool = False
 
     @property
     def is_offered(self) -> bool:
-        """RFC 9143 §6: port 0 means rejected, but for a section that only exists within its bundle."""
+        """RFC 9143 §6: port 0 means rejected, except for a bundle-only section."""
         return self.port != 0 or self.bundle_only
 
     @property
@@ -66,7 +64,7 @@ class MediaSection:
 
 @dataclass(frozen=True)
 class Offer:
-    """The sections in order, and which of them we can use."""
+    """The sections in order, and those that we use."""
 
     sections: list[MediaSection]
     bundled: frozenset[str]
@@ -79,19 +77,19 @@ class Offer:
 
     @property
     def wants_agent(self) -> bool:
-        """Whether the caller takes our audio: not on hold, and not a microphone only (RFC 3264 §6.1)."""
+        """Whether the caller receives our audio: not on hold, and not send-only (RFC 3264 §6.1)."""
         return self.audio.direction in ("sendrecv", "recvonly")
 
     @property
     def fixed_parts(self) -> tuple[Any, ...]:
-        """What a later offer of the same session must leave as it is."""
+        """What a later offer of the same session must not change."""
         opus = self.audio.opus
         shape = [(section.kind, section.mid) for section in self.sections]
         return self.fingerprints, shape, self.sections.index(self.audio), opus, self.data is None
 
 
 def parse_offer(sdp: str) -> Offer:
-    """Read `sdp`. Raises `OfferError`: `bad_sdp` for broken text, `no_audio`, `no_opus` or others for what lacks."""
+    """Read `sdp`. Raises `OfferError`: `bad_sdp` for malformed text, else a code such as `no_audio` or `no_opus`."""
     session, sections = _split(sdp)
     defaults = MediaSection("", 0, "", [])
     group: list[str] = []
@@ -130,7 +128,7 @@ def parse_offer(sdp: str) -> Offer:
 def _split(sdp: str) -> tuple[list[str], list[list[str]]]:
     lines = [line for line in re.split(r"\r\n|\n|\r", sdp) if line]
     if not lines or lines[0] != "v=0":
-        raise OfferError("an SDP begins with v=0")
+        raise OfferError("an SDP starts with v=0")
     session: list[str] = []
     sections: list[list[str]] = []
     for line in lines:
@@ -202,7 +200,7 @@ def _apply(section: MediaSection, name: str, value: str) -> None:
 
 
 def _inherit_transport(section: MediaSection, tagged: MediaSection) -> None:
-    """RFC 9143 §7.1.3: within a bundle only the first section has to name the transport that all of them share."""
+    """RFC 9143 §7.1.3: in a bundle only the first section has to describe the shared transport."""
     section.ufrag, section.password, section.setup = tagged.ufrag, tagged.password, tagged.setup
     section.fingerprints = tagged.fingerprints
     section.rtcp_mux = section.rtcp_mux or tagged.rtcp_mux
@@ -216,7 +214,7 @@ def _require_transport(audio: MediaSection) -> None:
     if not any(algorithm in SUPPORTED_HASHES for algorithm, _ in audio.fingerprints):
         raise OfferError("the offer has no DTLS fingerprint of sha-256 or better")
     if audio.setup not in ("actpass", "active"):
-        raise OfferError("the offerer must let us be the DTLS server (setup:actpass or active)", code="bad_setup")
+        raise OfferError("the offer must let us be the DTLS server (setup:actpass or active)", code="bad_setup")
     if not audio.rtcp_mux:
         raise OfferError("the offer does not multiplex RTCP (rtcp-mux)")
 
@@ -246,11 +244,11 @@ def _fingerprint(value: str) -> list[tuple[str, str]]:
 def _ice_word(value: str, shortest: int, name: str) -> str:
     """RFC 8839 §5.4: 4-256 (ufrag) or 22-256 (password) characters of ice-char."""
     if not shortest <= len(value) <= 256 or not _ICE_CHARS.match(value):
-        raise OfferError(f"{name} is not one")
+        raise OfferError(f"{name} is malformed")
     return value
 
 
 def _number(value: str, largest: int, name: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) <= 16) or int(value) > largest:
-        raise OfferError(f"{name}: {value[:20]!r} is no number up to {largest}")
+        raise OfferError(f"{name}: {value[:20]!r} is not a number up to {largest}")
     return int(value)

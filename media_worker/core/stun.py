@@ -1,6 +1,6 @@
-"""STUN binding requests and their answers (RFC 8489), as far as an ICE-lite agent needs them (RFC 8445 §2.5).
+"""STUN binding requests and responses (RFC 8489), as far as an ICE-lite agent needs them (RFC 8445 §2.5).
 
-Everything here reads bytes from anybody: `parse_request` raises `StunError` and nothing else.
+Untrusted input: `parse_request` raises `StunError`, nothing else.
 """
 
 import hashlib
@@ -34,28 +34,22 @@ Address = tuple[str, int]
 
 
 class StunError(PeerError):
-    """Not a binding request that we would answer."""
+    """Not a binding request that we can answer."""
 
     code = "bad_stun"
 
 
 class BindingRequest(NamedTuple):
-    """A parsed request. Nothing in it is to be believed before `has_integrity`."""
+    """A parsed request. Not authenticated before `has_integrity`."""
 
     transaction_id: bytes
     local_ufrag: str
     """The part of USERNAME before the colon: ours."""
-    remote_ufrag: str
     use_candidate: bool
     sender_is_controlled: bool
     signed: bytes
-    """The bytes that MESSAGE-INTEGRITY covers, with the length field as it was when they were signed."""
+    """The bytes that MESSAGE-INTEGRITY covers, with the length field that they were signed with."""
     integrity: bytes
-
-
-def is_stun(data: bytes) -> bool:
-    """RFC 7983 §7: the first byte tells STUN from DTLS and RTP."""
-    return len(data) > 0 and data[0] < 4
 
 
 def parse_request(data: bytes) -> BindingRequest:
@@ -80,7 +74,7 @@ def parse_request(data: bytes) -> BindingRequest:
             if size != 20:
                 raise StunError("MESSAGE-INTEGRITY has 20 bytes")
             integrity_at = at
-            break  # RFC 8489 §14.5: what follows is ignored, but for FINGERPRINT, which proves nothing to us
+            break  # RFC 8489 §14.5: attributes after it are ignored, except FINGERPRINT, which we do not need
         if kind == _USERNAME:
             username = value
         elif kind == _USE_CANDIDATE:
@@ -90,14 +84,13 @@ def parse_request(data: bytes) -> BindingRequest:
         at += 4 + size + (-size % 4)
     if username is None or integrity_at is None or len(username) > _MAX_USERNAME:
         raise StunError("no credentials")
-    local_ufrag, colon, remote_ufrag = username.partition(b":")
+    local_ufrag, colon, _ = username.partition(b":")
     if not colon or not username.isascii():
         raise StunError("USERNAME is not ours:theirs")
     signed_length = integrity_at - _HEADER.size + _INTEGRITY_SIZE
     return BindingRequest(
         transaction_id,
         local_ufrag.decode(),
-        remote_ufrag.decode(),
         use_candidate,
         controlled,
         data[:2] + signed_length.to_bytes(2, "big") + data[4:integrity_at],
@@ -112,7 +105,7 @@ def has_integrity(request: BindingRequest, password: str) -> bool:
 
 
 def success_response(request: BindingRequest, source: Address, password: str) -> bytes:
-    """The answer that tells the sender the address we see it under."""
+    """The response, with the address that we see the sender under."""
     return _seal(
         _BINDING_SUCCESS,
         request.transaction_id,
@@ -144,7 +137,7 @@ def _xor_address(address: Address, transaction_id: bytes) -> bytes:
 
 
 def _seal(message_type: int, transaction_id: bytes, body: bytes, password: str) -> bytes:
-    """Header, body, MESSAGE-INTEGRITY and FINGERPRINT: each covers a header whose length ends with itself."""
+    """Add MESSAGE-INTEGRITY and FINGERPRINT. Each covers a header whose length includes the attribute itself."""
     signed = _HEADER.pack(message_type, len(body) + _INTEGRITY_SIZE, MAGIC_COOKIE, transaction_id) + body
     body += _attribute(_MESSAGE_INTEGRITY, hmac.new(password.encode(), signed, hashlib.sha1).digest())
     summed = _HEADER.pack(message_type, len(body) + _FINGERPRINT_SIZE, MAGIC_COOKIE, transaction_id) + body

@@ -1,7 +1,7 @@
-"""Connections to Redis, tuned for real time: short deadlines, no hidden retries (they hung 58 s when tried).
+"""Connections to Redis, tuned for real time: short deadlines, no hidden retries (which hung for 58 s when tried).
 
-A data connection gives up after half a second and leaves retrying to its owner; a blocking connection is used by
-one reader only and waits less than its socket does.
+A data connection times out after half a second and leaves retrying to its owner. A blocking connection has one reader
+and blocks for less than its socket timeout.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from shared.errors import BrokerError
 
 Redis = redis.asyncio.Redis
 BROKER_FAILURES = (RedisError, OSError, TimeoutError)
-"""What a broken, slow or absent broker raises."""
+"""What a broken, slow or absent broker makes a command raise."""
 
 BLOCK_MS = 1_500
 _DATA_TIMEOUT_S = 0.5
@@ -26,7 +26,7 @@ OLDEST_VERSION = (7, 0)
 
 
 def connect(url: str) -> Redis:
-    """For commands that answer at once. Shared by the tasks of a process."""
+    """For commands that do not block. Shared by the tasks of a process."""
     return _client(url, _DATA_TIMEOUT_S, max_connections=16)
 
 
@@ -37,7 +37,7 @@ def connect_blocking(url: str) -> Redis:
 
 def _client(url: str, socket_timeout_s: float, max_connections: int) -> Redis:
     try:
-        # redis-py's default pool raises at once when all connections are busy; this one waits for a free one.
+        # redis-py's default pool raises when all connections are busy; this one waits for a free one.
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             url,
             timeout=socket_timeout_s,
@@ -55,7 +55,7 @@ def _client(url: str, socket_timeout_s: float, max_connections: int) -> Redis:
 
 class _Cancellable(AbstractConnection):
     """redis-py sends through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that arrives as the
-    bytes leave (python/cpython#86296): the task would run on for ever, and its process would not stop.
+    bytes leave (python/cpython#86296): the task would never end, and its process would not stop.
     """
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
@@ -68,7 +68,7 @@ class _Cancellable(AbstractConnection):
 
 
 async def check_broker(client: Redis, url: str) -> str:
-    """The server's version. Raises `BrokerError` when it is away, refuses us, or is too old for what we use."""
+    """The server's version. Raises `BrokerError` if it is away, refuses us, or is too old."""
     try:
         info = await client.info("server")
     except BROKER_FAILURES as error:
@@ -77,7 +77,7 @@ async def check_broker(client: Redis, url: str) -> str:
         ) from error
     version = str(info.get("redis_version", "0"))
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VERSION:
-        raise BrokerError(f"Redis {version} is too old: {'.'.join(map(str, OLDEST_VERSION))} or newer is needed")
+        raise BrokerError(f"Redis {version} is too old: use {'.'.join(map(str, OLDEST_VERSION))} or newer")
     return version
 
 

@@ -1,4 +1,4 @@
-"""Reads a process's one inbox stream and hands out what came, in order, each batch once."""
+"""Reads a process's inbox stream: items in order, each batch once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from shared.wire import Item, decode_batch
 
 PAYLOAD = b"b"
 INBOX_EXPIRY_S = 60
-"""Renewed by its owner while that lives, and by whoever writes: the owner may be gone and the stream a new one."""
+"""Renewed by the owner and by every writer, because a writer may recreate the stream of an owner that is gone."""
 _ENTRIES_PER_READ = 200
 _TRIM_INTERVAL_S = 1.0
 _SENDERS_REMEMBERED = 4096
@@ -25,7 +25,7 @@ log = get_logger()
 
 
 class Inbox:
-    """One reader on a connection of its own. A broker that is away is waited for; nothing is read twice."""
+    """One reader on its own connection. It waits for a broker that is away, and reads nothing twice."""
 
     def __init__(self, blocking: Redis, key: str) -> None:
         self._redis = blocking
@@ -35,16 +35,16 @@ class Inbox:
         self._trimmed_at = 0.0
 
     async def __aiter__(self) -> AsyncIterator[list[Item]]:
-        """Lists of items, for ever: cancel the task that iterates."""
+        """Endless lists of items: cancel the task that iterates."""
         away = False
         while True:
             try:
-                # Explicit ids always: `$` in a repeated XREAD silently drops what comes between two reads.
+                # Always an explicit id: a repeated XREAD with `$` loses what comes between two reads.
+                await self._trim()
                 reply = cast(
                     list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]],
                     await self._redis.xread({self._key: self._last_id}, count=_ENTRIES_PER_READ, block=BLOCK_MS),
                 )
-                await self._trim()
             except BROKER_FAILURES as error:
                 if not away:
                     log.warning("inbox_unreachable", key=self._key, error=str(error))
@@ -82,7 +82,7 @@ class Inbox:
         return batch.items
 
     async def _trim(self) -> None:
-        """Drop what was read, so that an inbox holds seconds and not megabytes."""
+        """Delete what was read, so that an inbox holds seconds, not megabytes."""
         now = asyncio.get_running_loop().time()
         if now - self._trimmed_at >= _TRIM_INTERVAL_S and self._last_id != b"0-0":
             self._trimmed_at = now

@@ -7,14 +7,14 @@ import structlog
 
 
 def configure_logs(level: str, log_format: str, **bound: str) -> None:
-    """Send structlog and the standard library's loggers to stderr. `bound` stands on every line (service, worker)."""
+    """Send structlog and the standard library's loggers to stderr. `bound` is added to every line (service, worker)."""
     shared_processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    # Local variables would bring keys, and what people said, into the log.
+    # Local variables could contain keys, and what people said.
     tracebacks = structlog.processors.ExceptionRenderer(
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     )

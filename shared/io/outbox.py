@@ -1,8 +1,8 @@
-"""Collects what a process has to say and writes it in batches: one entry per destination and slot.
+"""Collects what a process sends and writes it in batches: one entry per destination and slot.
 
-A frame per command costs ten times as much as a batch (see docs/architecture.md, Broker). A broker that is away
-never blocks a caller of `send`: the newest two seconds of audio are kept, older audio is dropped and counted, and
-messages are kept up to a bound of their own.
+One command per frame costs ten times as much as a batch (see docs/architecture.md, Broker). `send` never blocks, even
+when the broker is away: the newest two seconds of audio are kept, older audio is dropped and counted, and messages
+are kept up to a separate bound.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _RENEW_S = 1.0
 _MAX_FRAMES = 10_000
 _MAX_MESSAGES = 10_000
 _MAX_FRAME_AGE_S = 2.0
-"""A broker that fails over costs no word; what a caller said long ago would only hold up what is said now."""
+"""Enough to bridge a failover of the broker. Older audio would only delay what is being said now."""
 _RETRY_S = 0.1
 _CLOSE_TIMEOUT_S = 2.0
 
@@ -40,7 +40,7 @@ log = get_logger()
 
 @dataclass
 class _Batch:
-    """Written, and not acknowledged yet."""
+    """A batch that was written and is not acknowledged yet."""
 
     number: int
     encoded_s: float
@@ -50,7 +50,7 @@ class _Batch:
 
 
 class Outbox:
-    """`send` from anywhere on the loop; `run` is the one task that writes."""
+    """`send` may be called from anywhere on the loop; only `run` writes."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Outbox:
         self._pending = asyncio.Event()
         self._in_flight: dict[str, _Batch] = {}
         self._renewed: set[str] = set()
-        """Inboxes that were given their expiry in the second that began at `_renewed_s`."""
+        """Inboxes whose expiry was renewed in the second that began at `_renewed_s`."""
         self._renewed_s = -math.inf
 
     def send(self, inbox_key: str, item: Item) -> None:
@@ -80,7 +80,7 @@ class Outbox:
         queue = self._queues.get(inbox_key)
         if queue is None:
             queue = self._queues[inbox_key] = SendQueue(asyncio.get_running_loop().time)
-        if isinstance(item, tuple):  # a frame; to ask whether it is a `Message` costs pydantic a call in Python
+        if isinstance(item, tuple):  # a frame; `isinstance(item, Message)` is slower, because pydantic overrides it
             if not queue.add_frame(item, self._max_frames):
                 _frames_dropped.inc()
         elif not queue.add_message(item, self._max_messages):
@@ -89,12 +89,12 @@ class Outbox:
             self._pending.set()
 
     def forget(self, inbox_key: str) -> None:
-        """The process behind it is gone."""
+        """Drop what waits for this inbox: its process is gone."""
         self._queues.pop(inbox_key, None)
         self._in_flight.pop(inbox_key, None)
 
     async def run(self) -> None:
-        """Write one batch per destination and slot, for ever."""
+        """Write one batch per destination and slot, until cancelled."""
         away = False
         while True:
             await self._pending.wait()
@@ -112,7 +112,7 @@ class Outbox:
             await asyncio.sleep(self._slot_s)
 
     async def flush(self) -> None:
-        """Write all that is queued. What was not acknowledged stays, under its number, for the next try."""
+        """Write everything queued. What is not acknowledged stays, under its number, for the next attempt."""
         self._pending.clear()
         now = asyncio.get_running_loop().time()
         self._drop_old_audio(now - self._max_frame_age_s)
@@ -129,18 +129,18 @@ class Outbox:
             pipeline = self._redis.pipeline(transaction=False)
             for key in written:
                 pipeline.xadd(key, {PAYLOAD: self._in_flight[key].payload}, maxlen=_INBOX_ENTRIES, approximate=True)
-            # The owner may have gone for ever: what is written then makes a new stream, which nobody else would end.
+            # The owner may be gone. Then the write recreates the stream, and nobody else would let it expire.
             for key in renewing:
                 pipeline.expire(key, INBOX_EXPIRY_S)
             replies = await pipeline.execute(raise_on_error=False)
         except BaseException:
-            self._renewed.clear()  # the broker that comes back may be an empty one
+            self._renewed.clear()  # the broker may come back empty
             self._pending.set()
             raise
         self._renewed.update(renewing)
         failures = []
         for key, reply in zip(written, replies[: len(written)], strict=True):
-            # A destination on a cluster node that is down must not hold up the others.
+            # A destination on a cluster node that is down must not delay the others.
             if isinstance(reply, Exception):
                 failures.append(reply)
             else:
@@ -152,9 +152,9 @@ class Outbox:
             raise failures[0]
 
     async def close(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
-        """Write all that is left, before the process ends; call it when `run` has ended, or both would write.
+        """Write what is left before the process ends. Call it after `run` has ended, or both would write.
 
-        One `flush` is not enough: what came while a batch was not acknowledged waits for the next.
+        One `flush` is not enough: what came while a batch was unacknowledged waits for the next.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -168,7 +168,7 @@ class Outbox:
             log.warning("last_messages_lost", inboxes=sorted(lost))
 
     def _encode(self, queue: SendQueue, now: float) -> _Batch:
-        # One count for all destinations: it keeps growing for a reader that was forgotten and comes back.
+        # One counter for all destinations, so that it still grows for a reader that was forgotten and comes back.
         self._number += 1
         items, messages = queue.items(), queue.messages()
         try:
@@ -193,7 +193,7 @@ class Outbox:
             _frames_dropped.inc(queue.drop_frames_until(until_s))
         for batch in self._in_flight.values():
             if batch.frames and batch.encoded_s <= until_s:
-                # The number stays: a reader that has the batch already drops this one, any other gets the messages.
+                # The number stays: a reader that already has the batch drops this copy, any other gets the messages.
                 _frames_dropped.inc(batch.frames)
                 batch.frames = 0
                 batch.payload = encode_batch(self._sender, batch.number, batch.messages)

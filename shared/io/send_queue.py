@@ -1,8 +1,8 @@
-"""What waits to be written to one destination: audio and messages in one order, each with its own rule for too much.
+"""The queue of one destination: audio and messages in one order, each with its own bound.
 
-The oldest of either is dropped at once, however many of the other stand before it: frames lie in one deque, messages
-in another, each with the number of the frame that it came before. A message never gets too old; frames do. Only every
-eighth is stamped, because to ask for the time would double what it costs to queue one.
+Frames are in one deque and messages in another, so that the oldest of either can be dropped at once. Each message holds
+the number of the frame that follows it. Frames expire, messages do not. Only every eighth frame is time-stamped,
+because reading the clock would double the cost of queueing one.
 """
 
 from collections import deque
@@ -13,25 +13,25 @@ from shared.frames import AudioFrame, SilenceRun
 from shared.wire import Item
 
 _FRAMES_PER_STAMP = 8
-"""160 ms of one caller: so much may stay that should have gone."""
+"""160 ms of one caller: expiry is that imprecise."""
 
 
 class SendQueue:
-    """`clock` tells the seconds by which frames grow old."""
+    """`clock` returns the seconds by which frames expire."""
 
     __slots__ = ("_clock", "_first_frame", "_frames", "_messages", "_stamps")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._first_frame = 0
-        """Number of the oldest frame that is here."""
+        """Number of the oldest frame in the queue."""
         self._frames: deque[AudioFrame | SilenceRun] = deque()
         self._messages: deque[tuple[int, Message]] = deque()
         self._stamps: deque[tuple[int, float]] = deque()
-        """When the frames before this number were there."""
+        """(number, time at which all frames before it had arrived)"""
 
     def add_frame(self, frame: AudioFrame | SilenceRun, limit: int) -> bool:
-        """False if the oldest had to go, so that no more than `limit` frames wait."""
+        """False if the oldest frame was dropped to keep within `limit` frames."""
         frames = self._frames
         frames.append(frame)
         waiting = len(frames)
@@ -43,7 +43,7 @@ class SendQueue:
         return False
 
     def add_message(self, message: Message, limit: int) -> bool:
-        """False if the oldest had to go, so that no more than `limit` messages wait."""
+        """False if the oldest message was dropped to keep within `limit` messages."""
         self._messages.append((self._first_frame + len(self._frames), message))
         if len(self._messages) <= limit:
             return True
@@ -51,7 +51,7 @@ class SendQueue:
         return False
 
     def drop_frames_until(self, time_s: float) -> int:
-        """Drop those that came until then; returns how many."""
+        """Drop the frames that arrived until then; returns how many."""
         first = self._first_frame
         while self._stamps and self._stamps[0][1] <= time_s:
             self._drop_frames_before(self._stamps[0][0])
@@ -61,7 +61,7 @@ class SendQueue:
         return [message for _, message in self._messages]
 
     def items(self) -> list[Item]:
-        """All, in the order in which they came."""
+        """Everything, in order of arrival."""
         items: list[Item] = []
         frames, number = iter(self._frames), self._first_frame
         for before, message in self._messages:

@@ -4,20 +4,20 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import uvloop
 from prometheus_client import Gauge
 
-from shared.errors import AntiphonError, BrokerError, ConfigError
+from shared.errors import AntiphonError, BrokerError, ConfigError, leaves
 from shared.io.logs import configure_logs, get_logger
 from shared.settings import Settings
 
 EXIT_CONFIG = 78
 EXIT_BROKER = 69
 EXIT_FAILED = 70
-"""Exit codes as in sysexits.h: a supervisor need not restart what a person has to mend."""
+"""Exit codes as in sysexits.h: restarting does not help against `EXIT_CONFIG`."""
 
 _YOUNG_OBJECTS = 10_000
 
@@ -25,17 +25,17 @@ _tasks = Gauge("antiphon_tasks", "Tasks on the event loop of this process")
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 Serve = Callable[[SettingsT, asyncio.Event], Awaitable[None]]
-"""A service: runs until the event is set, then ends what it runs (drain) and returns."""
+"""A service: runs until the event is set, then drains and returns."""
 
 
 def run_service(name: str, purpose: str, settings_type: type[SettingsT], serve: Serve[SettingsT]) -> int:
-    """The whole life of a service process. Returns its exit code."""
+    """Run a service process from start to end. Returns its exit code."""
     arguments = sys.argv[1:]
     if arguments:
         wants_help = arguments in (["--help"], ["-h"])
         command = name.replace("_", "-")
         text = f"usage: antiphon {command}\n\n{purpose}\n\nsettings (environment):\n{settings_type.help_text()}"
-        print(text if wants_help else f"{name}: takes no arguments but --help; settings come from the environment")
+        print(text if wants_help else f"{name}: the only argument is --help; settings come from the environment")
         return 0 if wants_help else 2
     try:
         settings = settings_type.load()
@@ -57,7 +57,8 @@ async def _supervise(name: str, settings: SettingsT, serve: Serve[SettingsT]) ->
     try:
         await serve(settings, stop)
     except* AntiphonError as group:
-        for error in _leaves(group):
+        for error in leaves(group):
+            assert isinstance(error, AntiphonError)
             print(f"{name}: {error.message}", file=sys.stderr)
             exit_code = exit_code_for(error)
     if exit_code == 0:
@@ -66,7 +67,7 @@ async def _supervise(name: str, settings: SettingsT, serve: Serve[SettingsT]) ->
 
 
 def exit_code_for(error: AntiphonError) -> int:
-    """What a process that ends with `error` tells its supervisor."""
+    """The exit code of a process that ends with `error`."""
     match error:
         case ConfigError():
             return EXIT_CONFIG
@@ -75,16 +76,8 @@ def exit_code_for(error: AntiphonError) -> int:
     return EXIT_FAILED
 
 
-def _leaves(group: BaseExceptionGroup[AntiphonError]) -> Iterator[AntiphonError]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
-
-
 def settle_memory() -> None:
-    """Call once the process is ready: start-up objects leave the collector's sight.
+    """Call once the process is ready: takes the objects of start-up out of garbage collection.
 
     A full collection over them would stop the event loop for 18-28 ms, in the middle of somebody's word. Batches of
     frames make thousands of objects that live for a moment: the usual 700 would set the collector off with each batch,

@@ -11,8 +11,8 @@ from shared import keys
 from shared.audio import UPLINK_RATE, Pcm, as_samples, duration_ms, level_dbfs
 from shared.frames import AudioFrame, SilenceRun
 from shared.io.broker import BLOCK_MS, Redis, connect_blocking
+from shared.io.heartbeat import live_workers
 from shared.io.inbox import PAYLOAD
-from shared.io.presence import live_workers
 from shared.wire import Item, decode_batch
 
 _LOUD_DBFS = -50.0

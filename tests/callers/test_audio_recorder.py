@@ -15,7 +15,7 @@ Packet = tuple[int, int, bytes, float]
 @pytest.fixture
 def packets() -> list[Packet]:
     """A second of a tone: sequence number and timestamp wrap, and the n-th arrives when it should."""
-    encoder = Encoder(RATE, 1, 32_000, 5)
+    encoder = Encoder(RATE, 32_000, 5)
     pcm = (8_000 * np.sin(np.arange(RATE) / 3)).astype(np.int16)
     return [
         (

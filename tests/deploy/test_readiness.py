@@ -4,7 +4,7 @@ import httpx
 
 from deploy.readiness import Expected, missing, wait_until_ready
 from shared.io.broker import Redis
-from shared.io.presence import Presence
+from shared.io.heartbeat import Heartbeat
 from shared.io.probes import serve_probes
 from shared.worker_report import WorkerReport
 from tests.fakes.ports import free_port
@@ -15,11 +15,11 @@ async def test_it_waits_for_gateway_media_and_pipeline_workers(broker: Redis) ->
     expected = Expected(f"http://127.0.0.1:{port}", media_workers=1, pipeline_workers=1)
     async with httpx.AsyncClient(base_url=expected.gateway_url) as gateway:
         assert await missing(broker, gateway, expected) == ["gateway", "media worker", "pipeline worker"]
-        await Presence(broker, lambda: WorkerReport(worker_id="m", kind="media")).announce()
+        await Heartbeat(broker, lambda: WorkerReport(worker_id="m", kind="media")).announce()
         starting = WorkerReport(worker_id="p", kind="pipeline", state="starting")
-        await Presence(broker, lambda: starting).announce()
+        await Heartbeat(broker, lambda: starting).announce()
         assert await missing(broker, gateway, expected) == ["gateway", "pipeline worker"]
-        await Presence(broker, lambda: starting.model_copy(update={"state": "serving"})).announce()
+        await Heartbeat(broker, lambda: starting.model_copy(update={"state": "serving"})).announce()
         assert await missing(broker, gateway, expected) == ["gateway"]
     serving = asyncio.create_task(serve_probes("127.0.0.1", port, lambda: None))
     async with asyncio.timeout(30):

@@ -12,8 +12,8 @@ from shared.events import AgentSpeechEnded, Message, OfferAnswered, OfferRefused
 from shared.frames import AudioFrame, SilenceRun
 from shared.ids import new_worker_id
 from shared.io.broker import connect, connect_blocking
+from shared.io.heartbeat import live_workers
 from shared.io.inbox import PAYLOAD, Inbox
-from shared.io.presence import live_workers
 from shared.keys import WorkerKind
 from shared.wire import Item, encode_batch
 

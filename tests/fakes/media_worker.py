@@ -1,4 +1,4 @@
-"""A media worker without media: present on the broker, reads its inbox, answers as it is told."""
+"""A media worker without media: sends heartbeats, reads its inbox, and answers as configured."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -8,9 +8,9 @@ from typing import Any, TypeVar, cast
 from shared import keys
 from shared.events import Message, OfferAnswered, OpenSession, UpdateOffer
 from shared.io.broker import Redis, connect, connect_blocking
+from shared.io.heartbeat import Heartbeat
 from shared.io.inbox import PAYLOAD, Inbox
 from shared.io.outbox import Outbox
-from shared.io.presence import Presence
 from shared.keys import WorkerKind
 from shared.wire import decode_message
 from shared.worker_report import WorkerReport
@@ -39,16 +39,18 @@ class FakeMediaWorker:
         self._client = connect(broker_url)
         self._blocking = connect_blocking(broker_url)
         self._outbox = Outbox(self._client, worker_id)
-        self._presence = Presence(self._client, lambda: self.report)
+        self._heartbeat = Heartbeat(self._client, lambda: self.report)
         self._gateways: dict[str, str] = {}
         self._arrived = asyncio.Condition()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FakeMediaWorker"]:
-        await self._presence.announce()
+        await self._heartbeat.announce()
         try:
             async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(work) for work in (self._presence.run(), self._outbox.run(), self._read())]
+                running = [
+                    tasks.create_task(work) for work in (self._heartbeat.run(), self._outbox.run(), self._read())
+                ]
                 yield self
                 for task in running:
                     task.cancel()
@@ -84,27 +86,27 @@ class FakeMediaWorker:
 async def announce_worker(
     broker_url: str, kind: WorkerKind, worker_id: str, capacity: int, sessions: int = 0, pool: str = ""
 ) -> None:
-    """Somebody who is there for one lease, and does nothing."""
+    """Report an idle worker once, for one lease."""
     client = connect(broker_url)
     report = WorkerReport(worker_id=worker_id, kind=kind, capacity=capacity, sessions=sessions, pool=pool)
-    await Presence(client, lambda: report).announce()
+    await Heartbeat(client, lambda: report).announce()
     await client.aclose()
 
 
 @asynccontextmanager
 async def present_worker(broker_url: str, report: WorkerReport) -> AsyncIterator[None]:
-    """Somebody who stays there, and does nothing."""
+    """An idle worker that keeps its lease."""
     client = connect(broker_url)
-    presence = Presence(client, lambda: report)
-    await presence.announce()
+    heartbeat = Heartbeat(client, lambda: report)
+    await heartbeat.announce()
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(presence.run())
+        running = tasks.create_task(heartbeat.run())
         yield
         running.cancel()
     await client.aclose()
 
 
 async def jobs_of(client: Redis, pool: str) -> list[Message]:
-    """The jobs that wait for the pipeline workers of a pool."""
-    entries = cast(Any, await client.xrange(keys.jobs(pool)))
-    return [decode_message(fields[PAYLOAD]) for _, fields in entries]
+    """The jobs that wait for the pipeline workers of a pool, as soon as there is one."""
+    reply = cast(Any, await client.xread({keys.jobs(pool): "0"}, block=400))
+    return [decode_message(fields[PAYLOAD]) for _, entries in reply for _, fields in entries]

@@ -11,7 +11,7 @@ from typing import Literal, cast
 
 from shared.ids import new_worker_id
 from shared.io.broker import connect
-from shared.io.presence import Presence
+from shared.io.heartbeat import Heartbeat
 from shared.io.probes import serve_probes
 from shared.io.service import EXIT_CONFIG
 from shared.worker_report import WorkerReport
@@ -29,7 +29,7 @@ async def _serve(kind: str) -> None:
         report = WorkerReport(
             worker_id=new_worker_id(kind, "stand-in"), kind=cast(Literal["media", "pipeline"], kind), capacity=1
         )
-        work = asyncio.create_task(Presence(connect(os.environ["ANTIPHON_REDIS_URL"]), lambda: report).run())
+        work = asyncio.create_task(Heartbeat(connect(os.environ["ANTIPHON_REDIS_URL"]), lambda: report).run())
     await stop.wait()
     work.cancel()
     print("stopped", flush=True)

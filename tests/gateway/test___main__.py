@@ -76,7 +76,7 @@ def test_a_bad_setting() -> None:
     assert "ANTIPHON_GATEWAY_PORT" in stderr
 
 
-async def test_it_serves_until_it_is_told_to_stop(broker: Redis, broker_url: str, agents_dir: Path) -> None:
+async def test_it_serves_until_stop_is_set(broker: Redis, broker_url: str, agents_dir: Path) -> None:
     with gateway(redis_url=broker_url, agents_dir=agents_dir, gateway_port=0) as process:
         assert process.stderr is not None
         ready = next(json.loads(line) for line in process.stderr if "gateway_ready" in line)
@@ -87,7 +87,7 @@ async def test_it_serves_until_it_is_told_to_stop(broker: Redis, broker_url: str
         assert await broker.zcard(keys.workers("gateway")) == 1
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=15) == 0
-    # Nothing of it stays but its inbox, for a while, so that late mail is not kept for ever.
+    # Only its inbox stays, and expires, so that late messages are not kept forever.
     left = cast(list[bytes], await broker.keys("antiphon:*"))
     assert all(key.endswith(b":in") for key in left)
     assert all([await broker.ttl(key) > 0 for key in left])

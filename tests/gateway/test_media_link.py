@@ -43,12 +43,12 @@ async def test_an_offer_goes_out_and_its_answer_comes_back(broker: Redis, broker
         link.send("media-1", OpenSession(session="s1", gateway="gateway-1", agent_id="echo", sdp="v=0"))
         assert await first_of(mailbox) == OfferAnswered(session="s1", sdp="answer to v=0")
         link.detach("s1")
-        worker.tell_gateway(SessionClosed(session="s1"))  # for nobody, and in nobody's way
+        worker.tell_gateway(SessionClosed(session="s1"))  # for no connection; ignored
         link.send("media-1", OpenSession(session="s2", gateway="gateway-1", agent_id="echo", sdp="v=0"))
         assert (await first_of(other)).session == "s2"
 
 
-async def test_last_words_are_written(broker: Redis, broker_url: str) -> None:
+async def test_queued_messages_are_written_on_close(broker: Redis, broker_url: str) -> None:
     async with FakeMediaWorker(broker_url).running() as worker:
         async with running_link(broker_url) as link:
             pass
@@ -61,7 +61,7 @@ async def test_last_words_are_written(broker: Redis, broker_url: str) -> None:
         await blocking.aclose()
 
 
-async def test_a_caller_who_left_as_the_gateway_stopped_is_not_kept_though_the_broker_was_slow(
+async def test_a_close_queued_at_stop_reaches_the_media_worker_despite_a_slow_broker(
     broker: Redis, broker_url: str
 ) -> None:
     async with FakeMediaWorker(broker_url).running() as worker, FlakyBroker(broker_url).running() as flaky:
@@ -82,7 +82,7 @@ async def test_a_caller_who_left_as_the_gateway_stopped_is_not_kept_though_the_b
         await blocking.aclose()
 
 
-async def test_a_pipeline_worker_is_asked_for(broker: Redis, broker_url: str) -> None:
+async def test_a_pipeline_worker_is_requested(broker: Redis, broker_url: str) -> None:
     link = MediaLink("gateway-1", broker, broker)
     await link.request_pipeline("s1", AGENT, "media-1")
     record = await broker.hgetall(keys.session("s1"))
@@ -111,7 +111,7 @@ async def test_the_broker_is_away() -> None:
     await away.aclose()
 
 
-async def test_a_full_mailbox_ends_after_what_was_in_time() -> None:
+async def test_a_full_mailbox_ends_after_the_messages_that_fitted() -> None:
     mailbox = Mailbox(size=2)
     for number in range(5):
         mailbox.put(CloseSession(session=f"s{number}"))

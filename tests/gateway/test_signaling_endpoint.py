@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
+from gateway.media_link import MediaLink
 from gateway.settings import GatewaySettings
 from shared import keys
+from shared.agent import AgentDefinition
 from shared.client_events import client_event
 from shared.events import (
     ClientEventSent,
@@ -92,7 +94,24 @@ async def test_a_call(settings: GatewaySettings, broker: Redis) -> None:
         assert [type(message) for message in worker.received] == [OpenSession, CloseSession]
 
 
-async def test_a_client_that_just_goes(settings: GatewaySettings, broker: Redis) -> None:
+async def test_the_answer_does_not_wait_until_the_job_is_written(
+    settings: GatewaySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = asyncio.Event()
+    request_pipeline = MediaLink.request_pipeline
+
+    async def slow(link: MediaLink, session: str, agent: AgentDefinition, media_worker: str) -> None:
+        await answered.wait()
+        await request_pipeline(link, session, agent, media_worker)
+
+    monkeypatch.setattr(MediaLink, "request_pipeline", slow)
+    async with deployment(settings) as (gateway, _), gateway.client() as client:
+        await client.offer()
+        await client.answer()
+        answered.set()
+
+
+async def test_a_client_that_disconnects(settings: GatewaySettings, broker: Redis) -> None:
     async with deployment(settings) as (gateway, worker):
         async with gateway.client() as client:
             await client.offer()
@@ -101,7 +120,7 @@ async def test_a_client_that_just_goes(settings: GatewaySettings, broker: Redis)
     assert await broker.exists(keys.session(session)) == 0
 
 
-async def test_a_client_that_goes_before_its_answer_gives_its_slots_back(
+async def test_a_client_that_leaves_before_its_answer_releases_its_slots(
     settings: GatewaySettings, broker: Redis
 ) -> None:
     async with deployment(settings, capacity=1, slots=1) as (gateway, worker):
@@ -230,7 +249,7 @@ async def test_too_many_candidates(settings: GatewaySettings) -> None:
         assert await client.closed() == (1000, "bye")
 
 
-async def test_nothing_but_nonsense(settings: GatewaySettings) -> None:
+async def test_a_client_that_only_sends_nonsense_is_disconnected(settings: GatewaySettings) -> None:
     async with deployment(settings) as (gateway, _), gateway.client() as client:
         for _ in range(settings.gateway_max_errors + 1):
             await client.websocket.send("nonsense")
@@ -239,11 +258,11 @@ async def test_nothing_but_nonsense(settings: GatewaySettings) -> None:
         assert await client.closed() == (1008, "too_many_errors")
 
 
-async def test_an_unknown_agent_is_told_the_listed_ones(settings: GatewaySettings) -> None:
+async def test_an_unknown_agent_is_answered_with_the_listed_agents(settings: GatewaySettings) -> None:
     async with deployment(settings) as (gateway, _), gateway.client() as client:
         await client.offer(agent_id="nobody")
         error = await client.hear()
-        assert (error["code"], error["message"]) == ("unknown_agent", "no agent 'nobody'; there are: echo")
+        assert (error["code"], error["message"]) == ("unknown_agent", "no agent 'nobody'; known agents: echo")
         await client.offer(agent_id="secret")
         await client.answer()
 
@@ -274,7 +293,7 @@ async def test_no_answer_in_time(settings: GatewaySettings) -> None:
 
 
 @pytest.mark.parametrize(("capacity", "slots"), [(0, 10), (10, 0)])
-async def test_nobody_has_room(settings: GatewaySettings, capacity: int, slots: int) -> None:
+async def test_no_worker_has_room(settings: GatewaySettings, capacity: int, slots: int) -> None:
     async with deployment(settings, capacity, slots) as (gateway, _), gateway.client() as client:
         await client.offer()
         error = await client.hear()
@@ -282,7 +301,7 @@ async def test_nobody_has_room(settings: GatewaySettings, capacity: int, slots: 
         assert await client.closed() == (1013, "no_capacity")
 
 
-async def test_a_media_worker_that_is_full_after_all(settings: GatewaySettings, broker: Redis) -> None:
+async def test_a_media_worker_that_is_full_despite_its_reservation(settings: GatewaySettings, broker: Redis) -> None:
     def refuse(message: Message) -> Sequence[Message]:
         if not isinstance(message, OpenSession):
             return []
@@ -368,7 +387,7 @@ async def test_a_gateway_that_stops_says_so_and_ends_what_is_left(settings: Gate
         assert await worker.wait_for(CloseSession) == CloseSession(session=session, reason="goaway")
 
 
-async def test_a_gateway_that_drains_takes_nobody(settings: GatewaySettings) -> None:
+async def test_a_draining_gateway_accepts_no_clients(settings: GatewaySettings) -> None:
     patient = settings.model_copy(update={"drain_timeout_s": 5})
     async with deployment(patient) as (gateway, _), gateway.client() as client:
         await client.offer()

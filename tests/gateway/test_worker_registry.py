@@ -7,7 +7,7 @@ from shared.io.broker import BROKER_FAILURES, Redis, connect
 from tests.fakes.media_worker import announce_worker
 
 
-async def test_it_knows_who_is_there(broker: Redis, broker_url: str) -> None:
+async def test_it_lists_the_live_workers(broker: Redis, broker_url: str) -> None:
     registry = WorkerRegistry(broker)
     await announce_worker(broker_url, "media", "m1", 5)
     await announce_worker(broker_url, "pipeline", "p1", 5, pool="default")
@@ -17,7 +17,7 @@ async def test_it_knows_who_is_there(broker: Redis, broker_url: str) -> None:
     assert [report.worker_id for report in registry.pipeline_workers] == ["p1"]
 
 
-async def test_it_learns_of_a_new_worker_by_itself(broker: Redis, broker_url: str) -> None:
+async def test_it_notices_a_new_worker(broker: Redis, broker_url: str) -> None:
     registry = WorkerRegistry(broker)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(registry.run())

@@ -10,7 +10,7 @@ import numpy as np
 from callers.voice import RATE as CALLER_RATE
 from callers.voice import Voice
 from media_worker import opus
-from media_worker.core.timeline import DTX_PAYLOAD
+from media_worker.core.decode_plan import DTX_PAYLOAD
 from pipeline_worker.engines.resampling import resampled
 from shared.audio import Pcm, as_samples
 from tests.integration.speech import heard_words, most_like, spoken

@@ -26,9 +26,9 @@ from shared.events import (
 )
 from shared.ids import new_session_id
 from shared.io import broker
+from shared.io.heartbeat import live_workers
 from shared.io.inbox import PAYLOAD, Inbox
 from shared.io.outbox import Outbox
-from shared.io.presence import live_workers
 from shared.wire import encode_message
 
 SERVER_CORE = 0

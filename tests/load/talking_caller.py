@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from callers.caller import Exchange
-from media_worker.core.pacing import TAIL_FRAMES
+from media_worker.core.dtx_scheduler import TAIL_FRAMES
 from media_worker.opus import Decoder, Encoder
 from shared.audio import Pcm, as_samples
 from tests.load.heard import Piece
@@ -43,7 +43,7 @@ class Said(NamedTuple):
 class TalkingCaller:
     def __init__(self, seed: int) -> None:
         self._rtp = RtpCaller()
-        self._encoder = Encoder(RATE, 1, _BITRATE, 0)
+        self._encoder = Encoder(RATE, _BITRATE, 0)
         self._decoder = Decoder()
         self._pieces: list[Piece] = []
         self._packets_heard = 0

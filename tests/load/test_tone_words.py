@@ -11,7 +11,7 @@ def test_every_word_is_read_back_through_the_codec() -> None:
     text = " ".join(name(number) for number in range(WORDS))
     pcm, words = speak(text, 24_000)
     assert [word.text for word in words] == text.split()
-    encoder, decoder = Encoder(24_000, 1, 32_000, 5), Decoder()
+    encoder, decoder = Encoder(24_000, 32_000, 5), Decoder()
     heard = b"".join(
         decoder.decode(encoder.encode(pcm[at : at + 480].tobytes())) for at in range(0, len(pcm) - 480, 480)
     )

@@ -1,8 +1,11 @@
-"""What a worker does to its process is not done to the tests' one: hypothesis and numpy need denormal numbers."""
+"""The worker's process-wide settings stay off in tests: hypothesis and numpy need denormal numbers."""
+
+from collections.abc import AsyncIterator
 
 import pytest
 
 from media_worker import denormals, worker
+from tests.fakes.media_correspondents import RunningMediaWorker, running_media_worker
 
 
 @pytest.fixture(autouse=True)
@@ -10,3 +13,9 @@ def processor_left_alone(monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     if "test_denormals" not in request.node.nodeid:
         monkeypatch.setattr(denormals, "flush_to_zero", lambda: False)
     monkeypatch.setattr(worker, "settle_memory", lambda: None)
+
+
+@pytest.fixture
+async def house(broker_url: str) -> AsyncIterator[RunningMediaWorker]:
+    async with running_media_worker(broker_url, media_silent_timeout_s=3) as running:
+        yield running

@@ -70,7 +70,7 @@ def other(port: UdpPort) -> Iterator[Caller]:
     other.socket.close()
 
 
-def test_before_a_check_there_is_nowhere_to_send_to(port: UdpPort, caller: Caller) -> None:
+def test_before_a_check_nothing_is_sent(port: UdpPort, caller: Caller) -> None:
     caller.path.send(b"early")
     caller.path.queue()(b"early")
     port.send_queued()
@@ -97,13 +97,13 @@ def test_the_address_of_another_caller_cannot_be_taken_over(port: UdpPort, calle
     assert port.owner(caller.address) is caller
 
 
-def test_the_address_of_a_caller_who_has_gone_may_become_anothers(port: UdpPort, caller: Caller, other: Caller) -> None:
+def test_the_address_of_a_caller_who_has_left_can_be_reused(port: UdpPort, caller: Caller, other: Caller) -> None:
     caller.check(1.0)
     assert other.check(LATER_S, source=caller.address) == caller.address
     assert port.owner(caller.address) is other
 
 
-def test_an_address_that_a_caller_has_left_may_become_anothers(port: UdpPort, caller: Caller, other: Caller) -> None:
+def test_an_address_that_a_caller_has_left_can_be_reused(port: UdpPort, caller: Caller, other: Caller) -> None:
     caller.check(1.0)
     for now in range(5, 60, 5):
         caller.check(float(now), source=Path(0, ("127.0.0.1", 9)))
@@ -131,7 +131,7 @@ def test_a_restart_is_answered_under_new_credentials(port: UdpPort, caller: Call
     assert len(port._by_ufrag) == 2
 
 
-def test_closed_it_leaves_nothing_behind(port: UdpPort, caller: Caller) -> None:
+def test_close_leaves_nothing_behind(port: UdpPort, caller: Caller) -> None:
     caller.check(1.0)
     caller.path.restart()
     caller.path.close()

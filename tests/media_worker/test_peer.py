@@ -10,8 +10,8 @@ from OpenSSL import SSL
 
 from media_worker import peer as peer_module
 from media_worker import srtp
-from media_worker.core.control_rate import BURST
-from media_worker.peer import Certificate, Peer, PeerFailed, self_test
+from media_worker.core.rate_limiter import BURST
+from media_worker.peer import Certificate, Peer, PeerCallbacks, PeerFailed, self_test
 from shared.errors import ConfigError
 from tests.fakes.counters import Gained
 from tests.fakes.patience import eventually
@@ -42,19 +42,13 @@ class Link:
             certificate,
             right if fingerprints is None else fingerprints,
             to_client,
-            self.opened.set,
-            self.messages.put_nowait,
-            self.on_too_fast,
-            self.closed.put_nowait,
+            PeerCallbacks(self.opened.set, self.messages.put_nowait, self.on_too_fast, self.closed.put_nowait),
         )
         self.client = Peer(
             certificate,
             right,
             to_server,
-            lambda: None,
-            self.heard_by_client.put_nowait,
-            lambda: None,
-            lambda _: None,
+            PeerCallbacks(on_text=self.heard_by_client.put_nowait),
             is_dtls_server=False,
         )
 
@@ -115,14 +109,14 @@ async def test_both_sides_derive_the_same_keys() -> None:
     await link.server.close()
 
 
-async def test_messages_pass_both_ways_and_opening_is_told() -> None:
+async def test_messages_pass_both_ways_and_opening_is_reported() -> None:
     async with Link().connected() as link:
         assert link.opened.is_set()
         assert link.client.send_text("grüße")
         assert await asyncio.wait_for(link.messages.get(), DEADLINE_S) == "grüße"
 
 
-async def test_a_wrong_fingerprint_fails_the_handshake_and_is_no_hang_up() -> None:
+async def test_a_wrong_fingerprint_fails_the_handshake_and_is_not_a_hangup() -> None:
     link = Link(fingerprints=[("sha-256", ":".join(["00"] * 32))])
     async with asyncio.timeout(DEADLINE_S):
         client = asyncio.create_task(link.client.connect())
@@ -142,7 +136,7 @@ async def test_a_caller_who_hangs_up_is_noticed() -> None:
             assert await link.closed.get() == "hangup"
 
 
-async def test_our_own_close_is_no_hang_up_and_may_be_repeated() -> None:
+async def test_our_own_close_is_not_a_hangup_and_may_be_repeated() -> None:
     link = Link()
     async with link.connected():
         await link.server.close()
@@ -189,7 +183,7 @@ async def test_a_caller_who_does_not_read_costs_a_bounded_amount_of_memory(monke
 
 
 @pytest.mark.parametrize("longest", [1, 11])
-async def test_a_caller_who_takes_only_short_messages_gets_those(longest: int) -> None:
+async def test_a_caller_who_accepts_only_short_messages_gets_those(longest: int) -> None:
     dropped = Gained("antiphon_media_messages_dropped_total", why="too_long")
     async with Link().connected(longest=longest) as link:
         for _ in range(3):
@@ -199,7 +193,7 @@ async def test_a_caller_who_takes_only_short_messages_gets_those(longest: int) -
     assert dropped() == 3
 
 
-async def test_messages_over_the_rate_are_told_of_once_and_dropped() -> None:
+async def test_messages_over_the_rate_are_reported_once_and_dropped() -> None:
     over_rate = Gained("antiphon_media_control_over_rate_total")
     async with Link().connected() as link:
         for n in range(BURST + 20):
@@ -259,7 +253,7 @@ async def test_the_others_have_their_turns_while_a_flood_is_read() -> None:
 
 
 async def test_a_datagram_of_many_records_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was left in it stayed in memory for ever, and made each later datagram dearer."""
+    """The rest of the datagram stayed in memory and slowed down every later one."""
     async with Link().connected() as link:
         records: list[bytes] = []
         monkeypatch.setattr(link.client._link, "_sender", records.append)
@@ -274,7 +268,7 @@ async def test_a_datagram_of_many_records_is_read_to_its_end(monkeypatch: pytest
             link.server._dtls._ssl.recv(1_500)
 
 
-async def test_a_peer_whose_dtls_sends_nothing_any_more_is_closed_all_the_same() -> None:
+async def test_a_peer_whose_dtls_can_no_longer_send_can_be_closed() -> None:
     async with Link().connected() as link:
         connection, reader = link.client._dtls._ssl, link.client._dtls._task
         assert connection is not None and reader is not None
@@ -294,7 +288,7 @@ async def test_a_peer_whose_dtls_sends_nothing_any_more_is_closed_all_the_same()
         pytest.param(record()[:12], id="half a header"),
     ],
 )
-async def test_what_is_no_record_is_not_read(datagram: bytes) -> None:
+async def test_bytes_that_are_not_a_dtls_record_are_ignored(datagram: bytes) -> None:
     link = Link()
     link.server.on_datagram(record(b"a whole one") + datagram)
     assert link.server._link._incoming.qsize() == 1

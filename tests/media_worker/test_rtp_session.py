@@ -31,7 +31,7 @@ class Line:
         self.heard: list[AudioFrame | SilenceRun] = []
         self.downlink = Downlink(OURS, 111, 40, 32_000, lambda *_: None)
         self.downlink.connect(codec, 0, 0)
-        self.downlink.send_by(lambda _: None)
+        self.downlink.set_sender(lambda _: None)
         self.uplink = Uplink("s1", 1, self.heard.append, 0.04)
         self.session = RtpSession(codec, OURS, "us", 111, self.uplink, self.downlink)
 
@@ -58,7 +58,7 @@ def line() -> Line:
     return Line()
 
 
-def test_a_genuine_packet_is_decoded(line: Line) -> None:
+def test_an_authentic_packet_is_decoded(line: Line) -> None:
     received = Gained("antiphon_media_packets_received_total")
     assert line.session.on_media(line.packet(0), 0.0)
     assert [type(item) for item in line.heard] == [AudioFrame]
@@ -66,7 +66,7 @@ def test_a_genuine_packet_is_decoded(line: Line) -> None:
     assert received() == 1
 
 
-def test_a_forged_or_repeated_packet_is_counted_and_not_heard(line: Line) -> None:
+def test_a_forged_or_repeated_packet_is_counted_and_not_decoded(line: Line) -> None:
     rejected = Gained("antiphon_media_packets_rejected_total")
     packet = line.packet(0)
     assert not line.session.on_media(packet[:-1] + bytes([packet[-1] ^ 1]), 0.0)
@@ -77,12 +77,12 @@ def test_a_forged_or_repeated_packet_is_counted_and_not_heard(line: Line) -> Non
     assert (rejected(), len(line.heard)) == (4, 1)
 
 
-def test_another_payload_type_is_genuine_but_not_heard(line: Line) -> None:
+def test_another_payload_type_is_authentic_but_not_decoded(line: Line) -> None:
     assert line.session.on_media(line.packet(0, payload_type=13), 0.0)
     assert line.heard == []
 
 
-def test_a_caller_who_begins_anew_with_another_source_is_heard_on(line: Line) -> None:
+def test_a_caller_who_switches_to_another_source_is_still_heard(line: Line) -> None:
     for seq in range(3):
         line.session.on_media(line.packet(seq), seq * 0.02)
     for seq in range(60_000, 60_003):
@@ -93,7 +93,7 @@ def test_a_caller_who_begins_anew_with_another_source_is_heard_on(line: Line) ->
     assert [(block.ssrc, block.packets_lost) for block in report.reports] == [(9, 0)]
 
 
-def test_a_caller_who_floods_is_heard_up_to_a_limit_each_second(line: Line) -> None:
+def test_a_flood_of_packets_is_limited_each_second(line: Line) -> None:
     over = Gained("antiphon_media_packets_over_limit_total")
     taken = [line.session.on_media(line.packet(seq), 0.0) for seq in range(450)]
     assert taken == [True] * 400 + [False] * 50
@@ -102,7 +102,7 @@ def test_a_caller_who_floods_is_heard_up_to_a_limit_each_second(line: Line) -> N
     assert line.session.on_media(line.packet(450), 1.0)
 
 
-def test_a_caller_who_goes_on_changing_its_source_is_not_followed_for_ever(line: Line) -> None:
+def test_a_caller_may_use_sixteen_sources(line: Line) -> None:
     rejected = Gained("antiphon_media_packets_rejected_total")
     taken = [line.session.on_media(line.packet(0, ssrc=1_000 + n), 0.0) for n in range(20)]
     assert taken == [True] * 16 + [False] * 4
@@ -110,7 +110,7 @@ def test_a_caller_who_goes_on_changing_its_source_is_not_followed_for_ever(line:
     assert line.session.on_media(line.packet(1, ssrc=1_015), 0.02), "those that are known go on"
 
 
-def test_reports_from_ever_new_sources_are_not_followed_for_ever_either(line: Line) -> None:
+def test_rtcp_sources_count_towards_the_sixteen(line: Line) -> None:
     rejected = Gained("antiphon_media_packets_rejected_total")
     reports = [bytes(RtcpRrPacket(ssrc=2_000 + n)) for n in range(20)]
     taken = [line.session.on_media(line.caller.protect_rtcp(report), 0.0) for report in reports]

@@ -1,4 +1,4 @@
-"""A caller who is connected and knows his SCTP: what he sends costs a bounded amount of time and memory."""
+"""A connected but hostile caller: what they send over SCTP costs bounded time and memory."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ from aiortc.rtcsctptransport import (
 )
 
 from media_worker import sctp
-from media_worker.core.rate_limit import RateLimit
+from media_worker.core.rate_limiter import RateLimiter
 from media_worker.core.sdp_answer import MAX_MESSAGE_SIZE
 from media_worker.peer import Peer, self_test
 from media_worker.sctp import MAX_STREAMS, TSN_WINDOW, BoundedSctp
@@ -85,7 +85,7 @@ def held(link: Link) -> list[DataChunk]:
 
 
 def without_a_rate(link: Link) -> None:
-    transport(link.server)._chunks = RateLimit(1e9, 1e9)
+    transport(link.server)._chunks = RateLimiter(1e9, 1e9)
 
 
 # -- what is held back ------------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ async def test_messages_whose_turn_never_comes_are_kept_up_to_a_bound() -> None:
         assert transport(link.server)._advertised_rwnd <= 0
 
 
-async def test_an_association_begun_again_and_again_keeps_no_more() -> None:
+async def test_repeated_inits_keep_memory_bounded() -> None:
     async with Link().connected() as link:
         without_a_rate(link)
         first = transport(link.client)._local_tsn
@@ -166,7 +166,7 @@ async def test_the_longest_message_arrives() -> None:
 # -- channels ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_few_channels_beside_control_are_borne_and_many_end_the_session() -> None:
+async def test_a_few_extra_channels_are_tolerated_and_many_end_the_session() -> None:
     async with Link().connected() as link:
         for _ in range(MAX_STREAMS - 1):
             RTCDataChannel(transport(link.client), RTCDataChannelParameters(label="other"))
@@ -176,7 +176,7 @@ async def test_a_few_channels_beside_control_are_borne_and_many_end_the_session(
         assert await asyncio.wait_for(link.closed.get(), DEADLINE_S) == "too_many_channels"
 
 
-async def test_many_streams_that_nobody_opened_end_the_session() -> None:
+async def test_many_unopened_streams_end_the_session() -> None:
     async with Link().connected() as link:
         first = transport(link.client)._local_tsn
         await send(link, (chunk(first + n, stream=n) for n in range(500)))
@@ -203,7 +203,7 @@ async def test_what_breaks_the_data_channel_ends_the_session_with_its_reason(wor
 # -- what costs time --------------------------------------------------------------------------------------------------
 
 
-async def test_a_parameter_without_a_length_does_not_stop_everybody() -> None:
+async def test_a_parameter_without_a_length_does_not_block_the_process() -> None:
     malformed = dropped("malformed")
     async with Link().connected() as link:
         await send(link, [Written(b"\4\0\0\x0c" + b"\0\1\0\0" + bytes(4))])
@@ -231,7 +231,7 @@ async def test_acknowledgements_of_what_was_never_sent_are_not_read() -> None:
         assert await asyncio.wait_for(link.heard_by_client.get(), DEADLINE_S) == "heard"
 
 
-async def test_chunks_come_no_faster_than_a_lawful_caller_sends_them() -> None:
+async def test_the_rate_of_chunks_is_limited() -> None:
     too_fast = dropped("too_fast")
     async with Link().connected() as link:
         answers = 0
@@ -262,16 +262,14 @@ async def test_messages_given_up_by_the_caller_are_none_of_ours() -> None:
 
 
 @pytest.mark.parametrize("name", ["_handle_data", "_receive_chunk", "_receive_data_chunk"])
-async def test_self_test_notices_when_nothing_passes_the_bounds_any_more(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+async def test_self_test_notices_when_the_bounds_are_bypassed(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.delattr(BoundedSctp, name)
     with pytest.raises(ConfigError, match="aiortc"):
         await self_test()
 
 
 @pytest.mark.parametrize("name", sctp._RELIED_ON)
-async def test_self_test_notices_names_that_are_gone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+async def test_self_test_notices_missing_names(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     begin: Callable[..., None] = RTCSctpTransport.__init__
 
     def renamed(self: Any, *args: Any) -> None:

@@ -7,7 +7,3 @@ def test_each_worker_of_a_machine_has_its_own_port() -> None:
 
 def test_without_a_port_any_will_do() -> None:
     assert MediaSettings(media_index=3).udp_port == 0
-
-
-def test_every_setting_is_explained() -> None:
-    assert all(field.description for field in MediaSettings.model_fields.values())

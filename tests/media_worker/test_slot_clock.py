@@ -86,7 +86,7 @@ def test_deadlines_are_absolute(clock: SlotClock, loop: ManualLoop, lateness: li
     assert max(lateness) <= 3.001
 
 
-def test_late_slots_are_caught_up_so_that_nobody_misses_a_frame(
+def test_late_slots_are_caught_up_without_losing_a_frame(
     clock: SlotClock, loop: ManualLoop, lateness: list[float]
 ) -> None:
     (member,) = joined(clock, 1)
@@ -108,7 +108,7 @@ def test_a_long_stall_is_skipped_and_counted(clock: SlotClock, loop: ManualLoop)
     assert member.slots[-1] == pytest.approx(244, abs=SLOTS)
 
 
-def test_who_left_ticks_no_more_and_may_leave_again(clock: SlotClock, loop: ManualLoop) -> None:
+def test_a_member_that_left_no_longer_ticks_and_may_leave_again(clock: SlotClock, loop: ManualLoop) -> None:
     member, other = joined(clock, 2)
     loop.advance(PERIOD_S)
     clock.leave(member)
@@ -137,45 +137,45 @@ def test_one_callers_fault_does_not_stop_the_others(clock: SlotClock, loop: Manu
     assert [line["event"] for line in logs] == ["tick_failed"]
 
 
-def test_who_is_in_a_hurry_ticks_in_the_next_slot_and_once_a_period_from_there(
+def test_an_advanced_member_ticks_in_the_next_slot_and_once_a_period_from_there(
     clock: SlotClock, loop: ManualLoop
 ) -> None:
     (member,) = joined(clock, 1)
     loop.advance(2.5 * SLOT_S)
     assert member.slots == [0]
-    clock.hurry(member)
+    clock.advance(member)
     loop.advance(SLOT_S)
     assert member.slots == [0, 2]
     loop.advance(2 * PERIOD_S)
     assert member.slots == [0, 2, 6, 10]
 
 
-def test_a_crowded_slot_admits_nobody_else_in_a_hurry(clock: SlotClock, loop: ManualLoop) -> None:
+def test_a_crowded_slot_takes_no_advanced_member(clock: SlotClock, loop: ManualLoop) -> None:
     members = joined(clock, 40)
     loop.advance(0.5 * SLOT_S)
     for member in members:
-        clock.hurry(member)
+        clock.advance(member)
     loop.advance(1.5 * SLOT_S)
     assert 10 < sum(member.slots == [0] for member in members) <= 16
     loop.advance(PERIOD_S)
     assert all(len(member.slots) >= 1 for member in members)
 
 
-def test_whom_the_next_slot_cannot_take_goes_into_the_one_after_it(clock: SlotClock, loop: ManualLoop) -> None:
+def test_a_member_skips_a_crowded_slot_when_advanced(clock: SlotClock, loop: ManualLoop) -> None:
     members = joined(clock, 40)
     late = [member for n, member in enumerate(members) if n % SLOTS == SLOTS - 1]
     loop.advance(0.5 * SLOT_S)
     for member in late:
-        clock.hurry(member)
+        clock.advance(member)
     loop.advance(2 * SLOT_S)
     assert {member.slots[0] for member in late} == {0, 1}, "and not in their own, the last"
     assert all(len(member.slots) == 1 for member in late)
 
 
-def test_who_is_in_a_hurry_without_having_joined_is_not_let_in_twice(clock: SlotClock, loop: ManualLoop) -> None:
+def test_a_member_advanced_repeatedly_ticks_once_a_period(clock: SlotClock, loop: ManualLoop) -> None:
     (member,) = joined(clock, 1)
     for _ in range(5):
-        clock.hurry(member)
+        clock.advance(member)
     loop.advance(PERIOD_S)
     assert len(member.slots) == 1
 

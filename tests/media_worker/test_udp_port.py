@@ -18,7 +18,7 @@ DEADLINE_S = 5
 
 
 class RecordingOwner:
-    """Validates whoever sends a check, and keeps what comes."""
+    """Validates every sender of a check, and records what arrives."""
 
     def __init__(self, port: UdpPort) -> None:
         self._port = port
@@ -100,9 +100,7 @@ async def test_a_check_finds_its_session_by_its_fragment(owner: RecordingOwner, 
     assert await sender.hear() == b"answer"
 
 
-async def test_what_comes_from_a_validated_address_is_told_apart_by_its_first_byte(
-    owner: RecordingOwner, sender: Sender
-) -> None:
+async def test_the_first_byte_tells_the_protocol_of_a_validated_address(owner: RecordingOwner, sender: Sender) -> None:
     sender.send(check("ours"), DTLS, RTP, b"\x81\xc8" + bytes(26), b"\x17" + bytes(30))
     assert [(await owner.next())[0] for _ in range(5)] == ["check", "dtls", "media", "media", "dtls"]
 
@@ -142,7 +140,7 @@ async def test_a_forgotten_fragment_is_unknown(port: UdpPort, owner: RecordingOw
     assert unknown() == 1
 
 
-async def test_who_was_disowned_is_a_stranger_again(port: UdpPort, owner: RecordingOwner, sender: Sender) -> None:
+async def test_datagrams_from_a_disowned_address_drop(port: UdpPort, owner: RecordingOwner, sender: Sender) -> None:
     sender.send(check("ours"))
     await owner.next()
     port.disown_all(owner)
@@ -175,7 +173,7 @@ async def test_a_flood_from_strangers_does_not_hide_a_caller(
     flood.socket.close()
 
 
-async def test_an_owner_that_fails_is_closed_and_costs_nobody_a_packet(
+async def test_a_failing_owner_is_closed_and_no_packet_of_others_is_lost(
     port: UdpPort, owner: RecordingOwner, sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sender.send(check("ours"))
@@ -202,7 +200,7 @@ async def test_queued_packets_leave_together_in_their_order(port: UdpPort, sende
         sender.socket.recv(2_048)
 
 
-async def test_queued_packets_that_cannot_be_sent_are_counted_and_cost_the_others_nothing(
+async def test_queued_packets_that_cannot_be_sent_are_counted_and_the_rest_is_sent(
     port: UdpPort, sender: Sender
 ) -> None:
     failed = Gained("antiphon_media_datagrams_dropped_total", why="send_failed")
@@ -237,7 +235,7 @@ async def test_ipv6(addresses: tuple[str, ...]) -> None:
     port.close()
 
 
-def test_a_port_in_use_is_a_matter_of_configuration() -> None:
+def test_a_port_in_use_is_a_config_error() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         number = taken.getsockname()[1]
@@ -246,7 +244,7 @@ def test_a_port_in_use_is_a_matter_of_configuration() -> None:
 
 
 @pytest.mark.parametrize("address", ["example.org", "127.0.0.1:80", "fe80::%", "300.1.1.1"])
-def test_what_is_no_address_is_a_matter_of_configuration(address: str) -> None:
+def test_an_invalid_address_is_a_config_error(address: str) -> None:
     with pytest.raises(ConfigError):
         UdpPort((address,), 0)
 

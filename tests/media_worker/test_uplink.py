@@ -16,7 +16,7 @@ DTX = b"\x48"
 
 
 def spoken(pcm_16k: Pcm) -> list[bytes]:
-    encoder = Encoder(16_000, 1, 48_000, 5)
+    encoder = Encoder(16_000, 48_000, 5)
     return [encoder.encode(pcm_16k[at : at + FRAME].tobytes()) for at in range(0, len(pcm_16k) - FRAME + 1, FRAME)]
 
 
@@ -141,7 +141,7 @@ def test_a_packet_that_is_not_opus_counts_as_lost(ear: Ear) -> None:
     assert all(isinstance(item, AudioFrame) for item in ear.items)
 
 
-def test_a_late_packet_is_counted_beside_what_stands_for_it(ear: Ear) -> None:
+def test_a_late_packet_is_counted_in_addition_to_its_concealment(ear: Ear) -> None:
     late = Gained("antiphon_media_uplink_late_packets_total")
     for n in range(10):
         if n not in (4, 7):
@@ -189,7 +189,7 @@ def test_longer_packets_become_longer_frames(ear: Ear) -> None:
     assert [item.samples for item in ear.items] == [2 * FRAME, 2 * FRAME]
 
 
-def test_after_a_change_of_source_our_time_line_goes_on(ear: Ear) -> None:
+def test_after_a_change_of_source_positions_continue(ear: Ear) -> None:
     for n in range(5):
         ear.hear(n, TONE[n])
     ear.uplink.restart()

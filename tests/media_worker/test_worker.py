@@ -30,7 +30,7 @@ from shared.events import (
 )
 from shared.frames import AudioFrame, SilenceRun
 from shared.io.broker import Redis
-from shared.io.presence import live_workers, wall_ms
+from shared.io.heartbeat import live_workers, wall_ms
 from tests.fakes.counters import Gained
 from tests.fakes.media_correspondents import running_media_worker
 from tests.fakes.patience import eventually
@@ -53,10 +53,10 @@ async def test_announces_itself_and_counts_its_sessions(broker_url: str, broker:
         assert report.sessions == 1
     assert await live_workers(broker, "media") == []
     left = [key for key in await broker.keys("*") if house.worker.id.encode() in key]
-    assert all([0 < await broker.ttl(key) <= 60 for key in left]), "late mail does not live for ever"
+    assert all([0 < await broker.ttl(key) <= 60 for key in left]), "late messages expire"
 
 
-async def test_a_full_worker_refuses_with_a_time_to_come_back(broker_url: str) -> None:
+async def test_a_full_worker_refuses_with_a_retry_time(broker_url: str) -> None:
     async with running_media_worker(broker_url, media_capacity=1) as house:
         assert isinstance(await house.gateway.offer("s1", CHROMIUM), OfferAnswered)
         reply = await house.gateway.offer("s2", CHROMIUM)
@@ -117,7 +117,7 @@ async def test_a_session_may_be_closed_before_it_connects(broker_url: str) -> No
         await eventually(lambda: not house.worker._sessions)
 
 
-async def test_stopping_ends_the_sessions_and_tells_everybody(broker_url: str) -> None:
+async def test_stopping_ends_the_sessions_and_informs_both_sides(broker_url: str) -> None:
     async with running_media_worker(broker_url) as house, Caller(exchange=partial(house.exchange, "s1")) as caller:
         await house.pipeline.message(CallerConnected)
         house.stop.set()
@@ -126,15 +126,13 @@ async def test_stopping_ends_the_sessions_and_tells_everybody(broker_url: str) -
         await caller.wait_for(lambda: any(e.get("status") == "ended" for e in caller.channel_events))
 
 
-async def test_a_caller_is_told_of_the_end_though_the_broker_was_slow_when_the_worker_stopped(
-    broker_url: str, broker: Redis
-) -> None:
+async def test_session_ends_are_delivered_despite_a_slow_broker_at_stop(broker_url: str, broker: Redis) -> None:
     async with running_media_worker(broker_url) as house:
         await house.gateway.offer("s1", CHROMIUM)
         await eventually(lambda: any(item.session == "s1" for item in house.gateway.messages(ClientEventSent)))
         with capture_logs():
             await broker.client_pause(1_400)
-            house.worker._sessions["s1"].publish("status", {"status": "listening"})  # is in flight at the stop
+            house.worker._sessions["s1"]._events.publish("status", {"status": "listening"})  # is in flight at the stop
             house.stop.set()
             assert (await house.gateway.message(SessionClosed)).reason == "worker_stopped"
 
@@ -184,7 +182,7 @@ async def test_without_a_broker_it_says_so() -> None:
         await start(redis_url="redis://127.0.0.1:1/0")
 
 
-async def test_a_port_in_use_is_a_matter_of_configuration(broker_url: str) -> None:
+async def test_a_port_in_use_is_a_config_error(broker_url: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(ConfigError, match="UDP port"):

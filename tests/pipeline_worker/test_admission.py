@@ -72,9 +72,3 @@ def test_few_sessions_are_not_blamed_for_the_load() -> None:
     admission.on_load(1.0)
     assert admission.capacity(0) == admission.capacity(9) == 100
     assert admission.capacity(10) == 10
-
-
-def test_lateness_is_smoothed() -> None:
-    admission = Admission(10)
-    admission.on_tick(20.0)
-    assert admission.recent_lateness_ms == 1.0

@@ -14,7 +14,7 @@ from shared.agent import AgentDefinition, Greeting
 from shared.events import CallerConnected, EndSession, PipelineAttached, PublishEvent, SessionClosed
 from shared.frames import AudioFrame
 from shared.io.broker import Redis
-from shared.io.presence import live_workers, wall_ms
+from shared.io.heartbeat import live_workers, wall_ms
 from shared.worker_report import WorkerReport
 from tests.fakes.engines import FakeEngines
 from tests.fakes.media_side import MediaSide

@@ -64,7 +64,7 @@ def test_a_built_in_may_have_another_name() -> None:
     ],
     ids=str,
 )
-def test_what_nobody_could_call_is_refused(fields: dict[str, Any], told: str) -> None:
+def test_a_tool_that_cannot_be_called_is_refused(fields: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told.replace("{", r"\{")):
         tool(**fields)
 

@@ -33,5 +33,5 @@ def test_a_fade_begins_at_full_level_and_ends_at_zero_without_a_jump() -> None:
     assert np.abs(np.diff(faded.astype(int))).max() < 50
 
 
-def test_nothing_can_be_faded() -> None:
+def test_an_empty_array_can_be_faded() -> None:
     assert len(fade_out(np.zeros(0, np.int16))) == 0

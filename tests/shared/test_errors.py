@@ -9,25 +9,26 @@ from shared.errors import (
     PeerError,
     RefusedError,
     WireError,
+    leaves,
 )
 
 
 @pytest.mark.parametrize(
-    ("error_type", "code", "temporary"),
+    ("error_type", "code"),
     [
-        (AntiphonError, "internal", False),
-        (PeerError, "bad_request", False),
-        (WireError, "bad_wire", False),
-        (OfferError, "bad_sdp", False),
-        (ConfigError, "bad_config", False),
-        (BrokerError, "broker_unavailable", True),
-        (RefusedError, "no_capacity", True),
-        (EngineError, "engine_failed", True),
+        (AntiphonError, "internal"),
+        (PeerError, "bad_request"),
+        (WireError, "bad_wire"),
+        (OfferError, "bad_sdp"),
+        (ConfigError, "bad_config"),
+        (BrokerError, "broker_unavailable"),
+        (RefusedError, "no_capacity"),
+        (EngineError, "engine_failed"),
     ],
 )
-def test_codes_are_a_promise_to_clients(error_type: type[AntiphonError], code: str, temporary: bool) -> None:
+def test_error_codes_are_stable(error_type: type[AntiphonError], code: str) -> None:
     error = error_type("what happened")
-    assert (error.code, error.temporary) == (code, temporary)
+    assert error.code == code
     assert str(error) == error.message == "what happened"
     assert error.retry_after_ms is None
 
@@ -42,3 +43,10 @@ def test_one_error_may_have_a_code_of_its_own_without_changing_the_others() -> N
 def test_what_the_peer_did_can_be_caught_as_such(error_type: type[PeerError]) -> None:
     with pytest.raises(PeerError):
         raise error_type("x")
+
+
+def test_the_leaves_of_nested_groups_come_in_order() -> None:
+    one, two, three = PeerError("1"), ValueError("2"), PeerError("3")
+    group = ExceptionGroup("", [one, ExceptionGroup("", [two]), three])
+    assert list(leaves(group)) == [one, two, three]
+    assert list(leaves(one)) == [one]

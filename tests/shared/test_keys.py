@@ -9,15 +9,6 @@ def hash_tag(key: str) -> str:
     return found[1] if found else key
 
 
-def test_names_are_those_of_the_design() -> None:
-    assert keys.inbox("media", "m1") == "antiphon:m:m1:in"
-    assert keys.inbox("pipeline", "p1") == "antiphon:p:p1:in"
-    assert keys.inbox("gateway", "g1") == "antiphon:g:g1:in"
-    assert keys.jobs("default") == "antiphon:jobs:default"
-    assert keys.session("s1") == "antiphon:s:s1"
-    assert keys.conversation("s1") == "antiphon:s:s1:conversation"
-
-
 def test_what_one_placement_script_touches_lies_on_one_cluster_node() -> None:
     touched = [
         keys.workers("media"),

@@ -43,12 +43,12 @@ def cure(text: str) -> str:
         ("words: [[a]]", "Input should be a valid string (found ['a'])"),
     ],
 )
-def test_a_mistake_has_a_cure(text: str, told: str) -> None:
+def test_advice_names_the_problem_and_the_remedy(text: str, told: str) -> None:
     assert cure(text) == told
 
 
 @pytest.mark.parametrize("text", ["words: [yes, 'okay']", "words: ['okay', off]", "spoken: {on: a}", "name: no"])
-def test_a_yes_without_quotes_is_not_told_as_an_invalid_string_found_true(text: str) -> None:
+def test_a_word_that_yaml_reads_as_a_truth_value_belongs_in_quotes(text: str) -> None:
     assert cure(text).endswith("as truth values, not as words: put the word in quotes")
 
 

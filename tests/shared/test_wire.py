@@ -18,18 +18,15 @@ json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-channels = st.sampled_from([1, 2])
-audio = channels.flatmap(
-    lambda count: st.builds(
-        AudioFrame,
-        session=words,
-        epoch=numbers,
-        seq=numbers,
-        first_sample=numbers,
-        sample_rate=st.sampled_from([8_000, 16_000, 24_000, 48_000]),
-        channels=st.just(count),
-        pcm=st.integers(0, 50).map(lambda samples: bytes(samples * 2 * count)),
-    )
+audio = st.builds(
+    AudioFrame,
+    session=words,
+    epoch=numbers,
+    seq=numbers,
+    first_sample=numbers,
+    sample_rate=st.sampled_from([8_000, 16_000, 24_000, 48_000]),
+    channels=st.just(1),
+    pcm=st.integers(0, 50).map(lambda samples: bytes(samples * 2)),
 )
 silence = st.builds(SilenceRun, words, numbers, numbers, numbers, st.just(16_000), numbers)
 by_annotation: dict[Any, st.SearchStrategy[Any]] = {
@@ -109,7 +106,7 @@ def test_a_batch_begins_with_sender_and_number(content: Any) -> None:
         [0, "s", 1, 1, 1, 16_000, 3, b""],
         [0, "s", 1, 1, 1, 16_000, 0, b""],
         [0, "s", 1, 1, 1, 16_000, 1, b"\0"],
-        [0, "s", 1, 1, 1, 16_000, 2, b"\0\0"],
+        [0, "s", 1, 1, 1, 16_000, 2, b"\0\0\0\0"],
         [0, "s", 1, 1, 1, 0, 1, b"\0\0"],
         [0, "s", 1, 1, 1, 16_000, 1, "text"],
         [0, 5, 1, 1, 1, 16_000, 1, b""],
@@ -122,7 +119,7 @@ def test_a_batch_begins_with_sender_and_number(content: Any) -> None:
         [2, "session-closed"],
     ],
 )
-def test_an_item_that_makes_no_sense_is_counted_and_costs_only_itself(item: Any) -> None:
+def test_a_malformed_item_is_counted_and_the_rest_is_read(item: Any) -> None:
     good = SessionClosed(session="s")
     batch = decode_batch(batch_of(item, [2, good.model_dump()]))
     assert (batch.items, batch.malformed) == ([good], 1)
@@ -143,7 +140,7 @@ def test_data_that_nests_too_deep_is_refused() -> None:
         decode_message(bytes([VERSION]) + deep)
 
 
-def test_what_a_vendor_cuts_in_two_or_counts_too_far_costs_nobody_the_batch() -> None:
+def test_lone_surrogates_and_huge_numbers_do_not_cost_the_batch() -> None:
     fields = {"text": "\ud83d", "arguments": {"customer": 10**24}}
     odd = PublishEvent(session="s", epoch=1, type="tool-call", fields=fields)
     whole = SessionClosed(session="t", reason="hangup")

@@ -71,7 +71,7 @@ def test_what_is_not_json(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "1", "null", "{}", '{"type":null}', '{"type":{}}'])
-def test_json_that_is_no_message(text: str) -> None:
+def test_json_that_is_not_a_message(text: str) -> None:
     assert refusal(text).code == "bad_message"
 
 

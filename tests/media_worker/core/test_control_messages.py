@@ -13,9 +13,11 @@ from media_worker.core.control_messages import (
     Ping,
     Talk,
     Text,
+    for_pipeline,
     parse_control,
 )
 from shared.errors import PeerError
+from shared.events import InterruptRequested, Message, MuteChanged, TalkChanged, TextReceived
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,7 @@ def test_reads_flat_and_nested_fields(message: dict[str, Any], expected: object)
 
 
 @pytest.mark.parametrize("message_type", ["transcript", "", "Text", "\ud800"])
-def test_an_unknown_type_is_nothing(message_type: str) -> None:
+def test_an_unknown_type_is_ignored(message_type: str) -> None:
     assert parse_control(json.dumps({"type": message_type})) is None
 
 
@@ -73,6 +75,22 @@ def test_says_what_is_wrong(message: str, code: str) -> None:
     with pytest.raises(PeerError) as raised:
         parse_control(message)
     assert raised.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ('{"type": "text", "text": "hello"}', TextReceived(session="s1", text="hello")),
+        ('{"type": "interrupt"}', InterruptRequested(session="s1")),
+        ('{"type": "talk", "pressed": true}', TalkChanged(session="s1", pressed=True)),
+        ('{"type": "mute", "muted": false}', MuteChanged(session="s1", muted=False)),
+        ('{"type": "ping", "id": 1}', None),
+    ],
+)
+def test_all_control_messages_but_pings_go_to_the_pipeline_worker(message: str, told: Message | None) -> None:
+    control = parse_control(message)
+    assert control is not None
+    assert for_pipeline("s1", control) == told
 
 
 json_values = st.recursive(

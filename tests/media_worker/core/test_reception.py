@@ -19,7 +19,7 @@ def test_nothing_is_lost_of_a_whole_stream() -> None:
 
 def test_the_fraction_counts_from_the_last_report_and_the_sum_from_the_beginning() -> None:
     reception = Reception(7, 0)
-    receive(reception, *(seq for seq in range(100) if seq % 4))  # the first was counted by nobody
+    receive(reception, *(seq for seq in range(100) if seq % 4))  # the first is the base
     receive(reception, 100)
     first = reception.stats(1.0)
     assert first.cumulative_lost == 25
@@ -72,14 +72,14 @@ def test_jitter_is_the_smoothed_difference_of_transit_times() -> None:
     assert reception.stats(2.0).jitter > 450
 
 
-def test_a_wrapping_timestamp_is_no_jitter() -> None:
+def test_a_wrapping_timestamp_is_not_jitter() -> None:
     reception = Reception(7, 0)
     for n in range(10):
         reception.on_packet(n, (2**32 - 4 * 960 + n * 960) & 0xFFFFFFFF, n * 0.02)
     assert reception.stats(1.0).jitter == 0
 
 
-def test_tells_which_sender_report_it_saw_and_how_long_ago() -> None:
+def test_the_last_sender_report_and_its_age_are_reported() -> None:
     reception = Reception(7, 0)
     assert (reception.stats(1.0).last_sr, reception.stats(1.0).delay_since_sr) == (0, 0)
     reception.on_sender_report(0xAABBCCDD, 10.0)

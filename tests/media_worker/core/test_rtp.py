@@ -10,7 +10,7 @@ PLAIN = bytes.fromhex("80ef1234000003c0deadbeef") + b"opus"
 
 def test_reads_a_plain_header() -> None:
     header = parse_header(PLAIN)
-    assert header == (True, 111, 0x1234, 960, 0xDEADBEEF, 12, 16)
+    assert header == (111, 0x1234, 960, 0xDEADBEEF, 12, 16)
 
 
 def test_skips_sources_extensions_and_padding() -> None:
@@ -32,7 +32,7 @@ def test_skips_sources_extensions_and_padding() -> None:
         b"\xa0" + PLAIN[1:12] + b"\x09",  # more padding than packet
     ],
 )
-def test_contradictory_lengths_are_no_header(packet: bytes) -> None:
+def test_contradictory_lengths_are_not_a_header(packet: bytes) -> None:
     assert parse_header(packet) is None
 
 
@@ -51,8 +51,7 @@ def test_agrees_with_aiortc(packet: bytes) -> None:
         return
     ours = parse_header(packet)
     assert ours is not None
-    assert (ours.marker, ours.payload_type, ours.seq, ours.timestamp, ours.ssrc) == (
-        bool(theirs.marker),
+    assert (ours.payload_type, ours.seq, ours.timestamp, ours.ssrc) == (
         theirs.payload_type,
         theirs.sequence_number,
         theirs.timestamp,
@@ -64,10 +63,10 @@ def test_agrees_with_aiortc(packet: bytes) -> None:
 def test_writes_what_it_reads() -> None:
     buffer = bytearray(20)
     pack_header_into(buffer, 0, 0x80, 0x80 | 111, 65_535, 2**32 - 1, 7)
-    assert parse_header(bytes(buffer)) == (True, 111, 65_535, 2**32 - 1, 7, 12, 20)
+    assert parse_header(bytes(buffer)) == (111, 65_535, 2**32 - 1, 7, 12, 20)
 
 
-def test_rtcp_is_told_by_its_second_byte() -> None:
+def test_the_second_byte_tells_rtcp() -> None:
     """RFC 5761 §4: 200-204 are reports; 111 with and without marker is Opus."""
     assert all(map(is_rtcp, (192, 200, 201, 202, 203, 204, 205, 206, 207, 223)))
     assert not any(map(is_rtcp, (111, 111 | 0x80, 96, 127, 191, 224, 255)))

@@ -105,12 +105,6 @@ def test_a_later_answer_has_a_higher_version_of_the_same_session() -> None:
     assert (first.split()[2], second.split()[2]) == ("1", "2")
 
 
-@pytest.mark.parametrize("wants_stereo", [False, True])
-def test_stereo_is_announced_if_the_agent_speaks_it(wants_stereo: bool) -> None:
-    text = answer_to(CHROMIUM, LOCAL._replace(wants_stereo=wants_stereo))
-    assert f"sprop-stereo={int(wants_stereo)}" in text
-
-
 async def test_a_stock_peer_accepts_it() -> None:
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     peer.addTrack(AudioStreamTrack())

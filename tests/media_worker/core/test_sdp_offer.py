@@ -82,7 +82,7 @@ def test_any_newline_will_do(sdp: str, newline: str) -> None:
     assert parse_offer(sdp.replace("\r\n", newline)) == parse_offer(sdp)
 
 
-def test_the_fingerprint_of_a_section_stands_before_that_of_the_session() -> None:
+def test_the_fingerprint_of_a_section_overrides_that_of_the_session() -> None:
     own = "a=fingerprint:SHA-256 " + ":".join(["ab"] * 32)
     offer = parse_offer(FIREFOX.replace("a=mid:0", f"a=mid:0\r\n{own}"))
     assert offer.fingerprints == [("sha-256", ":".join(["AB"] * 32))]
@@ -100,14 +100,14 @@ def test_the_first_opus_of_several_is_taken() -> None:
     assert opus.payload_type == 63
 
 
-def test_a_rejected_audio_section_is_passed_over() -> None:
+def test_a_rejected_audio_section_is_skipped() -> None:
     head, audio, *_ = CHROMIUM.replace("m=application", "m=audio", 1).split("m=audio")
     rejected = f"m=audio 0{audio.removeprefix(' 9')}".replace("a=mid:0", "a=mid:7")
     offer = parse_offer(head + rejected + "m=audio" + audio)
     assert offer.audio.mid == "0"
 
 
-def test_audio_that_cannot_be_opus_is_passed_over() -> None:
+def test_audio_without_opus_is_skipped() -> None:
     head, audio, *_ = CHROMIUM.replace("m=application", "m=audio", 1).split("m=audio")
     telephone = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:7\r\na=rtpmap:0 PCMU/8000\r\n"
     assert parse_offer(head + telephone + "m=audio" + audio).audio.mid == "0"
@@ -132,12 +132,12 @@ def test_whether_the_caller_takes_our_audio(direction: str, wanted: bool) -> Non
     assert parse_offer(CHROMIUM.replace("a=sendrecv", f"a={direction}")).wants_agent is wanted
 
 
-def test_a_data_section_outside_the_bundle_is_not_taken() -> None:
+def test_a_data_section_outside_the_bundle_is_not_accepted() -> None:
     assert parse_offer(CHROMIUM.replace("a=group:BUNDLE 0 1", "a=group:BUNDLE 0")).data is None
     assert parse_offer(without(CHROMIUM, "a=group")).data is None
 
 
-def test_a_data_section_in_the_old_form_is_not_taken() -> None:
+def test_a_data_section_in_the_old_form_is_not_accepted() -> None:
     old = CHROMIUM.replace("UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000").replace(
         "a=sctp-port:5000", "a=sctpmap:5000"
     )

@@ -12,7 +12,6 @@ from media_worker.core.stun import (
     BindingRequest,
     StunError,
     has_integrity,
-    is_stun,
     parse_request,
     role_conflict_response,
     success_response,
@@ -43,7 +42,7 @@ def request_like(change: bytes = b"", at: int = 0, cut: int = 0) -> bytes:
 def test_reads_the_vector_of_the_rfc() -> None:
     request = parse_request(REQUEST)
     assert request.transaction_id == TRANSACTION_ID
-    assert (request.local_ufrag, request.remote_ufrag) == ("evtj", "h6vY")
+    assert request.local_ufrag == "evtj"
     assert request.sender_is_controlled
     assert not request.use_candidate
 
@@ -68,7 +67,7 @@ def test_integrity_holds_whether_or_not_a_fingerprint_follows() -> None:
     assert has_integrity(parse_request(request_like(cut=8)), PASSWORD)
 
 
-def test_attributes_behind_the_integrity_are_not_believed() -> None:
+def test_attributes_after_the_integrity_are_ignored() -> None:
     use_candidate = struct.pack("!HH", 0x0025, 0)
     data = REQUEST[:-8] + use_candidate
     data = data[:2] + (len(data) - 20).to_bytes(2, "big") + data[4:]
@@ -88,7 +87,7 @@ def test_reads_what_aioice_sends() -> None:
     message.add_message_integrity(b"secret-secret-secret-1")
     message.add_fingerprint()
     request = parse_request(bytes(message))
-    assert (request.local_ufrag, request.remote_ufrag) == ("ours", "theirs")
+    assert request.local_ufrag == "ours"
     assert request.use_candidate
     assert not request.sender_is_controlled
     assert has_integrity(request, "secret-secret-secret-1")
@@ -180,8 +179,3 @@ def test_aioice_accepts_our_refusal_of_its_role() -> None:
     assert message.check_message_integrity(PASSWORD.encode())
     assert message.message_class == aioice_stun.Class.ERROR
     assert message.error_code == 487
-
-
-def test_first_byte_tells_stun_from_the_rest() -> None:
-    assert is_stun(REQUEST)
-    assert not any(map(is_stun, (b"", b"\x16\xfe\xfd", b"\x80\x6f", b"\x14")))

@@ -47,7 +47,7 @@ def test_the_shipped_agents_are_valid() -> None:
         ("id: !!python/object/apply:os.getcwd []\n", "not YAML"),
     ],
 )
-def test_what_is_wrong_is_told_with_file_field_and_cure(tmp_path: Path, text: str, told: str) -> None:
+def test_an_error_names_file_field_and_remedy(tmp_path: Path, text: str, told: str) -> None:
     write(tmp_path, good_yaml=DESK, desk_yaml=text)
     with pytest.raises(ConfigError) as raised:
         load_agents(tmp_path)
@@ -55,27 +55,27 @@ def test_what_is_wrong_is_told_with_file_field_and_cure(tmp_path: Path, text: st
     assert told in raised.value.message
 
 
-def test_a_file_that_is_not_text_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "desk.yaml").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(ConfigError, match=r"desk\.yaml: not YAML"):
         load_agents(tmp_path)
 
 
-def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
     write(tmp_path, desk_yaml="name: ''\ncolour: red\n")
     with pytest.raises(ConfigError) as raised:
         load_agents(tmp_path)
     assert len(raised.value.message.splitlines()) == 3
 
 
-def test_two_files_with_one_id_are_told(tmp_path: Path) -> None:
+def test_two_files_with_one_id_are_refused(tmp_path: Path) -> None:
     write(tmp_path, a_yaml=DESK, b_yaml=DESK)
     with pytest.raises(ConfigError, match=r"b\.yaml: id: 'desk' is used by a.yaml"):
         load_agents(tmp_path)
 
 
 @pytest.mark.parametrize("folder", ["empty", "missing"])
-def test_a_folder_without_agents_is_told_with_the_setting(tmp_path: Path, folder: str) -> None:
+def test_a_folder_without_agents_is_refused_with_the_setting(tmp_path: Path, folder: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="set ANTIPHON_AGENTS_DIR"):
         load_agents(tmp_path / folder)

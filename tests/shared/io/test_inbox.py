@@ -67,7 +67,7 @@ async def test_each_sender_counts_for_itself(broker: Redis, blocking: Redis) -> 
     assert await read(aiter(Inbox(blocking, KEY)), 2) == ["a", "b"]
 
 
-async def test_garbage_is_counted_and_costs_only_itself(broker: Redis, blocking: Redis) -> None:
+async def test_garbage_is_counted_and_the_rest_is_read(broker: Redis, blocking: Redis) -> None:
     before = counted("malformed")
     await broker.xadd(KEY, {PAYLOAD: b"garbage"})
     await broker.xadd(KEY, {b"other": b"field"})
@@ -101,7 +101,7 @@ async def test_what_was_read_is_trimmed(broker: Redis, blocking: Redis, monkeypa
     assert await broker.xlen(KEY) <= 2
 
 
-async def test_a_broker_that_was_away_costs_no_mail(broker: Redis, broker_url: str) -> None:
+async def test_no_message_is_lost_while_the_broker_is_away(broker: Redis, broker_url: str) -> None:
     async with FlakyBroker(broker_url).running() as flaky:
         client = connect_blocking(flaky.url)
         inbox = aiter(Inbox(client, KEY))

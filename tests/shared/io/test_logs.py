@@ -41,7 +41,7 @@ def test_the_level_is_the_lowest_that_is_shown() -> None:
     assert [json.loads(line)["event"] for line in logged("error", "json")] == ["oven_failed"]
 
 
-def test_console_is_text_without_colours_when_nobody_looks() -> None:
+def test_console_output_has_no_colours_without_a_terminal() -> None:
     lines = logged("info", "console")
     assert "oven_lit" in lines[0]
     assert "degrees=180" in lines[0]
@@ -49,7 +49,7 @@ def test_console_is_text_without_colours_when_nobody_looks() -> None:
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_an_error_tells_no_values_of_variables(log_format: str) -> None:
+def test_a_traceback_shows_no_local_variables(log_format: str) -> None:
     lines = "\n".join(logged("info", log_format))
     assert "ZeroDivisionError" in lines
     assert "my card number" not in lines

@@ -96,7 +96,7 @@ async def test_a_reader_that_was_forgotten_and_comes_back_gets_new_numbers(broke
     assert second.number > first.number
 
 
-async def test_a_write_whose_reply_was_lost_is_repeated_under_the_same_number(
+async def test_a_write_whose_reply_was_lost_is_retried_under_the_same_number(
     broker: Redis, flaky: FlakyBroker, through_flaky: Redis
 ) -> None:
     outbox = Outbox(through_flaky, "me")
@@ -252,13 +252,13 @@ async def test_the_last_goodbye_is_said_though_the_broker_was_slow_when_the_proc
     assert await written(broker) == [message("first"), message("last")]
 
 
-async def test_closing_with_nothing_left_to_say_asks_the_broker_nothing(broker: Redis) -> None:
+async def test_closing_an_empty_outbox_sends_no_command(broker: Redis) -> None:
     await Outbox(broker, "me").close()
     assert await broker.dbsize() == 0
 
 
 @in_virtual_time
-async def test_closing_tries_until_its_time_is_up_and_says_who_was_not_told() -> None:
+async def test_closing_retries_until_its_deadline_and_logs_the_lost_inboxes() -> None:
     streams = StreamsInMemory()
     outbox = Outbox(cast(Redis, streams), "me")
     outbox.send(INBOX, message("last"))
@@ -269,7 +269,7 @@ async def test_closing_tries_until_its_time_is_up_and_says_who_was_not_told() ->
     assert [(line["event"], line["inboxes"]) for line in logs] == [("last_messages_lost", [INBOX])]
 
 
-async def test_what_was_for_a_process_that_is_gone_is_forgotten(broker: Redis) -> None:
+async def test_messages_for_a_forgotten_process_are_dropped(broker: Redis) -> None:
     outbox = Outbox(broker, "me")
     outbox.send(INBOX, frame(0))
     outbox.forget(INBOX)
@@ -292,7 +292,7 @@ async def test_one_destination_that_cannot_be_written_does_not_hold_up_the_other
     assert await written(broker) == [frame(0), frame(0)]
 
 
-async def test_a_broker_does_not_fill_with_mail_for_processes_that_died(broker: Redis) -> None:
+async def test_the_inboxes_of_dead_processes_expire(broker: Redis) -> None:
     """Sixty seconds after its owner's death an inbox expired, and the next write made one that never would."""
     outbox = Outbox(broker, "me")
     outbox.send(INBOX, frame(0))
@@ -303,9 +303,7 @@ async def test_a_broker_does_not_fill_with_mail_for_processes_that_died(broker: 
     assert 0 < await broker.ttl("antiphon:m:elsewhere:in") <= 60
 
 
-async def test_an_inbox_is_given_its_expiry_again_while_somebody_writes(
-    broker: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_writing_renews_the_expiry_of_an_inbox(broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.io.outbox._RENEW_S", 0.0)
     outbox = Outbox(broker, "me")
     for _ in range(2):
@@ -326,7 +324,7 @@ async def test_the_expiry_is_not_written_with_each_batch(broker: Redis) -> None:
     assert calls["cmdstat_expire"]["calls"] <= 5
 
 
-async def test_a_broker_that_comes_back_empty_does_not_keep_mail_for_ever(
+async def test_inboxes_expire_on_a_broker_that_came_back_empty(
     broker: Redis, flaky: FlakyBroker, through_flaky: Redis
 ) -> None:
     outbox = Outbox(through_flaky, "me")
@@ -342,7 +340,7 @@ async def test_a_broker_that_comes_back_empty_does_not_keep_mail_for_ever(
     assert 0 < await broker.ttl(INBOX) <= 60
 
 
-async def test_an_inbox_that_nobody_reads_stays_bounded(broker: Redis) -> None:
+async def test_an_unread_inbox_stays_bounded(broker: Redis) -> None:
     outbox = Outbox(broker, "me")
     for seq in range(2_300):
         outbox.send(INBOX, frame(seq))
@@ -350,7 +348,7 @@ async def test_an_inbox_that_nobody_reads_stays_bounded(broker: Redis) -> None:
     assert await broker.xlen(INBOX) < 2_300
 
 
-async def test_what_cannot_be_encoded_is_counted_and_costs_the_others_nothing(broker: Redis) -> None:
+async def test_an_item_that_cannot_be_encoded_is_counted_and_the_rest_is_sent(broker: Redis) -> None:
     before = dropped("unencodable")
     nested: dict[str, object] = {}
     for _ in range(2_000):

@@ -17,7 +17,7 @@ def client(reason: str | None) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://probes")
 
 
-async def test_a_process_that_is_ready_says_so() -> None:
+async def test_a_ready_process_reports_ready() -> None:
     async with client(None) as probes:
         answer = await probes.get("/readyz")
         assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
@@ -56,7 +56,7 @@ async def test_they_are_served_until_cancelled_and_leave_the_port_free() -> None
     socket.create_server(("127.0.0.1", port)).close()
 
 
-async def test_a_port_in_use_is_said_with_the_setting_to_change() -> None:
+async def test_the_error_for_a_port_in_use_names_the_setting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"port {port} .*: set ANTIPHON_PROBE_PORT"):

@@ -15,7 +15,7 @@ def message(reason: str) -> Message:
     return SessionClosed(session="s", reason=reason)
 
 
-def test_all_comes_out_in_the_order_in_which_it_came() -> None:
+def test_items_keep_their_order() -> None:
     queue = SendQueue(ManualLoop().time)
     queue.add_message(message("a"), MANY)
     queue.add_frame(frame(0), MANY)

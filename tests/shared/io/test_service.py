@@ -52,14 +52,14 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
         ("return", 0, "service_stopped"),
     ],
 )
-def test_the_exit_code_tells_a_supervisor_whose_turn_it_is(serve: str, code: int, reason: str) -> None:
+def test_the_exit_code_follows_the_error(serve: str, code: int, reason: str) -> None:
     returned, _, err = ended(service(serve))
     assert returned == code
     assert reason in err
     assert "Traceback" not in err
 
 
-def test_a_bug_is_no_tidy_end() -> None:
+def test_a_bug_is_not_a_clean_exit() -> None:
     code, _, err = ended(service("raise KeyError('bug')"))
     assert code == 1
     assert "Traceback" in err
@@ -74,7 +74,7 @@ def test_a_signal_lets_it_end_what_it_runs(number: signal.Signals) -> None:
     assert ended(process)[:2] == (0, "closed\n")
 
 
-def test_a_wrong_setting_ends_it_before_it_starts() -> None:
+def test_a_wrong_setting_prevents_the_start() -> None:
     code, out, err = ended(service("print('started')", ANTIPHON_NO_SUCH="1"))
     assert (code, out) == (EXIT_CONFIG, "")
     assert "kitchen: unknown setting ANTIPHON_NO_SUCH" in err
@@ -91,7 +91,7 @@ def test_help_says_purpose_and_settings() -> None:
 def test_other_arguments_are_refused() -> None:
     code, out, _ = ended(service("print('started')", "--port", "1"))
     assert code == 2
-    assert "takes no arguments" in out
+    assert "the only argument is --help" in out
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 
 from shared import keys
 from shared.io.broker import Redis, connect
+from shared.io.heartbeat import Heartbeat, live_workers, wall_ms
 from shared.io.inbox import PAYLOAD
-from shared.io.presence import Presence, live_workers, wall_ms
 from shared.worker_report import LEASE_MS, WorkerReport
 from tests.fakes.flaky_broker import FlakyBroker
 
@@ -13,13 +13,13 @@ REPORT = WorkerReport(worker_id="m1", kind="media", sessions=2, capacity=9)
 INBOX = keys.inbox("media", "m1")
 
 
-def presence(broker: Redis, report: WorkerReport = REPORT) -> Presence:
-    return Presence(broker, lambda: report)
+def heartbeat(broker: Redis, report: WorkerReport = REPORT) -> Heartbeat:
+    return Heartbeat(broker, lambda: report)
 
 
-async def test_who_announced_itself_is_there_with_the_time_of_its_report(broker: Redis) -> None:
+async def test_an_announced_worker_is_listed_with_the_time_of_its_report(broker: Redis) -> None:
     before = wall_ms()
-    await presence(broker).announce()
+    await heartbeat(broker).announce()
     (seen,) = await live_workers(broker, "media")
     assert seen == REPORT.model_copy(update={"reported_at_ms": seen.reported_at_ms})
     assert before <= seen.reported_at_ms <= wall_ms()
@@ -27,48 +27,48 @@ async def test_who_announced_itself_is_there_with_the_time_of_its_report(broker:
 
 
 async def test_everything_of_a_worker_expires_by_itself(broker: Redis) -> None:
-    await presence(broker).announce()
+    await heartbeat(broker).announce()
     await broker.xadd(INBOX, {PAYLOAD: b"mail"})
     assert 0 < await broker.pttl(keys.worker("media", "m1")) <= LEASE_MS
     assert 0 < await broker.ttl(INBOX) <= 60
 
 
-async def test_mail_survives_the_next_announcement(broker: Redis) -> None:
-    await presence(broker).announce()
+async def test_messages_survive_the_next_announcement(broker: Redis) -> None:
+    await heartbeat(broker).announce()
     await broker.xadd(INBOX, {PAYLOAD: b"mail"})
-    await presence(broker).announce()
+    await heartbeat(broker).announce()
     assert await broker.xlen(INBOX) == 1
 
 
-async def test_a_lease_that_ran_out_counts_no_more_although_its_entry_is_still_listed(
+async def test_an_expired_lease_does_not_count_while_its_entry_is_still_listed(
     broker: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = wall_ms()
-    monkeypatch.setattr("shared.io.presence.wall_ms", lambda: now - LEASE_MS - 1)
-    await presence(broker).announce()
-    monkeypatch.setattr("shared.io.presence.wall_ms", lambda: now)
+    monkeypatch.setattr("shared.io.heartbeat.wall_ms", lambda: now - LEASE_MS - 1)
+    await heartbeat(broker).announce()
+    monkeypatch.setattr("shared.io.heartbeat.wall_ms", lambda: now)
     assert await live_workers(broker, "media") == []
 
 
-async def test_a_worker_whose_report_is_gone_or_nonsense_is_left_out(broker: Redis) -> None:
-    await presence(broker).announce()
+async def test_a_worker_with_a_missing_or_malformed_report_is_left_out(broker: Redis) -> None:
+    await heartbeat(broker).announce()
     await broker.zadd(keys.workers("media"), {"gone": wall_ms() + 1000, "mad": wall_ms() + 1000})
     await broker.hset(keys.worker("media", "mad"), "kind", "typist")
     assert [report.worker_id for report in await live_workers(broker, "media")] == ["m1"]
 
 
-async def test_a_report_makes_a_reservation_good(broker: Redis) -> None:
+async def test_a_report_replaces_a_reservation(broker: Redis) -> None:
     reserved = keys.reservations("media", "m1")
     await broker.zadd(reserved, {"s1": 1, "s2": 2})
-    await presence(broker).announce(placed=(reserved, "s1"))
+    await heartbeat(broker).announce(placed=(reserved, "s1"))
     assert await broker.zrange(reserved, 0, -1) == [b"s2"]
 
 
-async def test_who_withdrew_is_gone_and_late_mail_goes_with_it(broker: Redis) -> None:
-    await presence(broker).announce()
+async def test_a_withdrawn_worker_is_gone_and_late_messages_expire(broker: Redis) -> None:
+    await heartbeat(broker).announce()
     await broker.xadd(INBOX, {PAYLOAD: b"unread"})
     await broker.zadd(keys.reservations("media", "m1"), {"s1": 1})
-    await presence(broker).withdraw()
+    await heartbeat(broker).withdraw()
     assert await live_workers(broker, "media") == []
     assert await broker.keys("*") == [INBOX.encode()]
     await broker.xadd(INBOX, {PAYLOAD: b"late"})
@@ -79,11 +79,11 @@ async def test_who_withdrew_is_gone_and_late_mail_goes_with_it(broker: Redis) ->
 async def test_the_lease_is_renewed_again_after_the_broker_was_away(
     broker: Redis, broker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.io.presence.REPORT_INTERVAL_S", 0.01)
+    monkeypatch.setattr("shared.io.heartbeat.REPORT_INTERVAL_S", 0.01)
     async with FlakyBroker(broker_url).running() as flaky:
         client = connect(flaky.url)
         flaky.becomes("is away")
-        renewing = asyncio.create_task(presence(client).run())
+        renewing = asyncio.create_task(heartbeat(client).run())
         async with asyncio.timeout(30):
             await flaky.refused.wait()
             flaky.becomes("works")

@@ -1,6 +1,6 @@
 import pytest
 
-from media_worker.core.capacity import LATE_MS, LATE_SHARE, WINDOW, Admission
+from media_worker.core.admission import LATE_MS, LATE_SHARE, WINDOW, Admission
 
 TOLERATED = int(LATE_SHARE * WINDOW)
 
@@ -19,7 +19,7 @@ def test_admits_up_to_its_capacity(admission: Admission) -> None:
     assert [admission.refusal(n, False) for n in range(4)] == [None, None, "full", "full"]
 
 
-def test_admits_nobody_while_draining(admission: Admission) -> None:
+def test_a_draining_worker_admits_no_session(admission: Admission) -> None:
     assert admission.refusal(0, True) == "draining"
 
 
@@ -56,7 +56,7 @@ def test_a_slot_at_the_limit_is_not_late(admission: Admission) -> None:
     assert admission.complexity(5, 0.1) == 5
 
 
-def test_encodes_with_less_effort_before_it_refuses(admission: Admission) -> None:
+def test_complexity_falls_before_sessions_are_refused(admission: Admission) -> None:
     slots(admission, WINDOW)
     slots(admission, TOLERATED // 2, LATE_MS + 1)
     assert admission.complexity(5, 0.1) == 5
@@ -65,12 +65,5 @@ def test_encodes_with_less_effort_before_it_refuses(admission: Admission) -> Non
     assert admission.refusal(1, False) is None
 
 
-def test_effort_falls_as_the_core_fills(admission: Admission) -> None:
+def test_complexity_falls_as_the_core_fills_up(admission: Admission) -> None:
     assert [admission.complexity(5, share) for share in (0.0, 0.4, 0.5, 0.7, 1.0)] == [5, 5, 2, 0, 0]
-
-
-def test_reports_smoothed_lateness(admission: Admission) -> None:
-    slots(admission, 2_000, 4.0)
-    assert admission.recent_lateness_ms == pytest.approx(4.0, rel=0.01)
-    slots(admission, 1, 104.0)
-    assert admission.recent_lateness_ms == pytest.approx(5.0, rel=0.01)

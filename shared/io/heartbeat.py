@@ -1,4 +1,4 @@
-"""A worker's lease: what it says of itself every second, and who is there."""
+"""Heartbeats: each worker renews its lease and its report every second. Also reads the reports of live workers."""
 
 import asyncio
 import time
@@ -19,8 +19,8 @@ log = get_logger()
 _LATE_MAIL_S = 10
 
 
-class Presence:
-    """Keeps one worker's lease alive for as long as `run` runs."""
+class Heartbeat:
+    """Keeps one worker's lease alive while `run` runs."""
 
     def __init__(self, client: Redis, report: Callable[[], WorkerReport]) -> None:
         self._redis = client
@@ -31,11 +31,11 @@ class Presence:
             try:
                 await self.announce()
             except BROKER_FAILURES as error:
-                log.warning("presence_not_renewed", error=str(error))
+                log.warning("heartbeat_not_sent", error=str(error))
             await asyncio.sleep(REPORT_INTERVAL_S)
 
     async def announce(self, placed: tuple[str, str] | None = None) -> None:
-        """Report now. `placed` is a reservation (key, session) that this report makes good."""
+        """Report now. `placed` is a reservation (key, session) that the report replaces."""
         now_ms = wall_ms()
         report = self._report().model_copy(update={"reported_at_ms": now_ms})
         key = keys.worker(report.kind, report.worker_id)
@@ -52,7 +52,7 @@ class Presence:
             await self._keep_empty(inbox, INBOX_EXPIRY_S)
 
     async def withdraw(self) -> None:
-        """The worker stops: nobody should be placed on it, and nothing of it stays for long."""
+        """End the lease of a worker that stops, so that nothing is placed on it, and let its keys expire soon."""
         report = self._report()
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.delete(keys.worker(report.kind, report.worker_id))
@@ -62,7 +62,7 @@ class Presence:
         await self._keep_empty(keys.inbox(report.kind, report.worker_id), _LATE_MAIL_S)
 
     async def _keep_empty(self, inbox: str, expiry_s: int) -> None:
-        """Mail that comes when nobody reads any more must not make a new stream, which would never expire."""
+        """Create the stream with an expiry, because a late writer would otherwise create one that never expires."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.xadd(inbox, {PAYLOAD: b""}, maxlen=0, approximate=False)
         pipeline.expire(inbox, expiry_s)
@@ -70,7 +70,7 @@ class Presence:
 
 
 async def live_workers(client: Redis, kind: WorkerKind) -> list[WorkerReport]:
-    """The last reports of all workers whose lease has not run out."""
+    """The last reports of all workers whose lease is alive."""
     ids = cast(list[bytes], await client.zrangebyscore(keys.workers(kind), wall_ms(), "+inf"))
     pipeline = client.pipeline(transaction=False)
     for worker_id in ids:
@@ -87,5 +87,5 @@ async def live_workers(client: Redis, kind: WorkerKind) -> list[WorkerReport]:
 
 
 def wall_ms() -> int:
-    """Milliseconds since the epoch: leases are compared between machines, so their clocks must agree to a second."""
+    """Milliseconds since the Unix epoch. Machines compare leases, so their clocks must agree within a second."""
     return time.time_ns() // 1_000_000
