@@ -1,0 +1,1 @@
+"""What the gateway decides, without IO and without a clock: signaling states, client messages, placement."""

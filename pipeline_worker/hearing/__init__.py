@@ -1,3 +1,4 @@
-"""The caller's sound becomes utterances: audio frames in, voice activity, speech segments, endpointing,
-transcription. Positions count samples of the caller's 16 kHz audio.
+"""The caller's sound becomes utterances: reassembly, voice activity, talkspurts, endpointing, transcription.
+
+Positions count samples of the caller's 16 kHz audio.
 """

@@ -1,3 +1,1 @@
-"""A reply becomes sound, and the sound that was played becomes the words that were heard: sentences, text
-normalization, synthesis, word alignment, the downlink.
-"""
+"""A reply becomes sound, and what was played of it becomes the words that the caller heard."""
