@@ -113,4 +113,7 @@ def load(wanted: dict[str, Any]) -> "Voice":
 
 
 if __name__ == "__main__":
+    from pipeline_worker.engines.onnx_session import flush_denormals
+
+    flush_denormals()
     serve(partial(PiperHelper, load))
