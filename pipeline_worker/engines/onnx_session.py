@@ -7,7 +7,6 @@ from typing import Any
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
-
 _process_options = {"session.set_denormal_as_zero": "0"}
 
 

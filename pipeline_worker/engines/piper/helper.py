@@ -112,8 +112,12 @@ def load(wanted: dict[str, Any]) -> "Voice":
     return voice
 
 
-if __name__ == "__main__":
+def _load_in_helper(wanted: dict[str, Any]) -> "Voice":
     from pipeline_worker.engines.onnx_session import flush_denormals
 
     flush_denormals()
-    serve(partial(PiperHelper, load))
+    return load(wanted)
+
+
+if __name__ == "__main__":
+    serve(partial(PiperHelper, _load_in_helper))
