@@ -87,10 +87,3 @@ async def test_a_helper_that_was_killed_is_not_noticed_by_the_next_text(provider
     os.kill(pid, signal.SIGKILL)
     assert len((await spoken(provider.open("desk"), "Hello."))[0])
     assert provider.helper_pids != [pid]
-
-
-async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error(provider: Provider) -> None:
-    with pytest.raises(EngineError):
-        async for _ in provider.open("desk").speak("A word " + "and then another one " * 10):
-            [pid] = provider.helper_pids
-            os.kill(pid, signal.SIGKILL)

@@ -1,13 +1,19 @@
 from collections.abc import AsyncIterator
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline_worker.engines.espeak_ng.text_to_speech import EspeakTextToSpeech, EspeakTextToSpeechProvider
+from pipeline_worker.engines.espeak_ng.text_to_speech import (
+    EspeakOptions,
+    EspeakTextToSpeech,
+    EspeakTextToSpeechProvider,
+)
+from pipeline_worker.engines.helper.frames import Frame
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from shared.agent import AgentDefinition
 from shared.audio import Pcm
-from shared.errors import ConfigError
+from shared.errors import ConfigError, EngineError
 
 
 def agent(**options: object) -> AgentDefinition:
@@ -73,6 +79,34 @@ async def test_a_sentence_ends_with_a_pause(tts: EspeakTextToSpeech) -> None:
     without, _, _ = await spoken(tts, "Good evening")
     assert len(whole) - len(without) == pytest.approx(0.25 * 24_000, abs=1_500)
     assert np.abs(whole[-4_800:].astype(int)).max() < 64
+
+
+class DyingHelper:
+    """A helper, and its only channel, that ends after the first word of each text."""
+
+    def __init__(self) -> None:
+        self.texts = 0
+
+    async def open(self) -> Any:
+        self.texts += 1
+        self._frames = [{"words": [[0, 0], [2, 900]]}]
+        return self
+
+    async def send(self, header: dict[str, Any], body: bytes = b"") -> None: ...
+
+    async def receive(self, timeout_s: float) -> Frame:
+        if not self._frames:
+            raise EngineError("the helper ended")
+        return Frame(self._frames.pop(), np.full(1_000, 5_000, np.int16).tobytes())
+
+    def close(self, farewell: dict[str, Any]) -> None: ...
+
+
+async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error() -> None:
+    helper: Any = DyingHelper()
+    with pytest.raises(EngineError, match="ended"):
+        await spoken(EspeakTextToSpeech(helper, EspeakOptions()), "A word.")
+    assert helper.texts == 1, "nothing is said twice"
 
 
 async def test_start_tries_each_voice() -> None:

@@ -120,6 +120,16 @@ async def test_who_stops_listening_stops_the_work(provider: PiperTextToSpeechPro
     assert worked() - begin < 0.7 * whole
 
 
+async def test_a_helper_that_dies_in_the_middle_of_a_sentence_is_an_error(provider: PiperTextToSpeechProvider) -> None:
+    async with aclosing(provider.open("desk").speak(LONG)) as pieces:
+        await anext(pieces)
+        [pid] = provider.helper_pids
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(EngineError):
+            async for _ in pieces:
+                pass
+
+
 async def test_a_signal_to_the_whole_group_does_not_end_the_helper(provider: PiperTextToSpeechProvider) -> None:
     await spoken(provider.open("desk"), "Hello.")
     [pid] = provider.helper_pids
