@@ -40,7 +40,8 @@ class Channel:
 
     async def send(self, header: dict[str, Any], body: bytes = b"") -> None:
         """Waits while the helper is behind, so that no buffer grows."""
-        self._raise_failure()
+        if self._failure is not None:
+            raise EngineError(self._failure.message, code=self._failure.code) from self._failure
         try:
             with self._helper.awaited():
                 self._writer.write(pipe_frames.pack({**header, "channel": self._number}, body))
@@ -85,10 +86,6 @@ class Channel:
         if "error" in got.header:
             raise EngineError(str(got.header["error"]), code=got.header.get("code"))
         return got
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise EngineError(self._failure.message, code=self._failure.code) from self._failure
 
 
 class HelperProcess:
