@@ -254,9 +254,6 @@ class DeepgramSpeechToTextProvider(NetworkProvider[DeepgramOptions, WebSocketPoo
     def engine(self, connections: WebSocketPool, user: User[DeepgramOptions]) -> DeepgramSpeechToText:
         return DeepgramSpeechToText(connections)
 
-    async def disconnect(self, connections: WebSocketPool) -> None:
-        await connections.close()
-
 
 def _url(user: User[DeepgramOptions]) -> str:
     options = user.options

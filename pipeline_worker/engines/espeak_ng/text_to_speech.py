@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_worker.engines.helper.process import HelperProcess
-from pipeline_worker.engines.helper.retry import retried
 from pipeline_worker.engines.options import Options, read_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from pipeline_worker.engines.resampling import Resampler
+from pipeline_worker.engines.retry import retried
 from pipeline_worker.text.sentences import split_sentences, without_abbreviation_stops
 from shared.agent import AgentDefinition
 from shared.audio import Pcm, as_samples, samples_in

@@ -24,9 +24,8 @@ _OLD_SPELLING = re.compile(r"\b(to(?=-(?:day|night|morrow))|good(?=-bye))-", re.
 
 def load(header: dict[str, Any]) -> Recognize:
     """`header`: model (folder), packaged (whether its files must be those we know), language."""
-    from pipeline_worker.engines.moonshine.files import (
-        verify,
-    )  # here, so that a broken installation is told as an answer
+    # Imported here so that a broken installation is reported as an answer.
+    from pipeline_worker.engines.moonshine.files import verify
     from pipeline_worker.engines.moonshine.model import MoonshineModel
 
     folder = Path(header["model"])

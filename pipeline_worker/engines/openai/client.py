@@ -44,6 +44,13 @@ class OpenAiClient:
                 raise
         self._tried = True
 
+    async def close(self) -> None:
+        """Closes the connections when the last user is gone."""
+        self.users -= 1
+        if self.users == 0:
+            del _clients[self.account]
+            await self.http.close()
+
     def warm(self, headers: Mapping[str, str]) -> None:
         """Opens a connection in the background, if none is idle."""
         self.http.warm("/models", headers)
@@ -86,20 +93,12 @@ _clients: dict[VendorAccount, OpenAiClient] = {}
 
 
 def share(account: VendorAccount) -> OpenAiClient:
-    """The process's client for `account`. Release it by `give_back`."""
+    """The process's client for `account`. Each user closes it."""
     if account not in _clients:
         _clients[account] = OpenAiClient(account)
     client = _clients[account]
     client.users += 1
     return client
-
-
-async def give_back(client: OpenAiClient) -> None:
-    """Closes the connections when the last user is gone."""
-    client.users -= 1
-    if client.users == 0:
-        del _clients[client.account]
-        await client.http.close()
 
 
 def _status_of(status: int, body: str) -> int:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pipeline_worker.engines.helper.process import HelperProcess
-from pipeline_worker.engines.helper.retry import retried
 from pipeline_worker.engines.piper.options import SECTION, PiperOptions, read_piper_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from pipeline_worker.engines.resampling import Resampler
+from pipeline_worker.engines.retry import retried
 from pipeline_worker.text.sentences import CLAUSE_END, split_sentences, without_abbreviation_stops
 from shared.agent import AgentDefinition
 from shared.audio import Pcm, as_samples, samples_in

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_worker.engines.scripted.sentence_vectors import Vectors
+from pipeline_worker.engines.scripted.values.sentence import word_list
 
 _MEANING = 0.65
 """Share of the meaning; the rest is that of the words. Found by trying on the sentences of tests/agents."""
@@ -25,43 +26,16 @@ _SENTENCE_END = re.compile(r"[.?!;\n]+\s*")
 _CLAUSE_END = re.compile(r"[.?!;:\n]+\s*|,\s+|\s+[-–—]+\s+")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _FILLERS = frozenset(
-    {"um", "uh", "er", "erm", "hmm", "ah", "oh", "well", "so", "like", "please", "just", "hi", "hello", "hey"}
-    | {"actually", "maybe", "really", "kindly"}
+    word_list("um uh er erm hmm ah oh well so like please just hi hello hey actually maybe really kindly")
 )
-_EMPTY = frozenset(
-    {
-        "a",
-        "an",
-        "the",
-        "i",
-        "me",
-        "my",
-        "we",
-        "you",
-        "it",
-        "is",
-        "was",
-        "in",
-        "on",
-        "at",
-        "of",
-        "to",
-        "for",
-        "and",
-        "or",
-    }
-    | {"but", "so", "that", "this", "then", "there", "here", "by", "too", "no", "sorry", "wait", "mean", "be", "would"}
-    | {"'s", "know", "see", "i'm", "it's", "that's"}
-)
-"""Words that tell nothing of what a sentence is about."""
+_EMPTY = frozenset(word_list("""
+    a an the i me my we you it is was in on at of to for and or but so that this then there here by too no
+    sorry wait mean be would 's know see i'm it's that's
+"""))  # fmt: skip
+"""Words that do not show what a sentence is about."""
 _CONTRACTIONS = {
-    "d'you": "do you",
-    "wanna": "want to",
-    "gonna": "going to",
-    "y'all": "you",
-    "d'ya": "do you",
-    "cuppa": "coffee",
-}
+    "d'you": "do you", "wanna": "want to", "gonna": "going to", "y'all": "you", "d'ya": "do you", "cuppa": "coffee",
+}  # fmt: skip
 _ENDINGS = ("ings", "ing", "'s", "ies", "es", "ed", "s")
 
 Scores = dict[str | None, float]

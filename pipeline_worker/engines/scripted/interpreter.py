@@ -12,11 +12,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pipeline_worker.engines.scripted.intents import IntentMatcher, Part, Scores, plain, says_something, words
-from pipeline_worker.engines.scripted.script import NO, YES, Script
+from pipeline_worker.engines.scripted.script import NO, YES, Script, stock_sentences
 from pipeline_worker.engines.scripted.sentence_vectors import vectors_of
 from pipeline_worker.engines.scripted.slot_values import SlotValues, find_values
 from pipeline_worker.engines.scripted.slots import ChoiceSlot
-from pipeline_worker.engines.scripted.stock_sentences import stock_sentences
 from pipeline_worker.turns.backchannels import BargeInWords
 
 _MOST_CHARACTERS = 500

@@ -1,5 +1,7 @@
 """The scripted dialogue as an agent file writes it down: what callers may ask for and what is answered."""
 
+from functools import cache
+from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any
 from zoneinfo import available_timezones
@@ -8,16 +10,21 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pipeline_worker.engines.options import Options
 from pipeline_worker.engines.scripted.slots import DateSlot, Slot, TimeSlot
-from pipeline_worker.engines.scripted.stock_sentences import stock_sentences
-
-
-def _lines(value: Any) -> Any:
-    """A list, or text with one item a line, which needs neither quotes nor dashes in YAML."""
-    return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
-
 
 YES, NO = "yes", "no"
 """Names of the answers to `confirm`."""
+_STOCK = Path(__file__).with_name("sentences")
+
+
+@cache
+def stock_sentences(name: str) -> tuple[str, ...]:
+    """Sentences for every script: `agree`, `decline` (answers to `confirm`) or `out_of_scope` (no agent's business)."""
+    return tuple(_STOCK.joinpath(f"{name}.txt").read_text(encoding="utf-8").splitlines())
+
+
+def _lines(value: Any) -> Any:
+    """A list, or text with one item per line, which needs neither quotes nor dashes in YAML."""
+    return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
 
 
 Sentences = Annotated[tuple[str, ...], BeforeValidator(_lines)]

@@ -5,16 +5,23 @@ A value that is denied ("not Friday") does not count, and of several the last on
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 from pipeline_worker.engines.scripted.mentions import Mention, mentions_in
-from pipeline_worker.engines.scripted.relative_changes import relative_changes
-from pipeline_worker.engines.scripted.slots import ChoiceSlot, DateSlot, Known, Slot
+from pipeline_worker.engines.scripted.slots import ChoiceSlot, DateSlot, Known, PeopleSlot, Slot, TimeSlot
+from pipeline_worker.engines.scripted.values import party_sizes
 from pipeline_worker.engines.scripted.values.sentence import with_figures
 
 _PART_OF_DAY = re.compile(r"\b(?:in the (?:morning|afternoon|evening)|at night)\b", re.IGNORECASE)
-"""What belongs to a time of day, wherever it stands."""
+"""Belongs to a time, wherever it stands."""
+
+_UNITS = {"hour": timedelta(hours=1), "minute": timedelta(minutes=1), "day": timedelta(1), "week": timedelta(7)}
+_WAY = r"(?P<way>later|earlier|sooner|before|after)\b"
+_TIME_CHANGE = re.compile(
+    rf"\b(?:(?P<half>half an)|(?P<n>\d{{1,2}}|an?)) (?P<unit>hour|minute)s? {_WAY}", re.IGNORECASE
+)
+_DAY_CHANGE = re.compile(rf"\b(?:the |(?P<n>a|\d) )?(?P<unit>day|week)s? {_WAY}", re.IGNORECASE)
 
 
 class SlotValues(NamedTuple):
@@ -51,6 +58,29 @@ def find_values(slots: Mapping[str, Slot], text: str, asked: str | None, known: 
         else:
             values[name] = value
     return SlotValues(values, rejected, _without(sentence, slots, mentions))
+
+
+def relative_changes(sentence: str, slots: Mapping[str, Slot], known: Known) -> dict[str, Any]:
+    """New values of known slots: "an hour later", "2 more people", "the day after"."""
+    changed: dict[str, Any] = {}
+    for name, slot in slots.items():
+        if name not in known:
+            continue
+        if isinstance(slot, PeopleSlot) and (change := party_sizes.find_change(sentence.lower())):
+            changed[name] = known[name] + change
+        elif isinstance(slot, DateSlot) and (match := _DAY_CHANGE.search(sentence)):
+            changed[name] = known[name] + _difference(match)
+        elif isinstance(slot, TimeSlot) and (match := _TIME_CHANGE.search(sentence)):
+            changed[name] = known[name] + _difference(match) // timedelta(minutes=1)
+    return changed
+
+
+def _difference(match: re.Match[str]) -> timedelta:
+    number = match["n"] or ""
+    difference = _UNITS[match["unit"].lower()] * (int(number) if number.isdigit() else 1)
+    if match.groupdict().get("half"):
+        difference /= 2
+    return difference if match["way"].lower() in ("later", "after") else -difference
 
 
 def _wanted(mentions: Sequence[Mention], name: str, slot: Slot) -> list[Mention]:

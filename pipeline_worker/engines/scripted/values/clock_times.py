@@ -17,18 +17,10 @@ class ClockTime(NamedTuple):
 _HALF_DAY = 12 * 60
 
 
-def _full(match: re.Match[str]) -> int:
-    return 0
-
-
 def _and_minutes(match: re.Match[str]) -> int:
     """ "7:45"; "hundred" and "100" are full hours, as in "19 hundred"."""
     minute = match["minute"]
     return 0 if minute in (None, "hundred", "100") else int(minute)
-
-
-def _and_half(match: re.Match[str]) -> int:
-    return 30
 
 
 def _beside(match: re.Match[str]) -> int:
@@ -58,16 +50,16 @@ _PART_ALONE = r"(?P<part>half|(?:a )?quarter)"
 _BETWEEN = r"[^.?!]{0,100}?"
 _WHEN = any_of("in the (?:evening|morning|afternoon), at night, tonight, for dinner, for lunch, sharp, on the dot")
 
-# Longer forms first. Each with the minutes that it adds to its hour.
-_FORMS: tuple[tuple[str, Callable[[re.Match[str]], int]], ...] = (
+# Longer forms first, each with the minutes that it adds to its hour, or how to get them.
+_FORMS: tuple[tuple[str, int | Callable[[re.Match[str]], int]], ...] = (
     # "quarter to 8 pm", "10 minutes past 7"
     (rf"{_ABOUT}\b{_PART} (?P<side>past|after|to|till|before|of) {_HOUR}\b{_MAYBE_AM_PM}{_NO_HOUR}", _beside),
     # "at 7, let's say half past"
     (rf"{_ABOUT}\b{_HOUR}\b{_BETWEEN}\b{_PART_ALONE} (?P<side>past)\b(?! (?:\d|noon|midnight))", _beside),
     # "8 and a half"
-    (rf"{_ABOUT}\b{_HOUR} and (?:a )?half\b", _and_half),
+    (rf"{_ABOUT}\b{_HOUR} and (?:a )?half\b", 30),
     # "half 7", as the British say
-    (rf"{_ABOUT}\bhalf {_HOUR}\b{_MAYBE_AM_PM}{_NO_HOUR}", _and_half),
+    (rf"{_ABOUT}\bhalf {_HOUR}\b{_MAYBE_AM_PM}{_NO_HOUR}", 30),
     # "7:30 pm", "19.30", "19h30"
     (rf"{_ABOUT}\b{_HOUR}[:.h](?P<minute>[0-5]\d)(?=\b|[ap]m\b){_MAYBE_AM_PM}", _and_minutes),
     # "7 45"
@@ -79,15 +71,15 @@ _FORMS: tuple[tuple[str, Callable[[re.Match[str]], int]], ...] = (
     # "hour 20", "hours 20 and 15"
     (rf"{_ABOUT}\bhours? {_HOUR}(?: (?:and )?(?P<minute>[0-5]\d))?\b", _and_minutes),
     # "8 o'clock"
-    (rf"{_ABOUT}\b{_HOUR} ?(?:o'? ?clock|oclock)\b{_MAYBE_AM_PM}", _full),
+    (rf"{_ABOUT}\b{_HOUR} ?(?:o'? ?clock|oclock)\b{_MAYBE_AM_PM}", 0),
     # "8pm", "8 a.m."
-    (rf"{_ABOUT}\b{_HOUR}\s?{_AM_PM}", _full),
+    (rf"{_ABOUT}\b{_HOUR}\s?{_AM_PM}", 0),
     # "at 8", "until around 8"
-    (rf"{_AT}{_HOUR}\b{_NO_HOUR}{_NO_BARE_HOUR}", _full),
+    (rf"{_AT}{_HOUR}\b{_NO_HOUR}{_NO_BARE_HOUR}", 0),
     # "8ish"
-    (rf"{_ABOUT}\b{_HOUR}[\s-]?ish\b", _full),
+    (rf"{_ABOUT}\b{_HOUR}[\s-]?ish\b", 0),
     # "8 in the evening", "8 sharp"
-    (rf"{_ABOUT}\b{_HOUR}(?= {_WHEN}\b)", _full),
+    (rf"{_ABOUT}\b{_HOUR}(?= {_WHEN}\b)", 0),
 )
 _PATTERNS = tuple((re.compile(form), minutes) for form, minutes in _FORMS)
 _BARE = re.compile(rf"\b{_HOUR}\b{_NO_HOUR}")
@@ -105,7 +97,11 @@ def find(text: str) -> Iterator[Found]:
     is_morning = bool(_MORNING.search(text)) and not _LATER.search(text)
     for pattern, minutes in _PATTERNS:
         for match in pattern.finditer(text):
-            yield Found(match.start(), match.end(), _clock_time(match, minutes(match), is_morning))
+            yield Found(
+                match.start(),
+                match.end(),
+                _clock_time(match, minutes if isinstance(minutes, int) else minutes(match), is_morning),
+            )
     for match in _NAMED.finditer(text):
         yield Found(match.start(), match.end(), ClockTime((_MINUTES_OF[match["name"]],)))
     for match in _BARE.finditer(text):

@@ -170,10 +170,10 @@ _FEWER = (
 _CHANGES = ((re.compile("|".join(_MORE)), 1), (re.compile("|".join(_FEWER)), -1))
 
 
-def find_change(text: str) -> tuple[int, int, int] | None:
-    """By how many more or fewer, and where it stands: "two more people" is 2, "one less" is -1."""
+def find_change(text: str) -> int | None:
+    """How many more or fewer: "2 more people" is 2, "1 less" is -1."""
     for pattern, sign in _CHANGES:
         if match := pattern.search(text):
             said = next(filter(None, match.groups()))
-            return sign * (int(said) if said.isdigit() else 1), match.start(), match.end()
+            return sign * (int(said) if said.isdigit() else 1)
     return None

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 
 from pipeline_worker.engines.scripted.values.not_names import ALSO_NAMES, NOT_NAMES
-from pipeline_worker.engines.scripted.values.sentence import Found, any_of, words
+from pipeline_worker.engines.scripted.values.sentence import Found, any_of, word_list
 
 _MOST_WORDS = 3
-_PARTICLES = frozenset(words("de van von der den ten la di du del el al bin le"))
+_PARTICLES = frozenset(word_list("de van von der den ten la di du del el al bin le"))
 """Small words within a name that has capitals: "Anna van Houten"."""
 
 # "Miller", "O'Neill", "Pryce-Jones", "J."

@@ -18,7 +18,7 @@ class Found(NamedTuple):
     """Of a day: it has a date, not just a day of the week."""
 
 
-def words(text: str) -> tuple[str, ...]:
+def word_list(text: str) -> tuple[str, ...]:
     """The words of a list that takes several lines, in their order."""
     return tuple(text.split())
 
@@ -40,16 +40,10 @@ _HESITATION = re.compile(r",? ?\b(?:um+|uh+|er|erm|hmm+)\b,?", re.IGNORECASE)
 _TWO_WORDS = re.compile(r"\bto[- ](?=(?:night|morrow)\b)", re.IGNORECASE)
 # "Ate of us": what a recogniser makes of "eight of us".
 _HOMOPHONES = {
-    "ate": "eight",
-    "aid": "eight",
-    "to": "two",
-    "too": "two",
-    "for": "four",
-    "won": "one",
-    "tree": "three",
+    "ate": "eight", "aid": "eight", "to": "two", "too": "two", "for": "four", "won": "one", "tree": "three",
     "sex": "six",
-}
-_HOMOPHONE = re.compile(r"\b(ate|aid|too?|for|won|tree|sex)(?= (?:of us|people|persons|guests)\b)", re.IGNORECASE)
+}  # fmt: skip
+_HOMOPHONE = re.compile(rf"\b({'|'.join(_HOMOPHONES)})(?= (?:of us|people|persons|guests)\b)", re.IGNORECASE)
 
 # "sevenish", "seven's fine": a number word with an ending is not recognised before it stands alone.
 _NUMBER_WORD = any_of(
