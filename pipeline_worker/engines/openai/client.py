@@ -31,9 +31,9 @@ class OpenAiClient:
         self._tried = False
 
     async def warm_up(self, headers: Mapping[str, str]) -> None:
-        """Opens a connection and tries the key, once. Raises `EngineError`.
+        """Opens a connection and checks the key, once. Raises `EngineError`.
 
-        A server without a list of models, or a key that may not read it, is no error: it may still serve.
+        A server without a list of models, or a key that may not read it, is not an error.
         """
         if self._tried:
             return
@@ -74,7 +74,7 @@ class OpenAiClient:
 
     @contextlib.contextmanager
     def shape_explained(self) -> Iterator[None]:
-        """Raises what an answer that breaks the protocol leads to as `EngineError`."""
+        """Raises `EngineError` for errors from parsing an answer that breaks the protocol."""
         try:
             yield
         except (ValueError, TypeError, AttributeError, LookupError) as error:

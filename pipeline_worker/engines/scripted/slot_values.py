@@ -1,6 +1,6 @@
-"""Which values a sentence gives to the slots of a script, and what is left of it without them.
+"""Finds the values that a sentence gives to slots, and the rest of the sentence.
 
-A value that is denied ("not Friday") does not count, and of several the last one does ("four, no, five").
+Denied values ("not Friday") do not count. Of several values the last one counts ("four, no, five").
 """
 
 import re
@@ -14,7 +14,7 @@ from pipeline_worker.engines.scripted.values import party_sizes
 from pipeline_worker.engines.scripted.values.sentence import with_figures
 
 _PART_OF_DAY = re.compile(r"\b(?:in the (?:morning|afternoon|evening)|at night)\b", re.IGNORECASE)
-"""Belongs to a time, wherever it stands."""
+"""Part of a time, wherever it stands."""
 
 _UNITS = {"hour": timedelta(hours=1), "minute": timedelta(minutes=1), "day": timedelta(1), "week": timedelta(7)}
 _WAY = r"(?P<way>later|earlier|sooner|before|after)\b"
@@ -26,11 +26,11 @@ _DAY_CHANGE = re.compile(rf"\b(?:the |(?P<n>a|\d) )?(?P<unit>day|week)s? {_WAY}"
 
 class SlotValues(NamedTuple):
     values: Mapping[str, Any]
-    """As each slot's `read` returned them."""
+    """As returned by each slot's `read`."""
     rejected: Mapping[str, Any]
     """Values beyond the limits of their slot, as they were found."""
     rest: str
-    """The sentence without them. Choices stay: they are words of the matter."""
+    """The sentence without its values, except choices, which show what it is about."""
 
 
 def find_values(slots: Mapping[str, Slot], text: str, asked: str | None, known: Known, today: date) -> SlotValues:
@@ -39,7 +39,7 @@ def find_values(slots: Mapping[str, Slot], text: str, asked: str | None, known: 
     mentions = mentions_in(sentence, slots, asked, known, today)
     values: dict[str, Any] = {}
     rejected: dict[str, Any] = {}
-    # Days come first: hours are read within the limits of their day.
+    # Days come first, because the limits of a time depend on its day.
     for name in sorted({one.slot for one in mentions}, key=lambda name: not isinstance(slots[name], DateSlot)):
         wanted = _wanted(mentions, name, slots[name])
         readings = [slots[name].read(one.found.value, {**known, **values}) for one in wanted]
@@ -84,7 +84,7 @@ def _difference(match: re.Match[str]) -> timedelta:
 
 
 def _wanted(mentions: Sequence[Mention], name: str, slot: Slot) -> list[Mention]:
-    """Those of one slot that are not denied. A day of the week beside its own date only explains it."""
+    """A slot's mentions that are not denied. A day of the week beside its own date is dropped."""
     wanted = [one for one in mentions if one.slot == name and not one.denied]
     if not isinstance(slot, DateSlot):
         return wanted

@@ -35,18 +35,18 @@ _HOUR = r"(?P<hour>[01]?\d|2[0-3])"
 # "7 pm", "7 p.m.", "7p. m."
 _AM_PM = r"(?P<half_day>[ap])\.?\s?m\b\.?"
 _MAYBE_AM_PM = rf"(?:\s*{_AM_PM})?"
-# What makes the number before it no hour: "7 people", "7 of us", "7th", "7-8", "7%".
+# Shows that the number before it is not an hour: "7 people", "7 of us", "7th", "7-8", "7%".
 _NO_HOUR = rf"(?!\s*(?:{PEOPLE}|more\b|%|st\b|nd\b|rd\b|th\b|[-\d]|of us|days?\b|weeks?\b))"
-# The same where only a word before the number speaks for an hour: "at 7 minutes", "about 7/8", "about 7 dollars".
+# The same where only a word before the number suggests an hour: "at 7 minutes", "about 7/8", "about 7 dollars".
 _NO_BARE_HOUR = r"(?!\s*(?:minutes|o'|\d|[/:.]\d|euros?|dollars?|(?:for\s+)?dinner\s+guests))"
-# "Around", "for maybe": a few of them. With any number, a long text of them would take the square of its length.
+# "Around", "for maybe". Limited, because any number would take quadratic time in a long text of them.
 _ABOUT_WORD = any_of("at, around, about, by, say, like, maybe, for, from, after, before, roughly, approximately")
 _ABOUT = rf"(?:\b{_ABOUT_WORD}\s+){{0,8}}"
-# One word that makes an hour of a bare number, and such as may follow: "at", "until around", "by, say".
+# A word that makes a bare number an hour, and words that may follow: "at", "until around", "by, say".
 _AT = r"\b(?:at|around|about|by|say|until|till|like)\s+(?:(?:around|about|say|like|maybe)\s+){0,8}"
 _PART = r"(?P<part>half|(?:a )?quarter|(?:5|10|20|25)(?: minutes?)?)"
 _PART_ALONE = r"(?P<part>half|(?:a )?quarter)"
-# Within the sentence, and not so far that a long one takes long.
+# Within the sentence, and limited to keep the search fast.
 _BETWEEN = r"[^.?!]{0,100}?"
 _WHEN = any_of("in the (?:evening|morning|afternoon), at night, tonight, for dinner, for lunch, sharp, on the dot")
 
@@ -87,13 +87,13 @@ _BARE = re.compile(rf"\b{_HOUR}\b{_NO_HOUR}")
 _NAMED = re.compile(rf"{_ABOUT}\b(?P<name>noon|midday|midnight)\b")
 _MINUTES_OF = {"noon": _HALF_DAY, "midday": _HALF_DAY, "midnight": 0}
 
-# A sentence about the morning alone decides for an hour without am or pm.
+# An hour without am or pm is am if the sentence is about the morning only.
 _MORNING = re.compile(r"\b(?:morning|breakfast)\b")
 _LATER = re.compile(r"\b(?:evening|tonight|afternoon|night|dinner|supper)\b")
 
 
 def find(text: str) -> Iterator[Found]:
-    """The times in `text`, which is in small letters and figures. Longer forms come first."""
+    """The times in `text`, which has lower case and figures. Longer forms come first."""
     is_morning = bool(_MORNING.search(text)) and not _LATER.search(text)
     for pattern, minutes in _PATTERNS:
         for match in pattern.finditer(text):

@@ -1,6 +1,6 @@
-"""Words that are no names, though they stand where a name could: "I'm hungry", "for Friday", "it's all right".
+"""Words that are not names, although they stand where a name could: "I'm hungry", "for Friday", "it's all right".
 
-In small letters. Some are names as well and are taken for the word, unless another name follows: "April Jones".
+In lower case. Some are also names, and count as names only if another name follows: "April Jones".
 """
 
 from pipeline_worker.engines.scripted.values.sentence import word_list
