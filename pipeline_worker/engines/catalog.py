@@ -42,7 +42,7 @@ _BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "piper": "Piper",
     },
 }
-"""By section, the engines of this package: `x` is `engines.x.language_model:XLanguageModelProvider`."""
+"""Engines of this package by section: `x` is `engines.x.language_model:XLanguageModelProvider`."""
 
 _FIRST_OUTPUT_S: Mapping[str, float] = {"speech_to_text": 5.0, "language_model": 5.0, "text_to_speech": 3.0}
 """Default deadlines for the first output; for speech to text, for the final transcript."""
@@ -70,7 +70,7 @@ class SharedDetector(VoiceActivityDetector, Protocol):
 
 
 class _Part(NamedTuple):
-    """One engine of one agent: `agent` is the agent as the engine's provider knows it."""
+    """One engine of one agent. `agent` is what the engine's provider gets."""
 
     agent: AgentDefinition
     section: str
@@ -80,8 +80,7 @@ class _Part(NamedTuple):
 class Catalog:
     """The engines of the conversation-mode agents, each loaded once per process.
 
-    The opened engines keep their deadlines and use their fallbacks by themselves. `stall_s` is the longest pause
-    between two outputs.
+    Opened engines include deadlines and fallbacks. `stall_s` is the longest pause between two outputs.
     """
 
     def __init__(self, agents: Mapping[str, AgentDefinition], stall_s: float = STALL_S) -> None:
@@ -89,11 +88,11 @@ class Catalog:
         self._stall_s = stall_s
         self._providers: dict[tuple[str, str], Provider[Any]] = {}
         self._parts: dict[tuple[str, str], list[_Part]] = {}
-        """By agent and section: the engine, and its fallback if it has one."""
+        """By agent and section: the engine, then its fallback if there is one."""
         self._vad: SharedDetector | None = None
 
     async def start(self) -> None:
-        """Loads and tries every engine. Raises `EngineError`, or `ConfigError` naming agent, field and cure."""
+        """Loads and tests every engine. Raises `EngineError`, or `ConfigError` naming agent, field and cure."""
         try:
             for agent in self._agents.values():
                 for section in _BUILT_IN:
@@ -103,7 +102,7 @@ class Catalog:
                             self._provider(part.agent, section).add(part.agent)
             if self._agents:
                 self._vad = await _started_vad()
-            # Concurrently, except the sections of one engine: they may share a server that is tried once.
+            # Concurrently, except sections of the same engine, which may share a server that is tested once.
             starting = [self._start_all(engine) for engine in {engine for _, engine in self._providers}]
             for failure in await asyncio.gather(*starting, return_exceptions=True):
                 if failure is not None:
@@ -217,7 +216,7 @@ def _reason(error: Exception) -> str:
 
 
 async def _try(section: str, engine: str, provider: Provider[Any]) -> None:
-    """A temporary failure does not stop the worker: the engine may be back before anybody calls."""
+    """A temporary failure does not stop the worker: the engine may recover before a call."""
     try:
         await provider.start()
     except EngineError as error:
@@ -227,7 +226,7 @@ async def _try(section: str, engine: str, provider: Provider[Any]) -> None:
 
 
 async def _close_all(closing: Collection[asyncio.Task[None]]) -> None:
-    """A provider that cannot be closed must not block the worker, nor hide the error that ends it."""
+    """A provider that cannot be closed must not block the worker or hide the error that ends it."""
     if not closing:
         return
     ended, late = await asyncio.wait(closing, timeout=_CLOSE_S)

@@ -1,4 +1,4 @@
-"""Stops asking an engine that keeps failing, so that callers do not wait for it in every turn."""
+"""Stops using an engine that keeps failing, so that callers do not wait for it in every turn."""
 
 FAILURES_TO_OPEN = 3
 COOL_DOWN_S = 30.0
@@ -6,7 +6,7 @@ LONGEST_COOL_DOWN_S = 300.0
 
 
 class CircuitBreaker:
-    """Opens after some failures in a row. Then one call per cool-down, the probe, tests whether the engine is back.
+    """Opens after several failures in a row. Then one call per cool-down, the probe, tests the engine.
 
     Each failed probe doubles the cool-down, because a caller waited for it. A probe without a result need not be
     reported: the next one is due after another cool-down.

@@ -57,14 +57,14 @@ class EngineGuard:
         return self._breaker.admits(_now())
 
     def count_fallback(self) -> None:
-        """The fallback is asked instead."""
+        """Counts a request that goes to the fallback."""
         _fallbacks.labels(self.kind, self.engine).inc()
 
     async def outputs(self, outputs: AsyncGenerator[T, None], counts: Callable[[T], bool]) -> AsyncGenerator[T, None]:
-        """Yields `outputs`. The first that `counts` has a deadline, and no later one may take longer than a stall.
+        """Yields `outputs`. The first that `counts` has a deadline; later ones may not stall.
 
-        Yields nothing before an output counts, so a caller that got nothing may ask another engine. Closing this
-        closes `outputs`. Raises `EngineError`.
+        Yields nothing before an output counts, so a caller without output may ask another engine. Closing this closes
+        `outputs`. Raises `EngineError`.
         """
         asked_at = _now()
         patience_s, due = self.first_output_s, asked_at + self.first_output_s
@@ -119,7 +119,7 @@ class EngineGuard:
         return _Judged(self, patience_s)
 
     async def let_go(self, closing: Awaitable[None]) -> None:
-        """Awaits the end of an abandoned answer for a moment. Its errors are only logged."""
+        """Awaits the end of an abandoned answer for `CLOSE_S`. Its errors are only logged."""
         try:
             async with asyncio.timeout(CLOSE_S):
                 await closing
@@ -148,7 +148,7 @@ class EngineGuard:
 
 
 class _Judged:
-    """See `EngineGuard.judged`. Not a generator: it is entered for every push and every output."""
+    """See `EngineGuard.judged`. A class, not a generator, because it is entered for every push and output."""
 
     __slots__ = ("_guard", "_patience_s")
 
@@ -177,7 +177,7 @@ class _Judged:
 
 
 class _Started(Generic[T]):
-    """The rest of a coroutine whose first step, already run, ended by waiting for `awaited`."""
+    """The rest of a coroutine whose first step has run and waits for `awaited`."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], awaited: object) -> None:
         self._coroutine = coroutine
@@ -189,7 +189,7 @@ class _Started(Generic[T]):
             while True:
                 try:
                     yield awaited
-                except BaseException as error:  # noqa: BLE001 - a cancellation too belongs to the coroutine
+                except BaseException as error:  # noqa: BLE001 - also a cancellation
                     awaited = self._coroutine.throw(error)
                 else:
                     awaited = self._coroutine.send(None)

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-# Its wheel sends telemetry unless this is set before the import.
+# The wheel sends telemetry unless this is set before the import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
@@ -22,7 +22,7 @@ def open_session(model: str | bytes) -> Any:
     """`model`: a path, or the bytes of the model."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    # It would keep a plan for every input shape, and every sentence has another length.
+    # Otherwise it keeps a plan for every input shape, and sentences differ in length.
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     for name, value in _process_options.items():

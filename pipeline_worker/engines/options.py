@@ -1,6 +1,6 @@
 """An engine's section of an agent file: reads its options, checks what they need, and reports mistakes by place.
 
-A provider is given an agent with one engine: it knows neither the file nor whether the engine is a fallback. Its errors
+A provider gets an agent with one engine and knows neither the file nor whether the engine is a fallback. Its errors
 begin with `agent 'desk': text_to_speech...` or `agent 'desk (fallback)': ...`, and `located_errors` completes them.
 """
 
@@ -55,7 +55,7 @@ def require_file(agent: AgentDefinition, field: str, path: Path, what: str) -> N
 
 
 def as_fallback(agent_id: str) -> str:
-    """The id under which a provider knows an agent's fallback, because both may use the same engine."""
+    """The id of an agent's fallback for providers, because both may use the same engine."""
     return agent_id + _FALLBACK
 
 

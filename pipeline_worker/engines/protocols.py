@@ -1,4 +1,4 @@
-"""What the pipeline asks of its engines: a provider per engine, which opens one of three kinds for each session.
+"""The engine protocols: a provider per engine opens a recognizer, language model or voice for each session.
 
 An `async` method may take long but must not block the event loop. Cancelling one must leave the engine usable.
 All raise `shared.errors.EngineError` when they fail.
@@ -79,7 +79,7 @@ class VoiceActivityDetector(Protocol):
     """Samples of 16 kHz mono that make one probability."""
 
     tail_samples: int
-    """How long it still reports speech after the last sound (the median of measurements)."""
+    """How long it still reports speech after the last sound (measured median)."""
 
     def open(
         self, on_probabilities: Callable[[list[float]], None], on_failure: Callable[[EngineError], None]
@@ -92,8 +92,8 @@ class VoiceActivityStream(Protocol):
     def push(self, pcm: bytes) -> list[float] | None:
         """Takes 16 kHz mono and returns the probabilities (0..1) of the chunks that it completes, oldest first.
 
-        None means that they are not known yet: `on_probabilities` or `on_failure` is called with them later, and
-        nothing may be pushed before. Does not block.
+        None: not known yet. `on_probabilities` or `on_failure` is called later; push nothing before that. Does not
+        block.
         """
         ...
 
@@ -142,7 +142,7 @@ class TextToSpeech(Protocol):
     """One of `shared.audio.OPUS_RATES`."""
 
     def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
-        """The speech of `text`, piece by piece, as soon as there is some. Close the generator to stop it."""
+        """The speech of `text`, piece by piece. Close the generator to stop it."""
         ...
 
     async def close(self) -> None: ...

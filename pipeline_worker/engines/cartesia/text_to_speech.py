@@ -19,7 +19,7 @@ from pipeline_worker.engines.network.provider import NetworkProvider, User
 from pipeline_worker.engines.network.speech import SAMPLE_RATE, TimedSpeech, spoken
 from pipeline_worker.engines.network.websocket_pool import WebSocketPool
 from pipeline_worker.engines.protocols import SpeechPiece, Word
-from shared.audio import Pcm, as_samples
+from shared.audio import as_samples
 
 _VENDOR = "Cartesia"
 _API_VERSION = "2026-03-01"
@@ -50,15 +50,6 @@ class _Message(BaseModel):
     title: str | None = None
     message: str | None = None
     error: str | None = None
-
-    def samples(self) -> Pcm:
-        return as_samples(base64.b64decode(self.data, validate=True))
-
-    def words(self) -> list[Word]:
-        times = self.word_timestamps
-        if times is None:
-            return []
-        return [Word(text, round(end * SAMPLE_RATE)) for text, end in zip(times.words, times.end, strict=True)]
 
 
 class CartesiaTextToSpeech:
@@ -126,9 +117,6 @@ class CartesiaTextToSpeechProvider(NetworkProvider[CartesiaOptions, WebSocketPoo
     def engine(self, connections: WebSocketPool, user: User[CartesiaOptions]) -> CartesiaTextToSpeech:
         return CartesiaTextToSpeech(connections, user.options, user.agent.language)
 
-    async def disconnect(self, connections: WebSocketPool) -> None:
-        await connections.close()
-
 
 def _read(text: str | bytes) -> _Message:
     try:
@@ -138,18 +126,15 @@ def _read(text: str | bytes) -> _Message:
 
 
 def _take(message: _Message, speech: TimedSpeech) -> SpeechPiece | None:
-    match message.type:
-        case "chunk":
-            try:
-                return speech.push(message.samples())
-            except ValueError as error:
-                raise broken(_VENDOR, "a chunk that is no audio") from error
-        case "timestamps":
-            try:
-                speech.add_words(message.words())
-            except ValueError as error:
-                raise broken(_VENDOR, "word times that do not fit their words") from error
-        case "error":
-            said = ": ".join(filter(None, [message.title, message.message, message.error]))
-            raise refusal(_VENDOR, message.status_code, said)
+    try:
+        if message.type == "chunk":
+            return speech.push(as_samples(base64.b64decode(message.data, validate=True)))
+        if message.type == "timestamps" and (times := message.word_timestamps):
+            ends = zip(times.words, times.end, strict=True)
+            speech.add_words([Word(text, round(end_s * SAMPLE_RATE)) for text, end_s in ends])
+    except ValueError as error:
+        raise broken(_VENDOR, f"a message '{message.type}' with invalid audio or word times") from error
+    if message.type == "error":
+        said = ": ".join(filter(None, [message.title, message.message, message.error]))
+        raise refusal(_VENDOR, message.status_code, said)
     return None

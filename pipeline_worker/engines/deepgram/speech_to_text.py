@@ -91,7 +91,7 @@ class TranscriptParts:
 
     def _take(self, results: _Results) -> None:
         if results.from_finalize and not self.is_ending:
-            return  # the previous utterance's, sent twice
+            return  # a repeated result of the previous utterance
         text = results.channel.alternatives[0].transcript.strip()
         self.has_results = True
         self.is_finalized = results.from_finalize
@@ -103,7 +103,7 @@ class TranscriptParts:
 
 
 class DeepgramStream:
-    """One utterance. A connection that is lost is replaced once, and gets the utterance again."""
+    """One utterance. A lost connection is replaced once, and the new one gets the utterance from its beginning."""
 
     def __init__(self, pool: WebSocketPool) -> None:
         self._pool = pool
@@ -116,7 +116,7 @@ class DeepgramStream:
         self._sent = 0
         self._samples = 0
         self._may_replace = True
-        self._told = ""
+        self._reported = ""
         self._over = False
 
     async def push(self, samples: Pcm) -> Transcript | None:
@@ -129,9 +129,9 @@ class DeepgramStream:
             self._may_replace = False
             self._messages, self._sent = [], 0
         text = self._transcript.text
-        if text in ("", self._told):
+        if text in ("", self._reported):
             return None
-        self._told = text
+        self._reported = text
         return Transcript(text, final=False)
 
     async def finish(self) -> Transcript:
@@ -233,7 +233,7 @@ class DeepgramSpeechToText:
 
 
 class DeepgramSpeechToTextProvider(NetworkProvider[DeepgramOptions, WebSocketPool, DeepgramSpeechToText]):
-    """One pool of connections per account and set of options. Deepgram checks all of them before it accepts one."""
+    """One pool of connections per account and options. Deepgram checks the options when a connection opens."""
 
     def __init__(self) -> None:
         super().__init__(_VENDOR, "speech_to_text", DeepgramOptions)
@@ -253,9 +253,6 @@ class DeepgramSpeechToTextProvider(NetworkProvider[DeepgramOptions, WebSocketPoo
 
     def engine(self, connections: WebSocketPool, user: User[DeepgramOptions]) -> DeepgramSpeechToText:
         return DeepgramSpeechToText(connections)
-
-    async def disconnect(self, connections: WebSocketPool) -> None:
-        await connections.close()
 
 
 def _url(user: User[DeepgramOptions]) -> str:

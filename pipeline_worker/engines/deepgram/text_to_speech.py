@@ -71,6 +71,3 @@ class DeepgramTextToSpeechProvider(NetworkProvider[DeepgramSpeechOptions, Vendor
 
     def engine(self, connections: VendorHttp, user: User[DeepgramSpeechOptions]) -> DeepgramTextToSpeech:
         return DeepgramTextToSpeech(connections, user.options)
-
-    async def disconnect(self, connections: VendorHttp) -> None:
-        await connections.close()

@@ -122,9 +122,6 @@ class ElevenLabsTextToSpeechProvider(NetworkProvider[ElevenLabsOptions, VendorHt
     def engine(self, connections: VendorHttp, user: User[ElevenLabsOptions]) -> ElevenLabsTextToSpeech:
         return ElevenLabsTextToSpeech(connections, user.options, user.agent.language)
 
-    async def disconnect(self, connections: VendorHttp) -> None:
-        await connections.close()
-
 
 def _trial_path(voice: str) -> str:
     return f"/v1/voices/{voice}"

@@ -1,7 +1,7 @@
-"""The helper process that speaks with eSpeak NG: one text after the other, streamed in pieces.
+"""The helper process for eSpeak NG: speaks one text at a time and streams it in pieces.
 
 A separate process because the library is GPL-3, keeps its state in globals, and can crash. Its C interface is
-described in speak_lib.h of eSpeak NG 1.52.
+documented in speak_lib.h of eSpeak NG 1.52.
 
 Frames in:  {channel, op: "speak", voice, rate, pitch, volume} + the text; {channel, op: "cancel"}
 Frames out: {channel, sample_rate, words: [[first character, first sample], ...]} + PCM (16 bit, mono), and at the end
@@ -52,13 +52,13 @@ class EspeakHelper(HelperLoop[Frame]):
         self._texts: deque[Frame] = deque()
         self._wanted: set[int] = set()
         self._channel = 0
-        """Of the text that is being spoken."""
+        """Channel of the text that is being spoken."""
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
         self.sample_rate = self._library.espeak_Initialize(
             _AUDIO_OUTPUT_SYNCHRONOUS, _PIECE_MS, os.fsencode(espeakng_loader.get_data_path()), 0
         )
         if self.sample_rate <= 0:
-            raise SystemExit("eSpeak NG does not initialize: is its data folder in the espeakng-loader package?")
+            raise SystemExit("eSpeak NG cannot be initialized: is its data folder in the espeakng-loader package?")
         self._callback = _Callback(self._take_speech)
         self._library.espeak_SetSynthCallback(self._callback)
 
@@ -93,7 +93,7 @@ class EspeakHelper(HelperLoop[Frame]):
         return {"last": True} if status == 0 else {"error": f"eSpeak NG failed with status {status}"}
 
     def _take_speech(self, samples: Any, count: int, events: Any) -> int:
-        """Called by the library; returning 1 stops it. In the last call `samples` is NULL."""
+        """Called by the library. Returning 1 stops it; in the last call `samples` is NULL."""
         if self._channel not in self._wanted:
             return 1
         words = []

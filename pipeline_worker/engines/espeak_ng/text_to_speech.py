@@ -1,4 +1,4 @@
-"""Text to speech by eSpeak NG, in a helper process, sentence by sentence, with word times."""
+"""Text to speech by eSpeak NG in a helper process, sentence by sentence, with word times."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field
 
 from pipeline_worker.engines.helper.process import HelperProcess
-from pipeline_worker.engines.helper.retry import retried
 from pipeline_worker.engines.options import Options, read_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from pipeline_worker.engines.resampling import Resampler
+from pipeline_worker.engines.retry import retried
 from pipeline_worker.text.sentences import split_sentences, without_abbreviation_stops
 from shared.agent import AgentDefinition
 from shared.audio import Pcm, as_samples, samples_in
@@ -22,7 +22,7 @@ _ESPEAK_RATE = 22_050
 _ANSWER_TIMEOUT_S = 5.0
 _LEADING_SILENCE_MS = 30
 _SILENCE_PEAK = 64
-"""-54 dBFS: quieter beginnings are not heard."""
+"""-54 dBFS. A quieter beginning is inaudible and is trimmed."""
 
 
 class EspeakOptions(Options):
@@ -34,9 +34,9 @@ class EspeakOptions(Options):
 
 
 class _Sentence:
-    """One text on its way through the helper: takes samples and word times, returns speech, at the helper's rate.
+    """Combines a sentence's samples and word starts into speech with word ends, at the helper's rate.
 
-    A word's end is known when the next word begins, so speech is held back up to the last word that has begun.
+    A word ends where the next one begins, so the speech of the newest word is held back.
     """
 
     def __init__(self, text: str) -> None:
@@ -47,7 +47,7 @@ class _Sentence:
         self._given_words = 0
 
     def take(self, samples: Pcm, words: list[list[int]]) -> tuple[Pcm, list[Word]]:
-        """Speech that is complete with its words. `end_sample` counts from the beginning of the sentence."""
+        """Returns the speech whose words are complete. `end_sample` counts from the start of the sentence."""
         self._samples = np.concatenate((self._samples, samples))
         for character, sample in words:
             inside_a_word = character > 0 and not self._text[character - 1].isspace()
@@ -73,7 +73,7 @@ class _Sentence:
 
 
 class _Output:
-    """Resamples to our rate and trims leading silence. Positions count from what is left."""
+    """Resamples to our rate and trims leading silence, from speech and word times."""
 
     def __init__(self) -> None:
         self._resampler = Resampler(_ESPEAK_RATE, _SAMPLE_RATE)
@@ -115,7 +115,7 @@ class EspeakTextToSpeech:
         self._options = options
 
     async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
-        """Each sentence is requested after the one before was taken, so a slow listener costs no memory."""
+        """Requests a sentence when the previous one was consumed, so a slow listener costs no memory."""
         output = _Output()
         pause = np.zeros(samples_in(self._options.sentence_pause_ms, _ESPEAK_RATE), dtype=np.int16)
         for sentence in split_sentences(text):
@@ -149,7 +149,7 @@ class EspeakTextToSpeech:
 
 
 class EspeakTextToSpeechProvider:
-    """The helper process, and the voice of each agent."""
+    """Owns the helper process and knows each agent's voice."""
 
     def __init__(self) -> None:
         self._helper = HelperProcess("pipeline_worker.engines.espeak_ng.helper", name="eSpeak NG")
@@ -163,7 +163,7 @@ class EspeakTextToSpeechProvider:
         self._voices[agent.id] = read_options(agent, "text_to_speech", EspeakOptions)
 
     async def start(self) -> None:
-        """Says a word with each voice."""
+        """Speaks a word with each voice."""
         for agent_id in self._voices:
             try:
                 spoken = sum([len(piece.samples) async for piece in self.open(agent_id).speak("Ready.")])
@@ -171,11 +171,11 @@ class EspeakTextToSpeechProvider:
                 if error.code != "unknown_voice":
                     raise
                 raise ConfigError(
-                    f"agent '{agent_id}': text_to_speech.options.voice: {error.message}: en-us, de, fr ... or a file "
-                    "of its 'lang' folder work"
+                    f"agent '{agent_id}': text_to_speech.options.voice: {error.message}: choose one such as en-us, "
+                    "de or fr, or a file of its 'lang' folder"
                 ) from error
             if not spoken:
-                raise EngineError("eSpeak NG says nothing")
+                raise EngineError("eSpeak NG produces no speech")
 
     def open(self, agent_id: str) -> EspeakTextToSpeech:
         return EspeakTextToSpeech(self._helper, self._voices[agent_id])

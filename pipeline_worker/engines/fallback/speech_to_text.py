@@ -1,4 +1,4 @@
-"""Speech to text with a fallback, which then hears the same utterance."""
+"""Speech to text with a fallback, which gets the whole utterance."""
 
 import asyncio
 from collections import deque
@@ -9,7 +9,7 @@ from shared.audio import UPLINK_RATE, Pcm
 from shared.errors import EngineError
 
 _KEPT_SAMPLES = 60 * UPLINK_RATE
-"""A minute of an utterance is kept for the fallback: 1.9 MB. Of a longer one it hears the last minute."""
+"""The last minute of an utterance is kept for the fallback: 1.9 MB."""
 
 
 class FallbackSpeechToText:

@@ -14,15 +14,15 @@ from shared.audio import samples_in
 from shared.errors import EngineError
 
 _LONGEST_PAUSE_MS = 500
-"""Longer sound after the last known word holds words that the engine did not report."""
+"""Longer sound after the last known word contains words that the engine did not report."""
 
 
 class FallbackTextToSpeech:
     """Shared by the sessions of an agent. All speech has the first engine's rate.
 
-    When the first engine stops inside a text, its word times tell which words are left for the fallback. A word that
-    was cut is repeated in full. Without word times the fallback starts with the last clause that the first engine must
-    have reached: a few repeated words are better than a missing one.
+    If the first engine stops inside a text, its word times show which words are left for the fallback. A word that was
+    cut is repeated. Without word times the fallback starts at the last clause that the first engine must have reached:
+    a few repeated words are better than a missing one.
     """
 
     def __init__(self, first: Guarded[TextToSpeech], fallback: Guarded[TextToSpeech] | None = None) -> None:
@@ -75,28 +75,28 @@ class _Speech:
         return SpeechPiece(piece.samples, complete)
 
     def break_off(self) -> str:
-        """The first engine says no more. Returns the part of the text that is left for the fallback.
+        """Ends the first engine's speech. Returns the part of the text that is left for the fallback.
 
-        Where word times do not tell, all words that have none, of both engines, are assumed to be said slowly.
+        Words without times, of both engines, are assumed to be said slowly.
         """
         text, given = self._text, [word.text for word in self._given]
-        last_told = max((word.end_sample for word in (*self._given, *self._ahead)), default=0)
+        last_end = max((word.end_sample for word in (*self._given, *self._ahead)), default=0)
         silence = samples_in(_LONGEST_PAUSE_MS, self._rate)
         self._ahead, self._broke_off_at = (), self._samples
-        words, told = last_in_common(text.split(), given)
+        words, timed = last_in_common(text.split(), given)
         at = [*(word.start() for word in re.finditer(r"\S+", text)), len(text)][words]
-        if self._samples and (not last_told or told < len(given) or self._samples - last_told > silence):
-            told_up_to = self._given[told - 1].end_sample if told else 0
-            said = at + (self._samples - told_up_to) * CHARACTERS_PER_SECOND // self._rate
+        if self._samples and (not last_end or timed < len(given) or self._samples - last_end > silence):
+            timed_up_to = self._given[timed - 1].end_sample if timed else 0
+            said = at + (self._samples - timed_up_to) * CHARACTERS_PER_SECOND // self._rate
             begins = max((end.end() for end in CLAUSE_END.finditer(text, at) if end.end() <= said), default=at)
-            self._ahead = tuple(self._estimated(text[at:], told_up_to, text[at:begins]))
+            self._ahead = tuple(self._estimated(text[at:], timed_up_to, text[at:begins]))
             self._is_estimated = True
             at = begins
         return text[at:] if re.search(r"\w", text[at:]) else ""
 
     def _estimated(self, rest: str, from_sample: int, skipped: str) -> Iterator[Word]:
-        """The words of `rest`, which the first engine began at `from_sample`. The fallback says them all except the
-        `skipped` beginning. A word that was surely heard from the first engine stays heard."""
+        """The words of `rest`, which the first engine began at `from_sample`. The fallback says all but the `skipped`
+        beginning. A word that the first engine surely said counts from there."""
         words = rest.split()
         for word, end in zip(words, estimated_ends(words, slow_samples(rest, self._rate)), strict=True):
             first_end = from_sample + end

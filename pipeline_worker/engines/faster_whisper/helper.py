@@ -1,4 +1,4 @@
-"""The helper process that recognises speech with Whisper models by CTranslate2 (the package faster-whisper)."""
+"""The helper process for Whisper models in CTranslate2 (the package faster-whisper)."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from pipeline_worker.engines.utterance.queue import Hypothesis
 
 def load(header: dict[str, Any]) -> Recognize:
     """`header`: model (folder or name), device, compute_type, threads, beam_size, language (None: any)."""
-    from faster_whisper import WhisperModel  # here, so that a broken installation is told as an answer
+    from faster_whisper import WhisperModel  # here, so that a broken installation is reported as an answer
 
     model = WhisperModel(
         header["model"], device=header["device"], compute_type=header["compute_type"], cpu_threads=header["threads"]
     )
 
     def recognize(samples: NDArray[np.float32], _before: Hypothesis | None) -> Hypothesis:
-        # At one temperature: the tries at higher ones multiply the time of just those utterances that are hard.
+        # One temperature: retries at higher ones multiply the time of hard utterances.
         segments, _ = model.transcribe(
             samples,
             language=header["language"],

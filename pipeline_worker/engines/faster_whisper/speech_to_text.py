@@ -1,4 +1,4 @@
-"""Speech to text by Whisper models on this machine (faster-whisper, MIT; the models of OpenAI are MIT too)."""
+"""Speech to text by Whisper models on this machine (faster-whisper and the models of OpenAI are MIT)."""
 
 import re
 from pathlib import Path
@@ -33,10 +33,10 @@ class FasterWhisperSpeechToTextProvider(UtteranceProvider[FasterWhisperOptions])
             "faster-whisper",
             "pipeline_worker.engines.faster_whisper.helper",
             FasterWhisperOptions,
-            cure="name the folder of a complete model, or let this machine reach the library's model store once",
+            cure="name the folder of a complete model, or give this machine network access for the download",
         )
 
     def check(self, agent: AgentDefinition, options: FasterWhisperOptions) -> None:
         require_package(agent, SECTION, "faster_whisper", "faster-whisper")
-        if not _NAME.fullmatch(options.model):  # else a name, of which the library knows where it is kept
+        if not _NAME.fullmatch(options.model):  # otherwise a name, which the library resolves
             require_file(agent, f"{SECTION}.options.model", Path(options.model) / "model.bin", "CTranslate2 model")

@@ -1,6 +1,6 @@
-"""Frames on the pipe between this worker and a helper process: two lengths, a JSON header, raw bytes.
+"""Frames on the pipe between the worker and a helper process: two lengths, a JSON header, raw bytes.
 
-Standard library only: helpers import it too, and should start fast.
+Standard library only, because helpers import it and should start fast.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ def pack(header: dict[str, Any], body: bytes = b"") -> bytes:
 
 
 async def receive(reader: asyncio.StreamReader) -> Frame | None:
-    """The next frame, None when the pipe ended between two frames. `EngineError` for anything else."""
+    """The next frame; None at the end of the pipe. Raises `EngineError` for invalid or incomplete frames."""
     try:
         lengths = await reader.readexactly(_LENGTHS.size)
     except asyncio.IncompleteReadError as error:
@@ -43,7 +43,7 @@ async def receive(reader: asyncio.StreamReader) -> Frame | None:
 
 
 def read(pipe: BinaryIO) -> Frame | None:
-    """As `receive`, blocking: for the helper's side."""
+    """The same, blocking, for the helper's side."""
     lengths = pipe.read(_LENGTHS.size)
     if not lengths:
         return None
@@ -59,7 +59,7 @@ def _lengths(encoded: bytes) -> tuple[int, int]:
         raise EngineError(_CUT_OFF)
     header_bytes, body_bytes = _LENGTHS.unpack(encoded)
     if header_bytes > _MAX_HEADER_BYTES or body_bytes > _MAX_BODY_BYTES:
-        raise EngineError("not a frame on the pipe: its lengths are out of bounds")
+        raise EngineError("invalid frame on the pipe: its lengths are out of bounds")
     return header_bytes, body_bytes
 
 

@@ -1,7 +1,7 @@
-"""The main loop of a helper process: one thread reads requests and never waits, the main thread works on them.
+"""The main loop of a helper process: one thread reads requests, the main thread works on them.
 
-A helper has one model or library, which does one thing at a time. What to do next is decided when the last thing is
-done, so a request that came meanwhile, such as a cancellation, counts.
+The model or library does one thing at a time. The next piece of work is chosen when the last one is done, so requests
+that came meanwhile, such as a cancellation, count.
 """
 
 import os
@@ -19,9 +19,9 @@ Work = TypeVar("Work")
 
 
 class HelperLoop(ABC, Generic[Work]):
-    """Frames in: {channel, op, ...}; `load` is answered by {channel, loaded: true} or {channel, error, code}.
+    """Frames in: {channel, op, ...}. Answer to `load`: {channel, loaded: true} or {channel, error, code}.
 
-    `changed` is the lock for what both threads use. `take`, `next_work` and `recheck_s` are called with it held.
+    `changed` locks the state of both threads. `take`, `next_work` and `recheck_s` are called with it held.
     """
 
     def __init__(self, requests: BinaryIO, out: BinaryIO) -> None:
@@ -33,22 +33,22 @@ class HelperLoop(ABC, Generic[Work]):
 
     @abstractmethod
     def take(self, frame: Frame) -> None:
-        """Takes in a request other than `load`. Called by the reading thread."""
+        """Accepts a request other than `load`, in the reading thread."""
 
     @abstractmethod
     def next_work(self) -> Work | None:
-        """What to do now; None for nothing."""
+        """The work to do now, if any."""
 
     @abstractmethod
     def work(self, work: Work) -> None:
-        """Does it, in the main thread."""
+        """Does the work, in the main thread."""
 
     def load(self, header: dict[str, Any]) -> None:
         """Loads what a `load` request names, before any other work. May raise anything."""
         raise NotImplementedError
 
     def recheck_s(self) -> float | None:
-        """When to call `next_work` again although no request has come; None for never."""
+        """Seconds until `next_work` is called again without a new request; None: not at all."""
         return None
 
     def run(self) -> None:
@@ -92,7 +92,7 @@ class HelperLoop(ABC, Generic[Work]):
         channel = request.header["channel"]
         try:
             self.load(request.header)
-        except Exception as error:  # noqa: BLE001 - whatever the libraries raise ends in a ConfigError
+        except Exception as error:  # noqa: BLE001 - whatever the libraries raise becomes a ConfigError
             self.answer(channel, {"error": described(error), "code": "bad_model"})
             return
         self.answer(channel, {"loaded": True})
@@ -103,12 +103,12 @@ def described(error: Exception) -> str:
 
 
 def serve(loop: Callable[[BinaryIO, BinaryIO], HelperLoop[Any]]) -> None:
-    """The `main` of a helper process. `loop` takes the pipe's two ends: requests and answers."""
-    # The worker ends us by closing our input; a Ctrl-C or a service manager signals the whole process group.
+    """Runs a helper process. `loop` takes the pipe's two ends: requests and answers."""
+    # The worker ends us by closing our input. Ctrl-C and service managers signal the whole process group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not end up among the frames
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of libraries must not mix with the frames
     try:
         loop(sys.stdin.buffer, out).run()
     except BrokenPipeError:

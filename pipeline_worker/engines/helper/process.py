@@ -21,9 +21,9 @@ _SOURCE_ROOT = Path(__file__).parents[3]
 _START_TIMEOUT_S = 20.0
 _END_TIMEOUT_S = 2.0
 _HANGS_S = 12.0
-"""A helper hangs if its users have waited in vain for this long in total since its last frame."""
+"""A helper hangs if waits for it that failed since its last frame add up to this."""
 _FRAMES_WAITING = 1024
-"""Most unread frames of a channel; a channel with more fails."""
+"""Most unread frames of a channel; one more fails it."""
 
 log = get_logger()
 
@@ -39,8 +39,9 @@ class Channel:
         self._failure: EngineError | None = None
 
     async def send(self, header: dict[str, Any], body: bytes = b"") -> None:
-        """Waits while the helper is behind, so that no buffer grows."""
-        self._raise_failure()
+        """Waits while the pipe is full, so that no buffer grows."""
+        if self._failure is not None:
+            raise EngineError(self._failure.message, code=self._failure.code) from self._failure
         try:
             with self._helper.awaited():
                 self._writer.write(pipe_frames.pack({**header, "channel": self._number}, body))
@@ -69,7 +70,7 @@ class Channel:
         try:
             self._frames.put_nowait(frame)
         except asyncio.QueueFull:
-            self.fail(EngineError(f"nobody reads what the {self._helper.name} helper answers"))
+            self.fail(EngineError(f"nobody reads the answers of the {self._helper.name} helper"))
             self._helper.forget(self._number)
 
     def fail(self, error: EngineError) -> None:
@@ -85,10 +86,6 @@ class Channel:
         if "error" in got.header:
             raise EngineError(str(got.header["error"]), code=got.header.get("code"))
         return got
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise EngineError(self._failure.message, code=self._failure.code) from self._failure
 
 
 class HelperProcess:
@@ -113,7 +110,7 @@ class HelperProcess:
         self._starting: asyncio.Task[None] | None = None
         self._prepared = False
         self._closed = False
-        self._waited_in_vain_s = 0.0
+        self._failed_waits_s = 0.0
         self._counted_up_to = 0.0
 
     @property
@@ -140,7 +137,7 @@ class HelperProcess:
         return self.open_now()
 
     def open_now(self) -> Channel:
-        """A channel to the helper as it runs: for `prepare`."""
+        """A channel to the running helper, for `prepare`."""
         if self._process is None or self._process.stdin is None or not self._running():
             raise EngineError(f"the {self.name} helper is not running")
         self._next_number += 1
@@ -153,16 +150,16 @@ class HelperProcess:
 
     @contextlib.contextmanager
     def awaited(self) -> Iterator[None]:
-        """Wraps a wait for the helper. Kills it if the waits in vain have become too long."""
+        """Wraps a wait for the helper. Kills it when the failed waits add up to too long."""
         since = _now()
         try:
             yield
         except (TimeoutError, asyncio.CancelledError):
             now = _now()
-            self._waited_in_vain_s += now - max(since, self._counted_up_to)
+            self._failed_waits_s += now - max(since, self._counted_up_to)
             self._counted_up_to = now
-            if self._waited_in_vain_s >= self._hangs_s and self._process is not None and self._running():
-                log.warning("helper_hangs", helper=self.name, pid=self._process.pid, waited_s=self._waited_in_vain_s)
+            if self._failed_waits_s >= self._hangs_s and self._process is not None and self._running():
+                log.warning("helper_hangs", helper=self.name, pid=self._process.pid, waited_s=self._failed_waits_s)
                 self._kill(self._process)
             raise
 
@@ -175,7 +172,7 @@ class HelperProcess:
         await self._end()
 
     def _running(self) -> bool:
-        """The death of a helper shows in its output or in its input, whichever is noticed first."""
+        """A dead helper is noticed by its output or its input, whichever comes first."""
         reads = self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing()
         return reads and self._reading is not None and not self._reading.done()
 
@@ -183,7 +180,7 @@ class HelperProcess:
         if self._closed:
             raise EngineError(f"the {self.name} helper was closed")
         await self._end()
-        # The packages may be in a folder that only the launcher knows. -P keeps the module's own folder out.
+        # Only the launcher may know the folder of the packages. -P keeps the module's own folder out.
         paths = [str(_SOURCE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
@@ -202,12 +199,12 @@ class HelperProcess:
         self._prepared = True
 
     def _started(self, starting: asyncio.Task[None]) -> None:
-        """Logs a failure, because nobody may be waiting for it."""
+        """Logs a failure, in case nobody waits for the start."""
         if not starting.cancelled() and (error := starting.exception()) is not None:
             log.info("helper_not_started", helper=self.name, error=str(error))
 
     def _heard_from(self) -> None:
-        self._waited_in_vain_s, self._counted_up_to = 0.0, _now()
+        self._failed_waits_s, self._counted_up_to = 0.0, _now()
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None

@@ -40,27 +40,17 @@ class LiveKitLanguageModel:
         """Closed with its provider."""
 
 
-class LiveKitLanguageModelProvider:
+class LiveKitLanguageModelProvider(LiveKitPlugins):
     def __init__(self) -> None:
-        self._plugins = LiveKitPlugins("language_model", "LLM")
-        self._agents: dict[str, AgentDefinition] = {}
-
-    def add(self, agent: AgentDefinition) -> None:
-        self._plugins.add(agent)
-        self._agents[agent.id] = agent
-
-    async def start(self) -> None:
-        await self._plugins.start()
+        super().__init__("language_model", "LLM")
 
     def open(self, agent_id: str) -> LiveKitLanguageModel:
-        return LiveKitLanguageModel(self._plugins.get(agent_id), self._plugins.name(agent_id), self._agents[agent_id])
-
-    async def close(self) -> None:
-        await self._plugins.close()
+        agent, options, _ = self._wanted[agent_id]
+        return LiveKitLanguageModel(self.get(agent_id), options.plugin, agent)
 
 
 def _context(instructions: str, conversation: Sequence[Entry]) -> Any:
-    """The conversation in the framework's words."""
+    """The conversation as the framework represents it."""
     llm = import_module("livekit.agents.llm")
     context = llm.ChatContext.empty()
     names: dict[str, str] = {}
@@ -80,10 +70,10 @@ def _context(instructions: str, conversation: Sequence[Entry]) -> Any:
 
 
 def _tool(tool: Tool) -> Any:
-    """The plugin only describes it to the model; it is used by us."""
+    """The plugin only describes the tool to the model; the worker runs it."""
 
-    async def used_elsewhere(raw_arguments: dict[str, object]) -> None:
+    async def not_run_here(raw_arguments: dict[str, object]) -> None:
         raise NotImplementedError(tool.name)
 
     schema = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return import_module("livekit.agents.llm").function_tool(used_elsewhere, raw_schema=schema)
+    return import_module("livekit.agents.llm").function_tool(not_run_here, raw_schema=schema)

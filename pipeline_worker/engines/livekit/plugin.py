@@ -1,8 +1,7 @@
-"""What the engines by LiveKit plugins share: loads a plugin's class, and says its errors in our words.
+"""Loads LiveKit plugins and translates their errors.
 
-Plugins are used on their own: of `livekit-agents` only the classes STT, LLM and TTS, never its sessions, turn detector
-or local models, which have a licence of their own. `livekit` is imported when an agent asks for it, because that takes
-seconds and 130 MB.
+Only the classes STT, LLM and TTS of `livekit-agents` are used, not its sessions, turn detector or local models, which
+have their own licence. `livekit` is imported only if an agent uses it, because that takes seconds and 130 MB.
 """
 
 import asyncio
@@ -30,7 +29,7 @@ log = get_logger()
 
 class PluginOptions(Options):
     plugin: str = Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$", description="livekit.plugins.<this>")
-    class_: str | None = Field(None, alias="class", pattern=r"^[A-Za-z]\w*$", description="in place of STT, LLM or TTS")
+    class_: str | None = Field(None, alias="class", pattern=r"^[A-Za-z]\w*$", description="instead of STT, LLM or TTS")
     arguments: dict[str, Any] = Field(default_factory=dict, description="of its constructor")
     arguments_env: dict[str, str] = Field(
         default_factory=dict, description="of its constructor, by the environment variables that hold them"
@@ -48,9 +47,9 @@ class PluginOptions(Options):
 
 
 class LiveKitPlugins:
-    """The plugins' objects of the agents, one each, and the HTTP session that they share.
+    """Base of the three providers: one plugin object per agent, and the HTTP session that the objects share.
 
-    `base` is the class that they must be: `STT`, `LLM` or `TTS`.
+    `base` is the class of the objects: `STT`, `LLM` or `TTS`.
     """
 
     def __init__(self, section: str, base: str, http_session: Callable[[], Any] | None = None) -> None:
@@ -61,17 +60,16 @@ class LiveKitPlugins:
         self._made: dict[str, Any] = {}
         self._http_session: Any = None
 
-    def add(self, agent: AgentDefinition, options: type[PluginOptions] = PluginOptions) -> PluginOptions:
-        read = read_options(agent, self._section, options)
+    def add(self, agent: AgentDefinition) -> None:
+        options = read_options(agent, self._section, PluginOptions)
         require_package(agent, self._section, "livekit", "livekit")
-        for variable in read.arguments_env.values():
+        for variable in options.arguments_env.values():
             if not os.environ.get(variable):
                 raise ConfigError(f"{self._field(agent, 'arguments_env')}: {variable} is not set: put the value there")
-        self._wanted[agent.id] = agent, read, self._load(agent, read)
-        return read
+        self._wanted[agent.id] = agent, options, self._load(agent, options)
 
     async def start(self) -> None:
-        """Makes each agent's object. No plugin has a way to try its key without using it, so that shows in use."""
+        """Creates each agent's object. A wrong key shows only in use: plugins cannot check it."""
         for agent_id, (agent, options, class_) in self._wanted.items():
             arguments = options.arguments | {name: os.environ[it] for name, it in options.arguments_env.items()}
             if "http_session" in inspect.signature(class_).parameters:
@@ -85,13 +83,13 @@ class LiveKitPlugins:
                 ) from error
 
     def get(self, agent_id: str) -> Any:
-        """Raises `EngineError` before the start and after the end."""
+        """Raises `EngineError` before `start` and after `close`."""
         if agent_id not in self._made:
             raise EngineError(f"the plugin {self.name(agent_id)} is not open")
         return self._made[agent_id]
 
     def name(self, agent_id: str) -> str:
-        """For errors: the vendor."""
+        """The vendor's name in errors."""
         return self._wanted[agent_id][1].plugin
 
     async def close(self) -> None:
@@ -99,13 +97,13 @@ class LiveKitPlugins:
         made, self._made = self._made, {}
         session, self._http_session = self._http_session, None
         try:
-            ends = await asyncio.gather(*(one.aclose() for one in made.values()), return_exceptions=True)
+            results = await asyncio.gather(*(plugin.aclose() for plugin in made.values()), return_exceptions=True)
         finally:
             if session is not None:
                 await session.close()
-        for agent_id, end in zip(made, ends, strict=True):
-            if end is not None:
-                log.warning("plugin_not_closed", plugin=self.name(agent_id), error=repr(end))
+        for agent_id, error in zip(made, results, strict=True):
+            if error is not None:
+                log.warning("plugin_not_closed", plugin=self.name(agent_id), error=repr(error))
 
     def _load(self, agent: AgentDefinition, options: PluginOptions) -> type[Any]:
         try:
@@ -165,7 +163,7 @@ def translated_errors(vendor: str) -> Iterator[None]:
 
 
 def _status_behind(error: BaseException | None) -> int | None:
-    """Many plugins call it a failed connection when the vendor refuses a WebSocket."""
+    """Many plugins report a refused WebSocket as a failed connection."""
     while error is not None:
         status = getattr(error, "status", None)
         if isinstance(status, int) and status >= 400:
@@ -175,12 +173,12 @@ def _status_behind(error: BaseException | None) -> int | None:
 
 
 def _agents_version() -> str:
-    """Plugins are released together with the framework, under its version."""
+    """Plugins have the version of the framework."""
     with contextlib.suppress(ImportError):
         return f"=={import_module('livekit.agents').__version__}"
     return ""
 
 
 def seconds(value: object) -> float | None:
-    """A time of the framework, which has an object of its own for none."""
+    """A time from the framework, which marks a missing one with its own object."""
     return float(value) if isinstance(value, int | float) else None

@@ -1,4 +1,4 @@
-"""Speech to text by any LiveKit plugin. One that does not stream is given the whole utterance at its end."""
+"""Speech to text by any LiveKit plugin. A plugin that does not stream gets the whole utterance at its end."""
 
 import asyncio
 import contextlib
@@ -9,17 +9,16 @@ import numpy as np
 
 from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, connect_options, translated_errors
 from pipeline_worker.engines.protocols import SpeechToTextStream, Transcript
-from shared.agent import AgentDefinition
 from shared.audio import UPLINK_RATE, Pcm
 from shared.errors import EngineError
 
 _LAST_WORDS_S = 4.0
-"""How long the end of the stream is waited for. Some plugins leave it open; what they said by then is the text."""
+"""How long `finish` waits for the end of the stream. Some plugins leave it open; the text so far is then the result."""
 _LONGEST_UTTERANCE = 60 * UPLINK_RATE
 
 
 class LiveKitStream:
-    """One utterance through a plugin's own stream, and so through a connection of its own with most vendors."""
+    """One utterance in a stream of the plugin, which is a new connection with most vendors."""
 
     def __init__(self, stt: Any, vendor: str) -> None:
         self._stt = stt
@@ -28,16 +27,16 @@ class LiveKitStream:
         self._reading: asyncio.Task[None] | None = None
         self._final: list[str] = []
         self._interim = ""
-        self._told = ""
+        self._reported = ""
         self._over = False
 
     async def push(self, samples: Pcm) -> Transcript | None:
         with translated_errors(self._vendor):
             self._opened().push_frame(_frame(samples))
         text = self._text()
-        if text == self._told:
+        if text == self._reported:
             return None
-        self._told = text
+        self._reported = text
         return Transcript(text, final=False)
 
     async def finish(self) -> Transcript:
@@ -64,9 +63,9 @@ class LiveKitStream:
         if reading is not None:
             reading.cancel()
             await asyncio.wait([reading])
-            _ = reading.cancelled() or reading.exception()  # known, or of no interest any more
+            _ = reading.cancelled() or reading.exception()  # a failure is known already, or irrelevant
         if stream is not None:
-            with contextlib.suppress(EngineError), translated_errors(self._vendor):  # it is given up in any case
+            with contextlib.suppress(EngineError), translated_errors(self._vendor):  # given up in any case
                 await stream.aclose()
 
     def _opened(self) -> Any:
@@ -76,7 +75,7 @@ class LiveKitStream:
             self._stream = self._stt.stream(conn_options=connect_options())
             self._reading = asyncio.create_task(self._read(self._stream), name=f"livekit-stt-{self._vendor}")
         elif self._reading is not None and self._reading.done():
-            self._reading.result()  # what went wrong
+            self._reading.result()  # raises its failure
         return self._stream
 
     async def _read(self, stream: Any) -> None:
@@ -146,21 +145,12 @@ class LiveKitSpeechToText:
         """Closed with its provider."""
 
 
-class LiveKitSpeechToTextProvider:
+class LiveKitSpeechToTextProvider(LiveKitPlugins):
     def __init__(self) -> None:
-        self._plugins = LiveKitPlugins("speech_to_text", "STT")
-
-    def add(self, agent: AgentDefinition) -> None:
-        self._plugins.add(agent)
-
-    async def start(self) -> None:
-        await self._plugins.start()
+        super().__init__("speech_to_text", "STT")
 
     def open(self, agent_id: str) -> LiveKitSpeechToText:
-        return LiveKitSpeechToText(self._plugins.get(agent_id), self._plugins.name(agent_id))
-
-    async def close(self) -> None:
-        await self._plugins.close()
+        return LiveKitSpeechToText(self.get(agent_id), self.name(agent_id))
 
 
 def _frame(samples: Pcm) -> Any:

@@ -1,4 +1,4 @@
-"""Text to speech by any LiveKit plugin, with the times of words if it tells them."""
+"""Text to speech by any LiveKit plugin, with word times if the plugin reports them."""
 
 from collections.abc import AsyncGenerator
 from importlib import import_module
@@ -9,7 +9,6 @@ import numpy as np
 from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, connect_options, seconds, translated_errors
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from pipeline_worker.engines.resampling import Resampler
-from shared.agent import AgentDefinition
 from shared.audio import OPUS_RATES, Pcm
 
 _USUAL_RATE = 24_000
@@ -61,18 +60,9 @@ class LiveKitTextToSpeech:
         )
 
 
-class LiveKitTextToSpeechProvider:
+class LiveKitTextToSpeechProvider(LiveKitPlugins):
     def __init__(self) -> None:
-        self._plugins = LiveKitPlugins("text_to_speech", "TTS")
-
-    def add(self, agent: AgentDefinition) -> None:
-        self._plugins.add(agent)
-
-    async def start(self) -> None:
-        await self._plugins.start()
+        super().__init__("text_to_speech", "TTS")
 
     def open(self, agent_id: str) -> LiveKitTextToSpeech:
-        return LiveKitTextToSpeech(self._plugins.get(agent_id), self._plugins.name(agent_id))
-
-    async def close(self) -> None:
-        await self._plugins.close()
+        return LiveKitTextToSpeech(self.get(agent_id), self.name(agent_id))

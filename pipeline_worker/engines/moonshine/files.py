@@ -1,4 +1,4 @@
-"""Where the files of a Moonshine model lie, and whether they are the ones that they should be."""
+"""Finds and verifies the files of a Moonshine model."""
 
 from hashlib import sha256
 from importlib.util import find_spec
@@ -7,7 +7,7 @@ from pathlib import Path
 ENCODER, DECODER, TOKENIZER = FILES = "encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin"
 
 PACKAGED = "tiny-en"
-"""The model that comes with the package moonshine-voice 0.1.0 (MIT)."""
+"""The model in the package moonshine-voice 0.1.0 (MIT)."""
 _SHA256 = {
     ENCODER: "94e90a4654fc45cdfedb77c4c08e1739f48862998e58fada384b25118134f221",
     DECODER: "cf524c4862d36e9e5ab032eddc73637efd822d70e868ac575cf1a46e1e4708a0",
@@ -16,10 +16,10 @@ _SHA256 = {
 
 
 def folder_of(model: str) -> Path | None:
-    """The folder of the model of this name, or this folder; None when the package is missing."""
+    """The folder of `model`, a path or `PACKAGED`; None if its package is missing."""
     if model != PACKAGED:
         return Path(model)
-    # The package is not imported: it would load a second runtime. Only its files are wanted.
+    # Only the files are needed: importing the package would load a second runtime.
     package = find_spec("moonshine_voice")
     if package is None or package.origin is None:
         return None
@@ -27,7 +27,7 @@ def folder_of(model: str) -> Path | None:
 
 
 def verify(folder: Path) -> None:
-    """Raises `ValueError` when the files in `folder` are not those of `PACKAGED`."""
+    """Raises `ValueError` if the files in `folder` are not those of `PACKAGED`."""
     for name, expected in _SHA256.items():
         if sha256((folder / name).read_bytes()).hexdigest() != expected:
             raise ValueError(f"{folder / name} is not the file of moonshine-voice 0.1.0: install that version again")

@@ -1,4 +1,4 @@
-"""The helper process that recognises speech with a Moonshine model."""
+"""The helper process for Moonshine models."""
 
 import re
 from pathlib import Path
@@ -13,20 +13,19 @@ from pipeline_worker.text.words import words_of
 
 _TOKENS_PER_S = {"en": 6.5}
 _TOKENS_PER_S_ELSEWHERE = 13.0
-"""Of other languages the tokens are shorter."""
+"""Tokens of other languages are shorter."""
 _LEAST_CERTAINTY = -0.8
-"""What it makes of noise is at -0.9 to -2, unless that is "You"; words it got right are at -0.65 or above."""
+"""Noise gives -0.9 to -2, except for "You"; correct words give -0.65 or more."""
 _OF_NOISE = frozenset({"", "you", "so", "and", "the", "thank you for watching", "thanks for watching"})
-"""What it says of silence, noise, clicks and coughs with certainty; of hums and tones it says notes."""
+"""The texts it gives for silence, noise, clicks and coughs with certainty. Hums and tones give notes."""
 _OLD_SPELLING = re.compile(r"\b(to(?=-(?:day|night|morrow))|good(?=-bye))-", re.IGNORECASE)
-"""Its teachers wrote "to-morrow"."""
+"""Its training data contain "to-morrow"."""
 
 
 def load(header: dict[str, Any]) -> Recognize:
-    """`header`: model (folder), packaged (whether its files must be those we know), language."""
-    from pipeline_worker.engines.moonshine.files import (
-        verify,
-    )  # here, so that a broken installation is told as an answer
+    """`header`: model (folder), packaged (whether to verify its files), language."""
+    # Imported here so that a broken installation is reported as an answer.
+    from pipeline_worker.engines.moonshine.files import verify
     from pipeline_worker.engines.moonshine.model import MoonshineModel
 
     folder = Path(header["model"])
@@ -42,9 +41,9 @@ def load(header: dict[str, Any]) -> Recognize:
 
 
 def said(text: str, certainty: float) -> str:
-    """`text`, or nothing if that is what the model says when nobody speaks.
+    """`text`, or nothing if the model gives it when nobody speaks.
 
-    A comma at the end becomes a full stop: one in twelve sentences ends so, whole ones as often as those cut off.
+    A final comma becomes a full stop: one in twelve sentences has one, complete or not.
     """
     words = _OLD_SPELLING.sub(r"\1", text).replace("♪", "").strip()
     if certainty < _LEAST_CERTAINTY or " ".join(words_of(words)) in _OF_NOISE:

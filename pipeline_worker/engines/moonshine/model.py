@@ -1,8 +1,8 @@
 """A Moonshine model in ONNX form, decoded greedily (Jeffries et al., "Moonshine", arXiv 2410.15608).
 
-The tokens that were found for the beginning of an utterance are a draft for the next pass: one run of the decoder
-checks all of them, and they count up to the first that it would not have chosen. The result is that of decoding token
-by token, but for what rounding decides (its numbers are scaled by run), at half of the cost or less.
+The tokens of an utterance's beginning are a draft for the next pass: one run of the decoder checks all of them, and
+they are kept up to the first that it would not have chosen. Apart from rounding, the result is that of decoding token
+by token, at half of the cost or less.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ _SHORTEST_SAMPLES = 1_600
 _TOKENS_MORE = 4
 _LOOP_TIMES = 5
 _LOOP_TOKENS = 12
-"""So many times the same so many tokens or fewer are a model that goes round in a circle."""
+"""A sequence of up to this many tokens, repeated `_LOOP_TIMES` times, means that the model is stuck in a loop."""
 
 _Floats = NDArray[np.float32]
 
@@ -27,12 +27,12 @@ _Floats = NDArray[np.float32]
 class Heard(NamedTuple):
     tokens: tuple[int, ...]
     certainty: float
-    """The mean logarithm of the tokens' probabilities, the end's included."""
+    """Mean log probability of the tokens, including the end token."""
 
 
 class MoonshineModel:
     def __init__(self, folder: Path, tokens_per_s: float) -> None:
-        """Loads the three files of `folder`. `tokens_per_s`: speech has no more."""
+        """Loads the three files of `folder`. `tokens_per_s`: upper limit of tokens in speech."""
         self._tokens_per_s = tokens_per_s
         self._encoder = open_session(str(folder / ENCODER))
         self._decoder = open_session(str(folder / DECODER))
@@ -72,14 +72,14 @@ class MoonshineModel:
     def _run(
         self, tokens: tuple[int, ...], given: dict[str, Any], past: dict[str, _Floats], *, first: bool
     ) -> tuple[_Floats, dict[str, _Floats]]:
-        """The decoder's choice after each of the tokens, and what it remembers."""
+        """The decoder's logits after each token, and its cache."""
         inputs = {"input_ids": np.array([tokens], np.int64), "use_cache_branch": np.array([not first]), **given, **past}
         logits, *present = self._decoder.run(None, inputs)
         return logits[0], dict(zip(past, present, strict=True))
 
 
 def read_pieces(encoded: bytes) -> list[bytes]:
-    """Each piece is its length and its bytes; a length above 127 takes two bytes, the lower seven bits first."""
+    """Each piece has a length and its bytes; a length above 127 takes two bytes, the lower seven bits first."""
     pieces: list[bytes] = []
     at = 0
     while at < len(encoded):
@@ -94,12 +94,12 @@ def read_pieces(encoded: bytes) -> list[bytes]:
 
 
 def _log_probability(logits: _Floats) -> float:
-    """Of the likeliest token."""
+    """Log probability of the likeliest token."""
     return -float(np.log(np.exp(logits - logits.max()).sum()))
 
 
 def _loops(tokens: list[int]) -> bool:
-    """Whether it ends in the same few tokens over and over."""
+    """Whether `tokens` ends in a repeated sequence."""
     return any(
         tokens[-length * _LOOP_TIMES :] == tokens[-length:] * _LOOP_TIMES for length in range(1, _LOOP_TOKENS + 1)
     )

@@ -1,7 +1,7 @@
-"""Speech to text by Moonshine models on this machine, by default the English one that is installed with Antiphon (MIT).
+"""Speech to text by Moonshine models on this machine, by default the included English one (MIT).
 
-Of the package moonshine-voice only the model's files are used: newer releases carry none, and its library brings a
-second runtime, so its streaming models and those that it fetches are not offered.
+Only the model files of the package moonshine-voice are used, because its library brings a second runtime. So its
+streaming models and the models that it downloads are not offered. Newer releases contain no model.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from shared.errors import ConfigError
 
 class MoonshineOptions(UtteranceOptions):
     model: str = Field(PACKAGED, min_length=1, description=f"{PACKAGED}, or a folder with {', '.join(FILES)}")
-    interim_ms: int = Field(400, ge=0, le=10_000, description="speech between interim texts, at least; 0: none")
+    interim_ms: int = Field(400, ge=0, le=10_000, description="least new speech between interim texts; 0: none")
 
     def model_settings(self, language: str) -> dict[str, Any]:
         return {"model": str(folder_of(self.model)), "packaged": self.model == PACKAGED, "language": language}
@@ -37,8 +37,8 @@ class MoonshineSpeechToTextProvider(UtteranceProvider[MoonshineOptions]):
         language = primary_language(options.language or agent.language)
         if options.model == PACKAGED and language != "en":
             raise ConfigError(
-                f"agent '{agent.id}': {SECTION}.options.model: '{PACKAGED}' understands English, the language here is "
-                f"'{language}': name a folder with a model of that language, or choose another engine"
+                f"agent '{agent.id}': {SECTION}.options.model: '{PACKAGED}' understands English, but the language is "
+                f"'{language}': name a folder with a model for that language, or choose another engine"
             )
         folder = folder_of(options.model)
         if folder is None:

@@ -15,7 +15,7 @@ from shared.errors import ConfigError, EngineError
 from shared.io.logs import get_logger
 
 _TRIAL_S = 6.0
-"""A silent vendor must not keep the process from serving with the others."""
+"""A silent vendor must not delay the start."""
 
 log = get_logger()
 
@@ -39,7 +39,7 @@ class VendorOptions(Options):
 @dataclass(frozen=True, slots=True)
 class VendorAccount:
     vendor: str
-    """Its name for people."""
+    """Display name."""
     base_url: str
     key: str = field(repr=False)
     """Empty if the server needs none."""
@@ -49,7 +49,7 @@ class VendorAccount:
 
 
 def read_account(agent: AgentDefinition, section: str, vendor: str, options: VendorOptions) -> VendorAccount:
-    """`vendor` empty: the server's host names it. Raises `ConfigError` if the environment has no key."""
+    """An empty `vendor` is named by the server's host. Raises `ConfigError` if the environment has no key."""
     base_url = options.base_url.rstrip("/")
     variable = options.key_variable
     key = "" if variable is None else _read_key(agent.id, section, variable)
@@ -57,7 +57,7 @@ def read_account(agent: AgentDefinition, section: str, vendor: str, options: Ven
 
 
 def _read_key(agent_id: str, section: str, variable: str) -> str:
-    """Raises `ConfigError` for what cannot be a key: HTTP libraries would show it in their error."""
+    """Raises `ConfigError` for an invalid key, which HTTP libraries would show in their error."""
     key = os.environ.get(variable, "").strip()
     if not key or not key.isascii() or not key.isprintable():
         state = "holds no key" if key else "is not set"
@@ -92,7 +92,7 @@ async def try_account(
 
 
 async def concurrently(trials: Iterable[Coroutine[None, None, None]]) -> None:
-    """Awaits all of them, then raises the first error."""
+    """Awaits all trials, then raises the first error."""
     for error in await asyncio.gather(*trials, return_exceptions=True):
         if error is not None:
             raise error

@@ -42,7 +42,7 @@ def late(vendor: str) -> EngineError:
 
 
 def broken(vendor: str, what: str) -> EngineError:
-    """It sent `what`, which breaks its protocol."""
+    """The vendor sent `what`, which breaks its protocol."""
     return EngineError(f"{vendor} sent what cannot be understood: {what[:_LONGEST_DETAIL]}", code="engine_broken")
 
 
@@ -51,15 +51,15 @@ def busy(vendor: str) -> EngineError:
 
 
 def message_in(body: str) -> str:
-    """The message in the body of a refusal: of JSON where vendors put it, else the text, unless it is a web page."""
+    """The message in the body of a refusal: from JSON if possible, otherwise the text unless it is a web page."""
     try:
-        told = json.loads(body)
+        found = json.loads(body)
     except (ValueError, RecursionError):
         return "" if body.lstrip().startswith("<") else body
     for key in ("detail", "error"):  # servers made with FastAPI wrap the usual error once more
-        told = told.get(key, told) if isinstance(told, dict) else told
-    if isinstance(told, dict):
-        told = ": ".join(text for key in ("status", "message") if isinstance(text := told.get(key), str))
-    if not isinstance(told, str):
+        found = found.get(key, found) if isinstance(found, dict) else found
+    if isinstance(found, dict):
+        found = ": ".join(text for key in ("status", "message") if isinstance(text := found.get(key), str))
+    if not isinstance(found, str):
         return ""
-    return "" if told.lstrip().startswith("<") else told
+    return "" if found.lstrip().startswith("<") else found

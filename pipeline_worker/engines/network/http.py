@@ -29,13 +29,13 @@ _SILENCE_TIMEOUT_S = 30.0
 _MOST_CONNECTIONS = 1000
 """More than a worker has sessions."""
 _IDLE_S = 120.0
-"""Longer than callers talk, so that the next turn finds a connection."""
+"""Longer than callers talk, so that the next turn has a connection."""
 _BUFFER_BYTES = 2**20
 """A line of an answer may carry seconds of audio."""
 
 
 class VendorHttp:
-    """`headers` carry the key. `status_of` reads a refusal whose HTTP status says something else than it means."""
+    """`headers` carry the key. `status_of` corrects the status of misleading refusals."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class VendorHttp:
 
 
 def _body(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments for aiohttp. They are made for each try, because it takes a form only once."""
+    """The arguments for aiohttp, made for each attempt, because it accepts a form only once."""
     arguments = dict(request)
     if (form := arguments.pop("form", None)) is not None:
         arguments["data"] = data = aiohttp.FormData()

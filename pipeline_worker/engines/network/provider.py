@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Hashable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from pipeline_worker.engines.network.account import (
     VendorAccount,
@@ -15,8 +15,13 @@ from pipeline_worker.engines.options import read_options
 from shared.agent import AgentDefinition
 from shared.errors import EngineError
 
+
+class Connections(Protocol):
+    async def close(self) -> None: ...
+
+
 _Options = TypeVar("_Options", bound=VendorOptions)
-_Connections = TypeVar("_Connections")
+_Connections = TypeVar("_Connections", bound=Connections)
 _Engine = TypeVar("_Engine", covariant=True)
 
 
@@ -76,7 +81,7 @@ class NetworkProvider(ABC, Generic[_Options, _Connections, _Engine]):
         """Idempotent."""
         connections, self._connections = self._connections, {}
         for each in connections.values():
-            await self.disconnect(each)
+            await each.close()
 
     def shares(self, user: User[_Options]) -> Hashable:
         return user.account
@@ -99,6 +104,3 @@ class NetworkProvider(ABC, Generic[_Options, _Connections, _Engine]):
 
     @abstractmethod
     def engine(self, connections: _Connections, user: User[_Options]) -> _Engine: ...
-
-    @abstractmethod
-    async def disconnect(self, connections: _Connections) -> None: ...

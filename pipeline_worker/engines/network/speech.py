@@ -1,13 +1,16 @@
 """Speech of remote vendors: joins samples and word times, which arrive separately, and retries once."""
 
-import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
 
 import numpy as np
 
 from pipeline_worker.engines.network.errors import ConnectionLostError, broken
 from pipeline_worker.engines.protocols import SpeechPiece, Word
+from pipeline_worker.engines.retry import retried
 from shared.audio import Pcm, samples_in
+from shared.errors import EngineError
 
 SAMPLE_RATE = 24_000
 _TAIL_SAMPLES = samples_in(10, SAMPLE_RATE)
@@ -57,16 +60,14 @@ async def spoken(
     """
     if not any(map(str.isalnum, text)):
         return  # only punctuation: vendors refuse it or invent a sound
-    for last in (False, True):
-        given = False
-        try:
-            async with contextlib.aclosing(attempt(text)) as pieces:
-                async for piece in pieces:
-                    given = True
-                    yield piece
-            if not given:
-                raise broken(vendor, "no speech at all")
-            return
-        except ConnectionLostError:
-            if given or last:
-                raise
+    given = False
+    async with aclosing(retried(partial(attempt, text), _is_lost)) as pieces:
+        async for piece in pieces:
+            given = True
+            yield piece
+    if not given:
+        raise broken(vendor, "no speech at all")
+
+
+def _is_lost(error: EngineError) -> bool:
+    return isinstance(error, ConnectionLostError)

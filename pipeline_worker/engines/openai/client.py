@@ -31,9 +31,9 @@ class OpenAiClient:
         self._tried = False
 
     async def warm_up(self, headers: Mapping[str, str]) -> None:
-        """Opens a connection and tries the key, once. Raises `EngineError`.
+        """Opens a connection and checks the key, once. Raises `EngineError`.
 
-        A server without a list of models, or a key that may not read it, is no error: it may still serve.
+        A server without a list of models, or a key that may not read it, is not an error.
         """
         if self._tried:
             return
@@ -43,6 +43,13 @@ class OpenAiClient:
             if error.code not in ("engine_refused", "engine_busy"):
                 raise
         self._tried = True
+
+    async def close(self) -> None:
+        """Closes the connections when the last user is gone."""
+        self.users -= 1
+        if self.users == 0:
+            del _clients[self.account]
+            await self.http.close()
 
     def warm(self, headers: Mapping[str, str]) -> None:
         """Opens a connection in the background, if none is idle."""
@@ -67,7 +74,7 @@ class OpenAiClient:
 
     @contextlib.contextmanager
     def shape_explained(self) -> Iterator[None]:
-        """Raises what an answer that breaks the protocol leads to as `EngineError`."""
+        """Raises `EngineError` for errors from parsing an answer that breaks the protocol."""
         try:
             yield
         except (ValueError, TypeError, AttributeError, LookupError) as error:
@@ -86,20 +93,12 @@ _clients: dict[VendorAccount, OpenAiClient] = {}
 
 
 def share(account: VendorAccount) -> OpenAiClient:
-    """The process's client for `account`. Release it by `give_back`."""
+    """The process's client for `account`. Each user closes it."""
     if account not in _clients:
         _clients[account] = OpenAiClient(account)
     client = _clients[account]
     client.users += 1
     return client
-
-
-async def give_back(client: OpenAiClient) -> None:
-    """Closes the connections when the last user is gone."""
-    client.users -= 1
-    if client.users == 0:
-        del _clients[client.account]
-        await client.http.close()
 
 
 def _status_of(status: int, body: str) -> int:

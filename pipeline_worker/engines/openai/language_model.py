@@ -26,7 +26,7 @@ class LmOptions(OpenAiOptions):
 
 
 class OpenAiLanguageModel:
-    """Keeps nothing between turns: the conversation is sent anew."""
+    """Keeps nothing between turns: each request has the conversation."""
 
     def __init__(self, client: OpenAiClient, options: LmOptions, agent: AgentDefinition) -> None:
         self._client = client
@@ -77,7 +77,7 @@ class OpenAiLanguageModelProvider(OpenAiProvider[LmOptions, OpenAiLanguageModel]
 
 
 def _parameters(options: LmOptions, agent: AgentDefinition) -> dict[str, Any]:
-    """Only what is asked for: many a model refuses parameters that it does not know."""
+    """Only the configured parameters: many models refuse unknown ones."""
     parameters: dict[str, Any] = {}
     if options.temperature is not None:
         parameters["temperature"] = options.temperature
@@ -98,9 +98,9 @@ def _parameters(options: LmOptions, agent: AgentDefinition) -> dict[str, Any]:
 
 def _checked(text: object) -> str:
     if not isinstance(text, str):
-        raise ValueError("a piece of text that is none")
+        raise ValueError("a piece of text that is not a string")
     if text.isprintable():
         return text
-    # Half a character, which another piece may have the rest of, would be refused by all that it is sent to.
+    # Half of a surrogate pair, whose rest may be in another piece, cannot be encoded.
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return _CONTROL.sub("", whole)

@@ -1,4 +1,4 @@
-"""A conversation in the words of chat completions, and tool calls that come in parts."""
+"""A conversation as chat completion messages, and tool calls that arrive in parts."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ _MOST_ARGUMENT_CHARACTERS = 100_000
 
 
 def chat_messages(instructions: str, conversation: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The roles take turns and the caller is the first, because the templates of many open models want it so."""
+    """Roles alternate and the caller is first, because the templates of many open models require it."""
     messages: list[dict[str, Any]] = [{"role": "system", "content": f"{instructions}\n\n{ABOUT_THE_CALL}".strip()}]
     if conversation and not (isinstance(conversation[0], Utterance) and conversation[0].role == "user"):
         _say(messages, "user", CALL_BEGINS)
@@ -52,7 +52,7 @@ def _use(messages: list[dict[str, Any]], call: ToolCall, result: str) -> None:
 
 
 def _object(arguments: str) -> str:
-    """Servers that read them would refuse the whole conversation for what a model once wrote badly."""
+    """Invalid arguments become `{}`: some servers would refuse the whole conversation for them."""
     try:
         return arguments if isinstance(json.loads(arguments), dict) else "{}"
     except (ValueError, RecursionError):
@@ -74,7 +74,7 @@ class ToolCallDrafts:
         self._drafts: list[_Draft] = []
 
     def add(self, deltas: Iterable[Mapping[str, Any]]) -> None:
-        """`deltas` are those of one chunk. Raises ValueError when a call grows without end."""
+        """`deltas` are those of one chunk. Raises `ValueError` for a call that is too long."""
         for delta in deltas:
             draft = self._draft(delta.get("index"), str(delta.get("id") or ""))
             function = delta.get("function") or {}
@@ -86,7 +86,7 @@ class ToolCallDrafts:
                 raise ValueError(f"the arguments of {draft.name} have no end")
 
     def finish(self, call_number: int) -> tuple[ToolCall, ...]:
-        """The calls. `call_number` makes names for those that the server gave none. ValueError: a call of nothing."""
+        """The calls. `call_number` makes ids for calls without one. Raises `ValueError` for a call without a name."""
         if not all(draft.name for draft in self._drafts):
             raise ValueError("a tool call without a name")
         return tuple(
@@ -95,7 +95,7 @@ class ToolCallDrafts:
         )
 
     def _draft(self, index: int | None, id_: str) -> _Draft:
-        """Some servers number no calls, or all of them 0: another id is another call."""
+        """Some servers give all calls index 0, or none: another id is another call."""
         for draft in reversed(self._drafts):
             if draft.index == index and id_ in ("", draft.id):
                 return draft

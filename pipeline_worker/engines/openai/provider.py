@@ -7,7 +7,7 @@ from pydantic import Field
 
 from pipeline_worker.engines.network.account import VendorOptions
 from pipeline_worker.engines.network.provider import NetworkProvider, User
-from pipeline_worker.engines.openai.client import OpenAiClient, give_back, share
+from pipeline_worker.engines.openai.client import OpenAiClient, share
 from shared.agent import AgentDefinition
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -65,6 +65,3 @@ class OpenAiProvider(NetworkProvider[_Options, OpenAiClient, _Engine]):
 
     def engine(self, connections: OpenAiClient, user: User[_Options]) -> _Engine:
         return self._new_engine(connections, user.options, user.agent)
-
-    async def disconnect(self, connections: OpenAiClient) -> None:
-        await give_back(connections)

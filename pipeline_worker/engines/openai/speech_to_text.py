@@ -23,7 +23,7 @@ from shared.errors import EngineError
 from shared.io.logs import get_logger
 
 _SHORTEST_SAMPLES = samples_in(100, UPLINK_RATE)
-"""Servers refuse less, and nobody says a word in it."""
+"""Servers refuse less, and it contains no word."""
 
 log = get_logger()
 
@@ -69,7 +69,7 @@ class OpenAiSpeechToText:
             with client.shape_explained():
                 if answer.content_type == "text/event-stream":
                     text = await self._streamed(answer)
-                else:  # also a server, or a model, that does not stream when asked to
+                else:  # also servers and models that ignore `stream`
                     text = json.loads(await answer.read())["text"]
                 if not isinstance(text, str):
                     raise ValueError("a transcript without text")
@@ -134,7 +134,7 @@ class OpenAiSpeechToTextStream:
         return Transcript(newest, final=False)
 
     def _interim_text(self) -> str:
-        """Of the request that is done. A failure is not the utterance's: the final one may do better."""
+        """The text of the finished request. A failure is only logged: the final request may succeed."""
         assert self._interim is not None
         interim, self._interim = self._interim, None
         try:

@@ -70,20 +70,20 @@ class OpenAiTextToSpeech:
         """The connections belong to the provider."""
 
     def _check_type(self, content_type: str) -> None:
-        """Anything played as samples that is none would be a loud noise."""
+        """Anything else played as samples would be a loud noise."""
         if re.match(r"text/|application/json|audio/(mpeg|wav|x-wav|ogg|flac|aac)", content_type):
             raise broken(self._client.account.vendor, f"{content_type} in place of raw samples")
 
 
 class _Samples:
-    """From the server's bytes, which end anywhere, to samples at our rate."""
+    """Converts the server's bytes, which may end inside a sample, to samples at our rate."""
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
         self._resampler = Resampler(from_rate, to_rate) if from_rate != to_rate else None
         self._rest = b""
         self.received = 0
         self.not_samples = ""
-        """What the bytes turned out to be instead."""
+        """What the bytes are instead, such as "a WAV file"."""
 
     def push(self, received: bytes) -> Pcm:
         joined = self._rest + received

@@ -1,11 +1,11 @@
-"""The helper process that speaks with Piper voices, for many callers at once, slice by slice.
+"""The helper process for Piper voices: speaks for many callers at once, slice by slice.
 
 Frames in:  {channel, op: "load", voices: [{model: the .onnx file, sha256: or null, speakers: [number or null]}]}
-            {channel, op: "speak", model, speaker, length_scale, in_hand_s: earlier speech that is not played out yet}
-            + the text: asks for its first slice
-            {channel, op: "more"}: asks for the next one; {channel, op: "cancel"}
-Frames out: for a slice {channel, sample_rate} + PCM (16 bit, mono), with the first one word_ends: [samples from the
-            text's start] and with the last one last: true; {channel, error, code}
+            {channel, op: "speak", model, speaker, length_scale, in_hand_s: earlier speech not yet played out}
+            + the text: requests the first slice
+            {channel, op: "more"}: requests the next slice; {channel, op: "cancel"}
+Frames out: per slice {channel, sample_rate} + PCM (16 bit, mono); the first one has word_ends: [samples from the start
+            of the text], the last one last: true; {channel, error, code}
 """
 
 import time
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class PiperHelper(HelperLoop[Turn["Speech"]]):
-    """`load_voice` makes a voice of an entry of `voices`, and may raise anything."""
+    """`load_voice` loads an entry of `voices` and may raise anything."""
 
     def __init__(self, load_voice: Callable[[dict[str, Any]], "Voice"], requests: BinaryIO, out: BinaryIO) -> None:
         super().__init__(requests, out)

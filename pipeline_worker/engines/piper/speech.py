@@ -11,15 +11,15 @@ from pipeline_worker.engines.piper.voice import Voice
 from shared.audio import samples_in
 
 _FIRST_SLICE_MS = 500
-"""16 ms less is heard 1 ms sooner, but is more often played out before the next slice is made."""
+"""16 ms less starts 1 ms sooner, but is more often played out before the next slice is ready."""
 _SLICE_MS = 1000
 _SHORTEST_REST = 0.5
-"""In slices: a shorter rest goes with the slice before."""
+"""In slices: a shorter rest is added to the previous slice."""
 _LEADING_SILENCE_MS = 30
 _SILENCE = 0.002
-"""-54 dBFS: quieter beginnings are not heard."""
+"""-54 dBFS. A quieter beginning is inaudible and is trimmed."""
 _KNEE = 0.8
-"""Louder samples are compressed. A sentence has few."""
+"""Louder samples, which are rare, are compressed."""
 
 
 class Slice(NamedTuple):
@@ -28,7 +28,7 @@ class Slice(NamedTuple):
 
 
 class Speech:
-    """Call `begin` first. It takes longer than a slice."""
+    """Call `begin` first; it takes longer than a slice."""
 
     def __init__(self, voice: Voice, text: str, speaker: int | None, length_scale: float) -> None:
         self.sample_rate: int = voice.config.sample_rate
@@ -47,7 +47,7 @@ class Speech:
 
     @property
     def word_ends(self) -> list[int]:
-        """Where the last sound of each of `text.split()` ends, in samples. Correct after the first slice."""
+        """Where the last sound of each word of `text.split()` ends, in samples. Correct after the first slice."""
         return [max(0, end - (self._trimmed or 0)) for end in self._word_ends]
 
     def begin(self) -> None:
@@ -78,7 +78,7 @@ class Speech:
         return frames if rest < length * (1 + _SHORTEST_REST) else self._made_frames + length
 
     def _without_silence(self, samples: Floats, first_frame: int) -> Floats:
-        """Trims what comes more than 30 ms before the first sound."""
+        """Keeps 30 ms before the first sound."""
         loud = np.flatnonzero(np.abs(samples) > _SILENCE)
         if not len(loud):
             return samples[:0]

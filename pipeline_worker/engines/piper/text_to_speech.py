@@ -1,4 +1,4 @@
-"""Text to speech by Piper voices on this machine, in helper processes, slice by slice, with word times."""
+"""Text to speech by Piper voices in helper processes, slice by slice, with word times."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pipeline_worker.engines.helper.process import HelperProcess
-from pipeline_worker.engines.helper.retry import retried
 from pipeline_worker.engines.piper.options import SECTION, PiperOptions, read_piper_options
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from pipeline_worker.engines.resampling import Resampler
+from pipeline_worker.engines.retry import retried
 from pipeline_worker.text.sentences import CLAUSE_END, split_sentences, without_abbreviation_stops
 from shared.agent import AgentDefinition
 from shared.audio import Pcm, as_samples, samples_in
@@ -22,11 +22,11 @@ _SAMPLE_RATE = 24_000
 _ANSWER_TIMEOUT_S = 30.0
 _LOAD_TIMEOUT_S = 120.0
 _LONG_SENTENCE = 150
-"""In characters, about 9 s of speech. Encoding it takes 0.2 s of a core before anything is heard."""
+"""In characters, about 9 s of speech. Encoding it takes 0.2 s of a core before the first sound."""
 
 
 class _Sentence:
-    """One text on its way through a helper: takes slices at the voice's rate, returns speech at ours."""
+    """Resamples a sentence's slices to our rate and adds its words."""
 
     def __init__(self, text: str) -> None:
         self._words = text.split()
@@ -65,10 +65,10 @@ class PiperTextToSpeech:
         self._helpers = helpers
         self._options = options
         self._played_until = 0.0
-        """When the speech so far is played out, if nothing interrupts it."""
+        """When the speech so far will be played out, unless it is interrupted."""
 
     async def speak(self, text: str) -> AsyncGenerator[SpeechPiece, None]:
-        """Each slice is requested after the one before was taken, so the work stops when the listener does."""
+        """Requests a slice when the previous one was consumed, so work stops when the listener stops."""
         given = 0
         is_whole = False
         pause: Pcm = np.zeros(samples_in(self._options.sentence_pause_ms, _SAMPLE_RATE), dtype=np.int16)
@@ -88,7 +88,7 @@ class PiperTextToSpeech:
             is_whole = True
         finally:
             if not is_whole:
-                self._played_until = 0.0  # An interruption discards what is not played yet.
+                self._played_until = 0.0  # An interruption discards unplayed speech.
 
     async def close(self) -> None:
         """Closed with its provider."""
@@ -117,7 +117,7 @@ class PiperTextToSpeech:
 
 
 class PiperTextToSpeechProvider:
-    """The helper processes, and the voice of each agent."""
+    """Owns the helper processes and knows each agent's voice."""
 
     def __init__(self) -> None:
         self._voices: dict[str, PiperOptions] = {}
@@ -131,7 +131,7 @@ class PiperTextToSpeechProvider:
         self._voices[agent.id] = read_piper_options(agent)
 
     async def start(self) -> None:
-        """Loads the voices and says a word with each."""
+        """Loads the voices and speaks a word with each."""
         self._helpers = [
             HelperProcess("pipeline_worker.engines.piper.helper", name="Piper", prepare=self._load)
             for _ in range(max(options.processes for options in self._voices.values()))
@@ -149,7 +149,7 @@ class PiperTextToSpeechProvider:
                     f"{self._voices[agent_id].cure}"
                 ) from error
             if not spoken:
-                raise EngineError("Piper says nothing")
+                raise EngineError("Piper produces no speech")
 
     def open(self, agent_id: str) -> PiperTextToSpeech:
         if not self._helpers:
@@ -177,7 +177,7 @@ class PiperTextToSpeechProvider:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Sentences. A long one is cut after a clause."""
+    """Splits `text` into sentences, and long sentences after a clause."""
     for sentence in split_sentences(text):
         rest = sentence
         while len(rest) > _LONG_SENTENCE and (clauses := [found.end() for found in CLAUSE_END.finditer(rest)]):

@@ -1,8 +1,8 @@
-"""The model of a Piper voice (VITS), cut in two, so that the beginning of a sentence is heard before its end is made.
+"""The model of a Piper voice (VITS), cut in two, so that a sentence can be played before it is complete.
 
-The first half makes frames of latents from phonemes and knows how many frames each phoneme takes. The second half,
-HiFi-GAN, makes sound of frames. It consists of convolutions, so a sample depends on few frames around its own: with ten
-on each side, a slice equals the same part of the whole to -120 dB; with eight, to -64 dB.
+The first half turns phonemes into frames of latents, and gives the duration of each phoneme. The second half, HiFi-GAN,
+turns frames into sound. It consists of convolutions, so a sample depends only on nearby frames: with ten frames of
+context on each side, a slice equals the same part of the whole to -120 dB; with eight, to -64 dB.
 
 Conditional Variational Autoencoder with Adversarial Learning for End-to-End Text-to-Speech, arXiv:2106.06103.
 HiFi-GAN, arXiv:2010.05646.
@@ -21,32 +21,32 @@ from pipeline_worker.engines.onnx_session import open_session
 
 _CONTEXT_FRAMES = 10
 _DECODER = "/dec/"
-"""What the names of HiFi-GAN's nodes begin with, after the attribute of the training code's class."""
+"""Prefix of the names of HiFi-GAN's nodes, from an attribute of the training code."""
 
 Floats = NDArray[np.float32]
 
 
 class Latents(NamedTuple):
-    """A sentence between the two halves. `tensors` is what crosses the cut, by name."""
+    """A sentence between the two halves. `tensors` cross the cut, by name."""
 
     tensors: Mapping[str, Floats]
     frames: int
     frames_of_id: Sequence[float]
-    """How long each phoneme id lasts."""
+    """Duration of each phoneme id."""
 
 
 class VitsModel:
-    """Raises whatever `onnx` and onnxruntime raise of a file that is no such model."""
+    """Raises whatever `onnx` and onnxruntime raise for a file that is not a VITS model."""
 
     def __init__(self, path: Path, hop: int) -> None:
-        """`hop`: samples of a frame."""
+        """`hop`: samples per frame."""
         self.hop = hop
         model = onnx.load(str(path))
         self._inputs = [entry.name for entry in model.graph.input]
         output = model.graph.output[0].name
         self._cut = _cut(model)
         self._durations = [name for node in model.graph.node if node.op_type == "Ceil" for name in node.output]
-        # The extractor takes only what it knows the type of.
+        # The extractor needs the types of these tensors.
         model.graph.value_info.extend(
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
             for name in self._cut + self._durations
@@ -60,7 +60,7 @@ class VitsModel:
         self._decoder = open_session(halves.pop(0)) if halves else None
 
     def encode(self, ids: Sequence[int], scales: Sequence[float], speaker: int) -> Latents:
-        """`scales`: of the noise, of the length, of the noise in lengths."""
+        """`scales`: noise, length, and noise of the durations."""
         given = {
             "input": np.array([ids], dtype=np.int64),
             "input_lengths": np.array([len(ids)], dtype=np.int64),
@@ -80,11 +80,11 @@ class VitsModel:
 
     def decode(self, latents: Latents, first: int, end: int) -> Floats:
         """The samples of frames `first` to `end`, from -1 to 1."""
-        if self._decoder is None:  # a model that cannot be cut has made them all already
+        if self._decoder is None:  # a model that cannot be cut has made all samples already
             whole: Floats = latents.tensors["samples"].reshape(-1)
             return whole[first * self.hop : end * self.hop]
         begin, until = max(0, first - _CONTEXT_FRAMES), min(latents.frames, end + _CONTEXT_FRAMES)
-        # What has no frames is the speaker.
+        # A tensor without frames is the speaker.
         slices = {
             name: tensor[..., begin:until] if tensor.shape[-1] == latents.frames else tensor
             for name, tensor in latents.tensors.items()

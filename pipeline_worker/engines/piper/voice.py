@@ -1,7 +1,7 @@
-"""A Piper voice: the package piper puts text into phonemes, and its model is run by us.
+"""A Piper voice: the package piper converts text to phonemes, and `VitsModel` runs the model.
 
-For the helper process only, because the package is GPL-3. Piper brings each sentence to full scale, for which it needs
-the whole of it: here a voice has one gain, measured once.
+For the helper process only, because the package is GPL-3. Piper normalizes each sentence, which needs the whole
+sentence; here a voice has one gain, measured once.
 """
 
 import hashlib
@@ -15,23 +15,23 @@ import numpy as np
 from pipeline_worker.engines.piper.vits_model import Latents, VitsModel
 
 _PROBE = "Okay, great! What can I do for you?"
-"""Neither loud nor quiet, as sentences go."""
+"""A sentence of average loudness."""
 _PROBE_PEAK = 0.8
 
 
 class Voice:
-    """Raises whatever the libraries raise of a file that is no voice, and `ValueError`."""
+    """Raises `ValueError`, or whatever the libraries raise for a file that is not a voice."""
 
     def __init__(self, path: Path, sha256: str | None = None) -> None:
-        """`sha256`: what the model must be, if that is known."""
-        # Here, after our own door to onnxruntime, which piper loads too.
+        """`sha256`: of the model, if it must be a certain file."""
+        # Imported after `onnx_session`, because piper loads onnxruntime too.
         from piper import PiperVoice
         from piper.config import PiperConfig
 
         if sha256 is not None:
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                    raise ValueError("its SHA-256 is not the one of the published voice")
+                    raise ValueError("its SHA-256 is not that of the published voice")
         self.config: Any = PiperConfig.from_dict(json.loads(Path(f"{path}.json").read_text(encoding="utf-8")))
         self._piper: Any = PiperVoice(session=None, config=self.config)
         self.model = VitsModel(path, self.config.hop_length)
@@ -45,13 +45,13 @@ class Voice:
         return number
 
     def gain(self, speaker: int) -> float:
-        """What brings it to a good level; short peaks may still leave full scale."""
+        """Brings the voice to a good level; short peaks may still exceed full scale."""
         if speaker not in self._gains:
             self._gains[speaker] = self._measured_gain(speaker)
         return self._gains[speaker]
 
     def phonemes(self, text: str) -> list[str]:
-        """Of all its sentences in a row: Piper sees some where we do not."""
+        """Joins all sentences: Piper splits some texts where we do not."""
         phonemes: list[str] = []
         for sentence in self._piper.phonemize(text):
             phonemes += [" ", *sentence] if phonemes else sentence
@@ -63,12 +63,12 @@ class Voice:
         return self.model.encode(self._piper.phonemes_to_ids(phonemes), scales, speaker)
 
     def frames_passed(self, phonemes: list[str], latents: Latents) -> list[float]:
-        """When each number of phonemes has passed, counted from the beginning."""
+        """Frames passed after 0, 1, 2, ... phonemes."""
         from piper.const import BOS, EOS, PAD
 
         ids, pad = self.config.phoneme_id_map, len(self.config.phoneme_id_map[PAD])
         counts = [len(ids[BOS]) + pad, *(len(ids[one]) + pad if one in ids else 0 for one in phonemes)]
-        if sum(counts) + len(ids[EOS]) != len(latents.frames_of_id):  # Mandarin has ids of its own
+        if sum(counts) + len(ids[EOS]) != len(latents.frames_of_id):  # Mandarin has its own ids
             return [latents.frames * number / max(1, len(phonemes)) for number in range(len(phonemes) + 1)]
         passed = [0.0, *accumulate(latents.frames_of_id)]
         return [passed[number] for number in accumulate(counts)]

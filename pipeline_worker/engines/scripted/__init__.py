@@ -1,5 +1,5 @@
-"""The scripted dialogue: a language model that says what an agent file tells it to say.
+"""The scripted dialogue: a language model that follows a script in the agent file.
 
-`values/` finds numbers, days, times and names in a sentence, `intents` what the sentence asks for, and `dialogue`
-decides the answer. The matching of meanings works in 16 languages, the values are English.
+`values/` finds numbers, days, times and names in a sentence, `intents` matches its intent, and `dialogue` decides the
+answer. Meanings are matched in 16 languages; values are English only.
 """

@@ -14,7 +14,7 @@ from pipeline_worker.engines.scripted.script import NO, YES, Intent, Script
 from pipeline_worker.engines.scripted.slots import Known
 
 _FEW_WORDS = 4
-"""In so few words the name of a slot answers what to change: "the time, please"."""
+"""In at most this many words, the name of a slot says what to change: "the time, please"."""
 
 
 class DialogueState(NamedTuple):
@@ -22,7 +22,7 @@ class DialogueState(NamedTuple):
 
     said: Reply
     form: str | None = None
-    """The intent whose slots are being filled, or were last."""
+    """The intent whose slots are being filled, or were filled last."""
     known: Known = {}
     asked: str | None = None
     """The slot of the last question."""
@@ -73,7 +73,7 @@ class ScriptedDialogue:
         return self._aside(before, intent, meaning)
 
     def heard(self, before: DialogueState, text: str) -> DialogueState:
-        """The agent's own words. Speech that is not understood leaves no others behind."""
+        """The state after the agent's own words, which show how often it did not understand."""
         misses = [count for count, words in enumerate(self._script.fallback, 1) if text.startswith(words)]
         return before._replace(misses=max([before.misses, *misses]))
 
@@ -82,13 +82,13 @@ class ScriptedDialogue:
         return self._interpreter.interpret(text, now, self._today)
 
     def _form_for(self, before: DialogueState, meaning: Meaning) -> str | None:
-        """Values without an intent belong to the open form, or begin the first one that needs them."""
+        """Values without an intent belong to the open form, or open the first one that needs them."""
         named = meaning.values.keys() | meaning.rejected.keys()
         order = [self._intents[before.form]] if before.form else []
         return next((intent.name for intent in [*order, *self._script.intents] if named & set(intent.needs)), None)
 
     def _fill(self, before: DialogueState, intent: Intent, meaning: Meaning) -> DialogueState:
-        """Values of a form that is complete correct it; to ask for the same again, without any, starts over."""
+        """Values correct a complete form; the same intent without values starts it over."""
         is_open = before.form == intent.name and (
             self._missing(before) is not None or bool(meaning.values or meaning.rejected)
         )
@@ -98,7 +98,7 @@ class ScriptedDialogue:
         rejected = self._beyond_limits(known, [name for name in meaning.rejected if name in intent.needs])
         now = DialogueState(before.said, intent.name, known, done=was_done)
         if rejected is not None:
-            known.pop(rejected, None)  # what it was is asked for again, and read back with the rest
+            known.pop(rejected, None)  # asked for again, and read back with the rest
             slot = self._script.slots[rejected]
             return now._replace(asked=rejected, said=Reply(slot.otherwise or slot.ask or ""))
         if (missing := self._missing(now)) is not None:
@@ -108,7 +108,7 @@ class ScriptedDialogue:
         return now._replace(said=Reply(self._reply(intent, known)), done=True)
 
     def _beyond_limits(self, known: dict[str, Any], named: Iterable[str]) -> str | None:
-        """The first slot to ask for again: limits of one value may depend on another. Takes those out of `known`."""
+        """The first slot to ask for again: limits may depend on other values. Removes such slots from `known`."""
         beyond = list(named)
         for name, value in list(known.items()):
             if self._script.slots[name].read(value, known) is None:
@@ -121,7 +121,7 @@ class ScriptedDialogue:
         return DialogueState(Reply(self._reply(intent, before.known)), before.form, before.known, done=True)
 
     def _amend(self, before: DialogueState, text: str) -> DialogueState:
-        """Which value is to be changed is asked, if it was not said."""
+        """Asks what to change, unless the caller named it."""
         if (asked := self._asked_to_change(before, text)) is not None:
             return asked
         if self._missing(before) is not None:
@@ -129,7 +129,7 @@ class ScriptedDialogue:
         return before._replace(said=Reply(self._script.amend), amending=True, misses=0)
 
     def _asked_to_change(self, before: DialogueState, text: str) -> DialogueState | None:
-        """Which of the values is to be changed was said, and not to what: "the time"."""
+        """The question for the slot that the caller named without a new value: "the time"."""
         if before.form is None:
             return None
         named = [name for name in self._intents[before.form].needs if self._script.slots[name].is_named_in(name, text)]
@@ -139,7 +139,7 @@ class ScriptedDialogue:
         return DialogueState(Reply(self._script.slots[named[0]].ask or ""), before.form, kept, asked=named[0])
 
     def _aside(self, before: DialogueState, intent: Intent, meaning: Meaning) -> DialogueState:
-        """An answer in the middle of a form is followed by the form's open question."""
+        """Answers in the middle of a form, then repeats the form's open question."""
         answer = self._reply(intent, {**before.known, **meaning.values, **meaning.rejected}, meaning)
         if intent.ends_call:
             return before._replace(said=Reply(answer, end_call=True), misses=0)
@@ -160,7 +160,7 @@ class ScriptedDialogue:
         return f"{answer} {self._script.slots[missing].ask}" if missing else answer
 
     def _reply(self, intent: Intent, known: Known, meaning: Meaning | None = None) -> str:
-        """The first answer whose conditions hold. Slots that are only used count if they were named just now."""
+        """The first answer whose conditions hold. In an aside, only slots that were just named count."""
         named = known if meaning is None else {name: known[name] for name in (*meaning.values, *meaning.rejected)}
         for answer in intent.answers:
             if all(

@@ -1,7 +1,7 @@
-"""What a sentence resembles: the examples of which intent, by meaning and by words, and how much.
+"""The intent matcher: how much a sentence resembles the examples of each intent.
 
-Resemblance is the cosine of two vectors, each made of a sentence's meaning and of its words, of which a rare one weighs
-more (tf-idf). A part of a sentence may resemble an example more than the whole does: whoever rambles asks in one part.
+Resemblance is the cosine of two vectors, which combine a sentence's meaning and its words, weighted by rarity (tf-idf).
+A part of a sentence may resemble an example more than the whole: long sentences often ask in one part only.
 """
 
 import re
@@ -14,58 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_worker.engines.scripted.sentence_vectors import Vectors
+from pipeline_worker.engines.scripted.values.sentence import word_list
 
 _MEANING = 0.65
-"""Share of the meaning; the rest is that of the words. Found by trying on the sentences of tests/agents."""
+"""Weight of the meaning; words have the rest. Tuned on the sentences of tests/agents."""
 _PART_COSTS = 0.12
-"""What a part of almost no length loses against the whole: it may mean something else there."""
+"""What a very short part loses against the whole, where it may mean something else."""
 _SECOND_COUNTS = 0.1
-"""Share of the second nearest example, which confirms the nearest."""
+"""Weight of the second nearest example, which confirms the nearest."""
 _SENTENCE_END = re.compile(r"[.?!;\n]+\s*")
 _CLAUSE_END = re.compile(r"[.?!;:\n]+\s*|,\s+|\s+[-–—]+\s+")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _FILLERS = frozenset(
-    {"um", "uh", "er", "erm", "hmm", "ah", "oh", "well", "so", "like", "please", "just", "hi", "hello", "hey"}
-    | {"actually", "maybe", "really", "kindly"}
+    word_list("um uh er erm hmm ah oh well so like please just hi hello hey actually maybe really kindly")
 )
-_EMPTY = frozenset(
-    {
-        "a",
-        "an",
-        "the",
-        "i",
-        "me",
-        "my",
-        "we",
-        "you",
-        "it",
-        "is",
-        "was",
-        "in",
-        "on",
-        "at",
-        "of",
-        "to",
-        "for",
-        "and",
-        "or",
-    }
-    | {"but", "so", "that", "this", "then", "there", "here", "by", "too", "no", "sorry", "wait", "mean", "be", "would"}
-    | {"'s", "know", "see", "i'm", "it's", "that's"}
-)
-"""Words that tell nothing of what a sentence is about."""
+_EMPTY = frozenset(word_list("""
+    a an the i me my we you it is was in on at of to for and or but so that this then there here by too no
+    sorry wait mean be would 's know see i'm it's that's
+"""))  # fmt: skip
+"""Words that do not show what a sentence is about."""
 _CONTRACTIONS = {
-    "d'you": "do you",
-    "wanna": "want to",
-    "gonna": "going to",
-    "y'all": "you",
-    "d'ya": "do you",
-    "cuppa": "coffee",
-}
+    "d'you": "do you", "wanna": "want to", "gonna": "going to", "y'all": "you", "d'ya": "do you", "cuppa": "coffee",
+}  # fmt: skip
 _ENDINGS = ("ings", "ing", "'s", "ies", "es", "ed", "s")
 
 Scores = dict[str | None, float]
-"""Resemblance to the examples of each name, up to 1; those of None ask for nothing."""
+"""Resemblance to the examples of each intent, up to 1. None: out of scope."""
 
 
 class Part(NamedTuple):
@@ -74,7 +48,7 @@ class Part(NamedTuple):
 
 
 class IntentMatcher:
-    """`examples` by the intent's name; `vectors_of` makes vectors of length 1."""
+    """`examples` by intent; `vectors_of` returns vectors of length 1."""
 
     def __init__(
         self, examples: Mapping[str | None, Sequence[str]], vectors_of: Callable[[Sequence[str]], Vectors]
@@ -90,7 +64,7 @@ class IntentMatcher:
         self._examples = self._vectors(texts)
 
     def parts(self, text: str) -> list[Part]:
-        """The whole of `text`, its sentences and its clauses, with what each of them resembles. None without words."""
+        """`text`, its sentences and its clauses, with the scores of each. Empty without words."""
         parts = _parts(text)
         if not parts:
             return []
@@ -120,20 +94,20 @@ class IntentMatcher:
 
 
 def _said_in_full(text: str) -> str:
-    """In small letters, and without contractions that the examples do not have."""
+    """Expands contractions that the examples do not contain."""
     for short, full in _CONTRACTIONS.items():
         text = text.replace(short, full)
     return text
 
 
 def plain(text: str) -> str:
-    """In small letters, without fillers: how a sentence is written does not matter."""
+    """`text` in lower case, without fillers and punctuation."""
     kept = [word for word in _WORD.findall(_said_in_full(text.lower())) if word not in _FILLERS]
     return " ".join(kept) or text.lower()
 
 
 def says_something(text: str) -> bool:
-    """Whether there are words that tell what `text` is about."""
+    """Whether any word shows what `text` is about."""
     return any(word not in _EMPTY for word in words(text))
 
 

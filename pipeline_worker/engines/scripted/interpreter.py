@@ -1,8 +1,7 @@
 """Interprets a caller's sentence in the context of the dialogue: its intent and its slot values.
 
-The intent is the one whose examples the words without values resemble most. Values count for the intent that needs
-them; words that are in no example count against every intent. The
-constants were tuned on the sentences of tests/agents.
+The intent is the one whose examples the sentence without its values resembles most. Values count for the intent that
+needs them; words in no example count against all. The constants were tuned on the sentences of tests/agents.
 """
 
 from collections import Counter
@@ -12,22 +11,21 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pipeline_worker.engines.scripted.intents import IntentMatcher, Part, Scores, plain, says_something, words
-from pipeline_worker.engines.scripted.script import NO, YES, Script
+from pipeline_worker.engines.scripted.script import NO, YES, Script, stock_sentences
 from pipeline_worker.engines.scripted.sentence_vectors import vectors_of
 from pipeline_worker.engines.scripted.slot_values import SlotValues, find_values
 from pipeline_worker.engines.scripted.slots import ChoiceSlot
-from pipeline_worker.engines.scripted.stock_sentences import stock_sentences
 from pipeline_worker.turns.backchannels import BargeInWords
 
 _MOST_CHARACTERS = 500
-"""Of a typed text. The time to search for values grows faster than the length of the text."""
+"""Of a typed text. The time to search for values grows faster than its length."""
 _ANY_DAY = date(2026, 1, 1)
 _ENOUGH = 0.38
 """Less resemblance matches no intent."""
 _SURE = 0.78
-"""From this resemblance on words match another intent although they name values that a form needs."""
+"""With this resemblance, words match another intent although they contain values for a form."""
 _OVER_SMALL_TALK = 0.47
-"""From this resemblance on one part of a sentence outranks the small talk of another."""
+"""With this resemblance, one part of a sentence outranks small talk in another."""
 _VALUES_ADD = (0.0, 0.1, 0.17, 0.22)
 """Added to the resemblance to a form for none, one, two and more of its values."""
 _ANSWER_ADDS = 0.15
@@ -43,13 +41,13 @@ _SHORTEST_STRANGE = 3
 _COMMON = 4
 """A word in this many stock sentences is not strange."""
 _OUT_OF_SCOPE = 0.62
-"""From this resemblance to out-of-scope sentences on values alone are no answer."""
+"""With this resemblance to out-of-scope sentences, values alone are no answer."""
 _OUT_OF_SCOPE_UNASKED = 0.54
 """The same if other values were asked for, or none."""
 _OUT_OF_SCOPE_FRESH = 0.44
 """The same without a form."""
 _MOST_STRANGE = 3
-"""Strange words beside values that belong to an open form."""
+"""Most strange words beside values for an open form."""
 _MOST_STRANGE_ASKED = 6
 """The same beside the value that was asked for."""
 
@@ -58,7 +56,7 @@ class DialogueContext(NamedTuple):
     """The part of the dialogue state that matters to interpretation."""
 
     form: str | None = None
-    """The intent whose values are being collected, or were last."""
+    """The intent whose values are being collected, or were collected last."""
     known: tuple[tuple[str, Any], ...] = ()
     asked: str | None = None
     """The slot of the last question."""
@@ -90,10 +88,7 @@ class _Heard(NamedTuple):
 
 
 class Interpreter:
-    """For one script, shared by all sessions.
-
-    `backchannels` are no part of an example: "okay" is not "okay, goodbye".
-    """
+    """For one script, shared by all sessions. A backchannel alone matches no intent: "okay" is not "okay, goodbye"."""
 
     def __init__(self, script: Script, backchannels: Iterable[str]) -> None:
         self._slots = script.slots
@@ -137,7 +132,7 @@ class Interpreter:
         return next((one.name for one in [*order, *self._intents.values()] if new & set(one.needs)), None)
 
     def _intent(self, heard: _Heard) -> str | None:
-        """What the words resemble most, if that is enough; None also if values say more than the words."""
+        """The intent that the words resemble most. None if too little, or if the values say more than the words."""
         parts = [self._weighed(part, heard) for part in heard.parts]
         best: Scores = {}
         for scores in parts:
@@ -160,14 +155,14 @@ class Interpreter:
         return name
 
     def _followed_up(self, heard: _Heard) -> str | None:
-        """The question that was answered last, asked again about something else: "And on Sunday?"."""
+        """The last answered intent, if it is asked again with another value: "And on Sunday?"."""
         aside = self._intents.get(heard.context.aside or "")
         if aside is None or heard.context.asked is not None or not heard.new or not heard.new <= set(aside.uses):
             return None
         return None if says_something(heard.found.rest) else aside.name
 
     def _beside_small_talk(self, parts: Sequence[Scores], name: str) -> str:
-        """What a part other than the small talk asks for; among small talk a farewell is what counts."""
+        """The intent of a part that is not small talk; otherwise a farewell wins over other small talk."""
         tops = [max(scores.items(), key=lambda one: one[1]) for scores in parts]
         others = {
             other: score
@@ -182,7 +177,7 @@ class Interpreter:
         return max(chosen, key=lambda other: chosen[other]) if chosen else name
 
     def _weighed(self, part: Part, heard: _Heard) -> Scores:
-        """What the part resembles, with what speaks for and against it."""
+        """The part's scores, adjusted for values, context and strange words."""
         cost = _STRANGE_COSTS * min(self._strange(part.text), _STRANGE_COUNT)
         return {
             name: score if name is None else score + self._added(name, heard) - cost
@@ -191,7 +186,7 @@ class Interpreter:
         }
 
     def _added(self, name: str, heard: _Heard) -> float:
-        """What speaks for an intent besides words."""
+        """What values and context add to an intent's score."""
         if name in (YES, NO):
             return _CONFIRMING_ADDS
         intent = self._intents[name]
@@ -204,7 +199,7 @@ class Interpreter:
         return added
 
     def _is_answer(self, heard: _Heard) -> bool:
-        """Whether values are named with few other words, as an answer, a change, or a wish."""
+        """Whether the sentence is values with few other words: an answer, a change or a wish."""
         if heard.form is None:
             return False
         tops = [max(part.scores.items(), key=lambda one: one[1]) for part in heard.parts]
@@ -224,7 +219,7 @@ class Interpreter:
         return strange <= (_MOST_STRANGE if len(heard.new) > 1 else 0)
 
     def _strange(self, text: str) -> int:
-        """How many words are in no example and are not common."""
+        """Counts words that are in no example and not common."""
         return sum(len(word) >= _SHORTEST_STRANGE and word not in self._vocabulary for word in words(text))
 
     def _without_values(self, text: str) -> str:

@@ -16,7 +16,7 @@ from shared.errors import ConfigError
 
 
 class ScriptedLanguageModel:
-    """One session's. It keeps no state: a worker that takes the session over goes on where the other one stopped."""
+    """For one session. Stateless, so another worker can take the session over."""
 
     def __init__(self, dialogue: ScriptedDialogue, greeting: str) -> None:
         self._dialogue = dialogue
@@ -31,11 +31,11 @@ class ScriptedLanguageModel:
         yield state.said
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Nothing to close."""
 
 
 class ScriptedLanguageModelProvider:
-    """The script of each agent, and what its sessions share: its interpreter."""
+    """Each agent's script and its interpreter, which sessions share."""
 
     def __init__(self) -> None:
         self._scripts: dict[str, tuple[AgentDefinition, Script]] = {}
@@ -51,7 +51,7 @@ class ScriptedLanguageModelProvider:
         self._scripts[agent.id] = agent, script
 
     async def start(self) -> None:
-        """Reads the examples of all scripts: about a second for a hundred of them."""
+        """Encodes the examples of all scripts."""
         for agent_id, (agent, script) in self._scripts.items():
             self._interpreters[agent_id] = await asyncio.to_thread(Interpreter, script, expected(agent))
 
@@ -61,10 +61,10 @@ class ScriptedLanguageModelProvider:
             interpreter = self._interpreters[agent_id]
         except KeyError:
             raise ConfigError(f"agent '{agent_id}' has no script") from None
-        # The day is that of the session's beginning, also after midnight: "tomorrow" must not change its meaning.
+        # The day when the session began, also after midnight: "tomorrow" must keep its meaning.
         today = datetime.now(ZoneInfo(script.timezone) if script.timezone else None).date()
         greeting = agent.greeting.text if agent.greeting else script.fallback[0]
         return ScriptedLanguageModel(ScriptedDialogue(script, interpreter, today), greeting)
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Nothing to close."""

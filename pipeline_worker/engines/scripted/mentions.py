@@ -1,7 +1,7 @@
-"""Where in a sentence which slot's value is named.
+"""Assigns the values in a sentence to slots.
 
-Every slot finds its own values; here it is decided which of them stand, so that no two are in one place. A bare number
-may be a value of several slots: it goes to the one that was asked for, or that its neighbours are about.
+Every slot finds its own values. Of overlapping values the longest wins. A bare number may fit several slots: it goes to
+the slot that was asked for, or that its neighbours are about.
 """
 
 import re
@@ -16,7 +16,7 @@ _DENIAL = r"(?:not|instead of|rather than|isn't|wasn't|no longer|don't mean)\s+(
 _AFTER_DENIAL = re.compile(rf"\b{_DENIAL}$", re.IGNORECASE)
 _WITH_DENIAL = re.compile(_DENIAL, re.IGNORECASE)
 _AFTER_FROM = re.compile(r"\bfrom\s+$", re.IGNORECASE)
-"""Of "from Friday to Saturday" the second counts."""
+"""In "from Friday to Saturday" the second value counts."""
 _CORRECTION = re.compile(
     r"\b(?:no|sorry|wait|hang on|hold on|actually|i mean|make that|make it|rather|scratch that|tell a lie|pardon)\b",
     re.IGNORECASE,
@@ -30,13 +30,13 @@ class Mention(NamedTuple):
     slot: str
     found: Found
     denied: bool
-    """The caller says that it is not this one."""
+    """The caller excludes this value: "not Friday"."""
 
 
 def mentions_in(
     sentence: str, slots: Mapping[str, Slot], asked: str | None, known: Known, today: date
 ) -> list[Mention]:
-    """Those in `sentence`, which has figures for numbers, from left to right."""
+    """The mentions in `sentence`, which has figures for numbers, from left to right."""
     found = [(name, one) for name, slot in slots.items() for one in slot.find(sentence, name == asked, today)]
     mentions: list[Mention] = []
     for name, one in sorted(found, key=lambda named: named[1].start - named[1].end):  # the longest first
@@ -47,7 +47,7 @@ def mentions_in(
         if not one.sure and not _overlaps(one, mentions):
             numbers.setdefault((one.start, one.end), {})[name] = one
     owners = _Owners(sentence, slots, asked, known, mentions)
-    # What is denied goes first: "nine, not seven" is about whatever is at seven.
+    # Denied numbers go first: "nine, not seven" is about the slot with value seven.
     for start, end in sorted(numbers, key=lambda place: (not _AFTER_DENIAL.search(sentence[: place[0]]), place)):
         if owner := owners.owner_of(start, end, list(numbers[start, end])):
             owners.mentions.append(_mention(sentence, owner, numbers[start, end][owner]))
@@ -66,7 +66,7 @@ def _overlaps(found: Found, mentions: Sequence[Mention]) -> bool:
 
 
 class _Owners:
-    """Which slot a bare number belongs to. `mentions` grows with what is decided."""
+    """Assigns bare numbers to slots, and adds them to `mentions`."""
 
     def __init__(
         self, sentence: str, slots: Mapping[str, Slot], asked: str | None, known: Known, mentions: list[Mention]
@@ -79,7 +79,7 @@ class _Owners:
         self.mentions = mentions
 
     def owner_of(self, start: int, end: int, candidates: Sequence[str]) -> str | None:
-        """The slot of the number from `start` to `end`, of `candidates`; None if it says nothing."""
+        """The slot among `candidates` for the number from `start` to `end`, if any."""
         before, after = self._beside(start, end)
         number = int(self._sentence[start:end])
         concludes = bool(_CONCLUSION.search(self._sentence[:start]))
@@ -118,20 +118,20 @@ class _Owners:
         )
 
     def _corrected(self, candidates: Sequence[str]) -> str | None:
-        """The slot that was filled last: "no, five", when what is asked for is no number."""
+        """The slot that was filled last, for "no, five" when the open question wants no number."""
         last = next(reversed(list(self._known)), None)
         asks_for_number = isinstance(self._slots.get(self._asked or ""), PeopleSlot | NumberSlot | TimeSlot)
         is_correction = bool(_BEGINS_CORRECTING.match(self._sentence)) and self._asked is not None
         return last if is_correction and not asks_for_number and last in candidates else None
 
     def _beside(self, start: int, end: int) -> tuple[Mention | None, Mention | None]:
-        """The mentions before and after that place."""
+        """The nearest mentions before and after."""
         mentions = sorted(self.mentions, key=lambda one: one.found.start)
         before = next((one for one in reversed(mentions) if one.found.end <= start), None)
         return before, next((one for one in mentions if one.found.start >= end), None)
 
     def _holder_of(self, number: int, candidates: Sequence[str]) -> str | None:
-        """The slot whose known value is that number, or that hour of the evening."""
+        """The slot whose known value is `number`, or that hour in the afternoon."""
         for name in candidates:
             if name in self._known:
                 hour = self._slots[name].key(self._known[name]).partition(":")[0]

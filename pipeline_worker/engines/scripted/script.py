@@ -1,5 +1,7 @@
-"""The scripted dialogue as an agent file writes it down: what callers may ask for and what is answered."""
+"""The script of a dialogue in an agent file: what callers may ask for, and the replies."""
 
+from functools import cache
+from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any
 from zoneinfo import available_timezones
@@ -8,16 +10,21 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pipeline_worker.engines.options import Options
 from pipeline_worker.engines.scripted.slots import DateSlot, Slot, TimeSlot
-from pipeline_worker.engines.scripted.stock_sentences import stock_sentences
-
-
-def _lines(value: Any) -> Any:
-    """A list, or text with one item a line, which needs neither quotes nor dashes in YAML."""
-    return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
-
 
 YES, NO = "yes", "no"
 """Names of the answers to `confirm`."""
+_STOCK = Path(__file__).with_name("sentences")
+
+
+@cache
+def stock_sentences(name: str) -> tuple[str, ...]:
+    """Sentences for every script: `agree`, `decline` (answers to `confirm`) or `out_of_scope` (no agent's business)."""
+    return tuple(_STOCK.joinpath(f"{name}.txt").read_text(encoding="utf-8").splitlines())
+
+
+def _lines(value: Any) -> Any:
+    """A list, or text with one item per line, which needs neither quotes nor dashes in YAML."""
+    return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
 
 
 Sentences = Annotated[tuple[str, ...], BeforeValidator(_lines)]
@@ -37,7 +44,7 @@ class Answer(Options):
 
 
 class Intent(Options):
-    """Something that callers ask for. With `needs`, its reply waits until those slots are known."""
+    """Something that callers ask for. The reply waits until the slots in `needs` are known."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     examples: Sentences = Field(min_length=1, max_length=200, description="what callers say who ask for it")
@@ -72,13 +79,13 @@ class Intent(Options):
 
 
 class Script(Options):
-    """`fallback` holds what is said when nothing was understood: once, twice in a row, ..."""
+    """`fallback`: replies when nothing was understood once, twice in a row, and so on."""
 
     slots: dict[str, Slot] = {}
     intents: tuple[Intent, ...] = Field(min_length=1)
     fallback: tuple[str, ...] = Field(min_length=1)
     timezone: str | None = Field(None, description="whose days count, such as Europe/Berlin; None: the worker's own")
-    out_of_scope: Sentences = Field((), max_length=200, description="what sounds like an intent and is none")
+    out_of_scope: Sentences = Field((), max_length=200, description="sentences that sound like an intent but are not")
     amend: str = Field("What would you like to change?", max_length=300, description="asked after a 'no' to 'confirm'")
     agree: Sentences = Field(
         stock_sentences("agree"), min_length=1, description="what callers say who agree to 'confirm'"
@@ -132,7 +139,7 @@ class Script(Options):
                     raise ValueError(
                         f"{where}: if: slot '{slot}' has no value {sorted(unknown)}: choose from {choices}"
                     )
-            # A value that is only used is known where the answer's condition names it.
+            # A slot in `uses` is known only if the answer's condition names it.
             if unknown := _fields(answer.say, f"{where}: reply") - {*intent.needs, *answer.if_}:
                 raise ValueError(
                     f"{where}: reply uses {sorted(unknown)}: list it under 'needs', or in the answer's 'if'"

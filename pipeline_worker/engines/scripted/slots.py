@@ -1,4 +1,4 @@
-"""What an agent's file says about the values that its intents need: kind, question, limits, and how they are spoken."""
+"""The slots of a script: their type, question and limits, and how values are spoken."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -45,19 +45,19 @@ class _Slot(Options):
         return value
 
     def said(self, value: Any, today: date) -> str:
-        """As it stands in a reply."""
+        """The value as spoken in a reply."""
         return str(value)
 
     def key(self, value: Any) -> str:
-        """What `if` in a reply compares with."""
+        """The value as `if` in a reply names it."""
         return str(value)
 
     def keys(self) -> frozenset[str] | None:
-        """All that `key` may return; None if there is no end of them."""
+        """All results of `key`; None if unlimited."""
         return None
 
     def is_named_in(self, name: str, text: str) -> bool:
-        """Whether `text` speaks of the slot itself: "the time is wrong"."""
+        """Whether `text` names the slot itself: "the time is wrong"."""
         words = set(re.findall(r"[a-z]+", text.lower()))
         return bool(words & {*name.split("_"), *self._called})
 
@@ -79,7 +79,7 @@ class PeopleSlot(_Slot):
 
 
 class NumberSlot(_Slot):
-    """With `digits`, one that is said digit by digit, such as that of an order."""
+    """With `digits`, a number that is said digit by digit, such as an order number."""
 
     _called: ClassVar[tuple[str, ...]] = ("number",)
     type: Literal["number"]
@@ -122,7 +122,7 @@ class DateSlot(_Slot):
 
 
 def _minutes(text: Any) -> Any:
-    """ "17:30" as minutes after midnight. YAML 1.1 reads it so by itself if it is not in quotes."""
+    """ "17:30" as minutes after midnight, which YAML 1.1 does itself without quotes."""
     if not isinstance(text, str):
         return text
     hour, colon, minute = text.partition(":")
@@ -153,7 +153,7 @@ class TimeSlot(_Slot):
         return clock_times.find(text.lower())
 
     def read(self, value: ClockTime | int, known: Known) -> int | None:
-        """An hour without am or pm is read as the one that is within the limits."""
+        """An hour without am or pm is the one within the limits."""
         readings = (value,) if isinstance(value, int) else value.readings
         windows = self._windows_on(known.get(self.day or ""))
         if not windows:

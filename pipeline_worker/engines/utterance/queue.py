@@ -1,11 +1,11 @@
-"""Which utterance a recogniser that takes whole utterances should look at next. No IO, no clock: `now` is passed in.
+"""Schedules the passes of a recognizer over whole utterances. No IO, no clock: `now` is passed in.
 
-Such a recogniser starts from the beginning each time, so the text so far costs a pass of its own. Final texts come
-first, then those of pauses, which are final if nothing follows; others get at most half of the time, however many
-people talk, so they grow rarer and never pile up.
+Each pass starts at the beginning of the utterance, so an interim text costs as much as a final one. Final texts come
+first, then texts in pauses, which become final if nothing follows. Other interim texts get at most half of the time, so
+with many callers they become rarer and never pile up.
 
-An interim text is due after so much new sound, and at once in a pause: if nothing is heard after it, it is the final
-text and costs no further pass. Of a long utterance, what was said up to a pause is settled and looked at no more.
+An interim text is due after a certain amount of new sound, and at once in a pause: without sound after it, it becomes
+the final text at no further cost. A long utterance is settled up to a pause, and that part is not recognized again.
 """
 
 from collections.abc import Iterator
@@ -18,24 +18,24 @@ from pipeline_worker.engines.utterance.sound import FRAME_BYTES, powers, quietes
 _FRAMES_PER_S = 50
 _BYTES_PER_S = _FRAMES_PER_S * FRAME_BYTES
 _LONGEST_UTTERANCE_BYTES = 60 * _BYTES_PER_S
-"""A minute; what is said after it is not recognised."""
+"""A minute. Later speech is not recognized."""
 MOST_UTTERANCES = 128
 """At most 245 MB of speech."""
 _PAUSE_FRAMES = 7
-"""140 ms: longer than the silence of most consonants, and half an endpoint at most."""
+"""140 ms: longer than the silence of most consonants, and at most half of an endpoint."""
 _MARGIN_FRAMES = 5
-"""Of the quiet around the sound the model hears 100 ms. Moonshine understood 65 of 80 single words so, 56 with 160 ms,
-61 with 300 ms, 43 without any."""
+"""The model also gets 100 ms of silence on each side. Moonshine recognized 65 of 80 single words with this margin, 56
+with 160 ms, 61 with 300 ms, 43 with none."""
 _NEW_SHARE = 1 / 3
-"""An interim text takes so much new sound beside what there is, so that their cost does not grow with its square."""
+"""An interim text needs this share of new sound, so that the cost does not grow with the square of the length."""
 _LONGEST_PART_FRAMES = 15 * _FRAMES_PER_S
 _SETTLED_FRAMES = 7 * _FRAMES_PER_S
-"""Of a longer part at least so much is settled."""
+"""At least this much of a longer part is settled."""
 _MARKS = ".,;:!?…-–— "
 
 
 class Hypothesis(NamedTuple):
-    """What was understood. `state` is the recogniser's own: it gets it back with the utterance's next pass."""
+    """A recognized text. `state` belongs to the recognizer, which gets it back in the utterance's next pass."""
 
     text: str
     state: Any = None
@@ -47,16 +47,16 @@ class Pass(NamedTuple):
     channel: int
     pcm: bytes
     before: Hypothesis | None
-    """Of the last pass."""
+    """Hypothesis of the last pass."""
     settled: str = ""
-    """The text of what was said before `pcm`."""
+    """The text of the speech before `pcm`."""
     settles_up_to: int = 0
-    """If not 0, the part that ends in this frame is looked at for the last time."""
+    """If not 0, this is the last pass over the part that ends at this frame."""
     final: bool = False
     pause: bool = False
-    """Nothing was heard after it."""
+    """The sound ends in a pause."""
     covered: bool = False
-    """All of the sound was in the last pass: its text is the result, the model need not run."""
+    """The last pass had all of the sound: its text is the result, and the model need not run."""
 
 
 class _Utterance:
@@ -66,12 +66,12 @@ class _Utterance:
         self.hypothesis: Hypothesis | None = None
         self._powers = np.zeros(0)
         self._began = 0
-        """The frame where that begins which is not settled."""
+        """First frame of the part that is not settled."""
         self._first = self._end = 0
-        """The frames of its sound."""
+        """The range of frames with sound."""
         self._looked_at = 0
-        self._pause_told = 0
-        """The sound before the last pause that was looked at ended here."""
+        self._last_pause = 0
+        """Where the sound ended before the last pause that got a pass."""
 
     def push(self, pcm: bytes) -> None:
         self.pcm += pcm[: _LONGEST_UTTERANCE_BYTES - len(self.pcm)]
@@ -80,7 +80,7 @@ class _Utterance:
 
     @property
     def new_frames(self) -> int:
-        """Of sound since the last pass."""
+        """Frames of sound since the last pass."""
         return max(0, self._end - max(self._looked_at, self._first))
 
     @property
@@ -93,7 +93,7 @@ class _Utterance:
 
     @property
     def in_new_pause(self) -> bool:
-        return self.pauses and self._pause_told != self._end
+        return self.pauses and self._last_pause != self._end
 
     def wants_interim(self, least_frames: int) -> bool:
         least = max(1, least_frames, int(_NEW_SHARE * (self._end - self._first)))
@@ -107,12 +107,12 @@ class _Utterance:
         covered = not self.new_frames and (self.hypothesis is not None or self._end == self._first)
         self._looked_at = self._end
         if self.pauses:
-            self._pause_told = self._end
+            self._last_pause = self._end
         pcm = b"" if covered else self._cut(len(self._powers))
         return Pass(channel, pcm, self.hypothesis, self.settled, final=final, pause=self.pauses, covered=covered)
 
     def understood(self, hypothesis: Hypothesis | None) -> None:
-        """What the pass found that was due; None if it failed."""
+        """Records the result of a pass; None if it failed."""
         self.hypothesis = hypothesis
         if hypothesis is None:
             self._looked_at = 0
@@ -126,7 +126,7 @@ class _Utterance:
         self._first, self._end = (self._began + at for at in stretch or (0, 0))
 
     def _cut(self, up_to: int) -> bytes:
-        """The sound with its margins, and with what makes no frame yet."""
+        """The sound with its margins and the incomplete last frame."""
         first = max(self._began, self._first - _MARGIN_FRAMES)
         end = min(up_to, self._end + _MARGIN_FRAMES)
         return bytes(self.pcm[first * FRAME_BYTES : None if end == len(self._powers) else end * FRAME_BYTES])
@@ -134,7 +134,7 @@ class _Utterance:
 
 class UtteranceQueue:
     def __init__(self, interim_s: float) -> None:
-        """`interim_s`: new speech that an interim text takes at least; 0 for none."""
+        """`interim_s`: least new speech for an interim text; 0: no interim texts."""
         self._interim_frames = int(interim_s * _FRAMES_PER_S)
         self._utterances: dict[int, _Utterance] = {}
         self._finished: dict[int, _Utterance] = {}
@@ -142,11 +142,11 @@ class UtteranceQueue:
 
     @property
     def waits_for_speech(self) -> bool:
-        """Nothing becomes due by time alone."""
+        """Whether nothing becomes due by time alone."""
         return next(self._due(), None) is None
 
     def open(self, channel: int) -> bool:
-        """False when there are too many already."""
+        """False if the queue is full."""
         if len(self._utterances) + len(self._finished) >= MOST_UTTERANCES:
             return False
         self._utterances[channel] = _Utterance()
@@ -165,7 +165,7 @@ class UtteranceQueue:
         self._finished.pop(channel, None)
 
     def next(self, now: float) -> Pass | None:
-        """What to do now; `done` must follow."""
+        """The next pass; `done` must follow."""
         for channel, utterance in self._finished.items():
             work = utterance.look(channel, final=True)
             if work.final:
@@ -178,7 +178,7 @@ class UtteranceQueue:
         return None
 
     def done(self, work: Pass, hypothesis: Hypothesis | None, began: float, ended: float) -> str | None:
-        """The text to tell whoever waits for it, None if nobody does. `hypothesis` is None if the model failed."""
+        """Returns the text to report, None if nobody waits for it. `hypothesis` is None if the model failed."""
         heard = f"{work.settled} {hypothesis.text.strip() if hypothesis else ''}".strip()
         if work.final:
             return heard
@@ -193,7 +193,7 @@ class UtteranceQueue:
             utterance.understood(hypothesis)
         if work.channel in self._finished:
             return None
-        # Recognisers end every text like a sentence; in the middle of the sound that means nothing.
+        # Recognizers end every text like a sentence, which means nothing in the middle of speech.
         return heard if work.pause else heard.rstrip(_MARKS)
 
     def _due(self, *, in_pauses_only: bool = False) -> Iterator[tuple[int, _Utterance]]:

@@ -1,8 +1,7 @@
-"""Where in an utterance somebody makes a sound, by the energy of its frames of 20 ms, beside the utterance's own noise.
+"""Finds the sound in an utterance by the energy of 20 ms frames, relative to the utterance's own noise.
 
-What is taken for quiet without need costs words; what is taken for sound without need costs a pass of the model. So all
-counts as sound that is not clearly as quiet as the quietest moments, and in a noise nearly as loud as the speaker
-everything does.
+Sound mistaken for silence costs words; silence mistaken for sound costs a pass of the model. So everything counts as
+sound that is not clearly as quiet as the quietest moments, and in noise nearly as loud as the speaker, everything does.
 """
 
 from typing import NamedTuple
@@ -13,13 +12,13 @@ from numpy.typing import NDArray
 FRAME_BYTES = 640
 """20 ms of 16 kHz, 16 bit, mono."""
 _FLOOR_FRAMES = 5
-"""A moment: longer than what a consonant leaves silent."""
+"""A moment: longer than the silence in a consonant."""
 _ABOVE_FLOOR = 4.0
 """6 dB. A moment of steady noise is within 1 dB of the others."""
 _BELOW_LOUDEST = 1 / 30
-"""-15 dB. A floor above that is a voice without a pause."""
+"""-15 dB. A higher floor is a voice without a pause."""
 _NOTHING = 100.0
-"""-70 dBFS. Digital silence and what is left of a room that is filtered out."""
+"""-70 dBFS: digital silence, and the residue of a noise filter."""
 
 _Powers = NDArray[np.float64]
 
@@ -41,7 +40,7 @@ def powers(pcm: bytes | bytearray) -> _Powers:
 
 
 def sounding(frame_powers: _Powers) -> Stretch | None:
-    """None when there is no sound at all."""
+    """None if there is no sound."""
     loudest = frame_powers.max(initial=0.0)
     if loudest <= _NOTHING:
         return None
@@ -56,6 +55,6 @@ def quietest(frame_powers: _Powers) -> int:
 
 
 def _moments(frame_powers: _Powers) -> _Powers:
-    """The mean power of each moment; of fewer frames than a moment has, of all of them."""
+    """The mean power of each moment; with too few frames for one, the mean of all."""
     frames = min(_FLOOR_FRAMES, len(frame_powers))
     return np.convolve(frame_powers, np.full(frames, 1 / frames), "valid")

@@ -1,4 +1,4 @@
-"""Speech to text by recognizers that take whole utterances, in helper processes with one copy of the model each."""
+"""Speech to text by recognizers of whole utterances, in helper processes with a copy of the model each."""
 
 import asyncio
 from typing import Any, Generic, TypeVar
@@ -26,7 +26,7 @@ class UtteranceOptions(Options):
     processes: int = Field(1, ge=1, le=16, description="helper processes, each with a copy of the model")
 
     def model_settings(self, language: str) -> dict[str, Any]:
-        """What the helper's `load` takes."""
+        """Settings for the helper's `load`."""
         raise NotImplementedError
 
 
@@ -54,7 +54,7 @@ class UtteranceStream:
                 while not (frame := await channel.receive(_ANSWER_TIMEOUT_S)).header.get("last"):
                     pass
         except TimeoutError as error:
-            raise EngineError("the recognizer is far behind", code="engine_timeout") from error
+            raise EngineError("the recognizer is overloaded", code="engine_timeout") from error
         finally:
             await self.cancel()
         return Transcript(frame.header["text"], final=True)
@@ -93,7 +93,7 @@ class UtteranceSpeechToText:
 
 
 class UtteranceProvider(Generic[_Options]):
-    """The helper processes of each model, and the model of each agent. `cure`: for a model that cannot be loaded."""
+    """Owns the helper processes of each model. `cure`: what to do about a model that cannot be loaded."""
 
     def __init__(self, engine: str, helper_module: str, options: type[_Options], *, cure: str) -> None:
         self._engine = engine

@@ -28,9 +28,9 @@ _DAY = r"(?P<day>[12]?\d|3[01])"
 _TH = r"(?:st|nd|rd|th)"
 _YEAR = r"(?P<year>20\d\d)"
 _MAYBE_YEAR = rf"(?:,? {_YEAR})?"
-# "On the", "maybe for this": a few of them. With any number, a long text of them would take the square of its length.
+# "On the", "maybe for this". Limited, because any number would take quadratic time in a long text of them.
 _ON = r"(?:\b(?:on|for|by|the|this|coming|maybe|say) ){0,8}"
-# "Friday evening" is one expression, and its evening no day of its own.
+# "Friday evening" is one expression; "evening" is not another day.
 _PART_OF_DAY = r"(?:,? ?(?:evening|night|afternoon|morning|lunch(?:time)?|dinner)\b)?"
 
 # Days by their distance. Earlier forms win: "the day after tomorrow" before "tomorrow".
@@ -83,7 +83,7 @@ _BARE = re.compile(rf"\b{_DAY}\b(?! ?(?:[ap]m\b|[:.]\d|o'clock))")
 
 _LEAP_YEAR = 2024
 _YEARS_TO_LEAP_DAY = 9
-"""At most, with a year that is none although it is divisible by four."""
+"""At most, around a year such as 2100, which is not a leap year."""
 _FEASTS = {
     "christmas eve": (12, 24), "christmas day": (12, 25), "christmas": (12, 25), "boxing day": (12, 26),
     "new year's eve": (12, 31), "new years eve": (12, 31), "new year's day": (1, 1),
@@ -95,7 +95,7 @@ _BESIDE = re.compile(r"\b(?:the )?(?:day|night|evening) (?P<side>before|after) $
 
 
 def find(text: str, today: date) -> Iterator[Found]:
-    """The days in `text`, which is in small letters and figures; those without a year are the next of their kind."""
+    """The days in `text`, which has lower case and figures. A day without a year is the next such day."""
     no_days: list[range] = []
     for pattern in _DATES:
         for match in pattern.finditer(text):
@@ -147,7 +147,7 @@ def _next_of_year(month: int, day: int, today: date) -> date:
 
 
 def _next_of_day(day: int, today: date) -> date | None:
-    """The next such day of a month, which may be today: 62 days have each of them, even a 31st."""
+    """The next such day of a month, which may be today. Any 62 days contain each of them, even a 31st."""
     return next((one for one in (today + timedelta(ahead) for ahead in range(62)) if one.day == day), None)
 
 

@@ -15,7 +15,7 @@ _PERSON_WORD = any_of(
     seats?, seaters?, covers?, places?, chairs?, spots?, tops?"""
 )
 _MORE_OR_LESS = any_of("more, extra, additional, other, another, less, fewer")
-# With a word before it: "hungry students". But "more people" come on top of others (see `find_change`).
+# With an adjective: "hungry students". But "more people" is a change (see `find_change`).
 PEOPLE = rf"(?:(?!{_MORE_OR_LESS}\b)[a-z]+ )?{_PERSON_WORD}\b"
 
 _N = r"(?P<n>(?<![\d.,])\d{1,3})"
@@ -28,7 +28,7 @@ _COMPANION = any_of(
 )
 _SPEAKER = any_of("i, me, myself")
 _AND = any_of("and, plus, with")
-# What makes the number before it no count of people: "for 7 o'clock", "for 7:30", "for 7th", "for 7 days".
+# Shows that the number before it is not a count of people: "for 7 o'clock", "for 7:30", "for 7th", "for 7 days".
 _MONTH = any_of("jan, feb, mar, apr, may, jun, jul, aug, sep, oct, nov, dec")
 _NO_COUNT = any_of(
     rf"""o'? ?clock, oclock, [ap]\.?\s?m\b, [:.h]\d, \d, ish\b, -, in the (?:evening|morning|afternoon), tonight at,
@@ -147,7 +147,7 @@ _BARE = re.compile(rf"\b{_COUNT}")
 
 
 def find(text: str) -> Iterator[Found]:
-    """The party sizes in `text`, which is in small letters and figures."""
+    """The party sizes in `text`, which has lower case and figures."""
     for pattern, count in _PATTERNS:
         for match in pattern.finditer(text):
             yield Found(match.start(), match.end(), count if isinstance(count, int) else count(match))
@@ -170,10 +170,10 @@ _FEWER = (
 _CHANGES = ((re.compile("|".join(_MORE)), 1), (re.compile("|".join(_FEWER)), -1))
 
 
-def find_change(text: str) -> tuple[int, int, int] | None:
-    """By how many more or fewer, and where it stands: "two more people" is 2, "one less" is -1."""
+def find_change(text: str) -> int | None:
+    """How many more or fewer: "2 more people" is 2, "1 less" is -1."""
     for pattern, sign in _CHANGES:
         if match := pattern.search(text):
             said = next(filter(None, match.groups()))
-            return sign * (int(said) if said.isdigit() else 1), match.start(), match.end()
+            return sign * (int(said) if said.isdigit() else 1)
     return None

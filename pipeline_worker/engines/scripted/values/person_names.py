@@ -1,21 +1,21 @@
 """Names of people: "my name is Anna Miller", "under Schmidt", "it's for Mr. Jones", or just "Miller" when asked.
 
-Recognisers write names with capitals. Typed text may lack them, and is then a name only after words that announce one.
+Recognizers capitalize names. In text without capitals, only words that announce a name lead to one.
 """
 
 import re
 from collections.abc import Iterator
 
 from pipeline_worker.engines.scripted.values.not_names import ALSO_NAMES, NOT_NAMES
-from pipeline_worker.engines.scripted.values.sentence import Found, any_of, words
+from pipeline_worker.engines.scripted.values.sentence import Found, any_of, word_list
 
 _MOST_WORDS = 3
-_PARTICLES = frozenset(words("de van von der den ten la di du del el al bin le"))
+_PARTICLES = frozenset(word_list("de van von der den ten la di du del el al bin le"))
 """Small words within a name that has capitals: "Anna van Houten"."""
 
 # "Miller", "O'Neill", "Pryce-Jones", "J."
 _WORD = r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?"
-# Only where a word begins. Tried at each of its letters, a long word would take the square of its length.
+# Only where a word begins. Trying every letter of a long word would take quadratic time.
 _WORD_BEGINS = r"(?<![^\W\d_])(?<![^\W\d_]['’-])"
 _NEXT_WORD = re.compile(rf"\s*({_WORD})")
 _NEXT_CAPITAL = re.compile(r" [A-Z][a-z]")
@@ -77,7 +77,7 @@ _LEADS = re.compile(rf"(?:(?:{_LEAD}|{_PUT_IT})\b[ ,.:]*)*{_TITLE}", re.IGNORECA
 
 
 def find(text: str, asked: bool) -> Iterator[Found]:
-    """The names in `text`, which has its capitals. `asked`: the question was for a name, and a bare one will do."""
+    """The names in `text`, which has its capitals. `asked`: the question was for a name, so a bare name counts."""
     is_cased = text[:1].isupper()
     yield from _after(_NAMED, text, needs_capital=False)
     yield from _after(_ANNOUNCED, text, needs_capital=is_cased and not asked)  # "under the window" is no name
@@ -87,7 +87,7 @@ def find(text: str, asked: bool) -> Iterator[Found]:
     yield from _after(_INTRODUCED, text, needs_capital=True)
     if not asked:
         between = list(_after(_BETWEEN_STOPS, text, needs_capital=True))
-        # Several words with capitals between commas are likely no names.
+        # Several capitalized words between commas are probably not names.
         yield from between if len(between) == 1 else ()
     if both := _LAST_AND_FIRST.search(text):
         yield Found(both.start(), both.end(), f"{both[2]} {both[1]}".rstrip("."))
@@ -103,7 +103,7 @@ def _after(pattern: re.Pattern[str], text: str, needs_capital: bool) -> Iterator
 
 
 def _answer(text: str, needs_capital: bool) -> Iterator[Found]:
-    """What follows the leading words, of the first clause that has a name. Of "Bond, James Bond" the longer counts."""
+    """The name after the leading words of the first clause that has one. In "Bond, James Bond" the longer counts."""
     begins = [0, *(match.end() for match in _CLAUSE.finditer(text))][:_MOST_CLAUSES]
     for begin in begins:
         lead = _LEADS.match(text, begin)
@@ -134,7 +134,7 @@ def _at(text: str, start: int, begin: int, needs_capital: bool) -> Iterator[Foun
             break
         names.append(word.removesuffix("'s"))
         end = match.end()
-        is_last = word != said  # a full stop that is none of an initial
+        is_last = word != said  # a full stop that does not belong to an initial
     if len("".join(names)) > 1:
         yield Found(start, end, " ".join(names if _has_capitals(names) else map(str.title, names)))
 

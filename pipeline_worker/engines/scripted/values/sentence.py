@@ -1,4 +1,4 @@
-"""A sentence in the form in which values are looked for, what is found in it, and how the patterns are written."""
+"""Prepares a sentence for the search for values; what is found, and building blocks for patterns."""
 
 import re
 from typing import Any, NamedTuple
@@ -13,13 +13,13 @@ class Found(NamedTuple):
     end: int
     value: Any
     sure: bool = True
-    """Otherwise a bare number, which may be a value of another kind as well."""
+    """False for a bare number, which may also be a value of another kind."""
     explicit: bool = False
     """Of a day: it has a date, not just a day of the week."""
 
 
-def words(text: str) -> tuple[str, ...]:
-    """The words of a list that takes several lines, in their order."""
+def word_list(text: str) -> tuple[str, ...]:
+    """The words of a list that may take several lines."""
     return tuple(text.split())
 
 
@@ -36,22 +36,16 @@ _HYPHEN = re.compile(r"(?<=[a-z])[-–](?=[a-z])")
 
 # "At, um, six".
 _HESITATION = re.compile(r",? ?\b(?:um+|uh+|er|erm|hmm+)\b,?", re.IGNORECASE)
-# "To-night", "to morrow": an old spelling, which recognisers have learnt.
+# "To-night", "to morrow": an old spelling that recognizers have learned.
 _TWO_WORDS = re.compile(r"\bto[- ](?=(?:night|morrow)\b)", re.IGNORECASE)
-# "Ate of us": what a recogniser makes of "eight of us".
+# "Ate of us": "eight of us", misheard.
 _HOMOPHONES = {
-    "ate": "eight",
-    "aid": "eight",
-    "to": "two",
-    "too": "two",
-    "for": "four",
-    "won": "one",
-    "tree": "three",
+    "ate": "eight", "aid": "eight", "to": "two", "too": "two", "for": "four", "won": "one", "tree": "three",
     "sex": "six",
-}
-_HOMOPHONE = re.compile(r"\b(ate|aid|too?|for|won|tree|sex)(?= (?:of us|people|persons|guests)\b)", re.IGNORECASE)
+}  # fmt: skip
+_HOMOPHONE = re.compile(rf"\b({'|'.join(_HOMOPHONES)})(?= (?:of us|people|persons|guests)\b)", re.IGNORECASE)
 
-# "sevenish", "seven's fine": a number word with an ending is not recognised before it stands alone.
+# "sevenish", "seven's fine": a number word is only converted without its ending.
 _NUMBER_WORD = any_of(
     """one, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, thirteen, fourteen, fifteen, sixteen,
     seventeen, eighteen, nineteen, twenty, thirty, forty, fifty, sixty, seventy, eighty, ninety"""
@@ -101,7 +95,7 @@ def with_figures(text: str) -> str:
 
 
 def _figures(text: str) -> str:
-    """The library drops spaces at both ends, which the pieces of a sentence need."""
+    """Keeps the spaces at both ends, which the library drops."""
     inner = text.strip()
     if not inner:
         return text

@@ -1,4 +1,4 @@
-"""An answer to a question that wants yes or no."""
+"""Answers to a yes-or-no question."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _NO = re.compile(
 
 
 def find(text: str, asked: bool) -> Iterator[Found]:
-    """Only an answer: without the question, `text` begins with yes or no for other reasons."""
+    """Finds only answers: without the question, "yes" or "no" at the beginning means something else."""
     if not asked:
         return
     for value, pattern in (("no", _NO), ("yes", _YES)):

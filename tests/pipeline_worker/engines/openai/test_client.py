@@ -6,7 +6,7 @@ import pytest
 
 from pipeline_worker.engines.network.account import VendorAccount
 from pipeline_worker.engines.network.http import File
-from pipeline_worker.engines.openai.client import OpenAiClient, give_back, share
+from pipeline_worker.engines.openai.client import OpenAiClient, share
 from shared.errors import EngineError
 from tests.fakes.openai_server import Fault, OpenAiServer, running_openai_server
 from tests.fakes.ports import free_port
@@ -22,7 +22,7 @@ async def server() -> AsyncIterator[OpenAiServer]:
 async def client(server: OpenAiServer) -> AsyncIterator[OpenAiClient]:
     client = share(VendorAccount("acme", server.base_url, "secret-key"))
     yield client
-    await give_back(client)
+    await client.close()
 
 
 async def ask(client: OpenAiClient, timeout_s: float = 5.0) -> str:
@@ -46,14 +46,14 @@ async def test_a_server_and_a_key_have_one_client_until_the_last_user_is_gone(se
     assert one is other
     keyless = share(VendorAccount("acme", server.base_url, ""))
     assert keyless is not one
-    await give_back(one)
+    await one.close()
     assert await ask(other) == "hello"
-    await give_back(other)
+    await other.close()
     await server.until(lambda: not server.is_connected)
     renewed = share(account)
     assert renewed is not one
-    await give_back(renewed)
-    await give_back(keyless)
+    await renewed.close()
+    await keyless.close()
     assert "secret" not in repr(account)
 
 
@@ -75,7 +75,7 @@ async def test_without_a_key_none_is_sent(server: OpenAiServer, monkeypatch: pyt
     await client.warm_up({})
     await ask(client)
     assert ["authorization" in request.headers for request in server.requests] == [False, False]
-    await give_back(client)
+    await client.close()
 
 
 async def test_a_connection_that_died_in_the_pool_is_not_noticed(server: OpenAiServer, client: OpenAiClient) -> None:
@@ -126,7 +126,7 @@ async def test_nobody_there_is_unavailable() -> None:
     error = await failure(client)
     assert error.code == "engine_unavailable"
     assert "cannot be reached" in error.message
-    await give_back(client)
+    await client.close()
 
 
 async def test_an_answer_of_another_shape_is_broken(client: OpenAiClient) -> None:
@@ -144,18 +144,18 @@ async def test_warming_up_tells_a_refused_key_and_an_unreachable_server() -> Non
         keyless = share(VendorAccount("acme", server.base_url, ""))
         with pytest.raises(EngineError, match=r"wants a key: name the environment variable .* in api_key_env"):
             await keyless.warm_up({})
-        await give_back(keyless)
+        await keyless.close()
     with pytest.raises(EngineError) as raised:
         await client.warm_up({})
     assert raised.value.code == "engine_unavailable"
-    await give_back(client)
+    await client.close()
 
 
 async def test_a_server_without_a_list_of_models_may_serve_all_the_same(server: OpenAiServer) -> None:
     client = share(VendorAccount("acme", server.base_url + "/elsewhere", ""))
     await client.warm_up({})
     assert server.requests[0].path == "/v1/elsewhere/models"
-    await give_back(client)
+    await client.close()
 
 
 async def test_a_key_that_may_not_list_models_may_serve_all_the_same(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline_worker.engines.network.account import VendorAccount
-from pipeline_worker.engines.openai.client import give_back, share
+from pipeline_worker.engines.openai.client import share
 from pipeline_worker.engines.openai.language_model import LmOptions, OpenAiLanguageModel, OpenAiLanguageModelProvider
 from pipeline_worker.engines.openai.provider import OPENAI_URL
 from pipeline_worker.engines.protocols import Entry, Reply, ToolCall, Utterance
@@ -86,7 +86,7 @@ async def test_openai_itself_has_another_name_for_the_longest_answer(server: Ope
     assert options.base_url == OPENAI_URL  # and yet the client's connections lead to the loopback server
     await answer(OpenAiLanguageModel(client, options, openai_agent("language_model", OPENAI_URL)))
     assert server.requests[0].json["max_completion_tokens"] == 200
-    await give_back(client)
+    await client.close()
 
 
 async def test_tools_are_offered_and_their_calls_come_last(

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline_worker.engines.options import read_options
-from pipeline_worker.engines.scripted.script import Answer, Script
+from pipeline_worker.engines.scripted.script import Answer, Script, stock_sentences
 from shared.errors import ConfigError
 from tests.fakes.scripts import scripted_agent
 from tests.pipeline_worker.engines.scripted.scripts import RESTAURANT
@@ -141,3 +141,16 @@ def test_the_agent_and_the_field_are_told() -> None:
         read_options(scripted_agent(changed("slots.time.windows.0.opens", "5pm")), "language_model", Script)
     assert raised.value.message.startswith("agent 'desk': language_model.options.slots.time")
     assert "'5pm' is no time of day: write it as '17:30'" in raised.value.message
+
+
+@pytest.mark.parametrize("name", ["agree", "decline", "out_of_scope"])
+def test_each_stock_sentence_is_there_once_and_says_something(name: str) -> None:
+    sentences = stock_sentences(name)
+    assert len(sentences) > 20
+    assert all(any(character.isalnum() for character in sentence) for sentence in sentences)
+    assert len({sentence.strip().casefold() for sentence in sentences}) == len(sentences)
+
+
+def test_no_stock_sentence_is_in_two_files() -> None:
+    agree, decline, out_of_scope = (set(stock_sentences(name)) for name in ("agree", "decline", "out_of_scope"))
+    assert not (agree & decline or agree & out_of_scope or decline & out_of_scope)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline_worker.engines.scripted.script import Script
-from pipeline_worker.engines.scripted.slot_values import find_values
+from pipeline_worker.engines.scripted.slot_values import find_values, relative_changes
 from tests.pipeline_worker.engines.scripted.scripts import RESTAURANT
 
 TODAY = date(2026, 12, 2)
@@ -73,3 +73,27 @@ def test_changes_of_what_is_known(text: str, values: dict[str, Any]) -> None:
 def test_a_change_beyond_the_limits_is_rejected() -> None:
     found = find_values(SLOTS, "seven more people", None, BOOKED, TODAY)
     assert (dict(found.values), dict(found.rejected)) == ({}, {"party_size": 9})
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("2 more people", {"party_size": 6}),
+        ("1 person less", {"party_size": 3}),
+        ("an hour later", {"time": 20 * 60}),
+        ("half an hour earlier", {"time": 18 * 60 + 30}),
+        ("30 minutes later please", {"time": 19 * 60 + 30}),
+        ("the day after", {"day": date(2026, 12, 5)}),
+        ("2 days earlier", {"day": date(2026, 12, 2)}),
+        ("a week later", {"day": date(2026, 12, 11)}),
+        ("An Hour Later and 1 more person", {"time": 20 * 60, "party_size": 5}),
+        ("later", {}),
+        ("4 people", {}),
+    ],
+)
+def test_relative_changes(text: str, changed: dict[str, Any]) -> None:
+    assert relative_changes(text, SLOTS, {**BOOKED, "party_size": 4}) == changed
+
+
+def test_what_is_not_known_cannot_change() -> None:
+    assert relative_changes("an hour later for 2 more people, the day after", SLOTS, {}) == {}
