@@ -86,4 +86,4 @@ class CallerPath:
 
 
 def discard(_: bytes) -> None:
-    """Sends to nobody."""
+    """Drops a datagram."""

@@ -24,9 +24,7 @@ class HelperLoad:
     """`helper_pids` returns the processes that run now."""
 
     def __init__(
-        self,
-        helper_pids: Callable[[], Iterable[int]],
-        times_of: Callable[[Iterable[int]], CpuTimes] = thread_times,
+        self, helper_pids: Callable[[], Iterable[int]], times_of: Callable[[Iterable[int]], CpuTimes] = thread_times
     ) -> None:
         self._helper_pids = helper_pids
         self._times_of = times_of

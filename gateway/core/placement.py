@@ -35,11 +35,7 @@ class RecentPlacements:
 
 
 def rank(
-    reports: Sequence[WorkerReport],
-    recent: RecentPlacements,
-    session: str,
-    zone: str,
-    avoid: Collection[str] = (),
+    reports: Sequence[WorkerReport], recent: RecentPlacements, session: str, zone: str, avoid: Collection[str] = ()
 ) -> list[Candidate]:
     """All workers but those to `avoid`, best first: our zone first, then the lowest load.
 

@@ -15,13 +15,7 @@ back). Such a copy gets the agent's audio, encrypted, until the client's next se
 
 from typing import Any, NamedTuple
 
-from media_worker.core.stun import (
-    Address,
-    BindingRequest,
-    has_integrity,
-    role_conflict_response,
-    success_response,
-)
+from media_worker.core.stun import Address, BindingRequest, has_integrity, role_conflict_response, success_response
 
 _MAX_ADDRESSES = 16
 _CHECKS_REMEMBERED = 256

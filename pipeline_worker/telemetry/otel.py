@@ -1,6 +1,6 @@
 """OpenTelemetry: one trace per session, a span per turn, a span per stage of it, sent by OTLP over HTTP.
 
-The spans of a turn are created after it, from recorded times, so tracing delays nobody. They hold times and engines,
+The spans of a turn are created after it, from recorded times, so tracing adds no delay. They hold times and engines,
 never what was said. A stage's span ends with its first output.
 
 Attributes follow OpenTelemetry's conventions for sessions and generative AI (`session.id`, `gen_ai.*`); the others are

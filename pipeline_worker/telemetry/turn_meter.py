@@ -37,9 +37,7 @@ _first_audio = Histogram(
 _turns = Counter("antiphon_turns_total", "Turns of agents that have ended", ["agent"])
 _interruptions = Counter("antiphon_turn_interruptions_total", "Turns of agents that callers interrupted", ["agent"])
 _false_interruptions = Counter(
-    "antiphon_turn_false_interruptions_total",
-    "Sounds that silenced an agent but did not take the floor",
-    ["agent"],
+    "antiphon_turn_false_interruptions_total", "Sounds that silenced an agent but did not take the floor", ["agent"]
 )
 _resumed = Counter("antiphon_turn_resumed_total", "Times an agent continued where it had stopped", ["agent"])
 _speculations = Counter(

@@ -43,7 +43,7 @@ class EndLikely:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceResumed:
-    """After `EndLikely`: the caller goes on speaking."""
+    """After `EndLikely`: the caller continues to speak."""
 
     utterance: int
 

@@ -11,7 +11,7 @@ the words that it answers. Otherwise it is discarded without a trace.
 
 Barge-in. When the caller begins to speak over the agent, the agent is `paused`. The caller takes the floor with words
 that are not a backchannel, or with speech that is too long for one. After a cough, a noise or an "uh-huh" the agent
-goes on where it stopped. It also goes on when the decision takes too long. Two exceptions:
+continues where it stopped. It also continues when the decision takes too long. Two exceptions:
 
 - At the start of its turn the agent may hear its own echo. There it pauses only for sustained speech.
 - When all of its audio is on the way, a backchannel is an early answer ("is that right?" "yes"). It is held, and
