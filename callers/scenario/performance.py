@@ -142,8 +142,8 @@ class Performance:
                 assert_never(step)
 
     async def _make_sound(self, step: _Audible, samples: Pcm) -> None:
-        if step.after_s is not None:
-            await self._need(AudibleFor(audible_for=f"{step.after_s}s"))
+        if not isinstance(step, Say) and step.after is not None:
+            await self._need(AudibleFor(audible_for=f"{step.after}s"))
         what = f"{step.noise.kind} noise" if isinstance(step, Noise) else f'says "{step.text}"'
         self._mark(what)
         sound = self._caller.microphone.play(samples)
