@@ -121,7 +121,7 @@ class Caller:
     def _take(self, event: Event) -> None:
         self.record.take(self._loop.time(), event)
         if self.record.end_reason is not None:
-            self._ready.set()  # the connection will not come any more
+            self._ready.set()  # there will be no connection
 
     async def _on_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
         self._recorder.take(packet.sequence_number, packet.timestamp, packet.payload, self._loop.time())

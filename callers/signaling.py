@@ -56,7 +56,7 @@ class Signaling:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
         if self._answer.done() and not self._answer.cancelled():
-            self._answer.exception()  # otherwise asyncio logs an exception that nobody retrieved
+            self._answer.exception()  # marks the exception as retrieved, else asyncio logs it
 
     async def _read(self, socket: websockets.ClientConnection) -> None:
         with contextlib.suppress(websockets.ConnectionClosed):

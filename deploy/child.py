@@ -10,10 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from deploy.console import Console, LineSplitter
-from deploy.process_command import bound_command
-from deploy.restart_policy import RestartPolicy
-from shared.errors import AntiphonError
+from deploy.process_command import ProcessFailed, bound_command
 from shared.io.service import EXIT_BROKER, EXIT_CONFIG, EXIT_FAILED
+
+FIRST_DELAY_S = 0.5
+LONGEST_DELAY_S = 5.0
+HEALTHY_AFTER_S = 10.0
+"""A child that ran this long has started well: its next crash counts as the first."""
+
+HOPELESS_STARTS = 4
+"""A child that never ran well is given up after this many crashes."""
 
 _LAST_LINES = 100
 _OUTPUT_DRAIN_S = 1.0
@@ -22,14 +28,26 @@ _REASON = re.compile(r"[a-z_]+: ")
 _LINES_WITHOUT_REASON = 3
 
 
-class ChildFailed(AntiphonError):
-    """A child cannot be kept running. The message includes its own reason."""
+class RestartPolicy:
+    """When a crashed child is restarted. Counts the crashes of one child; uptimes are passed in."""
 
-    code = "child_failed"
+    def __init__(self) -> None:
+        self._crashes_in_a_row = 0
+        self._ran_well = False
 
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    def delay_after_crash(self, uptime_s: float) -> float | None:
+        """Seconds until the next start, or None to give up.
+
+        A child that has once run well is always restarted: the installation is not the problem.
+        """
+        if uptime_s >= HEALTHY_AFTER_S:
+            self._ran_well = True
+            self._crashes_in_a_row = 0
+        self._crashes_in_a_row += 1
+        if not self._ran_well and self._crashes_in_a_row >= HOPELESS_STARTS:
+            return None
+        doublings = min(self._crashes_in_a_row - 1, 8)
+        return min(FIRST_DELAY_S * float(2**doublings), LONGEST_DELAY_S)
 
 
 @dataclass(frozen=True)
@@ -45,7 +63,7 @@ class ChildSpec:
 class Child:
     """Runs `spec` until `stop`. Calls `on_failed` once if it cannot be kept running."""
 
-    def __init__(self, spec: ChildSpec, console: Console, on_failed: Callable[[ChildFailed], None]) -> None:
+    def __init__(self, spec: ChildSpec, console: Console, on_failed: Callable[[ProcessFailed], None]) -> None:
         self.name = spec.name
         self._spec = spec
         self._console = console
@@ -84,11 +102,13 @@ class Child:
                 return
             ending = _describe_end(exit_code)
             if exit_code in (EXIT_CONFIG, EXIT_BROKER):
-                self._on_failed(ChildFailed(f"{self.name} cannot run: {self._reason()}", exit_code))
+                self._on_failed(ProcessFailed(f"{self.name} cannot run: {self._reason()}", exit_code))
                 return
             delay_s = policy.delay_after_crash(clock() - started_at)
             if delay_s is None:
-                self._on_failed(ChildFailed(f"{self.name} does not start: it {ending}\n{self._reason()}", EXIT_FAILED))
+                self._on_failed(
+                    ProcessFailed(f"{self.name} does not start: it {ending}\n{self._reason()}", EXIT_FAILED)
+                )
                 return
             self._console.log(self.name, f"{ending}; starting again in {delay_s:g} s")
             with contextlib.suppress(TimeoutError):

@@ -10,9 +10,9 @@ import typer
 
 from deploy import doctor
 from deploy.console import Console
-from deploy.embedded_stack import StackFailed, embedded_stack
+from deploy.embedded_stack import embedded_stack
 from deploy.one_machine import OneMachine, Plan
-from deploy.process_command import module_command, with_import_path
+from deploy.process_command import ProcessFailed, module_command, with_import_path
 from shared.errors import AntiphonError
 from shared.io.service import exit_code_for
 from shared.settings import Settings
@@ -84,7 +84,7 @@ def evaluate(
 
     try:
         exit_code = command.evaluate(files, url, at_once, command.Files(json, junit, log), embedded_stack)
-    except StackFailed as error:
+    except ProcessFailed as error:
         print(f"antiphon: {error.message}", file=sys.stderr)
         exit_code = error.exit_code
     raise typer.Exit(exit_code)

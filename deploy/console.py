@@ -1,4 +1,4 @@
-"""Terminal output of a one-machine deployment. Each log line begins with the name of its process, in a colour."""
+"""Terminal output of a one-machine deployment. Each log line begins with the coloured name of its process."""
 
 import os
 import sys

@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import NamedTuple
 
 from deploy.embedded_broker import REDIS_URL, running_broker
@@ -98,12 +99,8 @@ async def check_files(_: Mapping[str, str]) -> Finding:
 
 
 async def check_broker_answers(environment: Mapping[str, str]) -> Finding:
-    async with running_broker(environment) as url:
-        client = connect(url)
-        try:
-            version = await check_broker(client, url)
-        finally:
-            await client.aclose()
+    async with running_broker(environment) as url, aclosing(connect(url)) as client:
+        version = await check_broker(client, url)
     origin = "configured" if environment.get(REDIS_URL) else "embedded"
     return Finding(f"the {origin} broker answers and supports Redis {version}")
 
@@ -112,12 +109,8 @@ async def check_clock(environment: Mapping[str, str]) -> Finding:
     step_s = time.get_clock_info("monotonic").resolution
     if step_s > _CLOCK_STEP_S:
         return Finding(f"the monotonic clock advances in steps of {step_s * 1000:g} ms", "use another clock source")
-    async with running_broker(environment) as url:
-        client = connect(url)
-        try:
-            seconds, microseconds = await client.time()
-        finally:
-            await client.aclose()
+    async with running_broker(environment) as url, aclosing(connect(url)) as client:
+        seconds, microseconds = await client.time()
     skew_ms = abs(wall_ms() - (int(seconds) * 1000 + int(microseconds) // 1000))
     cure = "synchronize both machines with NTP (chrony, timesyncd)" if skew_ms > _CLOCK_SKEW_MS else ""
     return Finding(f"{skew_ms} ms away from the broker's", cure)

@@ -31,7 +31,7 @@ class Broker(NamedTuple):
 
 
 def choose_broker(environment: Mapping[str, str], folder: Path) -> Broker:
-    """The configured broker, else our own with its socket in `folder`. Raises `ConfigError` if none is installed."""
+    """The configured broker, else ours with its socket in `folder`. Raises `ConfigError` if none is installed."""
     configured = environment.get(REDIS_URL, "")
     if configured:
         return Broker(configured, None)
@@ -88,10 +88,9 @@ def server_command(server: Path, socket: Path) -> list[str]:
 
 async def wait_for_broker(broker: Broker) -> None:
     """Return when it answers. Raises `BrokerError`: at once if it is configured, after ten seconds if it is ours."""
-    client = connect(broker.url)
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + (_START_DEADLINE_S if broker.command else 0)
-    try:
+    async with contextlib.aclosing(connect(broker.url)) as client:
         while True:
             try:
                 await check_broker(client, broker.url)
@@ -100,8 +99,6 @@ async def wait_for_broker(broker: Broker) -> None:
                 if loop.time() >= give_up_at:
                     raise
             await asyncio.sleep(_POLL_S)
-    finally:
-        await client.aclose()
 
 
 @contextlib.asynccontextmanager

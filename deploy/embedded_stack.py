@@ -12,33 +12,22 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
 
 from deploy.embedded_broker import REDIS_URL
-from deploy.process_command import bound_command, module_command, with_import_path
-from shared.errors import AntiphonError
+from deploy.process_command import ProcessFailed, bound_command, module_command, with_import_path
 from shared.io.service import EXIT_FAILED
 
 _READY = re.compile(r"Antiphon is ready: (\S+)")
 _READY_TIMEOUT_S = 150.0
 _STOP_TIMEOUT_S = 20.0
-_LAST_WORDS_LINES = 40
-
-
-class StackFailed(AntiphonError):
-    """The stack did not start. `exit_code` is that of `antiphon up`."""
-
-    code = "stack_failed"
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+_LAST_LINES = 40
 
 
 @contextlib.asynccontextmanager
 async def embedded_stack(
     agents_dir: Path | None, environment: Mapping[str, str], on_line: Callable[[str], None] = lambda _: None
 ) -> AsyncIterator[str]:
-    """Yields the URL of a stack that is ready, with its own broker. Leaving stops it. Raises `StackFailed`.
+    """Yields the URL of a stack that is ready, with its own broker. Leaving stops it.
 
-    `on_line` takes each line of its log.
+    `on_line` takes each line of its log. Raises `ProcessFailed` with the exit code of `antiphon up`.
     """
     port = str(_free_port())
     command = [*module_command("deploy.launch"), "up", "--port", port, "--media-workers", "1"]
@@ -62,17 +51,17 @@ async def embedded_stack(
 
 
 async def _wait_until_ready(process: Process, output: AsyncIterator[str]) -> str:
-    last_words: deque[str] = deque(maxlen=_LAST_WORDS_LINES)
+    last_lines: deque[str] = deque(maxlen=_LAST_LINES)
     try:
         async with asyncio.timeout(_READY_TIMEOUT_S):
             async for line in output:
-                last_words.append(line)
+                last_lines.append(line)
                 if found := _READY.search(line):
                     return found[1]
             exit_code = await process.wait()
     except TimeoutError as error:
-        raise StackFailed(f"the embedded stack is not ready after {_READY_TIMEOUT_S:g} s", EXIT_FAILED) from error
-    raise StackFailed("the embedded stack did not start:\n" + "\n".join(last_words), exit_code or EXIT_FAILED)
+        raise ProcessFailed(f"the embedded stack is not ready after {_READY_TIMEOUT_S:g} s", EXIT_FAILED) from error
+    raise ProcessFailed("the embedded stack did not start:\n" + "\n".join(last_lines), exit_code or EXIT_FAILED)
 
 
 async def _lines(output: asyncio.StreamReader, on_line: Callable[[str], None]) -> AsyncIterator[str]:

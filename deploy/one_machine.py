@@ -10,13 +10,14 @@ import ipaddress
 import signal
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.child import Child, ChildFailed, ChildSpec
+from deploy.child import Child, ChildSpec
 from deploy.console import Console
 from deploy.embedded_broker import REDIS_URL, Broker, choose_broker, private_folder, wait_for_broker
-from deploy.process_command import module_command, with_import_path
+from deploy.process_command import ProcessFailed, module_command, with_import_path
 from deploy.readiness import Expected, wait_until_ready
 from shared.errors import AntiphonError, ConfigError
 from shared.io.broker import connect
@@ -109,10 +110,10 @@ class OneMachine:
         if error is None:
             self._console.say("Antiphon has stopped.")
             return 0
-        # Last, so that the reason is not lost among the logs of what was stopped.
+        # Printed last, so that the logs of the stopped children do not hide it.
         for line in error.message.splitlines():
             self._console.log("antiphon", line)
-        return error.exit_code if isinstance(error, ChildFailed) else exit_code_for(error)
+        return error.exit_code if isinstance(error, ProcessFailed) else exit_code_for(error)
 
     async def _start_up(self, group: asyncio.TaskGroup, folder: Path) -> None:
         broker = choose_broker(self._environment, folder)
@@ -122,11 +123,8 @@ class OneMachine:
         for spec in self._services(self._plan, self._environment, broker):
             self._start(group, spec)
         expected = Expected(self._plan.url, self._plan.media_workers, self._plan.pipeline_workers)
-        client = connect(broker.url)
-        try:
+        async with aclosing(connect(broker.url)) as client:
             await wait_until_ready(client, expected, self._console.say)
-        finally:
-            await client.aclose()
         self._console.say(f"Antiphon is ready: {self._plan.url}  (Ctrl-C ends it)")
         if not _is_loopback(self._plan.host):
             self._console.say("On other machines, browsers allow the microphone only on https:// pages.")

@@ -1,4 +1,4 @@
-"""Command lines and environments of child processes."""
+"""Command lines, environments and failures of child processes."""
 
 import os
 import sys
@@ -6,9 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy import bound_process
+from shared.errors import AntiphonError
 
 APP_FOLDER = Path(__file__).resolve().parent.parent
 """The folder with our packages, whether installed or in the source tree."""
+
+
+class ProcessFailed(AntiphonError):
+    """A child process cannot be kept running. The message includes its own reason."""
+
+    code = "process_failed"
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def module_command(module: str) -> list[str]:
@@ -17,7 +28,7 @@ def module_command(module: str) -> list[str]:
 
 
 def bound_command(command: list[str]) -> list[str]:
-    """`command`, killed by the kernel when this process dies, however it dies."""
+    """`command`, killed by the kernel when this process dies for any reason."""
     # Isolated and without site-packages, it starts in a few milliseconds and ignores the environment.
     return [sys.executable, "-I", "-S", str(Path(bound_process.__file__)), str(os.getpid()), *command]
 

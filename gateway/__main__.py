@@ -1,10 +1,11 @@
-"""`python -m gateway`: signaling, placement, the page and its API. It never touches audio."""
+"""`python -m gateway`: signaling, placement, the page and its API."""
 
 import asyncio
 import platform
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import aclosing
 
 import uvicorn
 
@@ -41,8 +42,10 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
     """
     agents = load_agents(settings.agents_dir)
     gateway_id = new_worker_id("gateway", platform.node())
-    data, blocking = connect(settings.redis_url), connect_blocking(settings.redis_url)
-    try:
+    async with (
+        aclosing(connect(settings.redis_url)) as data,
+        aclosing(connect_blocking(settings.redis_url)) as blocking,
+    ):
         await check_broker(data, settings.redis_url)
         listener = listener or listen(settings.gateway_host, settings.gateway_port)
         registry = WorkerRegistry(data)
@@ -69,9 +72,6 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
             await heartbeat.withdraw()
         except BROKER_FAILURES as error:
             log.warning("heartbeat_not_withdrawn", error=str(error))
-    finally:
-        await data.aclose()
-        await blocking.aclose()
 
 
 def _signaling(
@@ -107,7 +107,7 @@ def _http_server(
     config = uvicorn.Config(
         app,
         ws="websockets-sansio",
-        # Too large a message gets an error of ours; beyond twice the limit the client gets close code 1009.
+        # A message over the limit gets an error event; beyond twice the limit the client gets close code 1009.
         ws_max_size=2 * settings.gateway_max_message_bytes,
         ws_per_message_deflate=False,
         limit_concurrency=settings.gateway_max_connections,
@@ -124,7 +124,7 @@ def _http_server(
 
 
 def _listed(settings: GatewaySettings, agents: Mapping[str, AgentDefinition]) -> list[AgentDefinition]:
-    """Agents in the order of the page; echo agents last, so that the default is one to talk with."""
+    """Agents in the order of the page: echo agents last, so that the default is a conversation."""
     listed = [agent for agent in agents.values() if agent.listed] if settings.gateway_list_agents else []
     return sorted(listed, key=lambda agent: (agent.mode == "echo", agent.id))
 

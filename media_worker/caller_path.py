@@ -62,7 +62,7 @@ class CallerPath:
         reply = self._port.sender(path)
         reply(answered.response)
         self.last_heard_s = now
-        if self._agent.is_validated(path):
+        if self._agent.checked_s(path) is not None:
             self._port.own(path, self._owner)
         if answered.forgotten is not None:
             self._port.disown(answered.forgotten, self._owner)
@@ -80,10 +80,10 @@ class CallerPath:
         self._send(datagram)
 
     def queue(self) -> Callable[[bytes], None]:
-        """A function that sends to the presently selected address, together with the slot's other packets."""
+        """A function that sends to the currently selected address, together with the slot's other packets."""
         selected = self._agent.selected
         return discard if selected is None else self._port.queue(selected)
 
 
 def discard(_: bytes) -> None:
-    """Sends to nobody."""
+    """Drops a datagram."""

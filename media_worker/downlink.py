@@ -24,7 +24,7 @@ _underruns = Counter("antiphon_media_underruns_total", "Talkspurts that ran dry 
 _overflows = Counter("antiphon_media_playout_overflow_samples_total", "Agent samples dropped: sent too far ahead")
 _packets_sent = Counter("antiphon_media_packets_sent_total", "RTP packets sent")
 
-_payload_area = srtp.tx_pointer(HEADER_SIZE, opus.ffi())
+_payload_area = srtp.tx_pointer(HEADER_SIZE, opus.ffi)
 _set_payload = struct.Struct("B").pack_into
 
 Report = Callable[[int, str, float | None], None]

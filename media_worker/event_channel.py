@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shared import keys
-from shared.client_events import client_event
-from shared.events import ClientEventSent
+from shared.events import ClientEventSent, client_event
 from shared.io.outbox import Outbox
 
 _EVENTS_KEPT = 100

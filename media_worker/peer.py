@@ -16,7 +16,7 @@ from prometheus_client import Counter
 from media_worker.core.rate_limiter import ControlRateLimiter
 from media_worker.core.sdp_offer import SUPPORTED_HASHES
 from media_worker.sctp import BoundedSctp, send_what_is_dropped
-from media_worker.srtp import SrtpPair
+from media_worker.srtp import SrtpCodec, SrtpPair
 from shared.errors import AntiphonError, ConfigError
 from shared.io.logs import get_logger
 
@@ -66,7 +66,7 @@ class Certificate(RTCCertificate):
 
 
 class _DatagramLink:
-    """Stands in for aiortc's ICE transport. Only gets DTLS from validated addresses."""
+    """Replaces aiortc's ICE transport. Gets only DTLS from validated addresses."""
 
     role = "controlled"
     state = "completed"
@@ -99,8 +99,8 @@ class _DatagramLink:
 
 
 def _records(datagram: bytes) -> Iterator[bytes]:
-    """The DTLS records one by one. Of a datagram with several, aiortc reads only the first 1,500 bytes of the first
-    with data, and OpenSSL keeps the rest in memory."""
+    """The DTLS records one by one. From a datagram with several, aiortc would read only 1,500 bytes of the first that
+    has data, and OpenSSL would keep the rest in memory."""
     at = 0
     while at + _RECORD_HEADER <= len(datagram) and datagram[at] in _RECORD_TYPES:
         length = int.from_bytes(datagram[at + _RECORD_HEADER - 2 : at + _RECORD_HEADER])
@@ -270,7 +270,7 @@ async def _exchange() -> None:
     try:
         theirs, ours = await asyncio.gather(client.connect(), server.connect())
         packet = theirs.tx.protect(bytes.fromhex("80600001000000010000000a") + b"antiphon")
-        if ours.bind().unprotect(packet) != 20:
+        if SrtpCodec(ours).unprotect(packet) != 20:
             raise RuntimeError("SRTP keys differ")
         await asyncio.gather(client.open_data(5000, 65_536, _CHANNEL_LABEL), server.open_data(5000, 65_536))
         await client.opened.wait()

@@ -1,7 +1,7 @@
 """A session's connection to its pipeline worker: none at first, then the one that attached last.
 
 Each pipeline worker of a session has an epoch, one higher than its predecessor's. What an earlier one still sends is
-ignored. What the caller says before the first one attaches is kept, up to two seconds.
+ignored. The caller's audio before the first one attaches is kept, up to two seconds.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _stale = Counter("antiphon_media_stale_epoch_total", "Messages of a pipeline wor
 
 
 class PipelineLink:
-    """Sends to the session's pipeline worker, and tells its messages from those of its predecessors."""
+    """Sends to the session's pipeline worker, and ignores its predecessors."""
 
     def __init__(self, epoch: int, outbox: Outbox) -> None:
         self.epoch = epoch

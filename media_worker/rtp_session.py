@@ -71,9 +71,7 @@ class RtpSession:
         self._sources.add(datagram[8:12])
         packet = srtp.rx_buffer[0:size]
         header = parse_header(packet)
-        if header is None:
-            return True
-        if header.payload_type != self._payload_type:
+        if header is None or header.payload_type != self._payload_type:
             return True
         self._packets += 1
         reception = self._reception

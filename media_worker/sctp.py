@@ -10,14 +10,7 @@ import struct
 from collections.abc import Callable
 
 from aiortc.rtcdtlstransport import RTCDtlsTransport
-from aiortc.rtcsctptransport import (
-    SCTP_DATA_LAST_FRAG,
-    Chunk,
-    DataChunk,
-    ForwardTsnChunk,
-    RTCSctpTransport,
-    SackChunk,
-)
+from aiortc.rtcsctptransport import SCTP_DATA_LAST_FRAG, Chunk, DataChunk, ForwardTsnChunk, RTCSctpTransport, SackChunk
 from OpenSSL import SSL
 from prometheus_client import Counter
 

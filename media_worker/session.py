@@ -21,6 +21,7 @@ from media_worker.pipeline_link import PipelineLink
 from media_worker.rtp_session import RtpSession
 from media_worker.settings import MediaSettings
 from media_worker.slot_clock import SlotClock
+from media_worker.srtp import SrtpCodec
 from media_worker.udp_port import UdpPort
 from media_worker.uplink import Uplink
 from shared import keys
@@ -82,7 +83,7 @@ class Session:
         self._log = log.bind(session_id=self.id)
         settings = context.settings
         opus = self._offer.audio.opus
-        assert opus is not None  # parse_offer refuses an offer without
+        assert opus is not None  # parse_offer refuses an offer without Opus
         self._payload_type = opus.payload_type
         self._path = CallerPath(context.port, self, _new_credentials)
         self._pipeline = PipelineLink(opening.epoch, context.outbox)
@@ -97,7 +98,8 @@ class Session:
             on_too_fast=lambda: self._events.publish("error", TOO_MANY_MESSAGES),
             on_closed=self.close,
         )
-        self._peer = Peer(context.certificate, self._offer.fingerprints, self._path.send, callbacks, session_id=self.id)
+        fingerprints = self._offer.audio.fingerprints
+        self._peer = Peer(context.certificate, fingerprints, self._path.send, callbacks, session_id=self.id)
         self._rtp: RtpSession | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -170,7 +172,7 @@ class Session:
             self.close(error.code)
             return
         now = asyncio.get_running_loop().time()
-        codec = pair.bind()
+        codec = SrtpCodec(pair)
         self._rtp = RtpSession(codec, self._ssrc, self.id, self._payload_type, self._uplink, self._downlink)
         self._downlink.connect(codec, secrets.randbits(15), secrets.randbits(32))
         self._uplink.begin(now)

@@ -41,7 +41,8 @@ class SlotClock:
         self._on_slot = on_slot
         self._after_slot = after_slot
         self._began_s = 0.0
-        self._slot = 0
+        self.slot = 0
+        """The next slot."""
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -52,11 +53,6 @@ class SlotClock:
     def stop(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
-
-    @property
-    def slot(self) -> int:
-        """The next slot."""
-        return self._slot
 
     def join(self, member: Ticking) -> None:
         """Add a member to the smallest group."""
@@ -70,7 +66,7 @@ class SlotClock:
         """Move a member to the next slot that is not crowded, so that a talkspurt does not wait for the old one."""
         most = 1.25 * sum(map(len, self._groups)) / SLOTS + 2
         for ahead in range(SLOTS):
-            group = self._groups[(self._slot + ahead) % SLOTS]
+            group = self._groups[(self.slot + ahead) % SLOTS]
             if member in group:
                 return
             if len(group) <= most:
@@ -80,18 +76,18 @@ class SlotClock:
 
     def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        due = self._began_s + self._slot * SLOT_S
+        due = self._began_s + self.slot * SLOT_S
         now = loop.time()
         late_s = now - due
         _lateness.observe(max(0.0, late_s))
         self._on_slot(late_s * 1000)
         if late_s > _MAX_BEHIND * SLOT_S:
             missed = int(late_s / SLOT_S)
-            self._slot += missed
+            self.slot += missed
             _skipped.inc(missed)
-        slot = self._slot
-        self._slot = slot + 1
-        self._handle = loop.call_at(self._began_s + self._slot * SLOT_S, self._run)
+        slot = self.slot
+        self.slot = slot + 1
+        self._handle = loop.call_at(self._began_s + self.slot * SLOT_S, self._run)
         for member in tuple(self._groups[slot % SLOTS]):
             try:
                 member.tick(slot, now)

@@ -31,9 +31,6 @@ class SrtpPair(NamedTuple):
     rx: "pylibsrtp.Session"
     tx: "pylibsrtp.Session"
 
-    def bind(self) -> "SrtpCodec":
-        return SrtpCodec(self)
-
 
 class SrtpCodec:
     """Fast calls for both directions. All sessions share the buffers: use a result before the next call."""

@@ -85,7 +85,7 @@ class _Socket:
             for _ in range(_READS_PER_WAKE):
                 keep(receive(_MAX_DATAGRAM))
         except OSError:
-            # Nothing more to read, or the ICMP error of an earlier send (port unreachable), whose caller will time out.
+            # Nothing more to read, or the ICMP error of an earlier send (port unreachable): its caller will time out.
             pass
         return received
 
@@ -223,8 +223,8 @@ def _family(address: str) -> socket.AddressFamily:
 def _hosts_for(addresses: tuple[str, ...]) -> list[str]:
     """The addresses to bind to. An address that this machine does not have belongs to a 1:1 NAT in front of it.
 
-    With one such address a wildcard socket is enough. With several, an answer must leave by the address that was asked,
-    or the caller would get it from another address; so each local address gets a socket.
+    With one such address a wildcard socket is enough. With several, each local address gets a socket, because an answer
+    must leave from the address that was asked.
     """
     hosts: dict[str, None] = {}
     for family, wildcard in _WILDCARDS.items():

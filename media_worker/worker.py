@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 
 from prometheus_client import Counter, Gauge
 
-from media_worker import denormals, opus, peer
+from media_worker import opus, peer
 from media_worker.core.admission import Admission
 from media_worker.peer import Certificate
 from media_worker.session import MediaContext, Session
@@ -85,7 +85,7 @@ class MediaWorker:
     async def _serve(self, stop: asyncio.Event) -> None:
         settings = self._settings
         await broker.check_broker(self._redis, settings.redis_url)
-        denormals.flush_to_zero()
+        opus.flush_to_zero()
         opus_version = opus.self_test()
         await peer.self_test()
         addresses = tuple(filter(None, (a.strip() for a in settings.public_ips.split(",")))) or detect_addresses()
@@ -148,7 +148,7 @@ class MediaWorker:
         if session is None:
             _strays.inc()
             if isinstance(message, PipelineAttached):
-                self._tell_pipeline_it_is_late(message, context)
+                self._refuse_late_pipeline(message, context)
         elif isinstance(message, PipelineMessage):
             session.on_pipeline(message)
         elif isinstance(message, CloseSession):
@@ -156,8 +156,8 @@ class MediaWorker:
         elif isinstance(message, UpdateOffer):
             self._update(session, message, context)
 
-    def _tell_pipeline_it_is_late(self, message: PipelineAttached, context: MediaContext) -> None:
-        """The session ended before its pipeline worker attached, which must learn that to free its slot."""
+    def _refuse_late_pipeline(self, message: PipelineAttached, context: MediaContext) -> None:
+        """The session ended before its pipeline worker attached. Telling the worker frees its slot."""
         closed = SessionClosed(session=message.session, reason="session_gone")
         context.outbox.send(keys.inbox("pipeline", message.pipeline_worker), closed)
 

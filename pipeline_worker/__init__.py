@@ -1,4 +1,4 @@
-"""Hears, thinks and speaks for sessions that a media worker holds.
+"""Hears, thinks and speaks in the sessions of media workers.
 
 `session` wires one conversation together: hearing, turns, tools, speaking, and the engines behind them.
 """

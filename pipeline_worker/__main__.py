@@ -18,7 +18,7 @@ from shared.io.service import run_service, settle_memory
 
 
 async def serve(settings: PipelineSettings, stop: asyncio.Event) -> None:
-    """Engines are loaded before anybody hears of this worker: its first caller waits for no model."""
+    """Loads the engines before the worker is announced, so that its first caller does not wait for a model."""
     if not settings.pools:
         raise ConfigError("ANTIPHON_PIPELINE_POOLS names no pool: set it to 'default' or unset it")
     agents = load_agents(settings.agents_dir)
@@ -33,7 +33,7 @@ async def serve(settings: PipelineSettings, stop: asyncio.Event) -> None:
         worker_id = new_worker_id("pipeline", socket.gethostname())
         async with tracing(open_tracer(settings, worker_id, agents)):
             helpers = HelperLoad(catalog.helper_pids)
-            worker = PipelineWorker(worker_id, settings, agents, catalog, tools, broker, helpers.share)
+            worker = PipelineWorker(worker_id, settings, agents, catalog.open, tools.open, broker, helpers.share)
             await worker.serve(stop)
     finally:
         await tools.close()

@@ -1,6 +1,6 @@
-"""How many sessions this process can serve, measured on those that it has: by what they use of a core, and by lateness.
+"""How many sessions this process can serve, estimated from the load and lateness that the present sessions cause.
 
-Its loop and what works for it in helper processes are stages of one line: the fullest says what room there is.
+The event loop and the helper processes are stages of a pipeline: the busiest stage limits the capacity.
 """
 
 from collections import deque
@@ -8,13 +8,13 @@ from collections import deque
 TICK_S = 0.05
 WINDOW = 100  # ticks: five seconds
 LATE_MS = 50.0
-"""What the caller's playout buffer does not hide together with the network's jitter."""
+"""Lateness that the caller's playout buffer cannot hide in addition to network jitter."""
 LATE_SHARE = 0.1
 
 _BUSY = 0.7
-"""Share of a core that a stage may use; beyond it the waiting times grow without bound."""
-_TELLING = 0.3
-"""Share of a core from which on it tells what a session costs; below it is mostly what the process costs by itself."""
+"""Share of a core that a stage may use; beyond it, waiting times grow without bound."""
+_MEASURABLE = 0.3
+"""Share of a core from which the cost of a session can be estimated; below it, the process' own cost dominates."""
 _FEW_SHARE = 0.1
 
 
@@ -34,24 +34,24 @@ class Admission:
         self._late.append(lateness_ms > LATE_MS)
 
     def on_load(self, core_share: float) -> None:
-        """What this process used of a core in the last second. More counts at once, less is believed slowly."""
+        """The share of a core that this process used in the last second. Increases count at once, decreases slowly."""
         self._core_share = max(core_share, self._core_share + (core_share - self._core_share) / 5)
 
     def on_helper_load(self, core_share: float) -> None:
-        """What the busiest helper used of a core in the last second.
+        """The share of a core that the busiest helper used in the last second.
 
-        Believed slowly both ways: a recogniser that takes whole utterances is busy for a second, and then not at all.
+        Smoothed both ways: a recogniser of whole utterances is busy for a second, then idle.
         """
         self._helper_share += (core_share - self._helper_share) / 10
 
     def capacity(self, sessions: int) -> int:
-        """With `sessions` running, how many there may be: never fewer than those, never more than the ceiling."""
-        # With few sessions the load is somebody else's doing, and refusing would not end it.
+        """How many sessions there may be while `sessions` run: from those to the ceiling."""
+        # With few sessions something else causes the load, and refusing would not help.
         if sessions < max(1.0, _FEW_SHARE * self._ceiling):
             return self._ceiling
         affordable = self._ceiling
         for core_share in (self._core_share, self._helper_share):
-            if core_share >= _TELLING:
+            if core_share >= _MEASURABLE:
                 affordable = min(affordable, int(sessions * _BUSY / core_share))
         if sum(self._late) > LATE_SHARE * WINDOW:
             affordable = sessions

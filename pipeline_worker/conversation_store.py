@@ -1,4 +1,4 @@
-"""Keeps a session's conversation in Redis, so that it can be read, and continued by another worker."""
+"""Keeps a session's conversation in Redis, so that another worker can continue it."""
 
 import asyncio
 import json
@@ -15,10 +15,10 @@ log = get_logger()
 
 
 class ConversationStore:
-    """A list of JSON objects, oldest first: `{"role", "text", "interrupted"}`, or of a tool's use `{"role": "tool",
-    "id", "name", "arguments", "result"}`.
+    """A list of JSON objects, oldest first: `{"role", "text", "interrupted"}`, or for the use of a tool
+    `{"role": "tool", "id", "name", "arguments", "result"}`.
 
-    It expires by itself `expiry_s` after the last words, should nobody be left to delete it.
+    It expires `expiry_s` after the last entry, in case its worker dies.
     """
 
     def __init__(self, client: Redis, session: str, expiry_s: int) -> None:
@@ -29,7 +29,7 @@ class ConversationStore:
         self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
         self._unsaved = 0
         self._in_doubt = False
-        """Whether the last write was applied is not known: the next one replaces the list."""
+        """It is not known whether the last write was applied: the next one replaces the list."""
         self._added = asyncio.Event()
         self._writing: asyncio.Task[bool] | None = None
 
@@ -40,12 +40,12 @@ class ConversationStore:
         self._added.set()
 
     async def run(self) -> None:
-        """For ever: cancel the task, then `close`. A broker that is away is waited for."""
+        """Runs until cancelled; then call `close`. Retries while the broker is away."""
         while True:
             await self._added.wait()
             self._added.clear()
             self._writing = asyncio.create_task(self._save())
-            # Shielded, because a write that is given up half-way may be applied after the deletion in `close`.
+            # Shielded, because a cancelled write might be applied after the deletion in `close`.
             if not await asyncio.shield(self._writing):
                 self._added.set()
                 await asyncio.sleep(_RETRY_S)
@@ -63,7 +63,7 @@ class ConversationStore:
             log.warning("conversation_left_to_expire", session_id=self._session, error=str(error))
 
     async def _save(self) -> bool:
-        """False if it has to be tried again."""
+        """False if it must be retried."""
         entries = list(self._entries)
         pipeline = self._redis.pipeline(transaction=True)
         if self._in_doubt:
@@ -90,4 +90,4 @@ def _as_json(entry: Entry) -> bytes:
     fields = entry._asdict()
     if isinstance(entry, ToolUse):
         fields = {"role": "tool", **entry.call._asdict(), "result": entry.result}
-    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")  # vendors cut characters in two
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")  # vendors may cut a character in two

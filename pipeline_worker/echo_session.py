@@ -1,4 +1,4 @@
-"""An agent that plays the caller's own voice back, with no delay of its own: for benches and microphone tests."""
+"""An agent that plays the caller's own voice back without added delay, for benchmarks and microphone tests."""
 
 import asyncio
 
@@ -11,17 +11,17 @@ from shared.frames import AudioFrame, SilenceRun
 from shared.wire import Item
 
 _REPORTS_PER_WINDOW = 10  # a report comes every 100 ms
-_UNDER_WAY = samples_in(20, UPLINK_RATE)
-"""A frame is left when the playout has taken one of the two that make its cushion."""
+_USUALLY_QUEUED = samples_in(20, UPLINK_RATE)
+"""One frame: the playout cushion has two, and one of them is being played."""
 _QUIET_MEAN = 200.0
 _PATIENCE_FRAMES = 50
 
 
 class EchoSession:
-    """Each frame goes back in the tick in which it came; silence is not sound, so it does not.
+    """Sends each frame back at once, but no silence.
 
-    A stall anywhere delays the frames behind it, and a source that speaks in real time never catches up by itself:
-    what stays queued for a second beyond need is made up for by leaving out frames, quiet ones if there are any.
+    A stall delays the frames behind it, and a source in real time never catches up. So audio that stays queued for a
+    second without need is reduced by leaving out frames, preferably quiet ones.
     """
 
     def __init__(self, link: MediaLink) -> None:
@@ -36,7 +36,7 @@ class EchoSession:
         self._patience = _PATIENCE_FRAMES
 
     async def run(self) -> None:
-        """Until the session is over."""
+        """Returns when the session is over."""
         await self._over.wait()
 
     def receive(self, item: Item) -> None:
@@ -81,7 +81,7 @@ class EchoSession:
         self._reports += 1
         if self._reports == _REPORTS_PER_WINDOW:
             self._reports = 0
-            self._surplus = max(0, self._queued_least - _UNDER_WAY)
+            self._surplus = max(0, self._queued_least - _USUALLY_QUEUED)
             self._patience = _PATIENCE_FRAMES
 
     def _may_leave_out(self, frame: AudioFrame) -> bool:

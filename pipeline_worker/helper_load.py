@@ -11,7 +11,7 @@ CpuTimes = Mapping[tuple[int, int], float]
 
 
 def thread_times(pids: Iterable[int]) -> CpuTimes:
-    """Leaves out processes that have ended, or whose threads the system does not report."""
+    """Leaves out processes that have ended or whose threads cannot be read."""
     times = {}
     for pid in pids:
         with contextlib.suppress(psutil.Error):
@@ -24,9 +24,7 @@ class HelperLoad:
     """`helper_pids` returns the processes that run now."""
 
     def __init__(
-        self,
-        helper_pids: Callable[[], Iterable[int]],
-        times_of: Callable[[Iterable[int]], CpuTimes] = thread_times,
+        self, helper_pids: Callable[[], Iterable[int]], times_of: Callable[[Iterable[int]], CpuTimes] = thread_times
     ) -> None:
         self._helper_pids = helper_pids
         self._times_of = times_of
@@ -34,9 +32,9 @@ class HelperLoad:
         self._times: CpuTimes = {}
 
     def share(self) -> float:
-        """What the busiest of all their threads has used of a core since the last call.
+        """The share of a core that the busiest of all their threads has used since the last call.
 
-        One thread does a helper's work; where a library spreads it over several, these work at the same time.
+        A helper's work is done by one thread, or by several at the same time.
         """
         elapsed_s = time.monotonic() - self._read_at
         before, self._times = self._times, self._times_of(self._helper_pids())

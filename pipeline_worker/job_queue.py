@@ -1,8 +1,8 @@
 """One pool's stream of sessions that need a pipeline worker, read as a member of its consumer group.
 
-A session's entry stays pending, and young, for as long as the session runs here: who finds it old may take the
-session over. A read whose answer was lost leaves entries that nobody serves, so after each failure the own pending
-entries are read again before new ones.
+While a session runs here, its entry stays pending and its idle time is reset: whoever finds it old may take the session
+over. If the reply to a read is lost, its entries are pending but not served. So after a failure this worker's pending
+entries are read before new ones.
 """
 
 from collections.abc import Collection
@@ -46,7 +46,7 @@ class JobQueue:
         self._in_doubt = True
 
     async def claim(self, count: int, served: Collection[str]) -> list[Job]:
-        """Up to `count` sessions, as soon as there are some; none after `BLOCK_MS`."""
+        """Up to `count` sessions, as soon as there are any; none after `BLOCK_MS`."""
         if self._in_doubt:
             await self._join_group()
             entries = await self._unserved(served)
@@ -65,15 +65,15 @@ class JobQueue:
             )
 
     async def remove(self, entry_id: str) -> None:
-        """It was served, or nobody should serve it."""
+        """The entry was served, or must not be."""
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.xack(self._key, keys.JOBS_GROUP, entry_id)
         pipeline.xdel(self._key, entry_id)
         await pipeline.execute()
 
     async def give_back(self, served: Collection[str]) -> None:
-        """This worker claims no more: what it was given and does not serve is for the others."""
-        await self._join_group()  # one that is stopped at once has not claimed yet
+        """Return entries that this worker has claimed but does not serve. It must not claim any more."""
+        await self._join_group()  # a worker that is stopped at once has not claimed yet
         for entry in await self._unserved(served):
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.xadd(self._key, {PAYLOAD: entry.payload})
@@ -82,7 +82,7 @@ class JobQueue:
             await pipeline.execute()
 
     async def leave(self) -> None:
-        """The worker stops. Whatever is pending for it could not be found any more, so there must be nothing."""
+        """Leave the group. Nothing may be pending for this worker, because nobody could find it any more."""
         await self._redis.xgroup_delconsumer(self._key, keys.JOBS_GROUP, self._worker_id)
 
     async def _join_group(self) -> None:
@@ -111,12 +111,10 @@ class JobQueue:
     async def _decode(self, entry: _Entry) -> Job | None:
         try:
             request = decode_message(entry.payload)
+            if not isinstance(request, StartPipeline):
+                raise WireError(f"{type(request).__name__} is not a request")
         except WireError as error:
             log.warning("job_malformed", pool=self.pool, code=error.code, error=error.message)
-            await self.remove(entry.entry_id)
-            return None
-        if not isinstance(request, StartPipeline):
-            log.warning("job_malformed", pool=self.pool, error=f"{type(request).__name__} is no request")
             await self.remove(entry.entry_id)
             return None
         return Job(entry.entry_id, int(entry.entry_id.partition("-")[0]), request)

@@ -22,9 +22,9 @@ from shared.wire import Item
 _ENGINE_FAILURES = {
     "engine_unavailable": "A service that the agent needs cannot be reached. Try again in a moment.",
     "engine_timeout": "A service that the agent needs did not answer in time. Try again.",
-    "engine_busy": "A service that the agent needs takes no more requests for now. Try again in a moment.",
-    "engine_key_refused": "A service refuses the agent's key: whoever runs this agent has to renew it.",
-    "engine_refused": "A service does not accept what the agent asks of it: its log tells whoever runs this agent why.",
+    "engine_busy": "A service that the agent needs accepts no more requests for now. Try again in a moment.",
+    "engine_key_refused": "A service refuses the agent's key: its operator has to renew it.",
+    "engine_refused": "A service does not accept the agent's request: the operator finds the reason in the log.",
 }
 
 Send = Callable[[str, Item], None]
@@ -55,8 +55,8 @@ class MediaLink:
         self._send(AudioFrame(self.session, self.epoch, seq, first_sample, sample_rate, 1, pcm))
 
     def publish_failure(self, error: AntiphonError) -> None:
-        """Tells the client about a failure. The message of an engine's error stays in the log: it names servers and
-        accounts, and anybody may call."""
+        """Reports a failure to the client. An engine's own message stays in the log, because it may name servers and
+        accounts."""
         message = error.message
         if isinstance(error, EngineError):
             message = _ENGINE_FAILURES.get(error.code, "A part of the agent failed. Please say it again.")

@@ -93,7 +93,7 @@ class ConversationSession:
         self._voice = AgentVoice(agent, self._answer, engines.tts, self._downlink, self._meter, owner, patience)
 
     async def run(self) -> None:
-        """Until the session is over. Raises what breaks it."""
+        """Returns when the session is over. Raises what breaks it."""
         try:
             async with self._tasks:
                 self._spawn(self._transcription.run())
@@ -121,7 +121,6 @@ class ConversationSession:
             self._take_message(item)
 
     def end(self, reason: str) -> None:
-        """Idempotent."""
         if not self._over.is_set():
             self._link.end_session(reason)
             self._over.set()
@@ -163,7 +162,7 @@ class ConversationSession:
             self._link.publish("transcript-partial", role="agent", text=text)
 
     def _handle(self, event: Input) -> State:
-        """The state that it leads to."""
+        """Returns the state that the input leads to."""
         try:
             actions = self._turns.handle(event)
         except IllegalInput as error:

@@ -1,7 +1,7 @@
-"""The sessions that run in this process, side by side: what breaks one breaks no other."""
+"""The sessions of this process. A failure of one does not affect the others."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,11 +23,11 @@ from shared.io.logs import get_logger
 from shared.wire import Item
 
 _CONNECTING_S = 45.0
-"""Until the caller is connected nothing comes; a media worker gives up on one after 30 s."""
+"""Nothing arrives before the caller is connected; a media worker gives up on them after 30 s."""
 _EXPIRY_MARGIN_S = 60
 
 _sessions = Gauge("antiphon_pipeline_sessions", "Sessions that run in this pipeline worker")
-_ended = Counter("antiphon_pipeline_sessions_ended_total", "Sessions that are over, by how", ["how"])
+_ended = Counter("antiphon_pipeline_sessions_ended_total", "Sessions that have ended, by how", ["how"])
 _unknown = Counter("antiphon_pipeline_unknown_session_total", "Items for sessions that do not run here")
 
 log = get_logger()
@@ -41,16 +41,9 @@ class Session(Protocol):
     def end(self, reason: str) -> None: ...
 
 
-class ToolSource(Protocol):
-    """`toolbox.Toolboxes`, as far as it is used here."""
-
-    def open(self, agent_id: str) -> Toolbox: ...
-
-
-class EngineSource(Protocol):
-    """`engines.catalog.Catalog`, as far as it is used here."""
-
-    def open(self, agent_id: str) -> Engines: ...
+OpenEngines = Callable[[str], Engines]
+OpenToolbox = Callable[[str], Toolbox]
+"""Take an agent's id."""
 
 
 @dataclass
@@ -67,22 +60,22 @@ class SessionHost:
         worker_id: str,
         settings: PipelineSettings,
         agents: Mapping[str, AgentDefinition],
-        engines: EngineSource,
-        tools: ToolSource,
+        open_engines: OpenEngines,
+        open_toolbox: OpenToolbox,
         broker: Redis,
         send: Send,
     ) -> None:
         self._worker_id = worker_id
         self._settings = settings
         self._agents = agents
-        self._engines = engines
-        self._tools = tools
+        self._open_engines = open_engines
+        self._open_toolbox = open_toolbox
         self._broker = broker
         self._send = send
         self._hosted: dict[str, _Hosted] = {}
 
     def refusal(self, request: StartPipeline) -> str | None:
-        """Why this session cannot run here."""
+        """Why this session cannot run here, or None."""
         if request.agent_id not in self._agents:
             return f"unknown agent {request.agent_id}"
         if request.session in self._hosted:
@@ -90,7 +83,7 @@ class SessionHost:
         return None
 
     async def run(self, request: StartPipeline) -> None:
-        """The session's whole life here, from the next step of the loop on. Raises nothing."""
+        """Run one session from start to end. Raises nothing."""
         link = MediaLink(self._send, request.media_worker, request.session, request.epoch)
         how = "finished"
         try:
@@ -127,7 +120,7 @@ class SessionHost:
                 hosted.session.end("pipeline_error")
 
     def end_abandoned(self) -> None:
-        """Call every second: a session that hears nothing more of its media worker is over."""
+        """Call every second: ends sessions whose media worker has fallen silent."""
         now = asyncio.get_running_loop().time()
         for hosted in list(self._hosted.values()):
             patience_s = self._settings.pipeline_media_timeout_s if hosted.heard else _CONNECTING_S
@@ -144,12 +137,12 @@ class SessionHost:
             return EchoSession(link)
         return ConversationSession(
             agent,
-            self._engines.open(agent.id),
+            self._open_engines(agent.id),
             link,
             ConversationStore(self._broker, link.session, agent.limits.max_duration_s + _EXPIRY_MARGIN_S),
             self._settings.pipeline_conversation_retention_s,
             Patience(engine_s=self._settings.pipeline_engine_timeout_s),
-            self._tools.open(agent.id) if agent.tools else None,
+            self._open_toolbox(agent.id) if agent.tools else None,
         )
 
 

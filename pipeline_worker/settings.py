@@ -11,19 +11,19 @@ class PipelineSettings(Settings):
     own_prefixes: ClassVar[tuple[str, ...]] = ("PIPELINE_", "OTEL_")
 
     pipeline_pools: str = Field("default", description="pools whose sessions this worker takes, comma-separated")
-    pipeline_capacity: int = Field(20, ge=1, description="sessions at the same time at most; fewer when busy")
+    pipeline_capacity: int = Field(20, ge=1, description="most sessions at the same time; fewer when busy")
     pipeline_engine_timeout_s: float = Field(
         10.0, gt=0, description="how long an engine may keep a caller waiting for its next output"
     )
     pipeline_media_timeout_s: float = Field(
-        20.0, gt=0, description="a session whose media worker is silent for so long is over"
+        20.0, gt=0, description="silence of its media worker after which a session ends"
     )
     pipeline_job_lifetime_s: float = Field(15.0, gt=0, description="older requests for a pipeline worker are dropped")
     pipeline_conversation_retention_s: int = Field(
-        0, ge=0, description="how long what was said is kept after the session (0: deleted at its end)"
+        0, ge=0, description="how long the conversation is kept after the session (0: deleted at its end)"
     )
     otel_endpoint: str = Field(
-        "", description="OTLP/HTTP collector to which traces go, such as http://127.0.0.1:4318 (none: no traces)"
+        "", description="OTLP/HTTP collector for traces, such as http://127.0.0.1:4318 (none: no traces)"
     )
 
     @property

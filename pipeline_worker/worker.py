@@ -1,4 +1,4 @@
-"""A pipeline worker process: claims sessions while it has room, and stops without cutting one short."""
+"""A pipeline worker process: claims sessions while it has room, and lets them finish before it stops."""
 
 import asyncio
 import math
@@ -9,7 +9,7 @@ from prometheus_client import Gauge
 
 from pipeline_worker.admission import TICK_S, Admission
 from pipeline_worker.job_queue import Job, JobQueue
-from pipeline_worker.session_host import EngineSource, SessionHost, ToolSource
+from pipeline_worker.session_host import OpenEngines, OpenToolbox, SessionHost
 from pipeline_worker.settings import PipelineSettings
 from shared import keys
 from shared.agent import AgentDefinition
@@ -26,23 +26,19 @@ _RETRY_S = 0.5
 _CLOSE_S = 5.0
 _TICKS_PER_LOAD = round(1 / TICK_S)
 
-_capacity = Gauge("antiphon_pipeline_capacity_sessions", "Sessions that this process finds it can serve")
-_core_share = Gauge("antiphon_pipeline_core_share", "What this process used of a core in the last second")
+_capacity = Gauge("antiphon_pipeline_capacity_sessions", "Sessions that this process estimates it can serve")
+_core_share = Gauge("antiphon_pipeline_core_share", "Share of a core that this process used in the last second")
 _helper_core_share = Gauge(
-    "antiphon_pipeline_helper_core_share", "What the busiest helper process used of a core in the last second"
+    "antiphon_pipeline_helper_core_share", "Share of a core that the busiest helper process used in the last second"
 )
 
 log = get_logger()
 
 
-def _no_helpers() -> float:
-    return 0.0
-
-
 class PipelineWorker:
     """`serve` is the life of the process.
 
-    `helper_share` tells what the busiest helper process used of a core since it was last asked.
+    `helper_share` returns the share of a core that the busiest helper process has used since the last call.
     """
 
     def __init__(
@@ -50,10 +46,10 @@ class PipelineWorker:
         worker_id: str,
         settings: PipelineSettings,
         agents: Mapping[str, AgentDefinition],
-        engines: EngineSource,
-        tools: ToolSource,
+        open_engines: OpenEngines,
+        open_toolbox: OpenToolbox,
         broker: Redis,
-        helper_share: Callable[[], float] = _no_helpers,
+        helper_share: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._id = worker_id
         self._settings = settings
@@ -65,13 +61,14 @@ class PipelineWorker:
         """Per pool, the job entries whose sessions run here."""
         self._has_room = asyncio.Event()
         self._is_idle = asyncio.Event()
-        # What the agent says waits for its turn anyway, and there is never more of it than runs ahead of playout.
+        # Agent audio does not age: it waits for its playout anyway, and `speaking.downlink` bounds its amount.
         self._outbox = Outbox(broker, worker_id, max_frame_age_s=math.inf)
         self._heartbeat = Heartbeat(broker, self._report)
-        self._host = SessionHost(worker_id, settings, agents, engines, tools, broker, self._outbox.send)
+        send = self._outbox.send
+        self._host = SessionHost(worker_id, settings, agents, open_engines, open_toolbox, broker, send)
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set and the sessions are over or had their time. Closes what it opened, not `broker`."""
+        """Serve until `stop` is set, then drain. Closes what it opened, not `broker`."""
         inbox_connection = connect_blocking(self._settings.redis_url)
         job_connections = {pool: connect_blocking(self._settings.redis_url) for pool in self._settings.pools}
         queues = [JobQueue(connection, self._broker, pool, self._id) for pool, connection in job_connections.items()]
@@ -123,7 +120,7 @@ class PipelineWorker:
         age_s = (wall_ms() - job.added_at_ms) / 1000
         refusal = self._host.refusal(request)
         if refusal is None and age_s > self._settings.pipeline_job_lifetime_s:
-            refusal = f"{age_s:.0f} s old: nobody waits for it any more"
+            refusal = f"{age_s:.0f} s old: nobody waits for it"
         try:
             if refusal is None:
                 async with asyncio.TaskGroup() as tasks:
@@ -160,10 +157,7 @@ class PipelineWorker:
                     log.warning("jobs_not_kept", pool=queue.pool, error=str(error))
 
     async def _watch_load(self) -> None:
-        """The loop, the detector's thread beside it and each helper are what all sessions share.
-
-        Their use of a core and the loop's lateness say what room there is.
-        """
+        """Measures what all sessions share: the load of this process and of its helpers, and the loop's lateness."""
         loop = asyncio.get_running_loop()
         self._helper_share()
         while True:
@@ -184,7 +178,7 @@ class PipelineWorker:
         return sum(map(len, self._served.values()))
 
     def _room(self) -> int:
-        """Two pools that claim at the same moment may go beyond it by what both see; the gateways do not place that."""
+        """Two pools that claim at once may both see the same room; the gateways' reservations prevent that."""
         return max(1, self._admission.capacity(self._sessions()) - self._sessions())
 
     def _count_room(self) -> None:
@@ -208,7 +202,7 @@ class PipelineWorker:
         return None if self._state == "serving" else self._state
 
     async def _drain(self, queues: list[JobQueue], claiming: list[asyncio.Task[None]]) -> None:
-        """No new sessions; those that run may finish, until their time is up."""
+        """Claim no more; let running sessions finish until the drain timeout."""
         self._state = "draining"
         self._count_room()
         log.info("pipeline_worker_draining", sessions=self._sessions())

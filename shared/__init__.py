@@ -1,1 +1,1 @@
-"""What two services must agree on: messages, frames, wire format, keys, errors, agent files. Pure, except `io`."""
+"""What two services must agree on: messages, frames, wire format, keys, errors, agent files. Only `io` does IO."""

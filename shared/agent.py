@@ -2,18 +2,14 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from shared.agent_tools import Tool, ToolRules
+from shared.agent_tools import Section, Tool, ToolRules
 
 AgentId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class EngineChoice(_Section):
+class EngineChoice(Section):
     """An engine, by its name in the catalog, and its options."""
 
     engine: str
@@ -22,12 +18,12 @@ class EngineChoice(_Section):
     fallback: "EngineChoice | None" = Field(None, description="replaces this one when it fails or is late")
 
 
-class Greeting(_Section):
+class Greeting(Section):
     text: str = Field(min_length=1, max_length=500)
     interruptible: bool = True
 
 
-class TurnTaking(_Section):
+class TurnTaking(Section):
     """When the caller has finished speaking, and when their speech interrupts the agent."""
 
     mode: Literal["automatic", "push_to_talk"] = "automatic"
@@ -42,7 +38,7 @@ class TurnTaking(_Section):
         None, max_length=100, description="words that do not interrupt; None: the usual ones of the agent's language"
     )
     echo_guard_ms: int = Field(
-        300, ge=0, le=5000, description="after the agent begins: only speech of barge_in_ms makes it fall silent"
+        300, ge=0, le=5000, description="after the agent begins: only speech of barge_in_ms silences it"
     )
 
     @model_validator(mode="after")
@@ -52,7 +48,7 @@ class TurnTaking(_Section):
         return self
 
 
-class Idle(_Section):
+class Idle(Section):
     """What the agent says to a silent caller, and when."""
 
     prompt_after_s: float | None = Field(None, ge=1, le=3600, description="silence before a prompt; None: no prompts")
@@ -66,12 +62,12 @@ class Idle(_Section):
         return self
 
 
-class Limits(_Section):
+class Limits(Section):
     max_duration_s: int = Field(3600, ge=10, le=86_400)
     farewell: str | None = Field(None, max_length=500, description="said when the time is up")
 
 
-class AgentDefinition(_Section):
+class AgentDefinition(Section):
     """The whole file. `mode: echo` plays the caller's own voice back and needs no engines."""
 
     id: AgentId

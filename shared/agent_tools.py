@@ -21,11 +21,13 @@ _END_CALL_DESCRIPTION = (
 )
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A mapping in an agent file."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Webhook(_Section):
+class Webhook(Section):
     """An HTTP request. Arguments fill the `{placeholders}` of `url`; the rest become its query or its JSON body."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
@@ -70,7 +72,7 @@ class Webhook(_Section):
         for name, value in headers.items():
             _check_header_name(name)
             if not value.isascii() or not value.isprintable():
-                raise ValueError(f"'{name}': a header's value is one line of ASCII: remove what is not")
+                raise ValueError(f"'{name}': a header's value is one line of ASCII: remove other characters")
         return headers
 
     @field_validator("secret_header")
@@ -87,7 +89,7 @@ def _check_header_name(name: str) -> None:
         raise ValueError(f"'{name}' is set by the request itself: remove it")
 
 
-class Tool(_Section):
+class Tool(Section):
     """One tool. `parameters` is the JSON schema of an object; the model's arguments are checked against it."""
 
     name: ToolName
@@ -170,7 +172,7 @@ def _transfer_parameters(destinations: list[Any]) -> dict[str, Any]:
     }
 
 
-class ToolRules(_Section):
+class ToolRules(Section):
     """How an agent uses its tools."""
 
     filler: str | None = Field(

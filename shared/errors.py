@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 class AntiphonError(Exception):
-    """Base of our errors: something that the caller of the code can act on."""
+    """Base of our errors: those that the calling code can act on."""
 
     code = "internal"
 
@@ -62,7 +62,7 @@ class EngineError(AntiphonError):
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The errors that a TaskGroup gathered, however deep their groups nest; `error` itself if it is no group."""
+    """The errors that a TaskGroup gathered, at any depth; `error` itself if it is not a group."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves(inner)

@@ -69,7 +69,7 @@ class OfferRefused(Message):
 
 
 class ClientEventSent(Message):
-    """An event for the client, the same as on the data channel (see `client_events`)."""
+    """An event for the client, the same as on the data channel (see `client_event`)."""
 
     kind: Literal["client-event-sent"] = "client-event-sent"
     event: dict[str, Any]
@@ -216,3 +216,12 @@ AnyMessage = Annotated[
     | MuteChanged,
     Field(discriminator="kind"),
 ]
+
+
+def client_event(event_type: str, seq: int, fields: dict[str, Any]) -> dict[str, Any]:
+    """The event as clients get it, e.g. ``{"type": "transcript", "role": "user", ..., "seq": 7, "data": {...}}``.
+
+    The specification's JavaScript reads the fields at the top level, its server writes them under `data`; ours does
+    both. `seq` lets a client that reads both channels drop duplicates.
+    """
+    return {**fields, "type": event_type, "seq": seq, "data": dict(fields)}

@@ -14,7 +14,7 @@ def explain(error: ValidationError, place: str, noun: str = "field") -> str:
 
 
 def first_problem(error: ValidationError, ignore: Collection[str] = ()) -> str:
-    """Field and problem without the value, which a peer may have made long. `ignore` names parts of no field."""
+    """Field and problem without the value, which a peer may have made long. `ignore`: parts that are not fields."""
     problem = error.errors(include_url=False, include_input=False)[0]
     message = problem["msg"]
     return f"{_dotted(problem['loc'], ignore)}: {message[0].lower()}{message[1:]}"

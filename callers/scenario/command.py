@@ -63,7 +63,7 @@ def _written(file: Path | None) -> Iterator[Callable[[str], None]]:
     try:
         stream = file.open("w", encoding="utf-8", buffering=1)
     except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}: name a file in a folder that is there") from error
+        raise ConfigError(f"{file}: {error.strerror}: name a file in an existing folder") from error
     with stream:
         yield lambda line: print(line, file=stream)
 

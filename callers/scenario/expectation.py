@@ -77,9 +77,9 @@ class _Expectation(Verbal):
         if isinstance(value, Part):
             stated = value.model_dump(exclude_none=True, exclude_defaults=True)
             return f"{self.verb()} {stated}"
-        return (
-            self.verb() if value is True else f"{self.verb()} {value:g} s" if self.limit_s else f"{self.verb()} {value}"
-        )
+        if value is True:
+            return self.verb()
+        return f"{self.verb()} {value:g} s" if self.limit_s else f"{self.verb()} {value}"
 
 
 class TranscriptMatch(Part):

@@ -44,11 +44,11 @@ _Audible = Say | BargeIn | Backchannel | Noise
 
 
 class _Stuck(Exception):
-    """A wait timed out. The next steps would make no sense, or time out too."""
+    """A wait timed out. The next steps would be meaningless or time out too."""
 
 
 class Fixtures(NamedTuple):
-    """Sounds of a scenario. They are made before the call, because making them takes time."""
+    """Sounds of a scenario. Synthesised before the call, because that takes time."""
 
     sounds: Mapping[int, Pcm]
     """The caller's sound of each step that has one, at 48 kHz."""
@@ -94,13 +94,7 @@ async def perform(file: Path, scenario: Scenario, signaling_url: str, fixtures: 
 class Performance:
     """The steps of one scenario, by a caller who is connected."""
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        caller: Caller,
-        fixtures: Fixtures,
-        outcome: Outcome,
-    ) -> None:
+    def __init__(self, scenario: Scenario, caller: Caller, fixtures: Fixtures, outcome: Outcome) -> None:
         self._scenario = scenario
         self._caller = caller
         self._record = caller.record
@@ -148,8 +142,8 @@ class Performance:
                 assert_never(step)
 
     async def _make_sound(self, step: _Audible, samples: Pcm) -> None:
-        if step.after_s is not None:
-            await self._need(AudibleFor(audible_for=f"{step.after_s}s"))
+        if not isinstance(step, Say) and step.after is not None:
+            await self._need(AudibleFor(audible_for=f"{step.after}s"))
         what = f"{step.noise.kind} noise" if isinstance(step, Noise) else f'says "{step.text}"'
         self._mark(what)
         sound = self._caller.microphone.play(samples)
@@ -179,7 +173,7 @@ class Performance:
             raise _Stuck
 
     async def _expect(self, expectations: tuple[Expectation, ...]) -> None:
-        """What must not happen is checked last, so that it has had time to happen."""
+        """Checks what must not happen last, so that it has had time to happen."""
         for expectation in sorted(expectations, key=lambda one: isinstance(one, NoEvent | NoTranscript)):
             await self._need(expectation)
 

@@ -82,4 +82,4 @@ def _write(file: Path, content: str) -> None:
     try:
         file.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}: name a file in a folder that is there") from error
+        raise ConfigError(f"{file}: {error.strerror}: name a file in an existing folder") from error

@@ -1,4 +1,4 @@
-"""Runs scenarios, against a stack that runs or on embedded ones."""
+"""Runs scenarios against a running stack or on embedded ones."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

@@ -40,10 +40,6 @@ class Say(_Spoken):
     def text(self) -> str:
         return self.say
 
-    @property
-    def after_s(self) -> float | None:
-        return None
-
 
 class BargeInPart(Part):
     after: Seconds
@@ -60,13 +56,12 @@ class BargeIn(_Spoken):
         return self.barge_in.say
 
     @property
-    def after_s(self) -> float | None:
-        """How long the agent must be heard first."""
+    def after(self) -> float:
         return self.barge_in.after
 
 
 class Backchannel(_Spoken):
-    """A sound of agreement while the agent speaks."""
+    """A sound of agreement, once the agent was heard for `after`."""
 
     backchannel: str = Field(min_length=1)
     after: Seconds = 1.0
@@ -74,10 +69,6 @@ class Backchannel(_Spoken):
     @property
     def text(self) -> str:
         return self.backchannel
-
-    @property
-    def after_s(self) -> float | None:
-        return self.after
 
 
 class NoisePart(Part):
@@ -92,10 +83,6 @@ class Noise(_Step):
     noise: NoisePart
     after: Seconds | None = None
     background: bool = False
-
-    @property
-    def after_s(self) -> float | None:
-        return self.after
 
 
 class Type(_Step):

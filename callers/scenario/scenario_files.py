@@ -1,4 +1,4 @@
-"""Reads scenario files. Its errors name the file, the field and the cure."""
+"""Reads scenario files. Errors name the file, the field and the cure."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ def _load(file: Path) -> list[Scenario]:
     """A file may hold several scenarios, separated by `---`."""
     documents = [document for document in read_yaml(file) if document]
     if not documents:
-        raise ConfigError(f"{file}: it is empty: begin with 'name:', 'agent:' and 'steps:'")
+        raise ConfigError(f"{file}: the file is empty: begin with 'name:', 'agent:' and 'steps:'")
     return [_read(file, document) for document in documents]
 
 
@@ -30,12 +30,16 @@ def _read(file: Path, document: object) -> Scenario:
     try:
         scenario = Scenario.model_validate(document)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(file, problem) for problem in error.errors())) from error
+        problems = error.errors()
+        inner = {problem["loc"][0] for problem in problems if len(problem["loc"]) > 1}
+        # Pydantic leaves out bad steps, and then also reports that there are too few.
+        shown = [problem for problem in problems if problem["type"] != "too_short" or problem["loc"][0] not in inner]
+        raise ConfigError("\n".join(_explain(file, problem) for problem in shown)) from error
     if scenario.agents_dir is None:
         return scenario
     folder = file.parent / scenario.agents_dir
     if not folder.is_dir():
-        raise ConfigError(f"{file}: agents_dir: no folder {folder}: name one that is there, relative to this file")
+        raise ConfigError(f"{file}: agents_dir: no folder {folder}: name an existing one, relative to this file")
     return scenario.model_copy(update={"agents_dir": folder.resolve()})
 
 
@@ -51,7 +55,7 @@ def _explain(file: Path, problem: Mapping[str, object]) -> str:
 
 
 def _place(location: object) -> str:
-    """`("steps", 2, "pause", "pause")` is "steps[3].pause": people count from one, and read a verb once."""
+    """`("steps", 2, "pause", "pause")` is "steps[3].pause": people count from one, and need a verb only once."""
     place, last = "", None
     for part in location if isinstance(location, tuple) else (location,):
         if part != last:

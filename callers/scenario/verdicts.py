@@ -1,6 +1,6 @@
 """Whether an expectation holds at this moment of the call."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, assert_never
 
 from callers.call_record import HEARD_RATE, CallEvent, CallRecord
@@ -78,20 +78,20 @@ def judge(expectation: Expectation, moment: Moment) -> Verdict:
             return Verdict(record.status == status or None, f"it is {record.status}")
         case Ended(ended=reason):
             if record.end_reason is None:
-                return Verdict(None, "the call goes on")
+                return Verdict(None, "the call is still going on")
             return Verdict(record.end_reason == reason, f"it ended: {record.end_reason}")
         case Reply():
             return _reply(moment)
         case AudibleFor(audible_for=least_s):
             return _audible(moment, least_s)
         case SilentFor(silent_for=least_s):
-            return Verdict(record.heard.is_silent(moment.now_s, least_s) or None, "it goes on")
+            return Verdict(record.heard.is_silent(moment.now_s, least_s) or None, "the agent is still heard")
         case FirstAudioWithin(first_audio_within=most_s):
-            return _first_audio(moment, most_s)
+            return _heard_after(moment.end_s, record.heard.onset_after, most_s)
         case AgentSilentWithin(agent_silent_within=most_s):
             return _silent(moment, most_s)
         case AgentResumesWithin(agent_resumes_within=most_s):
-            return _resumed(moment, most_s)
+            return _heard_after(moment.end_s, record.heard.first_after, most_s)
         case NoWordsLost(no_words_lost=spoken):
             return _no_words_lost(moment, moment.known[spoken])
     assert_never(expectation)
@@ -145,7 +145,7 @@ def _reply(moment: Moment) -> Verdict:
         if event.fields.get("role") == "agent" and not event.fields.get("interrupted")
     ]
     if not replies:
-        return Verdict(None, "the agent has said nothing to its end")
+        return Verdict(None, "the agent has not finished saying anything")
     done = moment.record.status in ("listening", "ended")
     return Verdict(done or None, f"the agent is {moment.record.status}")
 
@@ -160,13 +160,13 @@ def _audible(moment: Moment, least_s: float) -> Verdict:
     return Verdict((sound_s >= least_s and not silent) or None, found)
 
 
-def _first_audio(moment: Moment, most_s: float) -> Verdict:
-    if moment.end_s is None:
+def _heard_after(end_s: float | None, find: Callable[[float], float | None], most_s: float) -> Verdict:
+    if end_s is None:
         return Verdict(False, "the caller did nothing before")
-    onset = moment.record.heard.onset_after(moment.end_s)
-    if onset is None:
+    heard_s = find(end_s)
+    if heard_s is None:
         return Verdict(None, "the agent was not heard")
-    return _within(onset - moment.end_s, most_s)
+    return _within(heard_s - end_s, most_s)
 
 
 def _silent(moment: Moment, most_s: float) -> Verdict:
@@ -174,23 +174,14 @@ def _silent(moment: Moment, most_s: float) -> Verdict:
         return Verdict(False, "the caller made no sound before")
     silent = moment.record.heard.silent_from(moment.onset_s, moment.now_s, _SILENT_FOR_S)
     if silent is None:
-        return Verdict(None, "the agent speaks on")
+        return Verdict(None, "the agent is still speaking")
     return _within(silent - moment.onset_s, most_s)
-
-
-def _resumed(moment: Moment, most_s: float) -> Verdict:
-    if moment.end_s is None:
-        return Verdict(False, "the caller did nothing before")
-    heard = moment.record.heard.first_after(moment.end_s)
-    if heard is None:
-        return Verdict(None, "the agent was not heard")
-    return _within(heard - moment.end_s, most_s)
 
 
 def _no_words_lost(moment: Moment, known: Pcm) -> Verdict:
     heard, now_s = moment.record.heard, moment.now_s
     if not _reply(moment).holds or not heard.is_silent(now_s, _SILENT_FOR_S):
-        return Verdict(None, "the agent has not said it to its end")
+        return Verdict(None, "the agent has not finished it")
     found, gaps = compare(known, heard.samples(moment.since_s), HEARD_RATE)
     if found < _MOST_OF_IT:
         return Verdict(False, f"only {found:.0%} of its sound was heard")

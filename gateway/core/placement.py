@@ -1,4 +1,4 @@
-"""The order in which media workers are offered a session. `placement_store` decides which of them has room."""
+"""The order in which media workers are offered a session. `placement_store` decides which one has room."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -8,7 +8,7 @@ from shared.worker_report import LEASE_MS, WorkerReport
 
 
 class Candidate(NamedTuple):
-    """A worker, and why it stands where it stands."""
+    """A worker, and the reason for its rank."""
 
     worker_id: str
     load: float
@@ -35,11 +35,7 @@ class RecentPlacements:
 
 
 def rank(
-    reports: Sequence[WorkerReport],
-    recent: RecentPlacements,
-    session: str,
-    zone: str,
-    avoid: Collection[str] = (),
+    reports: Sequence[WorkerReport], recent: RecentPlacements, session: str, zone: str, avoid: Collection[str] = ()
 ) -> list[Candidate]:
     """All workers but those to `avoid`, best first: our zone first, then the lowest load.
 

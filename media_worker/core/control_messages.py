@@ -74,7 +74,7 @@ def parse_control(message: str) -> ControlMessage | None:
 
 
 def for_pipeline(session: str, control: ControlMessage) -> Message | None:
-    """What the pipeline worker is told of a control message; None if it concerns only the media worker."""
+    """The pipeline worker's message for a control message; None if it concerns only the media worker."""
     match control:
         case Text(text=text):
             return TextReceived(session=session, text=text)

@@ -99,7 +99,7 @@ class DecodePlan:
         return Silence(samples)
 
     def begin(self, now: float) -> None:
-        """The caller is connected: from now on silence is emitted even if no packet ever comes."""
+        """The caller is connected: from now on silence is emitted even if no packet arrives."""
         if self._last_arrival_s is None:
             self._last_arrival_s = now
 

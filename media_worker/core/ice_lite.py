@@ -15,13 +15,7 @@ back). Such a copy gets the agent's audio, encrypted, until the client's next se
 
 from typing import Any, NamedTuple
 
-from media_worker.core.stun import (
-    Address,
-    BindingRequest,
-    has_integrity,
-    role_conflict_response,
-    success_response,
-)
+from media_worker.core.stun import Address, BindingRequest, has_integrity, role_conflict_response, success_response
 
 _MAX_ADDRESSES = 16
 _CHECKS_REMEMBERED = 256
@@ -65,7 +59,8 @@ class IceLiteAgent:
         self.credentials = credentials
         self.selected: Path | None = None
         self._pending: Credentials | None = None
-        self._known_ufrags = [credentials.ufrag]
+        self.ufrags = [credentials.ufrag]
+        """Fragments under which checks are valid."""
         self._validated: dict[Path, float] = {}
         self._checks: dict[bytes, Path] = {}
 
@@ -75,22 +70,14 @@ class IceLiteAgent:
         Returns the fragments that are no longer valid.
         """
         self._pending = credentials
-        outdated = [ufrag for ufrag in self._known_ufrags if ufrag != self.credentials.ufrag]
-        self._known_ufrags = [self.credentials.ufrag, credentials.ufrag]
+        outdated = [ufrag for ufrag in self.ufrags if ufrag != self.credentials.ufrag]
+        self.ufrags = [self.credentials.ufrag, credentials.ufrag]
         return outdated
 
     @property
     def offered_credentials(self) -> Credentials:
         """The credentials for the next answer."""
         return self._pending or self.credentials
-
-    @property
-    def ufrags(self) -> list[str]:
-        """Fragments under which checks are valid."""
-        return self._known_ufrags
-
-    def is_validated(self, path: Path) -> bool:
-        return path in self._validated
 
     def checked_s(self, path: Path) -> float | None:
         """When the last valid check came over this path; None if there is none."""

@@ -55,7 +55,7 @@ class PlayoutBuffer:
         self._buffered = 0
         self._end_sample = 0
         self._end_known = False
-        self._state: State = "idle"
+        self.state: State = "idle"
         self._fading: bytes | None = None
         self._outcomes: deque[Ended] = deque(maxlen=_MAX_OUTCOMES)
         self._fresh = True
@@ -63,13 +63,9 @@ class PlayoutBuffer:
         self.underruns = 0
         self.overflowed = 0
 
-    @property
-    def state(self) -> State:
-        return self._state
-
     def push(self, first_sample: int, pcm: bytes) -> bool:
         """Append audio. True if it starts a talkspurt, i.e. the buffer was idle."""
-        began = self._state == "idle"
+        began = self.state == "idle"
         samples = len(pcm) // BYTES_PER_SAMPLE
         overlap = self._end_sample - first_sample
         if overlap >= samples:
@@ -86,7 +82,7 @@ class PlayoutBuffer:
         self._buffered += len(pcm) // BYTES_PER_SAMPLE
         self._end_known = False
         if began:
-            self._state = "filling"
+            self.state = "filling"
         return began
 
     def end_talkspurt(self) -> None:
@@ -94,14 +90,14 @@ class PlayoutBuffer:
 
         Audio and this message arrive in order, so what is missing was lost.
         """
-        if self._state == "idle":
+        if self.state == "idle":
             self._end_now("finished")
         else:
             self._end_known = True
 
     def flush(self) -> None:
         """Fade out and drop everything queued. `take` reports `Ended("flushed")`."""
-        if self._state == "playing":
+        if self.state == "playing":
             self._fading = self._faded()
         self._pieces.clear()
         self._offset = 0
@@ -115,40 +111,40 @@ class PlayoutBuffer:
         self._end_sample = self.played_up_to = 0
 
     def pause(self) -> None:
-        if self._state in ("playing", "filling"):
-            if self._state == "playing":
+        if self.state in ("playing", "filling"):
+            if self.state == "playing":
                 self._fading = self._faded(keep=True)
-            self._state = "paused"
+            self.state = "paused"
             self._outcomes.append(Ended("paused"))
             self._fresh = True
 
     def resume(self) -> None:
-        if self._state == "paused":
-            self._state = "filling"
+        if self.state == "paused":
+            self.state = "filling"
 
     def take(self) -> Frame | Ended | None:
         """What to send in this 20 ms: a frame, or nothing; or that playing ended."""
         if self._fading is not None:
             pcm, self._fading = self._fading, None
             return Frame(pcm, False)
-        if self._state in ("filling", "playing") and self._end_known and not self._buffered:
+        if self.state in ("filling", "playing") and self._end_known and not self._buffered:
             self._end_now("finished")
         if self._outcomes:
             return self._outcomes.popleft()
-        if self._state == "filling" and (self._end_known or self._buffered >= self._cushion):
-            self._state = "playing"
-        if self._state != "playing":
+        if self.state == "filling" and (self._end_known or self._buffered >= self._cushion):
+            self.state = "playing"
+        if self.state != "playing":
             return None
         if self._buffered < self.frame_samples and not self._end_known:
             self.underruns += 1
-            self._state = "filling"
+            self.state = "filling"
             self._fresh = True
             return None
         starts, self._fresh = self._fresh, False
         return Frame(self._pop_frame(), starts)
 
     def _end_now(self, how: Literal["finished", "flushed"]) -> None:
-        self._state = "idle"
+        self.state = "idle"
         self._end_known = False
         self._fresh = True
         self._outcomes.append(Ended(how))

@@ -37,7 +37,7 @@ TOO_MANY_MESSAGES = {
 """The error event that a caller over the limit gets."""
 
 Verdict = Literal["admitted", "refused", "dropped", "flood"]
-"""`refused` gets an error, `dropped` gets none, so that the errors do not become a flood; `flood` ends the session."""
+"""`refused` gets an error, `dropped` gets none (which bounds the errors), `flood` ends the session."""
 
 
 class ControlRateLimiter:

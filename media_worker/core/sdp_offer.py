@@ -72,10 +72,6 @@ class Offer:
     data: MediaSection | None
 
     @property
-    def fingerprints(self) -> list[tuple[str, str]]:
-        return self.audio.fingerprints
-
-    @property
     def wants_agent(self) -> bool:
         """Whether the caller receives our audio: not on hold, and not send-only (RFC 3264 §6.1)."""
         return self.audio.direction in ("sendrecv", "recvonly")
@@ -85,7 +81,7 @@ class Offer:
         """What a later offer of the same session must not change."""
         opus = self.audio.opus
         shape = [(section.kind, section.mid) for section in self.sections]
-        return self.fingerprints, shape, self.sections.index(self.audio), opus, self.data is None
+        return self.audio.fingerprints, shape, self.sections.index(self.audio), opus, self.data is None
 
 
 def parse_offer(sdp: str) -> Offer:

@@ -1,9 +1,9 @@
-"""What the words of an utterance tell about its end: is it finished, or does it stop in the middle of something?
+"""Whether an utterance is finished or stops in the middle, judged by its words.
 
-The text is what a recogniser has understood so far. Marks and figures count in every language; the words are English
-and count in English only, for "an" and "um" end many a German sentence. Many recognisers write no marks: then a text
-that does not look unfinished is merely `OPEN`. Others put a full stop or a question mark wherever the sound ends: then
-words that stop in the middle ("a table for.") count for more than the mark.
+The text is what a recogniser has understood so far. Punctuation and figures count in every language. The word lists are
+English and count only in English, because "an" and "um" end many German sentences. Many recognisers write no
+punctuation: then a text that does not look unfinished is `OPEN`. Others put a full stop or a question mark wherever the
+sound ends: then words that stop in the middle ("a table for.") override the mark.
 """
 
 import re
@@ -36,22 +36,22 @@ _NOT_LAST = _words(
     "um uh er erm",
 )
 _NOT_LAST_UNLESS_ASKED = _words("of to for from with without at by into onto about between during through")
-"""Prepositions end a question ("where are you from"), and hardly anything else."""
+"""Prepositions. They may end a question ("where are you from"), but hardly ever a statement."""
 _QUESTIONS = _words("what what's where where's who who's whom which how when")
 _NOT_LAST_PAIRS = frozenset(
     {("would", "like"), ("i'd", "like"), ("we'd", "like"), ("i", "want"), ("i", "need"), ("can", "i")}
 )
 _SHORT_SENTENCE = 4
-"""Words of "yes, I would like", at which "that is all I need" has begun to mean something."""
+"""Words. "Yes, I would like" is unfinished; the longer "that is all I need" is not."""
 
 _DIGITS = _words("zero oh one two three four five six seven eight nine double triple")
 _NUMBER_ASKED = _words("number phone telephone code zip postcode digits pin card account extension")
 _WHOLE_NUMBER = 10
-"""Digits of a telephone number without its country."""
+"""Digits of a telephone number without country code."""
 
 
 def completeness(text: str, language: str) -> Completeness:
-    """Whether whoever said `text` in `language` ("en", "en-GB") has finished."""
+    """Whether `text` in `language` ("en", "en-GB") is finished."""
     shown = text.strip().rstrip(_CLOSING)
     words = words_of(shown)
     if not words:
@@ -76,7 +76,7 @@ def _stops_in_the_middle(words: list[str]) -> bool:
 
 
 def _stops_before_mark(sentence: list[str], *, asks: bool) -> bool:
-    """More was meant, whatever the mark. Not of "And?", "Is that where you are from?", "That is all I need."."""
+    """Whether more follows despite the mark. Not after "And?", "Is that where you are from?", "That is all I need."."""
     if len(sentence) < 2 and asks:
         return False
     if sentence[-1] in _NOT_LAST_UNLESS_ASKED and asks:
@@ -87,7 +87,7 @@ def _stops_before_mark(sentence: list[str], *, asks: bool) -> bool:
 
 
 def _dictates_number(words: list[str], english: bool) -> bool:
-    """It ends in digits, and they are fewer than a number has: "my number is five five five"."""
+    """Whether it ends in digits of an incomplete number: "my number is five five five"."""
     digits = groups = 0
     for word in reversed(words):
         if word.isdecimal():

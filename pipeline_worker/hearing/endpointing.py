@@ -1,9 +1,9 @@
-"""When an utterance begins and is over: talkspurts without too long a silence between them are one utterance.
+"""When an utterance begins and ends: talkspurts with short silences between them are one utterance.
 
-How long is too long depends on what was said. Words that sound unfinished are given the longest time; a sentence with
-its mark at the end the shortest; otherwise the caller's own pauses decide, between the two. After a part of that time
-the end is likely, which is the moment to prepare a reply. While the agent speaks a pause is none: whether the caller
-wants the floor must be decided at once, so every talkspurt is an utterance of its own.
+The silence that ends an utterance depends on its words: longest after unfinished ones, shortest after a sentence with a
+final mark, and otherwise between the two, by the caller's own pauses. After a part of it the end is likely, and a reply
+may be prepared. While the agent speaks, every talkspurt is an utterance of its own, because it must be decided at once
+whether the caller wants the floor.
 """
 
 from pipeline_worker.hearing.completeness import Completeness, completeness
@@ -15,17 +15,17 @@ from shared.audio import UPLINK_RATE, samples_in
 _LIKELY_AFTER = {Completeness.FINISHED: 0.0, Completeness.OPEN: 0.6}
 """The part of the silence after which the end is likely."""
 _LONGEST = 60 * UPLINK_RATE
-"""An utterance as long as this is over: whoever makes it (a radio) must not keep the agent waiting for ever."""
+"""A longer utterance is ended, so that a radio cannot keep the agent waiting."""
 
 _NEWEST_COUNTS = 0.3
 _ABOVE_USUAL = 1.5
-"""An endpoint lies half as far again beyond the caller's usual pause."""
+"""The endpoint, in multiples of the caller's usual pause."""
 
 UtteranceEvent = UtteranceStarted | EndLikely | UtteranceResumed | UtteranceEnded
 
 
 class Endpointing:
-    """A silence shorter than the talkspurts' hangover cannot be seen: the endpoint then comes with the hangover."""
+    """An endpoint comes after the talkspurts' hangover at the earliest."""
 
     def __init__(self, taking: TurnTaking, language: str) -> None:
         self._language = language
@@ -37,14 +37,14 @@ class Endpointing:
         self._last_sound: int | None = None
         """Where the utterance's last talkspurt ended; None while one goes on."""
         self._pause_began: int | None = None
-        """The same, and after the endpoint too, as long as going on would show that it came too early."""
+        """The same, but kept after the endpoint, while more speech would show that the endpoint was too early."""
         self._text = ""
         self._kind = Completeness.OPEN
         self._likely: str | None = None
 
     @property
     def open(self) -> bool:
-        """An utterance has begun and is not over."""
+        """Whether an utterance has begun and not ended."""
         return self._started is not None
 
     @property
@@ -71,12 +71,12 @@ class Endpointing:
         return []
 
     def understood(self, utterance: int, text: str) -> None:
-        """The words of an utterance so far; those of an earlier one come too late."""
+        """The words of an utterance so far. Those of an earlier utterance are ignored."""
         if utterance == self._utterance and self.open:
             self._text, self._kind = text, completeness(text, self._language)
 
     def answered(self) -> None:
-        """The agent speaks: a silence before the caller's next words is no pause of theirs."""
+        """The agent speaks: the silence before the caller's next words does not count as a pause."""
         self._pause_began = None
 
     def advance(self, position: int, agent_speaks: bool = False) -> list[UtteranceEvent]:
@@ -99,7 +99,7 @@ class Endpointing:
         return [EndLikely(self._utterance, self._text)]
 
     def end(self, at_sample: int) -> UtteranceEnded:
-        """The open utterance is over, whatever was heard."""
+        """End the open utterance."""
         self._started = self._last_sound = self._likely = None
         return UtteranceEnded(self._utterance, at_sample)
 
@@ -118,13 +118,13 @@ class Endpointing:
 
 
 class SpeakerPauses:
-    """How long this caller pauses within what they say: a running estimate, in samples."""
+    """A running estimate of this caller's pauses within utterances, in samples."""
 
     def __init__(self) -> None:
         self._usual: float | None = None
 
     def add(self, samples: int) -> None:
-        """The caller paused for so long, and went on."""
+        """The caller paused for so long and continued."""
         self._usual = samples if self._usual is None else self._usual + _NEWEST_COUNTS * (samples - self._usual)
 
     def endpointing(self, least: int, most: int) -> int:

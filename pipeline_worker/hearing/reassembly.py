@@ -1,4 +1,4 @@
-"""Puts the caller's audio back in order: frames that come twice, late or not at all become stretches without a gap."""
+"""Makes gapless audio of the caller's frames, of which some may be repeated, late or lost."""
 
 from typing import NamedTuple
 
@@ -22,17 +22,17 @@ Stretch = Sound | Silence
 
 
 class Reassembly:
-    """Begins where its first item does, because a session may have begun with another pipeline worker."""
+    """Begins at its first item, because a session may have begun with another pipeline worker."""
 
     def __init__(self) -> None:
         self.position: int | None = None
-        """End of all that was accepted, in samples."""
+        """End of the accepted audio, in samples."""
         self._last_seq = -1
 
     def accept(self, item: AudioFrame | SilenceRun) -> list[Stretch]:
-        """Returns what `item` adds, in order: nothing if it comes too late or twice.
+        """Returns what `item` adds, in order: nothing if it is late or repeated.
 
-        A gap before it becomes silence. What overlaps the past is cut off.
+        A gap before it becomes silence. What overlaps earlier audio is cut off.
         """
         first, end = item.first_sample, item.end_sample
         position = first if self.position is None else self.position

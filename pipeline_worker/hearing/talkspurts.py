@@ -1,8 +1,7 @@
-"""From speech probabilities to talkspurts: when somebody begins and ends to make speech sounds.
+"""From speech probabilities to talkspurts: where speech sounds begin and end.
 
-Two thresholds (hysteresis) keep a probability that wavers around one of them from cutting a talkspurt; an onset
-keeps clicks out; a hangover bridges the closures of stop consonants, which last 50-150 ms. Positions count
-samples of the caller's 16 kHz time line.
+Two thresholds (hysteresis) keep a wavering probability from cutting a talkspurt. An onset keeps clicks out. A hangover
+bridges the closures of stop consonants, which last 50-150 ms.
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from shared.audio import UPLINK_RATE, samples_in
 
 ONSET_PROBABILITY = 0.5
 OFFSET_PROBABILITY = 0.35
-"""Silero's own pair: the lower threshold lies 0.15 below the upper one."""
+"""Silero's own defaults: the lower threshold is 0.15 below the upper one."""
 
 ONSET_MS = 64
 HANGOVER_MS = 192
@@ -37,8 +36,8 @@ SpeechEvent = TalkspurtStarted | SpeechSustained | SpeechProlonged | TalkspurtEn
 
 
 class Talkspurts:
-    """One caller's. `sustained_ms` is how much speech makes `SpeechSustained`; for `tail_samples` after the last
-    sound the detector goes on hearing speech."""
+    """The talkspurts of one caller. `sustained_ms` of speech make `SpeechSustained`. For `tail_samples` after the last
+    sound the detector still reports speech."""
 
     def __init__(self, chunk_samples: int, sustained_ms: int, tail_samples: int = 0) -> None:
         self._chunk = chunk_samples
@@ -49,7 +48,7 @@ class Talkspurts:
         self._prolonged_after = max(self._sustained_after, samples_in(PROLONGED_MS, UPLINK_RATE))
         self.position = 0
         self._candidate: int | None = None
-        """Where speech began that is too short yet to be believed."""
+        """Where speech began that is still shorter than the onset."""
         self._started: int | None = None
         self._sustained = self._prolonged = False
         self._last_speech = 0
@@ -60,12 +59,12 @@ class Talkspurts:
 
     @property
     def quiet(self) -> bool:
-        """Nothing that was heard last may be speech."""
+        """Whether neither speech nor a possible onset is going on."""
         return self._started is None and self._candidate is None
 
     @property
     def decided_up_to(self) -> int:
-        """Before this position it is known what is speech; the rest may yet prove to be an onset."""
+        """Up to here it is known what is speech; the rest may become an onset."""
         return self.position if self._candidate is None else self._candidate
 
     def push(self, probability: float) -> list[SpeechEvent]:
@@ -74,13 +73,13 @@ class Talkspurts:
         if self._started is None:
             return self._listen(probability, began)
         if probability >= OFFSET_PROBABILITY:
-            # A detector's probability takes a chunk to fall: a weak one is the end of what was before it.
+            # The probability takes a chunk to fall: a weak one belongs to the speech before it.
             self._last_speech = self.position if probability >= ONSET_PROBABILITY else began
             return self._lengthen(self._started)
         return self._hang_over()
 
     def skip(self, samples: int) -> list[SpeechEvent]:
-        """Time that passes in known silence."""
+        """Advance through known silence."""
         self.position += samples
         self._candidate = None
         return self._hang_over() if self._started is not None else []

@@ -1,9 +1,9 @@
-"""Speech to text, one stream per utterance, one utterance after the other."""
+"""Speech to text: one stream per utterance, one utterance at a time."""
 
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from prometheus_client import Counter
@@ -14,30 +14,28 @@ from shared.audio import UPLINK_RATE, Pcm
 from shared.errors import EngineError
 
 _PUSH_SAMPLES = UPLINK_RATE // 10
-"""Engines are in another process or far away: pushing 100 ms costs a fifth of pushing five frames of 20 ms."""
+"""Engines are in other processes or remote: one push of 100 ms costs a fifth of five pushes of 20 ms."""
 _MAX_WAITING = 600
 """A minute of speech."""
 
-_dropped = Counter("antiphon_transcription_dropped_total", "Pieces of speech that the recognizer was too slow for")
+_dropped = Counter(
+    "antiphon_transcription_dropped_total", "Pieces of speech dropped because the recognizer was too slow"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class _Begin:
+class _Begin(NamedTuple):
     utterance: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Push:
+class _Push(NamedTuple):
     samples: Pcm
 
 
-@dataclass(frozen=True, slots=True)
-class _Finish:
+class _Finish(NamedTuple):
     utterance: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Drop:
+class _Drop(NamedTuple):
     pass
 
 

@@ -1,4 +1,4 @@
-"""The caller's audio: reassembly, voice activity, talkspurts, utterances, and their sound to the transcription."""
+"""The caller's audio: wires reassembly, voice activity, talkspurts, endpointing and transcription together."""
 
 from collections import deque
 from collections.abc import Callable
@@ -25,20 +25,20 @@ from shared.audio import BYTES_PER_SAMPLE, UPLINK_RATE, Pcm, as_samples, samples
 from shared.frames import AudioFrame, SilenceRun
 
 _PRE_ROLL_MS = 300
-"""Recognisers want a little quiet before the first sound, and detectors see soft onsets late."""
+"""Recognisers need a little quiet before the first sound, and detectors notice soft onsets late."""
 _RELEASE_TAIL = samples_in(60, UPLINK_RATE)
-"""Audio comes later than messages do, by what the jitter buffer and the codec take."""
+"""Audio arrives later than messages, because of the jitter buffer and the codec."""
 MAX_BACKLOG = 250
 """Five seconds of frames."""
 
 _unusable = Counter("antiphon_uplink_unusable_total", "Audio frames that are late, repeated or not 16 kHz mono")
-_dropped = Counter("antiphon_session_audio_dropped_total", "Frames dropped because a session did not keep up")
+_dropped = Counter("antiphon_session_audio_dropped_total", "Frames dropped because a session was too slow")
 
 
 class Uplink:
-    """Tells `on_input` what the caller does. Positions count samples of the caller's audio.
+    """Calls `on_input` with what the caller does. Positions count samples of the caller's audio.
 
-    Audio is worked on in order and at once, except that it waits while the detector judges what came before it.
+    Audio is processed at once and in order, but waits while the detector processes earlier audio.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class Uplink:
         self._reassembly = Reassembly()
         self._backlog: deque[AudioFrame | SilenceRun] = deque()
         self._stretches: deque[Stretch] = deque()
-        """What the last item of the backlog was made into."""
+        """What is left of the last item that was taken from the backlog."""
         self._to_skip = 0
-        """Samples of known silence behind those that the detector hears now."""
+        """Samples of known silence after those that the detector is processing."""
         self._judging = False
         self._timers = TurnTimers(agent)
         self._talkspurts = Talkspurts(vad.chunk_samples, agent.turn_taking.barge_in_ms, vad.tail_samples)
@@ -74,12 +74,12 @@ class Uplink:
         ) * BYTES_PER_SAMPLE
         self._release_at: int | None = None
         self.position = 0
-        """How far the caller's audio has come."""
+        """End of the audio that was processed."""
         self.speech_end = 0
         """Where the caller's last sound ended."""
 
     def take(self, item: AudioFrame | SilenceRun) -> None:
-        """Takes what the media worker sent. A backlog that is full drops its oldest item: late speech is worth less."""
+        """Take audio of the media worker. A full backlog drops its oldest item, because late speech is worth less."""
         if item.sample_rate != UPLINK_RATE or (type(item) is AudioFrame and item.channels != 1):
             _unusable.inc()
             return
@@ -93,32 +93,30 @@ class Uplink:
         self._vad.close()
 
     def understood(self, interim: InterimText) -> None:
-        """What the utterance has said so far: it tells when it is over."""
         self._endpointing.understood(interim.utterance, interim.text)
 
     def agent_began(self) -> None:
-        """The agent speaks."""
         self._endpointing.answered()
 
     def press(self) -> None:
-        """Push-to-talk: the caller speaks from here on."""
+        """Push-to-talk: the button was pressed."""
         self._release_at = None
         if not self._endpointing.open:
             self._tell(self._endpointing.handle(TalkspurtStarted(self.position)))
             self._on_input(SpeechSustained(self.position))
 
     def release(self) -> None:
-        """Push-to-talk: the caller has spoken. What they said just before is still on its way."""
+        """Push-to-talk: the button was released. Audio from just before is still on its way."""
         if self.by_button and self._endpointing.open:
             self._release_at = self.position + _RELEASE_TAIL
 
     def end_utterance(self) -> None:
-        """The caller switched the microphone off, and so has finished."""
+        """The caller switched the microphone off, which ends the utterance."""
         if self._endpointing.open:
             self._tell([self._endpointing.end(self.position)])
 
     def _work(self) -> None:
-        """Goes through what waits, until the detector has to judge."""
+        """Process what waits, until the detector is busy."""
         while not self._judging:
             if self._to_skip:
                 self._skip()
@@ -153,18 +151,18 @@ class Uplink:
         try:
             self._judge(probabilities)
             self._work()
-        except Exception as error:  # noqa: BLE001 - ends this session; others share the detector's callback
+        except Exception as error:  # noqa: BLE001 - ends this session only; others share the detector
             self._on_failure(error)
 
     def _judge(self, probabilities: list[float]) -> None:
         for probability in probabilities:
             self._advance(self._talkspurts.push(probability))
         if self._endpointing.open and self._talkspurts.quiet:
-            # An endpoint need not wait until a chunk is full.
+            # An endpoint does not wait for a full chunk.
             self._tell(self._endpointing.advance(self.position, self._turns.agent_speaks))
 
     def _pass(self, samples: int) -> None:
-        """Silence: the detector hears as much of it as it needs to notice, the rest is only counted."""
+        """Silence: the detector gets as much as its hangover needs, the rest is only counted."""
         wanted = samples if self.by_button else min(samples, self._hangover)
         heard = wanted if self._talkspurts.speaking or self._endpointing.open else 0
         self._to_skip = samples - heard
@@ -187,7 +185,7 @@ class Uplink:
     def _advance(self, events: list[SpeechEvent]) -> None:
         for event in events:
             self._tell(self._endpointing.handle(event))
-            # What is left of a sound in which the microphone was switched off belongs to no utterance.
+            # The rest of a sound during which the microphone was switched off belongs to no utterance.
             if isinstance(event, SpeechSustained | SpeechProlonged) and self._endpointing.open:
                 self._on_input(event)
         if self._endpointing.open:

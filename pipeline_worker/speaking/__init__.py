@@ -1,1 +1,1 @@
-"""A reply becomes sound, and what was played of it becomes the words that the caller heard."""
+"""From a reply to sound, and from what was played of it to the words that the caller heard."""

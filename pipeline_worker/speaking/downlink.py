@@ -55,12 +55,12 @@ class Downlink:
         return self.played_up_to > self._turn_began
 
     def begin_turn(self) -> None:
-        """Discards what an interrupted turn has left. The first audio of the new turn is sent at once."""
+        """Discard the rest of an interrupted turn. The first audio of the new turn is sent at once."""
         self._pending.clear()
         self._turn_began = self._sent
 
     async def send(self, samples: Pcm) -> None:
-        """Queue audio. Returns when all but a short rest was sent.
+        """Queue audio. Returns when all but a short rest has been sent.
 
         Raises `AntiphonError` with code `playout_stalled` if the caller hears nothing of it for 10 s.
         """
@@ -72,12 +72,12 @@ class Downlink:
             await self._send_frame(min(waiting, self._max_frame))
 
     async def send_rest(self) -> None:
-        """Send what is queued: the sentence is over, and the next one may take a while."""
+        """Send what is queued: the sentence has ended, and the next one may take a while."""
         if self._pending:
             await self._send_frame(len(self._pending) // BYTES_PER_SAMPLE)
 
     async def finish(self) -> None:
-        """The turn is over. Returns when the caller has heard all of it, or must have by now."""
+        """End the turn. Returns when the caller has heard all of it, or must have by now."""
         await self.send_rest()
         if not self.begun:
             return
@@ -131,11 +131,9 @@ class Downlink:
 
     def _may_send(self) -> bool:
         """A paused turn that has not begun waits here, because the media worker has nothing to pause yet."""
-        return self._queued() < self._ahead and (self.begun or not self._paused)
-
-    def _queued(self) -> int:
-        """Samples of this turn that are not played yet, without those that a flush discarded before it."""
-        return self._sent - max(self.played_up_to, self._turn_began)
+        # Samples before the turn began may have been flushed, and are never played.
+        queued = self._sent - max(self.played_up_to, self._turn_began)
+        return queued < self._ahead and (self.begun or not self._paused)
 
     async def _until(self, reached: Callable[[], bool], timeout_s: float) -> bool:
         with contextlib.suppress(TimeoutError):

@@ -15,11 +15,11 @@ from pipeline_worker.text.word_alignment import estimated_ends, slow_samples, wo
 class Heard(NamedTuple):
     text: str
     complete: bool
-    """Every word of it."""
+    """Every word was heard."""
 
 
 class SpokenSentence:
-    """One sentence in the agent's audio, which grows while it is synthesised. The voice is given `spoken`."""
+    """One sentence in the agent's audio, which grows while it is synthesised. The voice gets `spoken`."""
 
     def __init__(self, text: str, language: str, first_sample: int, sample_rate: int) -> None:
         pairs = normalize(text, language)
@@ -29,14 +29,14 @@ class SpokenSentence:
         self._said = self.spoken.split()
         self._said_until = list(accumulate(len(pair.spoken.split()) for pair in pairs))
         self._first_sample = first_sample
-        # What the sentence is assumed to last at least, while its synthesis goes on without word times.
+        # The least length that is assumed while the sentence is synthesised without word times.
         self._least_samples = slow_samples(self.spoken, sample_rate)
         self._samples = 0
         self._words: list[Word] = []
         self._whole = False
 
     def add(self, samples: int, words: tuple[Word, ...]) -> None:
-        """More of its speech, and the words that begin in it."""
+        """Add speech, and the words that begin in it."""
         self._samples += samples
         self._words += words
 
@@ -47,7 +47,7 @@ class SpokenSentence:
     def heard(self, played_up_to: int) -> Heard:
         """The words of the text whose speech had ended by `played_up_to`.
 
-        Of "$5", spoken as "5 dollars", nothing was heard until both words were.
+        "$5", spoken as "5 dollars", counts as heard once both words have ended.
         """
         played = max(0, min(played_up_to - self._first_sample, self._samples))
         if not self._samples:
@@ -72,7 +72,7 @@ class SpokenText:
         self._sentences: list[SpokenSentence] = []
 
     def begin(self, text: str, first_sample: int) -> SpokenSentence:
-        """The next sentence, whose audio begins at `first_sample`. There is none if its `spoken` is empty."""
+        """The next sentence, whose audio begins at `first_sample`. It has no audio if its `spoken` is empty."""
         sentence = SpokenSentence(text, self._language, first_sample, self._sample_rate)
         self._sentences.append(sentence)
         return sentence

@@ -1,4 +1,4 @@
-"""The agent's side of a session: its turns, begun, prepared and stopped as turn taking asks."""
+"""The agent's voice: begins, prepares and stops turns as turn taking decides."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from shared.agent import AgentDefinition
 from shared.errors import EngineError
 
 Answer = Callable[[Sequence[Entry], asyncio.Event], AsyncGenerator[Reply, None]]
-"""The language model's answer to a conversation. Tools may run once the event is set: the turn is sure to come."""
+"""The language model's answer to a conversation. Tools may run once the event is set: the turn is then certain."""
 
 
 class Patience(NamedTuple):
@@ -38,7 +38,7 @@ class VoiceOwner(NamedTuple):
 
 
 class AgentVoice:
-    """Reports to its owner how the present turn goes."""
+    """Reports the progress of the present turn to its owner."""
 
     def __init__(
         self,
@@ -75,13 +75,13 @@ class AgentVoice:
             self._turn.released.set()
 
     def cancel(self) -> None:
-        """Give up a turn of which nothing was heard."""
+        """Drop a turn of which nothing was heard."""
         self._turn = None
         if self._speaking is not None:
             self._speaking.cancel()
 
     def stop(self) -> None:
-        """Give up the turn. `PlayoutFlushed` follows when it is known what was heard of it."""
+        """Drop the turn. `PlayoutFlushed` follows when it is known what was heard of it."""
         if self._speaking is not None:
             self._speaking.cancel()
         self._owner.spawn(self._silence())
@@ -91,7 +91,7 @@ class AgentVoice:
         return self._turn.newly_heard() if self._turn is not None else None
 
     def end_turn(self) -> Heard | None:
-        """What was heard of the present turn, which is over."""
+        """End the present turn. Returns what was heard of it."""
         turn, self._turn = self._turn, None
         return turn.heard() if turn is not None else None
 
@@ -114,12 +114,12 @@ class AgentVoice:
         self, turn: AgentTurn, replies: AsyncGenerator[Reply, None], previous: asyncio.Task[None] | None
     ) -> None:
         if previous is not None:
-            await asyncio.wait({previous}, timeout=self._patience.engine_s)  # cancelled before: never two at once
+            await asyncio.wait({previous}, timeout=self._patience.engine_s)  # was cancelled: two never speak at once
         end_call = False
         try:
             end_call = await turn.speak(replies)
         except EngineError as error:
-            await turn.released.wait()  # a failure that nobody was going to hear is not reported
+            await turn.released.wait()  # the failure of a discarded reply is not reported
             self._owner.on_failure(error)
             with contextlib.suppress(EngineError):  # the voice may still manage an apology
                 await turn.add(self._agent.apology)

@@ -1,1 +1,1 @@
-"""What operators see of turns: metrics of each stage, Prometheus histograms, OpenTelemetry spans."""
+"""Telemetry of turns: metrics of each stage, Prometheus histograms, OpenTelemetry spans."""

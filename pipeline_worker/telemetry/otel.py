@@ -1,12 +1,12 @@
 """OpenTelemetry: one trace per session, a span per turn, a span per stage of it, sent by OTLP over HTTP.
 
-A turn's spans are made when it is over, from the times that were noted: nothing happens while somebody waits. They
-say how long and by which engine, never what was said. A stage's span ends with its first output.
+The spans of a turn are created after it, from recorded times, so tracing adds no delay. They hold times and engines,
+never what was said. A stage's span ends with its first output.
 
-Attributes follow OpenTelemetry's conventions for sessions and for generative AI (`session.id`, `gen_ai.*`) where
-those have a name for it; the rest is under `antiphon.`.
+Attributes follow OpenTelemetry's conventions for sessions and generative AI (`session.id`, `gen_ai.*`); the others are
+under `antiphon.`.
 
-Needs the extra `otel`; only `tracing` imports this, and only when it is used.
+Needs the extra `otel`. Only `tracing` imports this, and only if it is used.
 """
 
 import logging
@@ -27,12 +27,12 @@ from shared.agent import AgentDefinition, EngineChoice
 from shared.io.logs import get_logger
 
 _QUEUE_SPANS = 4096
-"""Some 700 turns. While the collector is away, newer spans push out older ones."""
+"""About 700 turns. While the collector is away, newer spans replace older ones."""
 _BATCH_SPANS = 512
 _BATCH_MS = 5_000
 _EXPORT_S = 5.0
 
-_lost = Counter("antiphon_trace_spans_lost_total", "Spans that the collector did not take")
+_lost = Counter("antiphon_trace_spans_lost_total", "Spans that could not be sent to the collector")
 
 log = get_logger()
 
@@ -40,14 +40,14 @@ Attributes = dict[str, AttributeValue]
 
 
 def otlp_exporter(endpoint: str) -> SpanExporter:
-    """`endpoint` is the collector's address, to which the path of traces is added (OTLP 1.x, OTLP/HTTP request)."""
+    """`endpoint` is the collector's address, to which the path of traces is appended (OTLP 1.x, OTLP/HTTP request)."""
     path = "/v1/traces"
     url = endpoint.rstrip("/")
-    return ToldExporter(OTLPSpanExporter(url if url.endswith(path) else url + path, timeout=_EXPORT_S))
+    return QuietExporter(OTLPSpanExporter(url if url.endswith(path) else url + path, timeout=_EXPORT_S))
 
 
 class OtelTracer:
-    """A process'. Spans leave from a thread of the SDK's, in batches; a full queue loses its oldest."""
+    """The tracer of a process. A thread of the SDK sends the spans in batches; a full queue drops the oldest."""
 
     def __init__(self, exporter: SpanExporter, worker_id: str, agents: Mapping[str, AgentDefinition]) -> None:
         resource = Resource.create({"service.name": "antiphon-pipeline-worker", "service.instance.id": worker_id})
@@ -67,7 +67,7 @@ class OtelTracer:
         return OtelSession(self._tracer, session_id, self._agents[agent_id], at_s)
 
     def close(self) -> None:
-        """Send what is left. Blocks for as long as the collector lets it, at most 30 s."""
+        """Send what is left. Blocks, at most 30 s."""
         self._provider.shutdown()
 
 
@@ -109,13 +109,12 @@ class OtelSession:
         whole.end(_ns(turn.ended_s))
 
     def end(self, at_s: float) -> None:
-        """Idempotent."""
         if self._root.is_recording():
             self._root.end(_ns(at_s))
 
 
-class ToldExporter(SpanExporter):
-    """Says once that the collector is away, and counts what is lost; the SDK's exporter says it with every batch."""
+class QuietExporter(SpanExporter):
+    """Logs once that the collector is away, where the SDK's exporter does for every batch. Counts lost spans."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
@@ -145,7 +144,7 @@ def _stage_attributes(agent: AgentDefinition) -> dict[Stage, Attributes]:
 
 
 def _engine_attributes(choice: EngineChoice) -> Attributes:
-    """By its agent's file; which of an engine and its fallback served is not known here."""
+    """As in the agent file: it is not known here whether an engine or its fallback served."""
     model = choice.options.get("model")
     named: Attributes = {"gen_ai.request.model": model} if isinstance(model, str) else {}
     return {"gen_ai.provider.name": choice.engine, **named}

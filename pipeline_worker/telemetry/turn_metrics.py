@@ -1,12 +1,11 @@
 """How long each stage of a turn took, from the caller's last sound to the agent's first packet.
 
-Theory of operation. A turn is a reply of the agent and the speech it answers. What the caller does is collected apart
-from what the agent does, because the caller may speak while the agent's turn still runs; the two meet when a reply
-starts. A speculative reply starts before its turn is known to come: it waits as a candidate, and becomes the turn or
-is forgotten.
+Theory of operation. A turn is a reply of the agent and the speech that it answers. The times of caller and agent are
+collected separately, because the caller may speak while the agent's turn still runs. They are joined when a reply
+starts. A speculative reply starts before its turn is certain: as a candidate, it becomes the turn or is discarded.
 
-A stage counts from the latest moment before it in the order of `STAGES`, and takes no time if it had happened by then
-(a speculative reply's first token comes before the endpoint). So the stages of a turn add up to its first audio.
+A stage counts from the end of the previous one in the order of `STAGES`. It takes no time if it had happened by then,
+like a speculative reply's first token, which comes before the endpoint. So the stages add up to the first audio.
 """
 
 from dataclasses import dataclass, field
@@ -41,10 +40,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn that is over. Turns are numbered from 1; the greeting is one.
+    """A turn that has ended. Turns are numbered from 1, including the greeting.
 
-    `spans` has the stages that happened, in order. `first_audio_s` is from the end of the caller's speech to the first
-    packet: None if nobody had spoken (a greeting, an answer to typed text) or nothing was heard.
+    `spans` has the stages that happened, in order. `first_audio_s` is the time from the end of the caller's speech to
+    the first packet: None if nobody had spoken (a greeting, an answer to typed text) or nothing was heard.
     """
 
     number: int
@@ -55,12 +54,12 @@ class Turn:
     interrupted: bool
     speculative_hit: bool
     false_interruptions: int = 0
-    """Times the agent fell silent for sounds that did not take the floor."""
+    """How often a sound silenced the agent but did not take the floor."""
     resumed: int = 0
-    """Times it went on where it had stopped."""
+    """How often it continued where it had stopped."""
 
     def event_fields(self) -> dict[str, object]:
-        """As the client's `metrics` event has them, in whole milliseconds; what did not happen is left out."""
+        """The fields of the client's `metrics` event, in whole milliseconds, without stages that did not happen."""
         fields: dict[str, object] = {"turn": self.number}
         fields.update({_FIELDS[span.stage]: round(span.duration_s * 1000) for span in self.spans})
         if self.first_audio_s is not None:
@@ -85,7 +84,7 @@ class _Heard:
 
     @property
     def complete(self) -> bool:
-        """Else it was dropped, and answers nothing."""
+        """False if it was dropped, and needs no answer."""
         return self.endpoint_s is not None and self.stt_final_s is not None
 
 
@@ -97,13 +96,13 @@ class _Reply:
     heard: _Heard | None = None
     reached: dict[Stage, float] = field(default_factory=dict)
     fell_silent: bool = False
-    """For a sound that is not decided yet."""
+    """Because of a sound that is still undecided."""
     false_interruptions: int = 0
     resumed: int = 0
 
 
 class TurnMetrics:
-    """One session's. `now_s` is the Unix clock; positions are samples of the caller's 16 kHz time line."""
+    """The metrics of one session. `now_s` is Unix time; positions are samples of the caller's 16 kHz audio."""
 
     def __init__(self) -> None:
         self._turns = 0
@@ -112,11 +111,11 @@ class TurnMetrics:
         self._candidate: _Reply | None = None
 
     def speech_ended(self, at_sample: int) -> None:
-        """The caller's last sound so far; one that comes later takes its place."""
+        """The end of the caller's last sound so far. A later call replaces it."""
         self._heard = _Heard(ended_at_sample=at_sample)
 
     def endpoint_decided(self, at_sample: int, now_s: float) -> None:
-        """`at_sample` is how far the caller's audio has come by now: so long ago, in audio, was the last sound."""
+        """`at_sample` is the end of the caller's audio so far. Its distance from the last sound is the silence."""
         self._heard.endpoint_s = now_s
         if self._heard.ended_at_sample is not None:
             silence_s = max(0, at_sample - self._heard.ended_at_sample) / UPLINK_RATE
@@ -126,17 +125,17 @@ class TurnMetrics:
         self._heard.stt_final_s = now_s
 
     def paused(self) -> None:
-        """The agent falls silent for a sound."""
+        """A sound silenced the agent."""
         if self._turn is not None:
             self._turn.fell_silent = True
 
     def resumed(self) -> None:
-        """It goes on, whether or not it is decided what the sound was."""
+        """The agent continues, even if the sound is still undecided."""
         if self._turn is not None:
             self._turn.resumed += 1
 
     def speech_dismissed(self) -> bool:
-        """It did not take the floor, and no turn answers it. True if the agent had fallen silent for it."""
+        """The caller's speech did not take the floor. True if it had silenced the agent."""
         self._heard = _Heard()
         if self._turn is None or not self._turn.fell_silent:
             return False
@@ -145,9 +144,9 @@ class TurnMetrics:
         return True
 
     def reply_started(self, speculative: bool, now_s: float, is_answer: bool = True) -> None:
-        """A turn that was not finished before is forgotten, unless this reply is speculative.
+        """A turn that was not finished is discarded, unless this reply is speculative.
 
-        What is no answer (a greeting) has waited for no speech and for no model.
+        A reply that is not an answer (a greeting) has not waited for speech or a model.
         """
         reply = _Reply(now_s, speculative, is_answer)
         if speculative:
@@ -156,7 +155,7 @@ class TurnMetrics:
             self._begin(reply)
 
     def speculation(self, hit: bool) -> None:
-        """The candidate is the turn (`hit`), or was never heard."""
+        """The candidate becomes the turn (`hit`) or is discarded."""
         candidate, self._candidate = self._candidate, None
         if hit and candidate is not None:
             self._begin(candidate)
@@ -170,7 +169,7 @@ class TurnMetrics:
         self._reach("tts_first_audio", now_s, self._candidate or self._turn)
 
     def first_packet_out(self, at_s: float) -> None:
-        """By the media worker's clock. A packet before the turn's first audio is an earlier turn's."""
+        """By the media worker's clock. A packet before the turn's first audio belongs to an earlier turn."""
         if self._turn is not None and "tts_first_audio" in self._turn.reached:
             self._reach("first_packet", at_s, self._turn)
 

@@ -1,3 +1,1 @@
-"""Text as people say it: its words, its sentences, and what a voice can say of it.
-Pure, and used by hearing, turns, speaking and engines.
-"""
+"""Words, sentences, and what a voice says for a text. Pure; hearing, turns, speaking and engines use it."""

@@ -1,4 +1,4 @@
-"""How English that is written for the eye is read aloud.
+"""How written English is read aloud.
 
 These are the forms that voices are known to misread. They were found with eSpeak NG, which reads "$12.50" as "dollar
 twelve point five zero"; other voices read the rewritten words no worse. Figures stay figures.
@@ -23,7 +23,7 @@ _UNITS = {
     "hrs": "hour", "kB": "kilobyte", "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte", "kW": "kilowatt",
     "kWh": "kilowatt hour", "°C": "degree| Celsius", "°F": "degree| Fahrenheit", "°": "degree",
 }  # fmt: skip
-"""The part before the bar takes the plural."""
+"""The part before the bar gets the plural ending."""
 _FRACTIONS = {"1/2": "one half", "1/3": "one third", "2/3": "two thirds", "1/4": "one quarter", "3/4": "three quarters"}
 
 

@@ -1,6 +1,6 @@
-"""Text normalization: what a voice says for a text that was written for the eye.
+"""Text normalization: what a voice says for a written text.
 
-Markup goes, in every language. English is rewritten as well, see `english`.
+Markup is removed in every language. English is also rewritten, see `english`.
 """
 
 import html
@@ -14,7 +14,7 @@ from pipeline_worker.text.traced_text import Replacement, TracedText
 from pipeline_worker.text.words import primary_language
 
 _PASSES = 8
-"""Removing one mark may reveal another. The text of a model needs two or three passes."""
+"""Removing one mark may reveal another. Text of models needs two or three passes."""
 
 _EMOJI = (
     "\U0001f000-\U0001faff\U000e0020-\U000e007f\u2190-\u21ff\u2300-\u23ff\u2460-\u24ff\u25a0-\u27bf\u2b00-\u2bff"
@@ -52,7 +52,7 @@ _REMAINS: _Rules = (
 _ANY_LANGUAGE: _Rules = (*_LAYOUT, *_MARKUP, (_URL, lambda m: _url(m[0], False)), *_REMAINS)
 _ENGLISH: _Rules = (*_LAYOUT, *_MARKUP, (EMAIL, email_said), (_URL, lambda m: _url(m[0], True)), *RULES, *_REMAINS)
 
-# Most text has none of these, and stays as it is.
+# Most text has none of these and stays unchanged.
 _NOTABLE = re.compile(
     r"[^\w\s,;:!?.'’\"“”()-]|[\d_]|\w\.\w|(?:^|\n)\s*-|---|\b(?:vs|[Aa]pprox|Mrs?|Ms|Dr|Prof)\b|[\x00-\x1f]"
 )
@@ -91,8 +91,8 @@ def _rewritten(text: str, english: bool) -> TracedText:
 
 
 def _pairs(text: str, said: list[tuple[str, int, int]]) -> list[Pair]:
-    """Cuts both texts wherever no spoken word stands for words on both sides. Words that are not said, such as an
-    emoji, go with those before them."""
+    """Cuts both texts wherever no spoken word covers words on both sides. Words that are not said, such as an emoji,
+    are added to the pair before them."""
     spoken, begins, ends = zip(*said, strict=True) if said else ((), (), ())
     written = text.split()
     pairs: list[Pair] = []

@@ -1,11 +1,11 @@
-"""Text that is rewritten step by step and still knows which part of the original each character stands for."""
+"""Text that is rewritten in steps and keeps track of the part of the original that each character stands for."""
 
 import re
 from collections.abc import Callable
 
 Found = re.Match[str]
 Replacement = str | int | Callable[[Found], str]
-"""A template as `re.sub` takes it, or the number of the group that is all that stays, or a function."""
+"""A template as for `re.sub`, the number of the group that is kept, or a function."""
 
 
 class TracedText:
@@ -30,7 +30,7 @@ class TracedText:
         self.text, self._spans = text + self.text[at:], spans + self._spans[at:]
 
     def words(self) -> list[tuple[str, int, int]]:
-        """Each word, and where the part of the original that it stands for begins and ends. Both never fall."""
+        """Each word, with the begin and the end of its part of the original. Neither ever decreases."""
         return [
             (word[0], self._spans[word.start()][0], self._spans[word.end() - 1][1])
             for word in re.finditer(r"\S+", self.text)

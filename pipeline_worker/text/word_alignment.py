@@ -1,4 +1,4 @@
-"""Word alignment: which words of a text a voice has said, from what the voice reports of its words.
+"""Word alignment: which words of a text a voice has said, from its own report.
 
 Voices name words in their own way ("five" for "5"), report them late, or report none.
 """
@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from itertools import accumulate
 
 CHARACTERS_PER_SECOND = 10
-"""A slow speaker. An estimate must err on the side of fewer words heard."""
+"""A slow speaker, because an estimate should rather count too few words."""
 
 
 def words_ended(words: Sequence[str], named: Sequence[str], ended: int, whole: bool) -> int:
@@ -33,7 +33,7 @@ def words_ended(words: Sequence[str], named: Sequence[str], ended: int, whole: b
 
 
 def last_in_common(words: Sequence[str], named: Sequence[str]) -> tuple[int, int]:
-    """How many there are of each up to the last word that is the same in both."""
+    """The numbers of words in each up to the last common word."""
     *blocks, _ = _matcher(_bare(words), _bare(named)).get_matching_blocks()
     return (blocks[-1].a + blocks[-1].size, blocks[-1].b + blocks[-1].size) if blocks else (0, 0)
 

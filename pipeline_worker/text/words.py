@@ -1,15 +1,15 @@
-"""A text's words, and the language that it is in."""
+"""The words of a text, and its language."""
 
 import re
 
 
 def primary_language(language: str) -> str:
-    """Without country and script: "en" of "en-GB" and of "en_GB"."""
+    """Without country and script: "en" for "en-GB" and "en_GB"."""
     return language.replace("_", "-").partition("-")[0].casefold()
 
 
 def words_of(text: str) -> list[str]:
-    """Its words in small letters, without marks."""
+    """The words in lower case, without punctuation."""
     return re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.replace("’", "'").casefold())
 
 

@@ -8,16 +8,16 @@ from pipeline_worker.tools.outcome import ToolFailure
 from shared.errors import ConfigError
 
 MAX_CHARACTERS = 32_000
-_PROBLEMS_TOLD = 3
+_MAX_PROBLEMS = 3
 _PROBLEM_CHARACTERS = 200
 
 
 class ArgumentsSchema:
-    """JSON Schema 2020-12. References lead into the schema itself only: nothing is fetched."""
+    """JSON Schema 2020-12. References must point into the schema itself: nothing is fetched."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """Raises `ConfigError` with the place in the schema and the cure."""
-        import jsonschema  # A fifth of a second: only who has tools waits for it.
+        import jsonschema  # takes 0.2 s, which only agents with tools need
         import referencing
 
         try:
@@ -35,24 +35,24 @@ class ArgumentsSchema:
                 resolver.lookup(reference)
             except referencing.exceptions.Unresolvable as error:
                 raise ConfigError(
-                    f"$ref '{reference}' leads nowhere: point it into this schema (#/$defs/...)"
+                    f"$ref '{reference}' cannot be resolved: point it into this schema (#/$defs/...)"
                 ) from error
         self._validator = jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
 
     def read(self, text: str) -> dict[str, Any]:
-        """Raises `ToolFailure`, which says what is wrong. No text at all is no arguments, as some models have it."""
+        """Raises `ToolFailure`, which says what is wrong. Empty text means no arguments, as some models do."""
         if len(text) > MAX_CHARACTERS:
             raise ToolFailure(f"the arguments are longer than {MAX_CHARACTERS} characters")
         try:
             arguments = json.loads(text or "{}", parse_constant=_refuse_constant)
-            json.dumps(arguments, ensure_ascii=False).encode()  # Half a surrogate pair can be sent to nobody.
+            json.dumps(arguments, ensure_ascii=False).encode()  # half a surrogate pair cannot be sent
         except (ValueError, RecursionError) as error:
             raise ToolFailure(f"the arguments are not JSON: {str(error)[:_PROBLEM_CHARACTERS]}") from error
         if not isinstance(arguments, dict):
             raise ToolFailure("the arguments are not a JSON object")
         problems = [
             f"{_place(error.path)}{error.message[:_PROBLEM_CHARACTERS]}"
-            for error, _ in zip(self._validator.iter_errors(arguments), range(_PROBLEMS_TOLD), strict=False)
+            for error, _ in zip(self._validator.iter_errors(arguments), range(_MAX_PROBLEMS), strict=False)
         ]
         if problems:
             raise ToolFailure("the arguments do not fit: " + "; ".join(problems))
@@ -64,7 +64,7 @@ def _place(path: Any) -> str:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _references(schema: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The tools that a model calls at once: run side by side, a bounded number at a time."""
+"""The tools that a model calls at once. A bounded number of them run concurrently."""
 
 import asyncio
 import json
@@ -16,9 +16,9 @@ _AT_ONCE = 4
 _MAX_CALLS = 16
 _VISIBLE_CHARACTERS = 4_000
 _KEPT_CHARACTERS = 8_000
-"""Of arguments in the conversation, where each is held as long as the session lasts."""
+"""Limit for arguments in the conversation, which keeps them for the whole session."""
 _NAME_CHARACTERS = 64
-_STILL_RUNNING = Outcome("Still running; what comes of it is told later. Do not call it again.")
+_STILL_RUNNING = Outcome("Still running; the result follows later. Do not call it again.")
 _STOPPED = Outcome("Failed: the tool stopped itself.", ok=False)
 
 _uses = Counter("antiphon_pipeline_tool_uses_total", "Uses of tools, by how they ended", ["how"])
@@ -27,11 +27,11 @@ log = get_logger()
 
 Publish = Callable[[str, dict[str, Any]], None]
 TellLate = Callable[[ToolUse, bool], None]
-"""A use of a tool whose turn was given up, and whether it has ended."""
+"""Takes a tool use whose turn was given up, and whether it has ended."""
 
 
 class _Run:
-    """One call. `outcome` is there when it has begun and ended."""
+    """One call. `outcome` is set when it has ended."""
 
     def __init__(self, call: ToolCall, has_side_effects: bool) -> None:
         self.call = call
@@ -41,10 +41,9 @@ class _Run:
 
 
 class ToolBatch:
-    """Runs `calls` from its creation on. Whoever does not take `finish`ed uses from it calls `give_up`.
+    """Runs `calls` at once. If the results are no longer needed, call `give_up`.
 
-    Then `tell_late` is told of each use that has side effects: what came of it, and before that perhaps that it still
-    runs.
+    Then `tell_late` gets each use that has side effects: its result, or first that it is still running.
     """
 
     def __init__(
@@ -63,23 +62,23 @@ class ToolBatch:
 
     @property
     def filler(self) -> str | None:
-        """What to say if it takes long: the first tool's that has a sentence of its own, else the agent's."""
+        """What to say if it takes long: the first filler of a called tool, else the agent's."""
         own = (tool.filler for run in self._runs if (tool := self._toolbox.find(run.call.name)) is not None)
         return next((filler for filler in own if filler), self._toolbox.rules.filler)
 
     async def finish(self, within_s: float | None = None) -> bool:
-        """Whether all have ended."""
+        """Wait for all, at most `within_s`. Returns whether all have ended."""
         _, running = await asyncio.wait(self._tasks, timeout=within_s)
         return not running
 
     @property
     def outcomes(self) -> list[tuple[ToolUse, Outcome]]:
-        """When all have ended: what came of each, in the order of the calls."""
+        """The results, in the order of the calls. Valid when all have ended."""
         outcomes = [run.outcome or _STOPPED for run in self._runs]
         return [(_use(run.call, outcome), outcome) for run, outcome in zip(self._runs, outcomes, strict=True)]
 
     def give_up(self) -> None:
-        """Nobody waits for it any more. What has side effects and has begun goes on."""
+        """Cancel the calls, except those with side effects that have begun."""
         self._given_up = True
         for run, task in zip(self._runs, self._tasks, strict=False):
             if run.has_side_effects and run.begun:
@@ -117,7 +116,7 @@ class ToolBatch:
         self._tell_late(_use(run.call, run.outcome or _STILL_RUNNING), run.outcome is not None)
 
     def _visible(self, call: ToolCall) -> dict[str, Any]:
-        """The arguments, as far as clients may see them and they are what they should be."""
+        """The arguments, if clients may see them and they are valid."""
         if not self._toolbox.rules.visible or len(call.arguments) > _VISIBLE_CHARACTERS:
             return {}
         try:

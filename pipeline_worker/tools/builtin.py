@@ -1,4 +1,4 @@
-"""The tools that every agent may have: ending the call, and asking the client to transfer it."""
+"""Built-in tools: ending the call, and asking the client to transfer it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ class EndCall:
 
 
 class Transfer:
-    """Tells the client where to: connecting the caller is the client's part."""
+    """Sends the destination to the client, which connects the caller."""
 
     def __init__(self, tool: Tool) -> None:
         self._destinations = tool.destinations

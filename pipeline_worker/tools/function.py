@@ -1,7 +1,10 @@
 """A tool that is a Python function of the operator's: `package.module:function`."""
 
+import asyncio
+import contextlib
 import inspect
 import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -9,16 +12,51 @@ from importlib import import_module
 from typing import Any
 
 from pipeline_worker.tools.outcome import Outcome, ToolContext, ToolFailure
-from pipeline_worker.tools.threads import Threads
 from shared.agent_tools import Tool
 from shared.errors import ConfigError
+
+
+class Threads:
+    """Runs blocking functions off the event loop, a bounded number at once.
+
+    The threads are daemons: a function that never returns occupies its place, but does not keep the process alive.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._free = asyncio.Semaphore(at_once)
+
+    async def run(self, work: Callable[[], Any]) -> Any:
+        """Returns or raises what `work` does. Work that has begun continues after a cancellation, without a result."""
+        await self._free.acquire()
+        loop = asyncio.get_running_loop()
+        finished: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+
+        def tell(result: Any, error: BaseException | None) -> None:
+            self._free.release()
+            if not finished.done():
+                finished.set_result((result, error))
+
+        def target() -> None:
+            result, error = None, None
+            try:
+                result = work()
+            except BaseException as raised:  # noqa: BLE001 - raised again where it is awaited
+                error = raised
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(tell, result, error)
+
+        threading.Thread(target=target, name="tool", daemon=True).start()
+        result, error = await finished
+        if error is not None:
+            raise error
+        return result
 
 
 class FunctionTool:
     """Arguments are keywords; a parameter `context` gets the `ToolContext`. A plain function runs in a thread.
 
-    What it returns goes to the model: text as it is, anything else as JSON, in which dataclasses are objects and what
-    JSON does not know is its `str`. The text of a `ValueError` goes there too; what else it raises is for the log only.
+    Its result goes to the model: text unchanged, anything else as JSON, with dataclasses as objects and `str` of what
+    JSON does not know. The text of a `ValueError` goes to the model too; other exceptions are only logged.
     """
 
     def __init__(self, tool: Tool, threads: Threads) -> None:
@@ -28,7 +66,7 @@ class FunctionTool:
         self._threads = threads
         self._wants_context = _check_signature(tool, self._function)
         self._is_async = inspect.iscoroutinefunction(self._function) or inspect.iscoroutinefunction(
-            getattr(self._function, "__call__", None)  # noqa: B004 - whether that is async, not whether it is there
+            getattr(self._function, "__call__", None)  # noqa: B004 - asks whether it is async, not whether it exists
         )
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> Outcome:
@@ -38,7 +76,7 @@ class FunctionTool:
             result = await call() if self._is_async else await self._threads.run(call)
         except ValueError as error:
             raise ToolFailure(str(error) or "the tool failed") from error
-        except SystemExit as error:  # It would end the process, with everybody's calls.
+        except SystemExit as error:  # would end the process, and all its sessions
             raise RuntimeError("the tool tried to exit") from error
         if result is None:
             return Outcome("done")
@@ -46,10 +84,10 @@ class FunctionTool:
 
 
 def _as_json(result: object) -> str:
-    """What the tool did is done, whatever it returns: that never makes it fail."""
+    """Never fails, because the tool has already done its work."""
     try:
         return json.dumps(result, default=_plain, ensure_ascii=False)
-    except Exception:  # noqa: BLE001 (keys that JSON has not, circles, a `__str__` of the operator's that raises)
+    except Exception:  # noqa: BLE001 (keys that JSON lacks, cycles, an operator's `__str__` that raises)
         try:
             return str(result)
         except Exception:  # noqa: BLE001 (as above)
@@ -79,13 +117,13 @@ def _load(place: str) -> Callable[..., Any]:
 
 
 def _check_signature(tool: Tool, function: Callable[..., Any]) -> bool:
-    """Whether it takes the context. Raises `ConfigError` if it cannot take the arguments that the schema allows."""
+    """Whether the function takes the context. Raises `ConfigError` if it cannot take what the schema allows."""
     properties = tool.parameters.get("properties", {})
     try:
         takes = inspect.signature(function).parameters.values()
     except ValueError as error:
         raise ConfigError(
-            f"python: {tool.python} does not tell its parameters: wrap it in a function that does"
+            f"python: {tool.python} has no readable signature: wrap it in a function that has one"
         ) from error
     wants_context = "context" not in properties and any(parameter.name == "context" for parameter in takes)
     named = {p.name for p in takes if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}

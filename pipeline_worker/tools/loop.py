@@ -2,7 +2,7 @@
 
 A turn may be interrupted (its reply is closed) while tools run. A call that has not started is dropped. A tool without
 side effects is stopped and leaves no trace. A tool with side effects runs on within its own time limit, and its result
-is recorded for the next turn. Until then the model is told that the tool still runs, or it would call it again.
+is recorded for the next turn. Until then the model reads that the tool still runs, or it would call it again.
 """
 
 import asyncio

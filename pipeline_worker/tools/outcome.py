@@ -1,11 +1,11 @@
-"""What a tool is given, and what comes of it."""
+"""What a tool gets, and its result."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 
 class ToolContext(NamedTuple):
-    """Who uses a tool: Python functions with a parameter `context` get it."""
+    """The session and agent that use a tool. Python functions with a parameter `context` get it."""
 
     session_id: str
     agent_id: str
@@ -18,18 +18,18 @@ class Outcome(NamedTuple):
     result: str
     ok: bool = True
     final: bool = False
-    """The turn ends with it: the model is not asked again."""
+    """The turn ends after it: the model is not asked again."""
     say: str = ""
-    """Spoken if nothing was said in the turn yet."""
+    """Spoken if nothing was said in this turn."""
     end_call: bool = False
     event: tuple[str, dict[str, Any]] | None = None
 
 
 class ToolFailure(Exception):
-    """A tool could not do it. The text is for the model, which can try again, or tell the caller."""
+    """A tool failed. The text is for the model, which can retry or inform the caller."""
 
 
 class RunsTool(Protocol):
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> Outcome:
-        """Raises `ToolFailure`, or anything: what it raises ends no session."""
+        """May raise anything, preferably `ToolFailure`; it does not end the session."""
         ...

@@ -9,9 +9,8 @@ import httpx
 
 from pipeline_worker.tools.arguments import ArgumentsSchema
 from pipeline_worker.tools.builtin import EndCall, Transfer
-from pipeline_worker.tools.function import FunctionTool
+from pipeline_worker.tools.function import FunctionTool, Threads
 from pipeline_worker.tools.outcome import Outcome, RunsTool, ToolContext, ToolFailure
-from pipeline_worker.tools.threads import Threads
 from pipeline_worker.tools.webhook import WebhookTool, new_client
 from pipeline_worker.turns.conversation import ToolCall
 from shared.agent import AgentDefinition
@@ -33,7 +32,7 @@ class _Loaded(NamedTuple):
 
 
 class Toolbox:
-    """The tools of one agent. Its tasks belong to the `Toolboxes` of the process, for a tool may outlive its turn."""
+    """The tools of one agent. Their tasks belong to `Toolboxes`, because a tool may outlive its turn."""
 
     def __init__(self, agent: AgentDefinition, tools: Mapping[str, _Loaded], tasks: "set[asyncio.Task[None]]") -> None:
         self.rules: ToolRules = agent.tool_use
@@ -52,7 +51,7 @@ class Toolbox:
         return task
 
     async def run(self, call: ToolCall, session_id: str) -> Outcome:
-        """Within the tool's own time. Raises nothing: what goes wrong is told to the model."""
+        """Run a tool within its own time limit. Raises nothing: the model gets a description of any failure."""
         loaded = self._tools.get(call.name)
         if loaded is None:
             return Outcome(f"Not run: there is no tool '{call.name[:80]}'.", ok=False)
@@ -69,14 +68,14 @@ class Toolbox:
             doubt = "; it is not known whether it was done" if loaded.definition.side_effects else ""
             return Outcome(f"Failed: no answer in time{doubt}.", ok=False)
         except Exception:
-            # Whatever an operator's function raises: the model is told, and the conversation goes on.
+            # Whatever an operator's function raises must not end the conversation.
             log.exception("tool_failed", session_id=session_id, agent_id=self._agent_id, tool=call.name)
             return Outcome("Failed: the tool is out of order.", ok=False)
         return outcome._replace(result=_cut(outcome.result))
 
 
 class Toolboxes:
-    """All that a process shares of its agents' tools: loaded definitions, one HTTP client, threads, tasks."""
+    """What the tools of a process share: loaded definitions, one HTTP client, threads, tasks."""
 
     def __init__(self, agents: Mapping[str, AgentDefinition], environment: Mapping[str, str] = os.environ) -> None:
         self._agents = {id_: agent for id_, agent in agents.items() if agent.mode == "conversation"}
@@ -86,7 +85,7 @@ class Toolboxes:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Loads every tool. Raises `ConfigError` naming agent, tool, field and cure."""
+        """Load every tool. Raises `ConfigError` with agent, tool, field and cure."""
         threads = Threads(_THREADS)
         try:
             for agent in self._agents.values():
@@ -100,7 +99,7 @@ class Toolboxes:
         return self._boxes[agent_id]
 
     async def close(self) -> None:
-        """Waits for tools that still run: each ends within its own time, if it lets itself be stopped. Idempotent."""
+        """Wait for tools that still run, up to the longest time limit. Idempotent."""
         if self._tasks:
             times = (tool.timeout_s for agent in self._agents.values() for tool in agent.tools)
             await asyncio.wait(self._tasks, timeout=max(times, default=0) + _STOPPING_S)

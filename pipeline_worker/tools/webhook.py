@@ -20,7 +20,7 @@ _IN_QUERY = ("GET", "DELETE")
 
 
 def new_client() -> httpx.AsyncClient:
-    """The one client of a process. It keeps no cookies, which would carry one caller's to the next."""
+    """The HTTP client of a process. It keeps no cookies, which would leak from one caller to another."""
     return httpx.AsyncClient(
         timeout=None,
         follow_redirects=False,
@@ -30,7 +30,7 @@ def new_client() -> httpx.AsyncClient:
 
 
 class WebhookTool:
-    """Arguments fill the URL's placeholders; the others are the query (GET, DELETE) or the JSON body."""
+    """Arguments fill the URL's placeholders; the rest become the query (GET, DELETE) or the JSON body."""
 
     def __init__(self, tool: Tool, client: httpx.AsyncClient, environment: Mapping[str, str]) -> None:
         """Raises `ConfigError` if its secret is missing."""
@@ -38,7 +38,7 @@ class WebhookTool:
         self._webhook = tool.webhook
         self._client = client
         # Not compressed: a small answer could unpack to a huge one.
-        self._headers = {**tool.webhook.headers, **_secret(tool, environment), "Accept-Encoding": "identity"}
+        self._headers = {**tool.webhook.headers, **_secret(tool.webhook, environment), "Accept-Encoding": "identity"}
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> Outcome:
         url = request_url(self._webhook, arguments)
@@ -55,9 +55,8 @@ class WebhookTool:
             ) from error
 
 
-def _secret(tool: Tool, environment: Mapping[str, str]) -> dict[str, str]:
-    webhook = tool.webhook
-    if webhook is None or webhook.secret_env is None:
+def _secret(webhook: Webhook, environment: Mapping[str, str]) -> dict[str, str]:
+    if webhook.secret_env is None:
         return {}
     secret = environment.get(webhook.secret_env, "").strip()
     if not secret:
@@ -71,7 +70,7 @@ def _secret(tool: Tool, environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def request_url(webhook: Webhook, arguments: Mapping[str, Any]) -> str:
-    """With the arguments in it. They are data: in the path they stay within their segment, and fill it."""
+    """The URL with the arguments. An argument in the path stays within its segment and is not empty."""
     url = PLACEHOLDER.sub(lambda found: quote(_plain(found[1], arguments[found[1]]), safe=""), webhook.url)
     for was, segment in zip(urlsplit(webhook.url).path.split("/"), urlsplit(url).path.split("/"), strict=True):
         if was != segment and segment in ("", ".", ".."):
@@ -94,7 +93,7 @@ def _plain(name: str, value: Any) -> str:
 
 
 def _query(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """A list is repeated, `null` is left out, an object is JSON."""
+    """A list becomes repeated parameters, `null` is left out, an object becomes JSON."""
     return [
         (name, json.dumps(item) if isinstance(item, dict | list) else _plain(name, item))
         for name, value in arguments.items()

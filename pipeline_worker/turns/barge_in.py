@@ -133,7 +133,7 @@ def _interrupt(floor: Floor) -> Outcome:
 
 
 def _dismiss(floor: Floor, event: Input) -> Outcome:
-    """Lets the agent go on if nothing else is undecided."""
+    """Lets the agent continue if nothing else is undecided."""
     if floor.caller.open_utterance is not None or floor.caller.undecided:
         return Outcome(floor)
     dismissed = Outcome(floor, () if floor.agent.said_over else (DismissSpeech(),))

@@ -43,7 +43,7 @@ class EndLikely:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceResumed:
-    """After `EndLikely`: the caller goes on speaking."""
+    """After `EndLikely`: the caller continues to speak."""
 
     utterance: int
 
@@ -179,7 +179,7 @@ class ReleaseReply:
 
 @dataclass(frozen=True, slots=True)
 class DiscardReply:
-    """Drop the prepared reply without a trace."""
+    """Drop the prepared reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +194,14 @@ class PauseSpeaking:
 
 @dataclass(frozen=True, slots=True)
 class ResumeSpeaking:
-    """Continue at that position. `over`: nothing is left to say."""
+    """Continue at the kept position. `over`: nothing is left to say."""
 
     over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StopSpeaking:
-    """Give the turn up and flush playout. `PlayoutFlushed` follows when it is known what was heard."""
+    """Drop the turn and flush playout. `PlayoutFlushed` follows when it is known what was heard."""
 
 
 @dataclass(frozen=True, slots=True)

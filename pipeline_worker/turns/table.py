@@ -11,7 +11,7 @@ the words that it answers. Otherwise it is discarded without a trace.
 
 Barge-in. When the caller begins to speak over the agent, the agent is `paused`. The caller takes the floor with words
 that are not a backchannel, or with speech that is too long for one. After a cough, a noise or an "uh-huh" the agent
-goes on where it stopped. It also goes on when the decision takes too long. Two exceptions:
+continues where it stopped. It also continues when the decision takes too long. Two exceptions:
 
 - At the start of its turn the agent may hear its own echo. There it pauses only for sustained speech.
 - When all of its audio is on the way, a backchannel is an early answer ("is that right?" "yes"). It is held, and
@@ -26,7 +26,7 @@ is cancelled at once.
 
 `TABLE` names every legal input of every state, its handler, and the states that it may lead to. Any other input raises
 `IllegalInput`. Handlers are pure functions of immutable state, so an input that raises changes nothing. After the end
-every input is ignored. No state can last for ever: engines and playout have deadlines, `timers` limits a pause, and a
+every input is ignored. No state lasts forever: engines and playout have deadlines, `timers` limits a pause, and a
 silent caller is prompted and then hung up on. docs/turn-taking.md has a diagram of the table.
 """
 
@@ -177,19 +177,16 @@ TABLE: dict[tuple[State, type[Input]], Entry] = {
         barge_in.yield_floor, _S.LISTENING, _S.TRANSCRIBING, _S.THINKING, _S.SPEAKING, _S.ENDED
     ),
     (_S.INTERRUPTED, TimeExceeded): _to(agent_speech.end_after_turn),
-    # What means nothing in these states.
+    # These are ignored.
     **dict.fromkeys(
         [
-            *((_S.WAITING, heard) for heard in (InterimText, StopPressed)),
-            *((_S.LISTENING, heard) for heard in (InterimText, StopPressed)),
-            *((_S.TRANSCRIBING, heard) for heard in (InterimText,)),
-            *((_S.SPEAKING, heard) for heard in (SpeechBegan,)),  # `Say` has entered it already
-            *((_S.PAUSED, heard) for heard in (SpeechBegan,)),
-            *((_S.INTERRUPTED, heard) for heard in (InterimText, StopPressed, PlayoutBegan)),
+            *((state, InterimText) for state in (_S.WAITING, _S.LISTENING, _S.TRANSCRIBING, _S.INTERRUPTED)),
+            *((state, StopPressed) for state in (_S.WAITING, _S.LISTENING, _S.INTERRUPTED)),
+            *((state, SpeechBegan) for state in (_S.SPEAKING, _S.PAUSED)),  # `Say` has entered `speaking` already
             *((state, SpeechProlonged) for state in _S if state not in (_S.THINKING, _S.PAUSED, _S.ENDED)),
             *((state, EndLikely) for state in _S if state not in (_S.LISTENING, _S.ENDED)),
             *((state, UtteranceResumed) for state in _S if state not in (_S.LISTENING, _S.ENDED)),
-            *((state, PlayoutBegan) for state in (_S.LISTENING, _S.TRANSCRIBING, _S.THINKING)),
+            *((state, PlayoutBegan) for state in (_S.LISTENING, _S.TRANSCRIBING, _S.THINKING, _S.INTERRUPTED)),
         ],
         _to(_ignore),
     ),

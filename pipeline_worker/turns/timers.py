@@ -6,7 +6,7 @@ from shared.agent import AgentDefinition
 from shared.audio import UPLINK_RATE, samples_in
 
 _LONGEST_PAUSE = samples_in(3000, UPLINK_RATE)
-"""The longest pause of the agent, even if the sound goes on."""
+"""The longest pause of the agent, even if the sound continues."""
 _LONGEST_DECISION = samples_in(600, UPLINK_RATE)
 """How long a paused agent waits for words after the sound has ended."""
 

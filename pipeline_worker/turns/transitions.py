@@ -1,4 +1,4 @@
-"""The steps that handlers have in common."""
+"""Steps that handlers share."""
 
 from dataclasses import replace
 
@@ -73,7 +73,7 @@ def listen(floor: Floor, answer: bool = False) -> Outcome:
 
 
 def hand_over(floor: Floor) -> Outcome:
-    """Ends the agent's turn, whether it was heard to its end or interrupted."""
+    """Ends the agent's turn, whether it was completed or interrupted."""
     turn = floor.agent
     unanswered = floor.caller.unanswered or bool(turn.said_over)  # also if no words were understood
     outcome = Outcome(floor.with_caller(replace(floor.caller, unanswered=unanswered)), (RecordAgent(),))
@@ -85,7 +85,7 @@ def hand_over(floor: Floor) -> Outcome:
 
 
 def close(floor: Floor, reason: str) -> Outcome:
-    """Ends the session, after its farewell if there is one and it was not said yet."""
+    """Ends the session, after the farewell if there is one that was not said yet."""
     definition = floor.definition
     farewell = {"max_duration": definition.limits.farewell, "user_idle": definition.idle.farewell}.get(reason)
     if not farewell or floor.agent.is_farewell:

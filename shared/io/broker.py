@@ -1,4 +1,4 @@
-"""Connections to Redis, tuned for real time: short deadlines, no hidden retries (which hung for 58 s when tried).
+"""Connections to Redis, tuned for real time: short deadlines, no hidden retries (they blocked for 58 s when tried).
 
 A data connection times out after half a second and leaves retrying to its owner. A blocking connection has one reader
 and blocks for less than its socket timeout.
@@ -54,8 +54,10 @@ def _client(url: str, socket_timeout_s: float, max_connections: int) -> Redis:
 
 
 class _Cancellable(AbstractConnection):
-    """redis-py sends through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that arrives as the
-    bytes leave (python/cpython#86296): the task would never end, and its process would not stop.
+    """Keeps cancellations that redis-py would lose, after which a task would never end.
+
+    redis-py sends through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that arrives while the
+    bytes are sent (python/cpython#86296).
     """
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:

@@ -52,7 +52,7 @@ class Heartbeat:
             await self._keep_empty(inbox, INBOX_EXPIRY_S)
 
     async def withdraw(self) -> None:
-        """End the lease of a worker that stops, so that nothing is placed on it, and let its keys expire soon."""
+        """End the lease of a stopping worker, so that nothing more is placed on it, and let its keys expire soon."""
         report = self._report()
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.delete(keys.worker(report.kind, report.worker_id))

@@ -129,7 +129,7 @@ class Outbox:
             pipeline = self._redis.pipeline(transaction=False)
             for key in written:
                 pipeline.xadd(key, {PAYLOAD: self._in_flight[key].payload}, maxlen=_INBOX_ENTRIES, approximate=True)
-            # The owner may be gone. Then the write recreates the stream, and nobody else would let it expire.
+            # The owner may be gone. Then the write recreates the stream, which must expire too.
             for key in renewing:
                 pipeline.expire(key, INBOX_EXPIRY_S)
             replies = await pipeline.execute(raise_on_error=False)

@@ -79,9 +79,9 @@ def exit_code_for(error: AntiphonError) -> int:
 def settle_memory() -> None:
     """Call once the process is ready: takes the objects of start-up out of garbage collection.
 
-    A full collection over them would stop the event loop for 18-28 ms, in the middle of somebody's word. Batches of
-    frames make thousands of objects that live for a moment: the usual 700 would set the collector off with each batch,
-    which cost 4 % of a busy pipeline worker.
+    A full collection over them would stop the event loop for 18-28 ms. Batches of frames create thousands of
+    short-lived objects: at the default threshold of 700 each batch would start the collector, which took 4 % of a busy
+    pipeline worker's time.
     """
     gc.collect()
     gc.freeze()

@@ -24,7 +24,7 @@ class _Loader(yaml.SafeLoader):
             name, line = (key.tag, key.value), key.start_mark.line + 1
             if name in lines:
                 raise _RepeatedKey(
-                    f"line {line}: '{key.value}' is there already, in line {lines[name]}: remove one of the two"
+                    f"line {line}: '{key.value}' is already in line {lines[name]}: remove one of the two"
                 )
             lines[name] = line
         return node

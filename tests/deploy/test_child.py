@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from deploy import restart_policy
-from deploy.child import Child, ChildFailed, ChildSpec
+from deploy import child
+from deploy.child import HEALTHY_AFTER_S, HOPELESS_STARTS, LONGEST_DELAY_S, Child, ChildSpec, RestartPolicy
 from deploy.console import Console
+from deploy.process_command import ProcessFailed
 from shared.io.service import EXIT_BROKER, EXIT_CONFIG, EXIT_FAILED
 
 DEADLINE_S = 30.0
@@ -33,7 +34,7 @@ class Guarded:
 
     def __init__(self, program: str, *, quiet: bool = False) -> None:
         self.logs = Logs()
-        self.failed: asyncio.Future[ChildFailed] = asyncio.get_running_loop().create_future()
+        self.failed: asyncio.Future[ProcessFailed] = asyncio.get_running_loop().create_future()
         spec = ChildSpec("it", [sys.executable, "-c", program], os.environ, quiet)
         self.child = Child(spec, Console(io.StringIO(), self.logs), self.failed.set_result)
 
@@ -58,13 +59,13 @@ async def test_a_wrong_setting_or_a_missing_broker_is_not_tried_again(code: int)
 
 
 async def test_a_child_that_never_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restart_policy, "FIRST_DELAY_S", 0.001)
+    monkeypatch.setattr(child, "FIRST_DELAY_S", 0.001)
     watched = Guarded("for word in 'abcd': print(word)\nraise SystemExit(3)")
     async with watched.running():
         failure = await watched.failed
     assert failure.exit_code == EXIT_FAILED
     assert failure.message == "it does not start: it ended with exit code 3\nb\nc\nd"
-    assert watched.logs.getvalue().count("starting again") == restart_policy.HOPELESS_STARTS - 1
+    assert watched.logs.getvalue().count("starting again") == HOPELESS_STARTS - 1
 
 
 async def test_a_quiet_child_is_shown_only_when_it_ends_by_itself() -> None:
@@ -75,8 +76,8 @@ async def test_a_quiet_child_is_shown_only_when_it_ends_by_itself() -> None:
 
 
 async def test_stopping_interrupts_the_wait_before_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restart_policy, "FIRST_DELAY_S", 3600.0)
-    monkeypatch.setattr(restart_policy, "LONGEST_DELAY_S", 3600.0)
+    monkeypatch.setattr(child, "FIRST_DELAY_S", 3600.0)
+    monkeypatch.setattr(child, "LONGEST_DELAY_S", 3600.0)
     watched = Guarded("raise SystemExit(3)")
     async with watched.running():
         await watched.logs.written
@@ -107,3 +108,24 @@ async def test_stopping_twice_or_before_the_start_does_nothing() -> None:
     async with watched.running():
         await watched.child.stop(deadline_s=DEADLINE_S)
     assert not watched.failed.done()
+
+
+def test_a_child_that_never_ran_well_is_given_up_after_growing_delays() -> None:
+    policy = RestartPolicy()
+    delays = [policy.delay_after_crash(uptime_s=0.1) for _ in range(HOPELESS_STARTS)]
+    assert delays == [0.5, 1.0, 2.0, None]
+
+
+def test_a_child_that_once_ran_well_is_always_restarted() -> None:
+    policy = RestartPolicy()
+    policy.delay_after_crash(HEALTHY_AFTER_S)
+    delays = [policy.delay_after_crash(uptime_s=0.1) for _ in range(2000)]
+    assert delays[:3] == [1.0, 2.0, 4.0]
+    assert set(delays[3:]) == {LONGEST_DELAY_S}
+
+
+def test_a_good_run_resets_the_delay() -> None:
+    policy = RestartPolicy()
+    for _ in range(HOPELESS_STARTS - 1):
+        policy.delay_after_crash(uptime_s=0.1)
+    assert policy.delay_after_crash(HEALTHY_AFTER_S) == 0.5

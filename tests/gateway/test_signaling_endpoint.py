@@ -11,7 +11,6 @@ from gateway.media_link import MediaLink
 from gateway.settings import GatewaySettings
 from shared import keys
 from shared.agent import AgentDefinition
-from shared.client_events import client_event
 from shared.events import (
     ClientEventSent,
     CloseSession,
@@ -22,6 +21,7 @@ from shared.events import (
     SessionClosed,
     StartPipeline,
     UpdateOffer,
+    client_event,
 )
 from shared.io.broker import Redis
 from shared.worker_report import WorkerReport

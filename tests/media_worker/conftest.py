@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from media_worker import denormals, worker
+from media_worker import opus, worker
 from tests.fakes.media_correspondents import RunningMediaWorker, running_media_worker
 
 
 @pytest.fixture(autouse=True)
-def processor_left_alone(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    if "test_denormals" not in request.node.nodeid:
-        monkeypatch.setattr(denormals, "flush_to_zero", lambda: False)
+def processor_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opus, "flush_to_zero", lambda: False)
     monkeypatch.setattr(worker, "settle_memory", lambda: None)
 
 

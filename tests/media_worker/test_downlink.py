@@ -9,6 +9,7 @@ from media_worker import opus, srtp
 from media_worker.core.rtp import RtpHeader, parse_header
 from media_worker.downlink import Downlink
 from media_worker.opus import Decoder
+from media_worker.srtp import SrtpCodec
 from shared.audio import Pcm, as_samples
 from shared.errors import ConfigError
 from shared.frames import AudioFrame
@@ -37,13 +38,13 @@ class Caller:
 
     def __init__(self, cushion_ms: int = 40) -> None:
         ours, theirs = srtp_pairs()
-        self._theirs = theirs.bind()
+        self._theirs = SrtpCodec(theirs)
         self.reports: list[tuple[int, str]] = []
         self.began_playing: list[tuple[int, float]] = []
         self.sent: list[Sent] = []
         self.slot = 0
         self.downlink = Downlink(77, 111, cushion_ms, 48_000, self._on_report)
-        self.downlink.connect(ours.bind(), 0xFFFF, FIRST_TIMESTAMP)
+        self.downlink.connect(SrtpCodec(ours), 0xFFFF, FIRST_TIMESTAMP)
         self.downlink.set_sender(self._receive)
 
     def push(self, pcm: Pcm, rate: int = 24_000, first: int = 0) -> bool:

@@ -3,8 +3,7 @@ from typing import Any, cast
 
 from media_worker.event_channel import EventChannel
 from shared import keys
-from shared.client_events import client_event
-from shared.events import ClientEventSent
+from shared.events import ClientEventSent, client_event
 from shared.io.outbox import Outbox
 
 

@@ -1,3 +1,5 @@
+import platform
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import av
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media_worker import opus
-from media_worker.opus import Decoder, Encoder
+from media_worker.opus import Decoder, Encoder, flush_to_zero
 from shared.audio import Pcm, as_samples
 from shared.errors import ConfigError
 from tests.fakes.sounds import likeness, tone, vowels
@@ -164,3 +166,29 @@ def test_without_libopus_the_error_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setattr(opus, "_candidates", lambda: ["/nowhere/libopus.so"])
     with pytest.raises(ConfigError, match="libopus0"):
         opus.library_path.__wrapped__()
+
+
+_SMALLEST_NORMAL = 2.2250738585072014e-308
+
+
+# In a thread of their own: the setting belongs to the thread, and the other tests need denormal numbers.
+
+
+def halved() -> float:
+    return float(_SMALLEST_NORMAL) / 2.0
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="other processors are not supported")
+def test_the_calling_thread_treats_denormals_as_zero() -> None:
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(halved).result() > 0
+        assert thread.submit(flush_to_zero).result()
+        assert thread.submit(halved).result() == 0
+    assert halved() > 0, "other threads do not"
+
+
+def test_an_unknown_processor_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    with ThreadPoolExecutor(1) as thread:
+        assert not thread.submit(flush_to_zero).result()
+        assert thread.submit(halved).result() > 0

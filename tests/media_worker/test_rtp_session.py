@@ -9,6 +9,7 @@ from media_worker.core import rtcp
 from media_worker.core.rtp import pack_header_into
 from media_worker.downlink import Downlink
 from media_worker.rtp_session import RtpSession
+from media_worker.srtp import SrtpCodec
 from media_worker.uplink import Uplink
 from shared.frames import AudioFrame, SilenceRun
 from tests.fakes.counters import Gained
@@ -26,8 +27,8 @@ class Line:
 
     def __init__(self) -> None:
         ours, theirs = srtp_pairs()
-        self.caller = theirs.bind()
-        codec = ours.bind()
+        self.caller = SrtpCodec(theirs)
+        codec = SrtpCodec(ours)
         self.heard: list[AudioFrame | SilenceRun] = []
         self.downlink = Downlink(OURS, 111, 40, 32_000, lambda *_: None)
         self.downlink.connect(codec, 0, 0)

@@ -43,7 +43,9 @@ class Hosting:
         self.engines = SomeEnginesBroken()
         self.peer = SessionPeer()
         values = PipelineSettings.model_validate(settings)
-        self.host = SessionHost("pipeline-1", values, AGENTS, self.engines, Toolboxes(AGENTS), broker, self.peer.send)
+        self.host = SessionHost(
+            "pipeline-1", values, AGENTS, self.engines.open, Toolboxes(AGENTS).open, broker, self.peer.send
+        )
 
     def start(self, session: str, agent_id: str) -> asyncio.Task[None]:
         return asyncio.create_task(self.host.run(request(session, agent_id)))

@@ -39,8 +39,8 @@ async def running(
         "pipeline-1",
         PipelineSettings.model_validate(values),
         AGENTS,
-        FakeEngines(),
-        Toolboxes(AGENTS),
+        FakeEngines().open,
+        Toolboxes(AGENTS).open,
         broker,
         lambda: helper_share,
     )

@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from shared import events
-from shared.events import AnyMessage, EndSession, Message
+from shared.events import AnyMessage, EndSession, Message, client_event
 
 MESSAGES: tuple[type[Message], ...] = typing.get_args(typing.get_args(AnyMessage)[0])
 any_message: TypeAdapter[Message] = TypeAdapter(AnyMessage)
@@ -44,3 +44,18 @@ def test_a_newer_senders_field_is_ignored_and_an_older_ones_absence_has_a_defaul
 def test_data_that_is_not_a_message_is_refused(data: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         any_message.validate_python(data)
+
+
+def test_client_events_have_their_fields_flat_for_the_specifications_javascript_and_under_data_for_its_server() -> None:
+    assert client_event("transcript", 7, {"role": "user", "text": "hello"}) == {
+        "type": "transcript",
+        "seq": 7,
+        "role": "user",
+        "text": "hello",
+        "data": {"role": "user", "text": "hello"},
+    }
+
+
+def test_a_field_cannot_replace_the_type_or_seq_of_a_client_event() -> None:
+    event = client_event("status", 1, {"type": "forged", "seq": 99})
+    assert (event["type"], event["seq"]) == ("status", 1)

@@ -47,7 +47,7 @@ def test_unmet_expectations_are_printed_and_written(file: Path, capsys: pytest.C
 def test_a_report_that_cannot_be_written_is_a_bad_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     assert evaluate([file], url, 1, Files(file.parent / "nowhere" / "out.json"), no_stack) == EXIT_BAD_FILE
-    assert "name a file in a folder that is there" in capsys.readouterr().err
+    assert "name a file in an existing folder" in capsys.readouterr().err
 
 
 def test_the_log_of_the_embedded_stack_is_written(file: Path) -> None:
@@ -66,4 +66,4 @@ def test_the_log_of_the_embedded_stack_is_written(file: Path) -> None:
 
 def test_a_log_that_cannot_be_written_is_a_bad_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate([file], None, 1, Files(log=file.parent / "nowhere" / "stack.log"), no_stack) == EXIT_BAD_FILE
-    assert "name a file in a folder that is there" in capsys.readouterr().err
+    assert "name a file in an existing folder" in capsys.readouterr().err

@@ -54,5 +54,5 @@ def test_junit_is_a_suite_that_build_servers_can_parse(tmp_path: Path) -> None:
 
 def test_a_report_that_cannot_be_written_is_an_error_with_the_cure(tmp_path: Path) -> None:
     for write in (write_json, write_junit):
-        with pytest.raises(ConfigError, match="name a file in a folder that is there"):
+        with pytest.raises(ConfigError, match="name a file in an existing folder"):
             write(tmp_path / "nowhere" / "out", [GOOD])

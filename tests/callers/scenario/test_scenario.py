@@ -20,13 +20,13 @@ def test_steps_have_their_text_and_their_wait() -> None:
         "hang_up",
     ).steps
     assert isinstance(say, Say)
-    assert (say.text, say.after_s) == ("Hello.", None)
+    assert say.text == "Hello."
     assert isinstance(barge_in, BargeIn)
-    assert (barge_in.text, barge_in.after_s) == ("Stop.", 1.5)
+    assert (barge_in.text, barge_in.after) == ("Stop.", 1.5)
     assert isinstance(backchannel, Backchannel)
-    assert (backchannel.text, backchannel.after_s) == ("uh-huh", 2.0)
+    assert (backchannel.text, backchannel.after) == ("uh-huh", 2.0)
     assert isinstance(noise, Noise)
-    assert (noise.noise.level_db, noise.after_s) == (-30.0, None)
+    assert (noise.noise.level_db, noise.after) == (-30.0, None)
     assert isinstance(hang_up, HangUp)
 
 

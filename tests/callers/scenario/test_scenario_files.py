@@ -28,11 +28,11 @@ def test_the_agents_folder_is_relative_to_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "it is empty: begin with 'name:'"),
+        ("", "the file is empty: begin with 'name:'"),
         ("- a list", "a scenario is a mapping"),
         ("name: [", "not YAML"),
         ("name: A call\nagent: desk\n", "steps: missing: add it"),
-        (f"{GOOD}agent: bar\n", "line 4: 'agent' is there already, in line 2: remove one of the two"),
+        (f"{GOOD}agent: bar\n", "line 4: 'agent' is already in line 2: remove one of the two"),
         (GOOD.replace("A call", "no"), "name: YAML reads yes, no, on"),
         (f"{GOOD}colour: red\n", "colour: no such field: remove it or correct its spelling"),
         (f"{GOOD}agents_dir: nowhere\n", "agents_dir: no folder"),
@@ -53,6 +53,15 @@ def test_an_error_names_the_file_the_field_and_the_cure(tmp_path: Path, text: st
         load_scenarios([file])
     assert error.value.message.startswith(f"{file}: ")
     assert told in error.value.message
+
+
+def test_a_bad_step_is_not_also_reported_as_too_few_steps(tmp_path: Path) -> None:
+    start = "name: A call\nagent: desk\nsteps: "
+    with pytest.raises(ConfigError) as bad_step:
+        load_scenarios([written(tmp_path, f"{start}[{{pause: 3}}]\n")])
+    assert "\n" not in bad_step.value.message
+    with pytest.raises(ConfigError, match="steps: Tuple should have at least 1 item"):
+        load_scenarios([written(tmp_path, f"{start}[]\n")])
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_events_and_tool_calls_have_at_least_the_expected_fields() -> None:
 
 def test_the_end_must_have_the_expected_reason() -> None:
     call = Call()
-    assert call.judge({"ended": "agent_hangup"}) == Verdict(None, "the call goes on")
+    assert call.judge({"ended": "agent_hangup"}) == Verdict(None, "the call is still going on")
     call.event(12, "status", status="ended", reason="hangup")
     assert call.judge({"ended": "hangup"}).holds
     assert call.judge({"ended": "agent_hangup"}) == Verdict(False, "it ended: hangup")
@@ -98,7 +98,7 @@ def test_first_audio_counts_from_the_end_of_the_callers_sound(limit: str, holds:
 @pytest.mark.parametrize(("limit", "holds"), [("300ms", True), ("200ms", False)])
 def test_falling_silent_counts_from_the_onset_of_the_callers_sound(limit: str, holds: bool) -> None:
     call = Call().agent_heard(8, 10.24)
-    assert call.judge({"agent_silent_within": limit}, now_s=10.5) == Verdict(None, "the agent speaks on")
+    assert call.judge({"agent_silent_within": limit}, now_s=10.5) == Verdict(None, "the agent is still speaking")
     verdict = call.judge({"agent_silent_within": limit}, now_s=10.7)
     assert verdict.holds is holds
     assert verdict.seconds == pytest.approx(0.24)

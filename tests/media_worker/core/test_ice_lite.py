@@ -41,25 +41,25 @@ def test_a_wrong_password_changes_nothing(agent: IceLiteAgent) -> None:
     forged = check(Credentials("ours", "guessed-guessed-guessed-1"), nominate=True)
     assert agent.on_request(forged, HOME, 1.0) is None
     assert agent.selected is None
-    assert not agent.is_validated(HOME)
+    assert agent.checked_s(HOME) is None
 
 
 def test_a_strange_fragment_changes_nothing(agent: IceLiteAgent) -> None:
     assert agent.on_request(check(Credentials("alien", OURS.password)), HOME, 1.0) is None
-    assert not agent.is_validated(HOME)
+    assert agent.checked_s(HOME) is None
 
 
 def test_the_first_signed_check_is_answered_and_selects(agent: IceLiteAgent) -> None:
     answered = accepted(agent.on_request(check(), HOME, 1.0))
     assert read(answered).attributes["XOR-MAPPED-ADDRESS"] == HOME.source
     assert answered.selected == agent.selected == HOME
-    assert agent.is_validated(HOME)
+    assert agent.checked_s(HOME) is not None
 
 
 def test_a_second_address_is_validated_but_not_selected_before_nomination(agent: IceLiteAgent) -> None:
     agent.on_request(check(), HOME, 1.0)
     assert accepted(agent.on_request(check(), MOBILE, 1.1)).selected is None
-    assert agent.is_validated(MOBILE)
+    assert agent.checked_s(MOBILE) is not None
     assert agent.selected == HOME
 
 
@@ -113,7 +113,7 @@ def test_a_browser_that_only_tries_the_new_credentials_keeps_its_connection(agen
     agent.on_request(check(nominate=True), REBOUND, 2.0)
     answered = accepted(agent.on_request(check(RESTARTED), MOBILE, 2.1))
     assert read(answered, RESTARTED).error_code is None
-    assert agent.is_validated(MOBILE)
+    assert agent.checked_s(MOBILE) is not None
     assert agent.on_request(check(nominate=True), REBOUND, 3.0) is not None
     assert agent.selected == REBOUND
 
@@ -140,15 +140,15 @@ def test_a_controlled_peer_is_told_of_the_role_conflict_and_not_validated(agent:
     answered = accepted(agent.on_request(check(controlled=True), HOME, 1.0))
     assert read(answered).error_code == 487
     assert answered.selected is None
-    assert not agent.is_validated(HOME)
+    assert agent.checked_s(HOME) is None
 
 
 def test_the_number_of_addresses_is_bounded_and_the_selected_one_is_kept(agent: IceLiteAgent) -> None:
     agent.on_request(check(nominate=True), HOME, 0.0)
     paths = [Path(0, ("192.0.2.9", port)) for port in range(5000, 5100)]
     forgotten = [agent.on_request(check(), path, 1.0) for path in paths]
-    valid = [path for path in paths if agent.is_validated(path)]
-    assert agent.is_validated(HOME)
+    valid = [path for path in paths if agent.checked_s(path) is not None]
+    assert agent.checked_s(HOME) is not None
     assert len(valid) == 15
     assert valid == paths[-15:]
     told = [answered.forgotten for answered in forgotten if answered is not None and answered.forgotten]
@@ -159,9 +159,9 @@ def test_a_forgotten_address_can_come_back(agent: IceLiteAgent) -> None:
     for port in range(5000, 5020):
         agent.on_request(check(), Path(0, ("192.0.2.9", port)), 1.0)
     again = Path(0, ("192.0.2.9", 5001))
-    assert not agent.is_validated(again)
+    assert agent.checked_s(again) is None
     agent.on_request(check(), again, 2.0)
-    assert agent.is_validated(again)
+    assert agent.checked_s(again) is not None
 
 
 def test_the_source_of_an_ipv6_path_is_host_and_port() -> None:
@@ -173,7 +173,7 @@ def test_a_check_that_is_sent_again_from_elsewhere_gets_nothing(agent: IceLiteAg
     agent.on_request(nominating, HOME, 1.0)
     assert agent.on_request(nominating, MOBILE, 1.1) is None
     assert agent.on_request(nominating, MOBILE, 9.9) is None
-    assert not agent.is_validated(MOBILE)
+    assert agent.checked_s(MOBILE) is None
     assert agent.selected == HOME
 
 

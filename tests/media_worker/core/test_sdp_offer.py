@@ -45,7 +45,7 @@ def test_reads_chromium() -> None:
     assert offer.audio.opus is not None
     assert offer.audio.opus.payload_type == 111
     assert (offer.audio.ufrag, offer.audio.password) == ("k6rd", "u+zFy9TI3Gqsdkt4LyKSon4O")
-    assert offer.fingerprints[0][0] == "sha-256"
+    assert offer.audio.fingerprints[0][0] == "sha-256"
     assert offer.audio.rtcp_mux
     assert offer.data is not None
     assert (offer.data.sctp_port, offer.data.max_message_size) == (5000, 262_144)
@@ -63,7 +63,7 @@ def test_reads_firefox_with_its_fingerprint_on_session_level_and_its_bundle_only
     offer = parse_offer(FIREFOX)
     assert offer.audio.opus is not None
     assert offer.audio.opus.payload_type == 109
-    assert len(offer.fingerprints) == 1
+    assert len(offer.audio.fingerprints) == 1
     assert offer.data is not None
     assert offer.data.mid == "2"
 
@@ -73,7 +73,7 @@ async def test_reads_aiortc() -> None:
     assert offer.audio.opus is not None
     assert offer.audio.opus.payload_type == 96
     assert offer.data is not None
-    assert {algorithm for algorithm, _ in offer.fingerprints} >= {"sha-256"}
+    assert {algorithm for algorithm, _ in offer.audio.fingerprints} >= {"sha-256"}
 
 
 @pytest.mark.parametrize("sdp", OFFERS.values(), ids=OFFERS.keys())
@@ -85,12 +85,12 @@ def test_any_newline_will_do(sdp: str, newline: str) -> None:
 def test_the_fingerprint_of_a_section_overrides_that_of_the_session() -> None:
     own = "a=fingerprint:SHA-256 " + ":".join(["ab"] * 32)
     offer = parse_offer(FIREFOX.replace("a=mid:0", f"a=mid:0\r\n{own}"))
-    assert offer.fingerprints == [("sha-256", ":".join(["AB"] * 32))]
+    assert offer.audio.fingerprints == [("sha-256", ":".join(["AB"] * 32))]
 
 
 def test_a_fingerprint_of_an_unknown_hash_is_skipped() -> None:
     offer = parse_offer(CHROMIUM.replace("a=mid:0", "a=mid:0\r\na=fingerprint:md5 00:11"))
-    assert [algorithm for algorithm, _ in offer.fingerprints] == ["sha-256"]
+    assert [algorithm for algorithm, _ in offer.audio.fingerprints] == ["sha-256"]
 
 
 def test_the_first_opus_of_several_is_taken() -> None:
@@ -121,7 +121,7 @@ def test_audio_behind_video_in_a_bundle_shares_the_videos_transport() -> None:
     expected = parse_offer(WITH_VIDEO)
     assert offer.audio.mid == "0"
     assert (offer.audio.ufrag, offer.audio.password) == (expected.audio.ufrag, expected.audio.password)
-    assert offer.fingerprints == expected.fingerprints
+    assert offer.audio.fingerprints == expected.audio.fingerprints
     assert offer.data is not None
 
 

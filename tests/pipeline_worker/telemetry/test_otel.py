@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
-from pipeline_worker.telemetry.otel import OtelTracer, ToldExporter, otlp_exporter
+from pipeline_worker.telemetry.otel import OtelTracer, QuietExporter, otlp_exporter
 from pipeline_worker.telemetry.turn_metrics import Span, Turn
 from shared.agent import AgentDefinition, EngineChoice
 from tests.fakes.counters import Gained
@@ -135,7 +135,7 @@ class Collector(SpanExporter):
 
 def test_a_collector_that_is_away_is_told_once_and_what_is_lost_counted() -> None:
     collector = Collector()
-    exporter = ToldExporter(collector)
+    exporter = QuietExporter(collector)
     spans = exported("s1")
     lost = Gained("antiphon_trace_spans_lost_total")
     with capture_logs() as logs:

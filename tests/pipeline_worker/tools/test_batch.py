@@ -7,7 +7,7 @@ from pipeline_worker.turns.conversation import ToolCall, ToolUse
 from tests.fakes import tool_functions
 from tests.pipeline_worker.tools.test_toolbox import agent_with, function, toolbox
 
-STILL_RUNNING = "Still running; what comes of it is told later. Do not call it again."
+STILL_RUNNING = "Still running; the result follows later. Do not call it again."
 
 
 class Guarded:

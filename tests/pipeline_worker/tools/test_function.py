@@ -1,10 +1,11 @@
+import asyncio
+import threading
 from typing import Any
 
 import pytest
 
-from pipeline_worker.tools.function import FunctionTool
+from pipeline_worker.tools.function import FunctionTool, Threads
 from pipeline_worker.tools.outcome import ToolContext, ToolFailure
-from pipeline_worker.tools.threads import Threads
 from shared.agent_tools import Tool
 from shared.errors import ConfigError
 
@@ -76,7 +77,7 @@ async def test_a_tool_that_exits_does_not_end_the_process(function: str) -> None
         ("add", ("a", "c"), "takes no 'c': remove it from parameters.properties"),
         ("add", (), "needs 'a': add it to parameters.required"),
         ("greet", (), "needs 'name'"),
-        ("builtins:dict", (), "does not tell its parameters"),
+        ("builtins:dict", (), "has no readable signature"),
     ],
 )
 def test_a_function_that_cannot_be_called_is_told_at_the_start(
@@ -84,3 +85,73 @@ def test_a_function_that_cannot_be_called_is_told_at_the_start(
 ) -> None:
     with pytest.raises(ConfigError, match=told):
         loaded(function, *parameters)
+
+
+async def test_what_it_returns_or_raises_comes_back() -> None:
+    threads = Threads(1)
+    assert await threads.run(lambda: threading.current_thread().name) == "tool"
+    with pytest.raises(KeyError):
+        await threads.run(lambda: dict[str, int]()["a"])
+    with pytest.raises(RuntimeError):
+        await threads.run(lambda: next(iter([])))
+    assert await threads.run(lambda: "still there") == "still there"
+
+
+async def test_no_more_than_allowed_run_at_once() -> None:
+    threads, may_end = Threads(2), threading.Event()
+    lock, most, running = threading.Lock(), 0, 0
+    two_run, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def work() -> None:
+        nonlocal most, running
+        with lock:
+            running += 1
+            most = max(most, running)
+            if running == 2:
+                loop.call_soon_threadsafe(two_run.set)
+        may_end.wait(10)
+        with lock:
+            running -= 1
+
+    tasks = [asyncio.create_task(threads.run(work)) for _ in range(6)]
+    async with asyncio.timeout(10):
+        await two_run.wait()
+        may_end.set()
+        await asyncio.gather(*tasks)
+    assert most == 2
+
+
+async def test_one_that_is_given_up_keeps_its_place_until_it_ends() -> None:
+    threads, may_end = Threads(1), threading.Event()
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        may_end.wait(10)
+
+    task = asyncio.create_task(threads.run(work))
+    await begun.wait()
+    task.cancel()
+    second = asyncio.create_task(threads.run(lambda: "second"))
+    await asyncio.wait([task])
+    assert not second.done()
+    may_end.set()
+    assert await second == "second"
+
+
+def test_one_that_outlives_the_loop_is_no_error() -> None:
+    may_end, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        may_end.wait(10)
+        ended.set()
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await Threads(1).run(work)
+
+    asyncio.run(give_up())
+    may_end.set()
+    assert ended.wait(10)

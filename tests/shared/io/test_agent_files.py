@@ -37,7 +37,7 @@ def test_the_shipped_agents_are_valid() -> None:
         ("id: My Desk\nname: Desk\n", "id: 'My Desk' is not allowed here: write it so that it matches ^[a-z0-9]"),
         (DESK + "greeting: Hello!\n", "greeting: expected a mapping, not 'Hello!': indent its fields below it"),
         (DESK + "turn_taking: {endpointing_ms: 5s}\n", "endpointing_ms: expected a number, not '5s'"),
-        (DESK + "name: Bar\n", "line 3: 'name' is there already, in line 2: remove one of the two"),
+        (DESK + "name: Bar\n", "line 3: 'name' is already in line 2: remove one of the two"),
         (DESK + "---\n" + DESK, "a file holds one agent: move what follows '---' to another file"),
         (DESK + "turn_taking: {backchannels: [yes, okay]}\n", "turn_taking.backchannels.0: YAML reads yes, no, on"),
         (DESK + "idle: {prompts: [Hello]}\n", "idle: idle needs prompt_after_s: add it"),

@@ -20,9 +20,9 @@ def test_a_file_holds_documents(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a: 1\nb: 2\na: 3\n", "line 3: 'a' is there already, in line 1: remove one of the two"),
-        ("a:\n  - b: 1\n    'b': 2\n", "line 3: 'b' is there already, in line 2"),
-        ("a: 1\n---\nb: {c: 1, d: 2, c: 3}\n", "line 3: 'c' is there already, in line 3"),
+        ("a: 1\nb: 2\na: 3\n", "line 3: 'a' is already in line 1: remove one of the two"),
+        ("a:\n  - b: 1\n    'b': 2\n", "line 3: 'b' is already in line 2"),
+        ("a: 1\n---\nb: {c: 1, d: 2, c: 3}\n", "line 3: 'c' is already in line 3"),
     ],
 )
 def test_a_key_that_is_written_twice_does_not_silently_win(tmp_path: Path, text: str, told: str) -> None:
