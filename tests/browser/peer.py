@@ -97,12 +97,7 @@ async def calling(
     records: bool = True,
 ) -> AsyncIterator[Peer]:
     """A call that is connected; hangs up on leaving. `configuration` is an `RTCConfiguration`."""
-    options = {
-        "signalingUrl": signaling_url,
-        "agentId": agent_id,
-        "configuration": configuration,
-        "records": records,
-    }
+    options = {"signalingUrl": signaling_url, "agentId": agent_id, "configuration": configuration, "records": records}
     with served(_PAGE_FOLDER) as origin:
         page = await browser.new_page()
         await page.goto(origin)

@@ -32,11 +32,7 @@ class Service:
         self.probe_port = int(environment.get("ANTIPHON_PROBE_PORT", "0"))
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            cwd=_ROOT,
-            env={**clean, **environment},
-            stderr=subprocess.PIPE,
-            text=True,
+            [sys.executable, "-m", module], cwd=_ROOT, env={**clean, **environment}, stderr=subprocess.PIPE, text=True
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -242,8 +242,4 @@ def _onsets(pieces: list[tuple[float, Pcm]]) -> Times:
 
 
 def _settings(url: str) -> dict[str, str]:
-    return {
-        "ANTIPHON_REDIS_URL": url,
-        "ANTIPHON_PUBLIC_IPS": "127.0.0.1",
-        "ANTIPHON_LOG_LEVEL": "warning",
-    }
+    return {"ANTIPHON_REDIS_URL": url, "ANTIPHON_PUBLIC_IPS": "127.0.0.1", "ANTIPHON_LOG_LEVEL": "warning"}

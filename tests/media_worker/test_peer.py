@@ -45,11 +45,7 @@ class Link:
             PeerCallbacks(self.opened.set, self.messages.put_nowait, self.on_too_fast, self.closed.put_nowait),
         )
         self.client = Peer(
-            certificate,
-            right,
-            to_server,
-            PeerCallbacks(on_text=self.heard_by_client.put_nowait),
-            is_dtls_server=False,
+            certificate, right, to_server, PeerCallbacks(on_text=self.heard_by_client.put_nowait), is_dtls_server=False
         )
 
     def on_too_fast(self) -> None:

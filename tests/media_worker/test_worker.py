@@ -71,8 +71,7 @@ async def test_a_full_worker_refuses_with_a_retry_time(broker_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sdp", "code"),
-    [("hello", "bad_sdp"), (CHROMIUM.replace("m=audio", "m=video"), "no_audio"), ("", "bad_sdp")],
+    ("sdp", "code"), [("hello", "bad_sdp"), (CHROMIUM.replace("m=audio", "m=video"), "no_audio"), ("", "bad_sdp")]
 )
 async def test_an_offer_that_cannot_be_answered_is_refused_with_its_code(broker_url: str, sdp: str, code: str) -> None:
     async with running_media_worker(broker_url) as house:

@@ -7,14 +7,7 @@ from pipeline_worker.tools.toolbox import Toolboxes
 from shared import keys
 from shared.agent import AgentDefinition
 from shared.errors import EngineError
-from shared.events import (
-    CallerConnected,
-    EndSession,
-    PipelineAttached,
-    PublishEvent,
-    SessionClosed,
-    StartPipeline,
-)
+from shared.events import CallerConnected, EndSession, PipelineAttached, PublishEvent, SessionClosed, StartPipeline
 from shared.io.broker import Redis
 from tests.fakes.engines import FakeEngines
 from tests.fakes.session_peer import SessionPeer

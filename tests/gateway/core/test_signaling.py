@@ -30,13 +30,7 @@ from gateway.core.signaling_events import (
     SocketClosed,
 )
 from shared.errors import BrokerError, OfferError, RefusedError
-from shared.events import (
-    ClientEventSent,
-    OfferAnswered,
-    OfferRefused,
-    OpenSession,
-    SessionClosed,
-)
+from shared.events import ClientEventSent, OfferAnswered, OfferRefused, OpenSession, SessionClosed
 from tests.gateway.core.signaling_machines import (
     ANSWERED,
     BYE,

@@ -69,11 +69,7 @@ async def measure(report: BenchReport, sessions: int) -> None:
 
 
 async def _talk(
-    report: BenchReport,
-    watch: StealWatch,
-    media: StandInMedia,
-    processes: Mapping[str, psutil.Process],
-    sessions: int,
+    report: BenchReport, watch: StealWatch, media: StandInMedia, processes: Mapping[str, psutil.Process], sessions: int
 ) -> None:
     running = asyncio.create_task(media.run())
     with contextlib.suppress(TimeoutError):  # a worker that finds itself too busy takes fewer: that is told below

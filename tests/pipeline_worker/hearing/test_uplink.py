@@ -77,11 +77,7 @@ async def line() -> AsyncIterator[Line]:
 def test_a_run_of_silence_ends_the_utterance_at_its_endpoint(line: Line) -> None:
     line.speak(640)
     line.silence(48_000, seq=32, first_sample=32 * FRAME)
-    assert line.inputs == [
-        UtteranceStarted(1, 0),
-        SpeechSustained(7 * 512),
-        UtteranceEnded(1, 640 * 16 + 500 * 16),
-    ]
+    assert line.inputs == [UtteranceStarted(1, 0), SpeechSustained(7 * 512), UtteranceEnded(1, 640 * 16 + 500 * 16)]
     assert line.uplink.speech_end == 640 * 16
 
 
@@ -192,11 +188,7 @@ async def test_with_a_button_an_utterance_lasts_as_long_as_it_is_pressed(button:
     button.uplink.release()
     button.silence(60 * 16, seq=41, first_sample=40 * FRAME + 16_000)
     released = 40 * FRAME + 16_000 + 60 * 16
-    assert button.inputs == [
-        UtteranceStarted(1, 20 * FRAME),
-        SpeechSustained(20 * FRAME),
-        UtteranceEnded(1, released),
-    ]
+    assert button.inputs == [UtteranceStarted(1, 20 * FRAME), SpeechSustained(20 * FRAME), UtteranceEnded(1, released)]
     assert button.vad.heard_samples == 0
     heard = await button.heard()
     assert len(heard) == 300 * 16 + released - 20 * FRAME

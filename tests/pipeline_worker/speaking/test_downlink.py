@@ -8,14 +8,7 @@ from pipeline_worker.media_link import MediaLink
 from pipeline_worker.speaking.downlink import Downlink
 from shared.audio import Pcm
 from shared.errors import AntiphonError
-from shared.events import (
-    AgentSpeechEnded,
-    FlushPlayout,
-    PausePlayout,
-    PlayoutReported,
-    PlayoutState,
-    ResumePlayout,
-)
+from shared.events import AgentSpeechEnded, FlushPlayout, PausePlayout, PlayoutReported, PlayoutState, ResumePlayout
 from shared.frames import AudioFrame
 from tests.fakes.session_peer import EPOCH, SESSION, SessionPeer
 

@@ -151,11 +151,7 @@ any_input = st.one_of(
 )
 agents = st.builds(
     lambda taking, greeting, farewells, apology: (FAREWELLS if farewells else AGENT).model_copy(
-        update={
-            "turn_taking": AGENT.turn_taking.model_copy(update=taking),
-            "greeting": greeting,
-            "apology": apology,
-        }
+        update={"turn_taking": AGENT.turn_taking.model_copy(update=taking), "greeting": greeting, "apology": apology}
     ),
     st.fixed_dictionaries(
         {

@@ -34,13 +34,7 @@ def test_a_key_that_is_written_twice_does_not_silently_win(tmp_path: Path, text:
 def test_merged_keys_may_be_set_anew(tmp_path: Path) -> None:
     text = "base: &base {a: 1, b: 2}\nmore: &more\n  <<: *base\n  a: 3\nmost:\n  <<: *more\n  b: 4\n1: x\n'1': y\n"
     (content,) = read_yaml(written(tmp_path, text))
-    assert content == {
-        "base": {"a": 1, "b": 2},
-        "more": {"a": 3, "b": 2},
-        "most": {"a": 3, "b": 4},
-        1: "x",
-        "1": "y",
-    }
+    assert content == {"base": {"a": 1, "b": 2}, "more": {"a": 3, "b": 2}, "most": {"a": 3, "b": 4}, 1: "x", "1": "y"}
 
 
 @pytest.mark.parametrize("text", ["a: [", "a: !!python/object/apply:os.getcwd []\n", "? [a, b]\n: 1\n? {c: d}\n: 2\n"])

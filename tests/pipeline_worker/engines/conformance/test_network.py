@@ -15,12 +15,7 @@ from shared.agent import AgentDefinition
 from shared.errors import EngineError
 from tests.fakes import cartesia_server, elevenlabs_server
 from tests.fakes.cartesia_server import CartesiaServer, running_cartesia_server
-from tests.fakes.deepgram_server import (
-    DeepgramSpeakServer,
-    ListenFault,
-    running_listen_server,
-    running_speak_server,
-)
+from tests.fakes.deepgram_server import DeepgramSpeakServer, ListenFault, running_listen_server, running_speak_server
 from tests.fakes.elevenlabs_server import ElevenLabsServer, running_elevenlabs_server
 from tests.fakes.openai_server import Fault, running_openai_server
 from tests.fakes.ports import free_port

@@ -36,11 +36,4 @@ def test_any_language_is_none_of_them() -> None:
     options = FasterWhisperOptions()
     assert options.model_settings("de")["language"] == "de"
     assert options.model_settings("auto")["language"] is None
-    assert set(options.model_settings("de")) == {
-        "model",
-        "device",
-        "compute_type",
-        "threads",
-        "beam_size",
-        "language",
-    }
+    assert set(options.model_settings("de")) == {"model", "device", "compute_type", "threads", "beam_size", "language"}

@@ -47,9 +47,7 @@ def _cough(random: np.random.Generator, at: NDArray[np.float64]) -> NDArray[np.f
 @pytest.mark.parametrize("level", [0.002, 0.01, 0.05, 0.15])
 @pytest.mark.parametrize("sound", [_white, _pink, _hum, _clicks, _cough], ids=lambda sound: sound.__name__)
 def test_noise_says_nothing(
-    recognise: Recognize,
-    sound: Callable[[np.random.Generator, NDArray[np.float64]], NDArray[np.float64]],
-    level: float,
+    recognise: Recognize, sound: Callable[[np.random.Generator, NDArray[np.float64]], NDArray[np.float64]], level: float
 ) -> None:
     for seconds in (0.6, 1.5, 3.0):
         at = np.arange(int(seconds * UPLINK_RATE)) / UPLINK_RATE

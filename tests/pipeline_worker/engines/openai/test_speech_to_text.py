@@ -62,10 +62,7 @@ async def test_an_utterance_is_sent_whole(provider: OpenAiSpeechToTextProvider, 
     assert await stream.finish() == Transcript("a table for two", True)
     (request,) = server.asked("/audio/transcriptions")
     assert np.array_equal(heard(request), np.concatenate([SECOND, SECOND[:100]]))
-    assert {name: value for name, value in request.form.items() if name != "file"} == {
-        "model": b"m",
-        "language": b"de",
-    }
+    assert {name: value for name, value in request.form.items() if name != "file"} == {"model": b"m", "language": b"de"}
     with pytest.raises(EngineError, match="the utterance is over"):
         await stream.push(SECOND)
     await stt.close()

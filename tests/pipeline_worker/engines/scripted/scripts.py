@@ -78,11 +78,7 @@ RESTAURANT: dict[str, Any] = {
                 {"say": "We cook pasta and fish."},
             ],
         },
-        {
-            "name": "repeat",
-            "repeats": True,
-            "examples": "can you say that again\npardon\nwhat did you say",
-        },
+        {"name": "repeat", "repeats": True, "examples": "can you say that again\npardon\nwhat did you say"},
         {
             "name": "thanks",
             "small_talk": True,

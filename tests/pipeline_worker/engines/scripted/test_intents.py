@@ -26,8 +26,7 @@ def nearest(matcher: IntentMatcher, text: str) -> str | None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
-    [("WHEN are you open?", "open"), ("please book the table", "book"), ("how is the weather", None)],
+    ("text", "name"), [("WHEN are you open?", "open"), ("please book the table", "book"), ("how is the weather", None)]
 )
 def test_a_sentence_resembles_the_examples_that_it_shares_words_with(
     matcher: IntentMatcher, text: str, name: str | None

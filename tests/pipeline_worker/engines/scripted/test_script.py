@@ -114,10 +114,7 @@ def test_a_script_that_does_not_fit_together_is_told_where(path: str, value: Any
 
 @pytest.mark.parametrize(
     ("path", "value", "told"),
-    [
-        ("slots.time.day", "date", "no slot 'date'"),
-        ("slots.time.day", "party_size", "'party_size'"),
-    ],
+    [("slots.time.day", "date", "no slot 'date'"), ("slots.time.day", "party_size", "'party_size'")],
 )
 def test_a_time_whose_day_is_no_date_slot_is_told(path: str, value: Any, told: str) -> None:
     """Else its windows of single days would never hold, and nobody would know why."""
