@@ -188,7 +188,7 @@ async def test_the_button_to_talk_never_stays_pressed(radio: Deployment, microph
         await expect(button).to_have_attribute("aria-pressed", "false")
 
 
-async def test_a_refusal_is_told_in_words(deployment: Deployment, microphone: Path) -> None:
+async def test_a_refusal_is_shown_in_words(deployment: Deployment, microphone: Path) -> None:
     await asyncio.to_thread(deployment.pipeline.stop)
     async with chromium(microphone) as browser:
         page = await browser.new_page()

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from prometheus_client import REGISTRY
 
 from gateway.media_link import MediaLink
 from gateway.settings import GatewaySettings
@@ -25,6 +24,7 @@ from shared.events import (
 )
 from shared.io.broker import Redis
 from shared.worker_report import WorkerReport
+from tests.fakes.counters import Gained
 from tests.fakes.media_worker import FakeMediaWorker, answer_every_offer, jobs_of, present_worker
 from tests.fakes.running_gateway import RunningGateway, SignalingClient, running_gateway
 
@@ -216,15 +216,12 @@ async def test_a_message_that_is_far_too_large_closes_the_connection(settings: G
 
 
 async def test_an_unknown_type_is_ignored_and_counted(settings: GatewaySettings) -> None:
-    def counted() -> float:
-        return REGISTRY.get_sample_value("antiphon_gateway_unknown_messages_total") or 0
-
+    unknown = Gained("antiphon_gateway_unknown_messages_total")
     async with deployment(settings) as (gateway, _), gateway.client() as client:
-        before = counted()
         await client.say(type="hologram", depth=3)
         await client.offer()
         await client.answer()
-        assert counted() == before + 1
+        assert unknown() == 1
 
 
 async def test_a_second_offer_before_the_answer(settings: GatewaySettings) -> None:

@@ -170,7 +170,7 @@ async def test_a_caller_who_takes_no_messages_leaves_room_for_others(deployment:
 
 
 @pytest.mark.parametrize("attack", ["a hole", "no length", "a million acknowledged", "many channels", "a flood"])
-async def test_a_connected_caller_who_misuses_his_data_channel(deployment: Deployment, attack: str) -> None:
+async def test_a_connected_caller_who_misuses_the_data_channel(deployment: Deployment, attack: str) -> None:
     async with _beside_a_call(deployment):
         async with _calling(deployment) as hostile:
             sctp = hostile.pc.sctp

@@ -165,7 +165,7 @@ def test_in_silence_one_such_packet_goes_out_every_400_ms_and_nothing_else(calle
     assert [b.slot - a.slot for a, b in itertools.pairwise(silence)] == [20 * SLOTS] * 5
 
 
-def test_what_ends_abruptly_does_not_drone_on_in_a_decoder_that_conceals(caller: Caller) -> None:
+def test_an_abrupt_end_does_not_drone_in_a_decoder_that_conceals(caller: Caller) -> None:
     """A user heard a hum after a voice without a fade: a TOC byte alone makes libopus continue what it had last."""
     decoder = Decoder()
     caller.push(tone(440, 0.2, 24_000))
@@ -185,7 +185,7 @@ def test_before_the_agent_speaks_the_path_is_kept_open(caller: Caller) -> None:
     assert [each.is_closing for each in sent] == [True] * 3
 
 
-def test_reports_tell_what_was_heard_from_beginning_to_end(caller: Caller) -> None:
+def test_reports_cover_a_talkspurt_from_beginning_to_end(caller: Caller) -> None:
     say(caller, 0.5)
     caller.ticks(30)
     assert caller.reports[0] == (480, "playing")

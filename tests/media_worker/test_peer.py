@@ -167,7 +167,7 @@ async def test_nothing_is_sent_before_the_channel_is_open_and_none_after_it_clos
     assert not link.server.send_text("late")
 
 
-async def test_a_caller_who_does_not_read_costs_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_caller_who_does_not_read_uses_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     dropped = Gained("antiphon_media_messages_dropped_total", why="not_read")
     async with Link().connected() as link:
         monkeypatch.setattr(link.client._link, "put", lambda _: None)

@@ -246,7 +246,7 @@ async def test_the_rate_of_chunks_is_limited() -> None:
         assert answers < 3_000
 
 
-async def test_messages_given_up_by_the_caller_are_none_of_ours() -> None:
+async def test_messages_abandoned_by_the_caller_are_not_delivered() -> None:
     unsupported = dropped("unsupported")
     async with Link().connected() as link:
         given_up = ForwardTsnChunk()

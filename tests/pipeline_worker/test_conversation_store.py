@@ -45,7 +45,7 @@ async def test_utterances_are_appended_and_expire(broker: Redis) -> None:
     assert 0 < await broker.ttl(KEY) <= 100
 
 
-async def test_the_use_of_a_tool_is_kept_with_what_came_of_it(broker: Redis) -> None:
+async def test_a_tool_call_is_kept_with_its_result(broker: Redis) -> None:
     store = ConversationStore(broker, "s1", expiry_s=100)
     store.add(Utterance("user", "book a table"))
     store.add(ToolUse(ToolCall("call-1", "book", '{"people": 2}'), "booked"))

@@ -39,7 +39,7 @@ def test_another_epochs_or_rates_frames_are_not_echoed() -> None:
     assert peer.audio == []
 
 
-async def test_it_is_over_when_the_media_worker_says_so() -> None:
+async def test_it_ends_when_the_media_worker_closes_the_session() -> None:
     session, peer = connected()
     running = asyncio.create_task(session.run())
     peer.tell(SessionClosed(session=SESSION))
@@ -73,7 +73,7 @@ def played_with(peer: SessionPeer, frames_queued: int) -> None:
             peer.tell(peer.next_frame(LOUD))
 
 
-def test_a_stalls_lag_is_made_up_for_in_the_next_quiet_frames() -> None:
+def test_the_lag_of_a_stall_is_removed_in_the_next_quiet_frames() -> None:
     _, peer = connected()
     for _ in range(10):
         peer.tell(peer.next_frame(LOUD))
@@ -96,7 +96,7 @@ def test_a_caller_who_never_pauses_loses_the_lag_after_a_second() -> None:
     assert len(peer.audio) - before == 57
 
 
-def test_what_the_cushion_needs_is_left_alone() -> None:
+def test_the_cushion_is_kept() -> None:
     _, peer = connected()
     for _ in range(10):
         peer.tell(peer.next_frame(LOUD))

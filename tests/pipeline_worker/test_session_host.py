@@ -67,7 +67,7 @@ async def test_messages_reach_their_session(broker: Redis) -> None:
     assert len(hosting.peer.all(PublishEvent)) == 1
 
 
-async def test_who_cannot_run_here_is_refused_with_the_reason(broker: Redis) -> None:
+async def test_a_session_that_cannot_run_here_is_refused_with_the_reason(broker: Redis) -> None:
     hosting = Hosting(broker)
     task = hosting.start("s1", "echo")
     await hosting.until_attached("s1")

@@ -6,7 +6,7 @@ import pytest
 from pipeline_worker.tools.threads import Threads
 
 
-async def test_what_it_returns_or_raises_comes_back() -> None:
+async def test_results_and_exceptions_are_returned() -> None:
     threads = Threads(1)
     assert await threads.run(lambda: threading.current_thread().name) == "tool"
     with pytest.raises(KeyError):
@@ -40,7 +40,7 @@ async def test_no_more_than_allowed_run_at_once() -> None:
     assert most == 2
 
 
-async def test_one_that_is_given_up_keeps_its_place_until_it_ends() -> None:
+async def test_an_abandoned_function_keeps_its_place_until_it_ends() -> None:
     threads, may_end = Threads(1), threading.Event()
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -59,7 +59,7 @@ async def test_one_that_is_given_up_keeps_its_place_until_it_ends() -> None:
     assert await second == "second"
 
 
-def test_one_that_outlives_the_loop_is_no_error() -> None:
+def test_a_function_that_outlives_the_loop_is_not_an_error() -> None:
     may_end, ended = threading.Event(), threading.Event()
 
     def work() -> None:

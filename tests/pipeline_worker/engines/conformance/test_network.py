@@ -271,7 +271,7 @@ async def test_whatever_a_vendor_does_the_caller_waits_no_longer_than_the_deadli
 
 
 @pytest.mark.parametrize("name", ENGINES)
-async def test_a_request_that_is_hung_up_on_is_made_once_more(name: str) -> None:
+async def test_a_dropped_request_is_retried_once(name: str) -> None:
     async with running(name) as (desk, vendor):
         vendor.misbehave("hangs up", 1)
         given: list[object] = []
@@ -280,7 +280,7 @@ async def test_a_request_that_is_hung_up_on_is_made_once_more(name: str) -> None
 
 
 @pytest.mark.parametrize("name", ENGINES)
-async def test_turns_share_a_connection_and_one_that_is_closed_is_replaced_unnoticed(name: str) -> None:
+async def test_turns_share_a_connection_and_a_closed_one_is_replaced_silently(name: str) -> None:
     async with running(name) as (desk, vendor):
         given: list[object] = []
         for _ in range(2):
@@ -311,7 +311,7 @@ async def test_the_first_turn_of_a_call_does_not_wait_for_a_handshake(
 
 
 @pytest.mark.parametrize("name", ENGINES)
-async def test_nobody_there_is_no_reason_not_to_start(name: str) -> None:
+async def test_an_unreachable_vendor_does_not_prevent_the_start(name: str) -> None:
     engine = ENGINES[name]
     async with engine.server() as vendor:
         desk = Desk(engine, vendor._replace(base_url=f"http://127.0.0.1:{free_port()}"))

@@ -70,7 +70,7 @@ async def test_tools_are_described_and_their_calls_come_at_the_end(provider: Liv
     assert [reply.text for reply in replies[:-1]] == ["Let me ", "see."]
 
 
-async def test_giving_up_ends_the_stream(provider: LiveKitLanguageModelProvider) -> None:
+async def test_cancelling_ends_the_stream(provider: LiveKitLanguageModelProvider) -> None:
     lm, vendor = await opened(provider)
     async with aclosing(lm.reply(ASKED)) as replies:
         async for _ in replies:
@@ -78,7 +78,7 @@ async def test_giving_up_ends_the_stream(provider: LiveKitLanguageModelProvider)
     assert vendor.open_streams == 0
 
 
-async def test_its_errors_are_ours(provider: LiveKitLanguageModelProvider) -> None:
+async def test_its_errors_are_translated(provider: LiveKitLanguageModelProvider) -> None:
     lm, vendor = await opened(provider, fault="late")
     with pytest.raises(EngineError) as raised:
         await answer(lm)

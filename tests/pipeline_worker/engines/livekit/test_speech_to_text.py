@@ -87,7 +87,7 @@ async def test_an_error_shows_at_the_next_push() -> None:
     await stream.cancel()
 
 
-async def test_giving_up_ends_the_stream() -> None:
+async def test_cancelling_ends_the_stream() -> None:
     stt = vendor()
     stream = LiveKitSpeechToText(stt, "standin").open()
     await stream.push(SOUND)
@@ -96,7 +96,7 @@ async def test_giving_up_ends_the_stream() -> None:
     assert stt.open_streams == 0
 
 
-async def test_a_recogniser_that_does_not_stream_hears_the_whole() -> None:
+async def test_a_recogniser_that_does_not_stream_hears_the_whole_utterance() -> None:
     stream = LiveKitSpeechToText(vendor(streaming=False), "standin").open()
     for _ in range(3):
         assert await stream.push(SOUND) is None
@@ -105,14 +105,14 @@ async def test_a_recogniser_that_does_not_stream_hears_the_whole() -> None:
     assert await stream.finish() == Transcript("", True)
 
 
-async def test_of_an_endless_utterance_the_first_minute_is_sent() -> None:
+async def test_only_the_first_minute_of_an_endless_utterance_is_sent() -> None:
     stream = LiveKitSpeechToText(vendor(streaming=False), "standin").open()
     for _ in range(700):
         await stream.push(SOUND)
     assert await stream.finish() == Transcript(f"{60 * 16_000} samples", True)
 
 
-async def test_its_errors_are_ours_too() -> None:
+async def test_its_errors_are_translated() -> None:
     stream = LiveKitSpeechToText(vendor(streaming=False, fault="away"), "standin").open()
     await stream.push(SOUND)
     with pytest.raises(EngineError) as raised:

@@ -52,12 +52,12 @@ async def test_words_without_times_are_left_out() -> None:
     assert not any(piece.words for piece in await spoken(vendor(key="no times"), "One two"))
 
 
-async def test_one_that_does_not_stream_is_given_the_text_at_once() -> None:
+async def test_a_voice_that_does_not_stream_gets_the_whole_text() -> None:
     pieces = await spoken(vendor(streaming=False), "it")
     assert [word.text for piece in pieces for word in piece.words] == ["all", "of", "it"]
 
 
-async def test_giving_up_ends_the_stream() -> None:
+async def test_cancelling_ends_the_stream() -> None:
     tts = vendor()
     async with aclosing(LiveKitTextToSpeech(tts, "standin").speak("One two three")) as pieces:
         async for _ in pieces:
@@ -65,7 +65,7 @@ async def test_giving_up_ends_the_stream() -> None:
     assert tts.open_streams == 0
 
 
-async def test_its_errors_are_ours() -> None:
+async def test_its_errors_are_translated() -> None:
     tts = vendor(fault="key")
     with pytest.raises(EngineError) as raised:
         await spoken(tts, "One")

@@ -89,7 +89,7 @@ async def test_a_rate_that_opus_does_not_take_is_changed(
         (Fault("stall", after=2), "engine_timeout", True),
     ],
 )
-async def test_what_goes_wrong_is_told_after_what_was_said_and_the_next_sentence_works(
+async def test_a_failure_is_raised_after_the_speech_so_far_and_the_next_sentence_works(
     provider: OpenAiTextToSpeechProvider, server: OpenAiServer, fault: Fault, code: str, said: bool
 ) -> None:
     tts = await opened(provider, server)

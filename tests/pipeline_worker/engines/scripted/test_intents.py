@@ -40,7 +40,7 @@ def test_an_example_itself_resembles_itself_entirely(matcher: IntentMatcher) -> 
     assert part.scores["open"] < 0.2
 
 
-def test_whoever_rambles_asks_in_one_part(matcher: IntentMatcher) -> None:
+def test_a_long_sentence_is_matched_by_its_best_part(matcher: IntentMatcher) -> None:
     parts = matcher.parts("I walked past today, and it looks nice. When are you open?")
     scores = {part.text: part.scores["open"] for part in parts}
     assert max(scores, key=lambda text: scores[text]) == "When are you open"

@@ -47,5 +47,7 @@ def test_no_two_values_are_in_one_place(sentence: str, slots: list[str]) -> None
         ("not 2, 3", None, {"time": 19 * 60, "party_size": 2}, ["-party_size", "party_size"]),
     ],
 )
-def test_whose_a_bare_number_is(sentence: str, asked: str | None, known: dict[str, object], slots: list[str]) -> None:
+def test_the_slot_of_a_bare_number(
+    sentence: str, asked: str | None, known: dict[str, object], slots: list[str]
+) -> None:
     assert mentioned(sentence, asked, **known) == slots

@@ -31,5 +31,5 @@ def test_changes_of_what_is_known(text: str, changed: dict[str, Any]) -> None:
     assert relative_changes(text, SLOTS, KNOWN) == changed
 
 
-def test_what_is_not_known_cannot_change() -> None:
+def test_an_unknown_value_cannot_change() -> None:
     assert relative_changes("an hour later for 2 more people, the day after", SLOTS, {}) == {}
