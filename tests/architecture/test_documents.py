@@ -1,4 +1,4 @@
-"""Documents that say what is there, and nothing that only this or that machine knows."""
+"""Documents describe what exists, and nothing that is specific to one machine."""
 
 import re
 from pathlib import Path

@@ -75,7 +75,7 @@ async def test_a_folder_that_is_not_a_model_is_an_error_at_start(tmp_path: Path)
         await provider.close()
 
 
-async def test_the_helper_accepts_all_options(
+async def test_the_helpers_use_of_processor_and_memory(
     provider: FasterWhisperSpeechToTextProvider, capsys: pytest.CaptureFixture[str]
 ) -> None:
     helper = psutil.Process(provider.helper_pids[0])

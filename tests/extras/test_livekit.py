@@ -222,7 +222,7 @@ async def test_options_are_checked(options: dict[str, Any], field: str) -> None:
 
 
 def test_the_framework_creates_no_session_and_no_local_model() -> None:
-    """Imported they are, by the framework itself; what makes them is in none of our modules."""
+    """The framework imports them itself, but none of our modules creates one."""
     ours = [module for name, module in sys.modules.items() if name.startswith("pipeline_worker.engines.livekit_")]
     assert ours
     assert not any("AgentSession" in vars(module) or "turn_detector" in vars(module) for module in ours)

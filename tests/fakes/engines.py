@@ -1,4 +1,4 @@
-"""Engines that say what a test tells them to, in no time."""
+"""Engines that say what a test scripts, at once."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -38,7 +38,7 @@ class FakeVad:
         return FakeVadStream(self, on_probabilities, on_failure)
 
     def answer(self) -> None:
-        """What waits, and what it leads to."""
+        """A push that waits, and its result."""
         while self.waiting:
             self.waiting.pop(0)()
 

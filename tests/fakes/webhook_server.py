@@ -1,4 +1,4 @@
-"""A webhook on loopback that answers as a test tells it to, byte for byte, also as no server should."""
+"""A webhook on loopback that sends the bytes that a test gives it, valid or not."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -117,7 +117,7 @@ async def _talk(swarm: Swarm, watch: StealWatch) -> None:
     began = time.monotonic()
     while watch.quiet_s(began) < _QUIET_S and time.monotonic() - began < _AT_MOST_S:
         await swarm.talk(1.0)
-    await asyncio.sleep(0.5)  # what is still on its way
+    await asyncio.sleep(0.5)  # for what is still on its way
 
 
 def _talkspurt_delays(caller: SwarmCaller, said_s: Sequence[float]) -> list[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""In a thread of its own: the setting is the thread's, and the rest of the tests need denormal numbers."""
+"""Runs in its own thread: the setting is per thread, and other tests need denormal numbers."""
 
 import platform
 from concurrent.futures import ThreadPoolExecutor

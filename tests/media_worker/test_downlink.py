@@ -33,7 +33,7 @@ class Sent:
 
 
 class Caller:
-    """A downlink, its clock, and what the caller receives and the pipeline is told."""
+    """A downlink, its clock, and what the caller and the pipeline receive."""
 
     def __init__(self, cushion_ms: int = 40) -> None:
         ours, theirs = srtp_pairs()
@@ -50,7 +50,7 @@ class Caller:
         return self.downlink.push(AudioFrame("s1", 1, 0, first, rate, 1, pcm.astype("<i2").tobytes()))
 
     def ticks(self, count: int) -> list[Sent]:
-        """What is sent in so many periods."""
+        """What is sent in this many periods."""
         before = len(self.sent)
         for _ in range(count):
             self.downlink.tick(self.slot)

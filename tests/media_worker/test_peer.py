@@ -20,7 +20,7 @@ DEADLINE_S = 10
 
 
 class Link:
-    """Two peers that hear each other, and what they told their owners."""
+    """Two peers that hear each other, and what they report to their owners."""
 
     def __init__(self, *, fingerprints: list[tuple[str, str]] | None = None) -> None:
         certificate = Certificate.generate()

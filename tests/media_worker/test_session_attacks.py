@@ -1,4 +1,4 @@
-"""Hostile datagrams, and what an offer may not make us do."""
+"""Hostile datagrams and offers."""
 
 import asyncio
 import socket

@@ -47,7 +47,7 @@ async def test_announces_itself_and_counts_its_sessions(broker_url: str, broker:
         await broker.zadd(reservations, {"s1": wall_ms() + 15_000, "s2": wall_ms() + 15_000})
         await house.gateway.offer("s1", CHROMIUM)
         async with asyncio.timeout(5):
-            while await broker.zrange(reservations, 0, -1) != [b"s2"]:  # noqa: ASYNC110 - made good by a report
+            while await broker.zrange(reservations, 0, -1) != [b"s2"]:  # noqa: ASYNC110 - a report has no event
                 await asyncio.sleep(0.01)
         (report,) = await live_workers(broker, "media")
         assert report.sessions == 1

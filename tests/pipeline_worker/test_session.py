@@ -73,7 +73,7 @@ async def connected(
     peer: SessionPeer | None = None,
     **agent: Any,
 ) -> AsyncIterator[SessionPeer]:
-    """A session whose caller is connected; at the end it is hung up and must have freed everything."""
+    """A session with a connected caller. On leaving, it hangs up and must have freed everything."""
     peer = peer or SessionPeer(engines.vad)
     toolboxes = Toolboxes({AGENT.id: AGENT.model_copy(update=agent)})
     await toolboxes.start()
@@ -81,7 +81,7 @@ async def connected(
     session = session_of(peer, engines, broker, retention_s, patience, toolbox, **agent)
     before = asyncio.all_tasks()
     running = asyncio.create_task(session.run())
-    await asyncio.sleep(0)  # as with the session host, nothing comes before it runs
+    await asyncio.sleep(0)  # as with the session host, nothing arrives before it runs
     peer.connect(session)
     try:
         yield peer
@@ -167,7 +167,7 @@ async def test_a_question_is_transcribed_and_answered(broker: Redis) -> None:
 
 
 async def test_interim_text_is_shown_once(broker: Redis) -> None:
-    """The fake understands "hello" twice, as recognisers do with every piece of sound that changes nothing."""
+    """The fake reports "hello" twice, as recognisers do when new sound changes nothing."""
     async with connected(
         engines_with(FakeStt("hello", "hello"), FakeLm([Reply("Hi.")], [Reply("Yes?")])), broker
     ) as peer:

@@ -30,7 +30,7 @@ class SomeEnginesBroken(FakeEngines):
 
 
 class Hosting:
-    """A host without a broker to speak of; `peer` receives what it sends."""
+    """A host whose messages go to `peer`."""
 
     def __init__(self, broker: Redis, **settings: object) -> None:
         self.engines = SomeEnginesBroken()

@@ -62,7 +62,7 @@ async def media(broker: Redis, broker_url: str) -> AsyncIterator[MediaSide]:
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(10):
-        while not await holds():  # noqa: ASYNC110 (Redis tells nobody)
+        while not await holds():  # noqa: ASYNC110 (Redis has no event)
             await asyncio.sleep(0.01)
 
 
@@ -191,7 +191,7 @@ async def test_a_late_worker_reports_that_it_is_full(broker: Redis, broker_url: 
 async def test_a_worker_with_a_busy_recogniser_reports_that_it_is_full(
     broker: Redis, broker_url: str, media: MediaSide
 ) -> None:
-    # A core at most in truth, but then it would take ten seconds to be believed.
+    # In reality one core at most, but then the average would take ten seconds to rise.
     async with running(broker, broker_url, helper_share=10.0, pipeline_capacity=5):
         await media.ask_for_pipeline("s1", "echo")
         await media.until_attached("s1")

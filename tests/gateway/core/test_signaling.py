@@ -1,4 +1,4 @@
-"""What holds in every state."""
+"""Rules that hold in every state."""
 
 import re
 from pathlib import Path

@@ -72,7 +72,7 @@ async def _talk(
     report: BenchReport, watch: StealWatch, media: StandInMedia, processes: Mapping[str, psutil.Process], sessions: int
 ) -> None:
     running = asyncio.create_task(media.run())
-    with contextlib.suppress(TimeoutError):  # a worker that finds itself too busy takes fewer: that is told below
+    with contextlib.suppress(TimeoutError):  # a worker that is too busy takes fewer, which is reported below
         await media.open(sessions, _AGENT)
     await asyncio.sleep(_SETTLE_S)
     media.forget()
@@ -143,7 +143,7 @@ def _used_s(processes: Mapping[str, psutil.Process]) -> dict[str, float]:
 
 
 def _others_s() -> float:
-    """What everybody has used of the worker's core."""
+    """What all processes have used of the worker's core."""
     times = psutil.cpu_times(percpu=True)[stack.SERVER_CORE]
     return float(sum(times) - times.idle - times.iowait - times.steal)
 

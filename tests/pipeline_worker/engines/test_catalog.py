@@ -232,7 +232,7 @@ async def test_an_engines_error_names_the_agents_file(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError) as raised:
         await Catalog(load_agents(tmp_path)).start()
-    # The default recogniser is the first to find something, in a section that the file does not have.
+    # The default recogniser fails first, in a section that the file does not have.
     assert raised.value.message.startswith(
         f"{file}: agent 'desk': speech_to_text.options.model: 'tiny-en' understands English"
     )

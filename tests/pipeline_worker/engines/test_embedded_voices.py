@@ -1,4 +1,4 @@
-"""What the two voices on this machine have in common, each in a real helper process."""
+"""What the two embedded voices have in common, each in a real helper process."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ async def spoken(tts: TextToSpeech, text: str) -> tuple[Pcm, list[Word]]:
 async def test_it_pauses_at_the_end_of_a_sentence_and_not_at_abbreviations(
     provider: Provider, text: str, shortest_ms: int, longest_ms: int
 ) -> None:
-    """By ear: the longest stretch without a sound, between the first sound and the last."""
+    """Measures the longest silence between the first sound and the last."""
     speech, words = await spoken(provider.open("desk"), text)
     assert [word.text for word in words] == text.split()
     levels = np.abs(speech[: len(speech) // 240 * 240].astype(int)).reshape(-1, 240).max(axis=1)

@@ -57,7 +57,7 @@ class Line:
         self.uplink.take(SilenceRun(SESSION, EPOCH, seq, first_sample, 16_000, samples))
 
     async def heard(self) -> list[int]:
-        """What the recogniser was given of the first utterance, sample by sample."""
+        """The samples of the first utterance that the recogniser got."""
         self.transcription.finish(1)
         task = asyncio.create_task(self.transcription.run())
         await asyncio.wait_for(self._final.wait(), 5)

@@ -124,7 +124,7 @@ def test_a_turn_without_measurements_has_no_stages() -> None:
 
 
 class Collector(SpanExporter):
-    """A collector that is there or not."""
+    """A collector that is reachable or not."""
 
     def __init__(self) -> None:
         self.away = False

@@ -1,4 +1,4 @@
-"""The meter as an agent's session uses it: what the client is told, and what the operator can count."""
+"""The meter as a session uses it: events for the client, metrics for the operator."""
 
 import json
 from collections.abc import Iterator

@@ -11,7 +11,7 @@ STILL_RUNNING = "Still running; what comes of it is told later. Do not call it a
 
 
 class Guarded:
-    """A batch, and all that it tells."""
+    """A batch, and all that it reports."""
 
     def __init__(self, box: Toolbox, *calls: ToolCall) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []

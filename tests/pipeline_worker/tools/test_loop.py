@@ -22,7 +22,7 @@ SOON = {"filler_after_s": 0.01}
 
 
 class Session:
-    """A model with tools, and what it tells."""
+    """A model with tools, and what it reports."""
 
     def __init__(self, model: CallingModel, boxes: Toolboxes) -> None:
         self.model = model
@@ -231,7 +231,7 @@ async def test_a_booking_of_an_interrupted_turn_is_known_in_the_next(at_filler: 
 
 
 class Booking(CallingModel):
-    """Books what it has not booked."""
+    """A model that books every request that it has not booked."""
 
     def __init__(self) -> None:
         super().__init__(calls("held"))
@@ -330,7 +330,7 @@ ANSWER: st.SearchStrategy[list[Reply]] = st.one_of(
 def test_whatever_a_model_calls_and_whenever_it_is_abandoned_nothing_is_left(
     answers: list[list[Reply]], held_back: bool, given_up: bool, side_effects: bool, steps: int
 ) -> None:
-    """What was begun is ended, every side effect is recorded, and no error but the model's own comes out."""
+    """Everything that began has ended, side effects are recorded, and only the model's errors are raised."""
 
     async def converse() -> None:
         gate = tool_functions.fresh_gate()

@@ -82,7 +82,7 @@ async def test_a_server_that_never_answers_times_out() -> None:
 
 
 async def test_a_process_stops_at_any_point_of_a_command(broker: Redis, broker_url: str) -> None:
-    """A cancellation was lost when it met a command on its way out, and the process hung at its end."""
+    """A cancellation during a command was lost, and the process hung at its end."""
 
     async def read(client: Redis) -> None:
         await client.xread({"absent": "0-0"}, block=BLOCK_MS)

@@ -124,7 +124,7 @@ async def test_run_continues_when_the_broker_is_back(broker: Redis, flaky: Flaky
         await flaky.refused.wait()
         outbox.send(INBOX, frame(1))
         flaky.becomes("works")
-        while await written(broker) != [frame(0), frame(1)]:  # noqa: ASYNC110 - nobody tells us of the broker's end
+        while await written(broker) != [frame(0), frame(1)]:  # noqa: ASYNC110 - the broker has no event
             await asyncio.sleep(0.01)
     writer.cancel()
     await asyncio.wait({writer})
@@ -238,7 +238,7 @@ async def test_an_agents_speech_never_becomes_too_old() -> None:
 async def test_the_last_message_is_sent_even_if_the_broker_was_slow_at_stop(
     broker: Redis, flaky: FlakyBroker, through_flaky: Redis
 ) -> None:
-    """The batch in flight was written again, and what had come since was not."""
+    """Only the batch in flight was written again, not the messages after it."""
     outbox = Outbox(through_flaky, "me", slot_ms=1)
     flaky.becomes("is away")
     async with writing(outbox), asyncio.timeout(DEADLINE_S):

@@ -70,7 +70,7 @@ def _status(how: str) -> int | None:
 
 
 class Vendor(NamedTuple):
-    """A server, and how a test has it misbehave. `has_stopped`: nobody keeps it working on what was given up."""
+    """A server and its faults. `has_stopped` waits until it no longer works on what was abandoned."""
 
     engine: str
     base_url: str
@@ -202,7 +202,7 @@ class Desk:
         self.catalog = Catalog({"desk": agent}, STALL_S)
 
     async def ask(self, given: list[object], engines: Engines | None = None) -> None:
-        """What the engine gives of an answer, until it fails."""
+        """Append the engine's output to `given` until it ends or fails."""
         engines = engines or self.catalog.open("desk")
         match self._section:
             case "language_model":
@@ -246,7 +246,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_whatever_a_vendor_does_the_caller_waits_no_longer_than_the_deadline(name: str, how: str) -> None:
     async with running(name) as (desk, vendor):
         if _status(how) is not None:
-            await vendor.drop_connections()  # one that is open was admitted
+            await vendor.drop_connections()  # an open one was admitted
         vendor.misbehave(how, 100)
         given: list[object] = []
         began = asyncio.get_running_loop().time()
@@ -325,6 +325,6 @@ async def test_an_unreachable_vendor_does_not_prevent_the_start(name: str) -> No
 
 
 async def warmed() -> None:
-    """What is being done in the background to have a connection ready is done."""
+    """Wait until the background task has opened its connection."""
     (task,) = (task for task in asyncio.all_tasks() if task.get_name().startswith("warm-up"))
     await task

@@ -1,4 +1,4 @@
-"""What every recognizer does."""
+"""What every recogniser does."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -54,7 +54,7 @@ async def test_words_come_no_later_than_the_speech_after_them(
     for number, piece in enumerate(pieces, 1):
         given += len(piece.samples)
         later = [word.end_sample for other in pieces[number:] for word in other.words]
-        # The tail, and a word at the end of a line, whose white space comes in the next.
+        # Except the tail, and the last word of a line, whose white space comes with the next line.
         assert all(end > given - 2_400 for end in later)
 
 

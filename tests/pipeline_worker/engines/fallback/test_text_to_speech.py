@@ -131,7 +131,7 @@ def test_nothing_of_a_sentence_is_lost_when_a_voice_without_word_times_breaks_of
 
 @in_virtual_time
 async def test_words_without_times_are_assumed_to_be_slow() -> None:
-    """Ten characters a second, in what was said before it broke off and in the rest, whatever the fallback tells."""
+    """Ten characters a second, before the failure and in the rest, whatever times the fallback gives."""
     spare = UnreliableTts([piece(SECOND, ("every", 2_000)), piece(2 * SECOND, ("day,", 50_000))])
     _, words = await speak(reliable(UnreliableTts([piece(2 * SECOND), DOWN]), spare))
     tenth = SECOND // 10

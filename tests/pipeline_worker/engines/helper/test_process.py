@@ -61,7 +61,7 @@ async def test_a_helper_that_dies_fails_what_is_open_and_the_next_has_another(he
     for channel in (bystander, culprit):
         with pytest.raises(EngineError):
             await channel.receive(TIMEOUT_S)
-        with pytest.raises(EngineError):  # for as long as it is asked
+        with pytest.raises(EngineError):  # every time
             await channel.receive(TIMEOUT_S)
         with pytest.raises(EngineError):
             await channel.send({"op": "echo"})
@@ -104,7 +104,7 @@ async def test_a_new_process_is_prepared_before_it_is_used() -> None:
 
 
 class SlowLoad:
-    """A model that is loaded when the test says so."""
+    """A model whose loading ends when the test allows it."""
 
     def __init__(self) -> None:
         self.begun = 0

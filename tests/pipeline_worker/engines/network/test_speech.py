@@ -35,7 +35,7 @@ def test_speech_shorter_than_the_tail_waits_for_the_end() -> None:
 
 
 class Attempts:
-    """Each gives so many pieces and then, if there is one, its error."""
+    """Each attempt yields this many pieces, and then its error if it has one."""
 
     def __init__(self, *outcomes: tuple[int, EngineError | None]) -> None:
         self.outcomes = list(outcomes)

@@ -93,7 +93,7 @@ async def test_a_connection_that_died_while_idle_is_forgotten(
 
 
 class StuckConnection:
-    """Its peer takes nothing any more."""
+    """Its peer no longer reads."""
 
     state = State.OPEN
 

@@ -116,7 +116,7 @@ async def test_a_model_that_does_not_stream_is_understood(
 
 async def until_interim(stream: OpenAiSpeechToTextStream) -> Transcript:
     async with asyncio.timeout(5):
-        while (interim := await stream.push(SECOND[:1])) is None:  # noqa: ASYNC110 - pushing is what tells
+        while (interim := await stream.push(SECOND[:1])) is None:  # noqa: ASYNC110 - results come with a push
             await asyncio.sleep(0)
         return interim
 
@@ -146,7 +146,7 @@ async def test_the_same_interim_result_is_returned_once(
 
 
 async def until_interim_after(stream: OpenAiSpeechToTextStream) -> Transcript:
-    """The one that was asked for already says nothing new; a second more of speech asks again."""
+    """The request under way has nothing new; another second of speech makes another request."""
     await stream.push(SECOND)
     return await until_interim(stream)
 

@@ -48,7 +48,7 @@ class Talk:
         return frame
 
     def hang_up(self) -> list[Frame]:
-        """What the helper still says."""
+        """The helper's remaining output."""
         self._requests.close()
         frames = []
         while frame := read(self._answers):

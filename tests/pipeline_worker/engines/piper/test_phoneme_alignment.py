@@ -6,7 +6,7 @@ from pipeline_worker.engines.piper.phoneme_alignment import ends_of_words
 
 
 def words_of(sentence: str, *words: str) -> list[str]:
-    """The sentence's phonemes, cut where its words end; what is after the last sound is left away."""
+    """The sentence's phonemes, cut where its words end, without what follows the last sound."""
     begin, pieces = 0, []
     for end in ends_of_words(list(sentence), [list(word) for word in words]):
         pieces.append(sentence[begin:end].strip(" ,.?ˈˌ"))

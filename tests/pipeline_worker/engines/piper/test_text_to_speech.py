@@ -94,7 +94,7 @@ async def test_a_long_sentence_is_made_clause_by_clause(provider: PiperTextToSpe
 
 
 async def test_nothing_is_lost_in_the_change_of_rate(provider: PiperTextToSpeechProvider) -> None:
-    """The last sound is there, at the level of the others, and the first one is not late."""
+    """The last sound has the level of the others, and the first one is not late."""
     samples, words, _ = await spoken(provider.open("desk"), "Saturday.")
     level = np.abs(samples.astype(int))
     assert np.flatnonzero(level > 66)[0] < 35 * 24

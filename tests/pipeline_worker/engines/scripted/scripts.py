@@ -1,4 +1,4 @@
-"""The script of a small restaurant, with all that a form can have."""
+"""The script of a small restaurant, with every feature of a form."""
 
 from typing import Any
 

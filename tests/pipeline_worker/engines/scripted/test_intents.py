@@ -10,7 +10,7 @@ EXAMPLES = {"open": ["when are you open", "opening hours"], "book": ["book a tab
 
 
 def no_meaning(sentences: Sequence[str]) -> Vectors:
-    """Every sentence means something of its own, so that words alone count."""
+    """Every sentence has a meaning of its own, so that only words count."""
     places = [sum(ord(letter) * (at + 1) for at, letter in enumerate(sentence)) % 512 for sentence in sentences]
     return np.eye(512, dtype=np.float32)[places]
 

@@ -1,4 +1,4 @@
-"""Said to a small restaurant on Wednesday, 2 December 2026."""
+"""Sentences to a small restaurant on Wednesday, 2 December 2026."""
 
 from datetime import date
 
@@ -13,7 +13,7 @@ SLOTS = Script.model_validate(RESTAURANT).slots
 
 
 def mentioned(sentence: str, asked: str | None = None, **known: object) -> list[str]:
-    """The slots from left to right, those that are denied after a minus."""
+    """The slots from left to right; denied ones have a minus."""
     return [f"{'-' * one.denied}{one.slot}" for one in mentions_in(sentence, SLOTS, asked, known, TODAY)]
 
 

@@ -1,4 +1,4 @@
-"""Every mistake that a script's file can have is told with its place and a cure."""
+"""The error for every mistake in a script names its place and a remedy."""
 
 import copy
 from typing import Any
@@ -117,7 +117,7 @@ def test_the_error_for_an_inconsistent_script_names_the_place(path: str, value: 
     [("slots.time.day", "date", "no slot 'date'"), ("slots.time.day", "party_size", "'party_size'")],
 )
 def test_a_time_whose_day_is_not_a_date_slot_is_an_error(path: str, value: Any, told: str) -> None:
-    """Else its windows of single days would never hold, and nobody would know why."""
+    """Otherwise its limits for single days would silently never apply."""
     with pytest.raises(ValidationError, match=told):
         Script.model_validate(changed(path, value))
 

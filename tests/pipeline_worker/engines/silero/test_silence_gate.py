@@ -4,7 +4,7 @@ ROOM, VOICE = 1e-7, 1e-4
 
 
 def hear(gate: SilenceGate, energy: float, probability: float, chunks: int = 1) -> list[bool]:
-    """Which chunks the model had to judge."""
+    """Which chunks the model judged."""
     asked = []
     for _ in range(chunks):
         asked.append(gate.passes(energy))

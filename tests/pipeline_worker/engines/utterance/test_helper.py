@@ -17,7 +17,7 @@ SECOND = np.full(16_000, 8_192, dtype="<i2").tobytes()
 
 
 class Model:
-    """Hears how long and loud it was. `hold` makes it wait for `go`; `began` is set when it looks at something."""
+    """Hears length and loudness. `hold` makes it wait for `go`; `began` is set when a pass begins."""
 
     def __init__(self) -> None:
         self.go = threading.Event()

@@ -19,7 +19,7 @@ def due(queue: UtteranceQueue, now: float = 0.0) -> Pass:
 
 
 def heard(queue: UtteranceQueue, text: str, now: float = 0.0) -> str | None:
-    """What is told after the pass that is due found `text`."""
+    """What is reported after the pass that is due found `text`."""
     work = due(queue, now)
     assert not work.covered
     return queue.done(work, Hypothesis(text), now, now)
