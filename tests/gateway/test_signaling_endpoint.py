@@ -224,17 +224,6 @@ async def test_an_unknown_type_is_ignored_and_counted(settings: GatewaySettings)
         assert unknown() == 1
 
 
-async def test_a_second_offer_before_the_answer(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker), gateway.client() as client:
-        worker.respond = nothing
-        await client.offer("v=0 first")
-        await client.offer("v=0 second")
-        assert await refused(client) == "offer_pending"
-        opening = await worker.wait_for(OpenSession)
-        worker.tell_gateway(OfferAnswered(session=opening.session, sdp="v=0 answer"))
-        assert await client.answer() == (opening.session, "v=0 answer")
-
-
 async def test_too_many_candidates(settings: GatewaySettings) -> None:
     async with deployment(settings) as (gateway, _), gateway.client() as client:
         await client.offer()
@@ -339,20 +328,6 @@ async def test_a_bad_offer_may_be_followed_by_a_good_one(settings: GatewaySettin
         session, _ = await client.answer()
         assert await broker.xlen(keys.jobs("default")) == 1, "a bad offer asks for no pipeline worker"
         assert await broker.zrange(keys.reservations("media", "media-1"), 0, -1) == [session.encode()]
-
-
-async def test_a_bad_later_offer_changes_nothing(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker), gateway.client() as client:
-        await client.offer()
-        session, _ = await client.answer()
-        worker.respond = lambda message: [
-            OfferRefused(session=message.session, code="bad_sdp", message="no", final=False)
-        ]
-        await client.offer("worse")
-        assert await refused(client) == "bad_sdp"
-        event = client_event("status", 1, {"status": "listening"})
-        worker.tell_gateway(ClientEventSent(session=session, event=event))
-        assert await client.hear() == event
 
 
 async def test_a_client_that_does_not_read(settings: GatewaySettings) -> None:

@@ -1,6 +1,4 @@
-"""With a stand-in for livekit-agents and a plugin of it (tests/fakes/packages)."""
-
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import astuple
 from typing import Any
@@ -12,16 +10,8 @@ from pipeline_worker.engines.protocols import Entry, Reply, ToolCall, Utterance
 from pipeline_worker.turns.conversation import ToolUse
 from shared.agent import AgentDefinition
 from shared.errors import EngineError
-from tests.fakes.stand_in_packages import stand_in_packages
 
 ASKED = [Utterance("user", "Are you open?")]
-
-
-@pytest.fixture(autouse=True)
-def packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("STANDIN_API_KEY", "a-key")
-    with stand_in_packages():
-        yield
 
 
 @pytest.fixture

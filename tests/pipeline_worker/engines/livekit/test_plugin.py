@@ -1,6 +1,3 @@
-"""With a stand-in for livekit-agents and a plugin of it (tests/fakes/packages)."""
-
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,14 +5,6 @@ import pytest
 from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, seconds, translated_errors
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
-from tests.fakes.stand_in_packages import stand_in_packages
-
-
-@pytest.fixture(autouse=True)
-def packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("STANDIN_API_KEY", "a-key")
-    with stand_in_packages():
-        yield
 
 
 def agent(id_: str = "desk", **options: Any) -> AgentDefinition:

@@ -1,7 +1,4 @@
-"""With a stand-in for livekit-agents and a plugin of it (tests/fakes/packages)."""
-
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -11,16 +8,13 @@ from pipeline_worker.engines.livekit import speech_to_text as livekit_stt
 from pipeline_worker.engines.livekit.speech_to_text import LiveKitSpeechToText
 from pipeline_worker.engines.protocols import Transcript
 from shared.errors import EngineError
-from tests.fakes.stand_in_packages import stand_in_packages
 
 SOUND = np.ones(1_600, dtype=np.int16)
 
 
 @pytest.fixture(autouse=True)
-async def packages(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+def short_wait_for_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(livekit_stt, "_LAST_WORDS_S", 0.2)
-    with stand_in_packages():
-        yield
 
 
 def vendor(**arguments: Any) -> Any:

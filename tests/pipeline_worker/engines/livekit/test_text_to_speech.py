@@ -1,6 +1,3 @@
-"""With a stand-in for livekit-agents and a plugin of it (tests/fakes/packages)."""
-
-from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -10,13 +7,6 @@ import pytest
 from pipeline_worker.engines.livekit.text_to_speech import LiveKitTextToSpeech
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from shared.errors import EngineError
-from tests.fakes.stand_in_packages import stand_in_packages
-
-
-@pytest.fixture(autouse=True)
-def packages() -> Iterator[None]:
-    with stand_in_packages():
-        yield
 
 
 def vendor(key: str = "a-key", **arguments: Any) -> Any:

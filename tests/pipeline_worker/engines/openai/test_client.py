@@ -12,12 +12,6 @@ from tests.fakes.openai_server import Fault, OpenAiServer, running_openai_server
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[OpenAiServer]:
-    async with running_openai_server() as server:
-        yield server
-
-
-@pytest.fixture
 async def client(server: OpenAiServer) -> AsyncIterator[OpenAiClient]:
     client = share(VendorAccount("acme", server.base_url, "secret-key"))
     yield client

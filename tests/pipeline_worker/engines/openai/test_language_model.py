@@ -12,16 +12,10 @@ from pipeline_worker.engines.protocols import Entry, Reply, ToolCall, Utterance
 from pipeline_worker.turns.conversation import ToolUse
 from shared.errors import EngineError
 from tests.fakes.openai_agents import openai_agent
-from tests.fakes.openai_server import Fault, OpenAiServer, running_openai_server
+from tests.fakes.openai_server import Fault, OpenAiServer
 
 ASKED = [Utterance("user", "Are you open?")]
 END_CALL = {"builtin": "end_call"}
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OpenAiServer]:
-    async with running_openai_server() as server:
-        yield server
 
 
 @pytest.fixture

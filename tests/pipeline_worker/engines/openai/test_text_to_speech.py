@@ -9,15 +9,9 @@ from pipeline_worker.engines.openai.text_to_speech import OpenAiTextToSpeech, Op
 from shared.audio import Pcm, as_samples
 from shared.errors import EngineError
 from tests.fakes.openai_agents import openai_agent
-from tests.fakes.openai_server import Fault, OpenAiServer, running_openai_server, tone
+from tests.fakes.openai_server import Fault, OpenAiServer, tone
 
 TEXT = "A table for two."
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OpenAiServer]:
-    async with running_openai_server() as server:
-        yield server
 
 
 @pytest.fixture
