@@ -89,7 +89,7 @@ class FakeVadStream:
 class FakeStt:
     """Each utterance is the next of `texts`; an `EngineError` among them is raised, "" is not understood.
 
-    The first word is understood at once, all of them after some tenths of a second.
+    The first word is understood at once, all of them after a few tenths of a second.
     """
 
     def __init__(self, *texts: str | EngineError) -> None:

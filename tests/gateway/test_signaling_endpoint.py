@@ -52,7 +52,7 @@ def settings(broker: Redis, broker_url: str, agents_dir: Path) -> GatewaySetting
 async def deployment(
     settings: GatewaySettings, capacity: int = 10, slots: int = 10
 ) -> AsyncIterator[tuple[RunningGateway, FakeMediaWorker]]:
-    """A gateway, one media worker, and a pool with so many slots."""
+    """A gateway, one media worker, and a pool with `slots` slots."""
     pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=slots, pool="default")
     async with (
         FakeMediaWorker(settings.redis_url, capacity=capacity).running() as worker,

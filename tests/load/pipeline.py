@@ -1,7 +1,7 @@
 """How many sessions a core of a pipeline worker carries, voice activity detection on, its engines over the network.
 
 Recogniser, language model and speech are a server of OpenAI's protocol on loopback, on the load's core. Callers ask,
-hear the answer, and ask again; media workers are stood in for, so that the worker has a core of its own.
+hear the answer, and ask again; media workers are simulated, so that the worker has a core of its own.
 """
 
 import asyncio

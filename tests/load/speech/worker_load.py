@@ -1,6 +1,6 @@
 """A pipeline worker with its helpers on one core: sessions, processor, memory, start.
 
-Callers are stood in for, as in the benchmark `pipeline`: they ask the shipped front desk, hear its answer, ask again.
+Callers are simulated, as in the benchmark `pipeline`: they ask the shipped front desk, hear its answer, ask again.
 """
 
 import asyncio

@@ -23,7 +23,7 @@ def reliable(first: UnreliableStt, fallback: UnreliableStt | None) -> FallbackSp
 
 
 async def hear(stt: FallbackSpeechToText, pieces: int = 4) -> Transcript:
-    """An utterance of some tenths of a second, numbered from 1."""
+    """An utterance of a few tenths of a second, numbered from 1."""
     stream = stt.open()
     for number in range(1, pieces + 1):
         await stream.push(sound(UPLINK_RATE // 10, number))
