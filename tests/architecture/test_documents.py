@@ -1,4 +1,4 @@
-"""Documents that say what is there, and nothing that only this or that machine knows."""
+"""Documents describe what exists, and nothing that is specific to one machine."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,8 @@ DOCUMENTS = [name for name in committed_texts() if name.suffix == ".md"]
 WORDS = """
     session, placement, drain, uplink, downlink, packet, frame, ptime, jitter buffer, playout buffer, underrun,
     late frame, concealment, talkspurt, utterance, turn, endpointing, barge-in, backchannel, first audio, mouth to ear,
-    epoch, inbox
+    epoch, inbox, heartbeat, DTX, DTX scheduler, decode plan, rate limiter, guard, fallback, transcript, hypothesis,
+    sentence splitter, text normalization, word alignment, synthetic caller
 """
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
 

@@ -1,4 +1,4 @@
-"""The constants that docs/latency-budget.md cites are what it says."""
+"""The constants that docs/latency-budget.md cites have the values that it gives."""
 
 import importlib
 import inspect

@@ -1,6 +1,5 @@
 """A deployment, and a microphone file with questions at known times."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +9,13 @@ import pytest_asyncio
 from callers.voice import RATE as CALLER_RATE
 from shared.audio import samples_in
 from tests.browser.chromium import write_wave
-from tests.integration.deployment import Deployment, deployed
+from tests.integration.conftest import deployment
 from tests.integration.speech import spoken
+
+__all__ = ["deployment"]
 
 QUESTION_AT_MS = 11_000
 """After the greeting: the file begins when the page opens the microphone."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def deployment(broker_url: str) -> AsyncIterator[Deployment]:
-    async with deployed(broker_url) as running:
-        yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -34,11 +34,11 @@ class Peer:
         await until(self.page, condition, timeout_s)
 
     async def until_recorded(self, more_ms: float) -> None:
-        """So much time has passed by the clock of the recording."""
+        """Wait for this time by the clock of the recording."""
         await self.until(f"peer.recordedMs >= {await self.get('recordedMs') + more_ms}")
 
     async def until_quiet(self) -> None:
-        """Something was heard, and the last word of it is over."""
+        """Wait until something was heard and its last word is over."""
         await self.until("peer.loudMs > 0 && peer.quietMs > 600")
 
     async def get(self, name: str) -> Any:
@@ -67,7 +67,7 @@ class Peer:
         return found
 
     async def session(self) -> str:
-        """The session's id, as the gateway told it."""
+        """The session's id, from the gateway."""
         events = await self.get("events")
         return str(next(event["sessionId"] for event in events if event["type"] == "session"))
 
@@ -77,7 +77,7 @@ class Peer:
 
 
 async def until(page: Page, condition: str, timeout_s: float = 20.0) -> None:
-    """Playwright's own waiting takes a promise for a yes."""
+    """Playwright's own waiting treats a promise as true."""
     try:
         async with asyncio.timeout(timeout_s):
             while True:
@@ -97,18 +97,13 @@ async def calling(
     records: bool = True,
 ) -> AsyncIterator[Peer]:
     """A call that is connected; hangs up on leaving. `configuration` is an `RTCConfiguration`."""
-    options = {
-        "signalingUrl": signaling_url,
-        "agentId": agent_id,
-        "configuration": configuration,
-        "records": records,
-    }
+    options = {"signalingUrl": signaling_url, "agentId": agent_id, "configuration": configuration, "records": records}
     with served(_PAGE_FOLDER) as origin:
         page = await browser.new_page()
         await page.goto(origin)
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                # A machine that is busy with other things refuses callers, who then come back as they were told.
+                # A busy machine refuses callers, who try again after the time that it names.
                 while (refusal := await page.evaluate(_CALL, options)) is not None:
                     await page.evaluate("peer.close()")
                     assert refusal["code"] == "no_capacity", refusal

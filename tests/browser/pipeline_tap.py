@@ -1,4 +1,4 @@
-"""What the pipeline is sent of one session, read along from its inbox without taking anything away."""
+"""What the pipeline receives of one session, copied from its inbox without removing anything."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ class PipelineTap:
 
     @property
     def loud_ms(self) -> float:
-        """How much of it is sound, in frames of 20 ms."""
+        """The number of 20 ms frames with sound."""
         loud = sum(frame.samples for frame in self._frames if level_dbfs(as_samples(frame.pcm)) > _LOUD_DBFS)
         return duration_ms(loud, UPLINK_RATE)
 
@@ -43,7 +43,7 @@ class PipelineTap:
         return line
 
     def gaps(self) -> int:
-        """Samples that nobody told of, between one item and the next.
+        """Samples missing between one item and the next.
 
         The pipeline worker trims its inbox as it reads, so on a busy machine an item may be gone before we see it.
         """
@@ -60,7 +60,7 @@ class PipelineTap:
         return [item for item in self.items if isinstance(item, AudioFrame)]
 
     async def read(self, client: Redis, inbox: str) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         last = cast(list[_Entry], await client.xrevrange(inbox, count=1))
         position = last[0][0] if last else b"0-0"
         while True:
@@ -76,7 +76,7 @@ class PipelineTap:
 
 @contextlib.asynccontextmanager
 async def tapped(broker_url: str, session: str) -> AsyncIterator[PipelineTap]:
-    """Reads along from now on. There is one pipeline worker."""
+    """Copy from now on. There is one pipeline worker."""
     client = connect_blocking(broker_url)
     (worker,) = await live_workers(client, "pipeline")
     tap = PipelineTap(session)

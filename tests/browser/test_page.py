@@ -84,7 +84,7 @@ RTCDataChannel.prototype.send = function (text) {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def radio(broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
-    """The agent that is talked with by a button, and one that is not. In a database of their own: beside the other
+    """An agent with push-to-talk, and one without. In a database of their own: beside the other
     deployment of this module, either would be given the other's callers."""
     agents = tmp_path_factory.mktemp("agents")
     for file in ("tests/scenarios/agents/radio.yaml", "deploy/agents/echo.yaml"):
@@ -99,9 +99,9 @@ async def talk_of(page: Page) -> list[bool]:
 
 
 async def until_taken(page: Page, of_file_ms: int) -> None:
-    """So much of the microphone's file."""
+    """The beginning of the microphone's file."""
     async with asyncio.timeout(_TALK_MS / 1000):
-        while await page.evaluate(_TAKEN_S) * 1000 < of_file_ms:  # noqa: ASYNC110 (statistics tell nobody)
+        while await page.evaluate(_TAKEN_S) * 1000 < of_file_ms:  # noqa: ASYNC110 (statistics have no event)
             await asyncio.sleep(0.02)
 
 
@@ -188,7 +188,7 @@ async def test_the_button_to_talk_never_stays_pressed(radio: Deployment, microph
         await expect(button).to_have_attribute("aria-pressed", "false")
 
 
-async def test_a_refusal_is_told_in_words(deployment: Deployment, microphone: Path) -> None:
+async def test_a_refusal_is_shown_in_words(deployment: Deployment, microphone: Path) -> None:
     await asyncio.to_thread(deployment.pipeline.stop)
     async with chromium(microphone) as browser:
         page = await browser.new_page()

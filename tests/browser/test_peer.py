@@ -72,7 +72,7 @@ async def words() -> Pcm:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser(words: Pcm, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BrowserContext]:
-    """Its microphone says the words again and again; pages that bring their own do not use it."""
+    """Its microphone repeats the words; pages that bring their own do not use it."""
     microphone: Path = tmp_path_factory.mktemp("microphone") / "words.wav"
     async with chromium(write_wave(microphone, np.tile(words, 10))) as context:
         yield context
@@ -80,7 +80,7 @@ async def browser(words: Pcm, tmp_path_factory: pytest.TempPathFactory) -> Async
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
 async def idle_call(browser: BrowserContext, deployment: Deployment) -> AsyncIterator[asyncio.Task[list[Any]]]:
-    """A call whose agent says nothing for two minutes, beside all the other tests.
+    """A call whose agent says nothing for two minutes, at the same time as the other tests.
 
     The statistics after the greeting, after the silence and after the answer.
     """
@@ -179,7 +179,9 @@ async def test_a_muted_caller_is_silent_and_then_heard_again(
         await peer.say(words)
         await peer.until_recorded(_LATER_THAN_ANY_PACKET_MS)
         assert tap.loud_ms == 0
-        assert len(tap.pcm()) >= len(words) // (CALLER_RATE // UPLINK_RATE)  # silence was told, rather than nothing
+        assert len(tap.pcm()) >= len(words) // (
+            CALLER_RATE // UPLINK_RATE
+        )  # silence runs were sent, rather than nothing
         await peer.run(unmute)
         await peer.say(words)
         await peer.until_quiet()

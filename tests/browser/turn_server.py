@@ -1,4 +1,4 @@
-"""A real TURN server (coturn) on loopback, for callers whose network lets nothing else through."""
+"""A real TURN server (coturn) on loopback, for callers whose network allows nothing else."""
 
 import contextlib
 import json

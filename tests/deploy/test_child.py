@@ -17,7 +17,7 @@ DEADLINE_S = 30.0
 
 
 class Logs(io.StringIO):
-    """`written` is done once something was written."""
+    """`written` is set once something was written."""
 
     def __init__(self) -> None:
         super().__init__()

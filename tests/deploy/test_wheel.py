@@ -1,4 +1,4 @@
-"""What `pip install` would put on somebody's machine."""
+"""What `pip install` would install."""
 
 import os
 import subprocess

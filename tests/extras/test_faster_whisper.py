@@ -48,7 +48,7 @@ async def test_sessions_share_one_model(provider: FasterWhisperSpeechToTextProvi
     assert len(provider.helper_pids) == 1
 
 
-async def test_interim_texts_come_while_one_speaks(provider: FasterWhisperSpeechToTextProvider) -> None:
+async def test_interim_texts_come_while_the_caller_speaks(provider: FasterWhisperSpeechToTextProvider) -> None:
     stream = provider.open("desk").open()
     interim = None
     async with asyncio.timeout(60):
@@ -60,11 +60,11 @@ async def test_interim_texts_come_while_one_speaks(provider: FasterWhisperSpeech
     await stream.cancel()
 
 
-async def test_nothing_said_is_nothing_heard(provider: FasterWhisperSpeechToTextProvider) -> None:
+async def test_silence_has_no_text(provider: FasterWhisperSpeechToTextProvider) -> None:
     assert await heard(provider, NOISE[:0]) == Transcript("", True)
 
 
-async def test_a_folder_that_is_no_model_is_told_at_the_start(tmp_path: Path) -> None:
+async def test_a_folder_that_is_not_a_model_is_an_error_at_start(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"not a model")
     provider = FasterWhisperSpeechToTextProvider()
     provider.add(agent_with("speech_to_text", "faster-whisper", model=str(tmp_path)))
@@ -75,7 +75,7 @@ async def test_a_folder_that_is_no_model_is_told_at_the_start(tmp_path: Path) ->
         await provider.close()
 
 
-async def test_what_the_helper_takes(
+async def test_the_helpers_use_of_processor_and_memory(
     provider: FasterWhisperSpeechToTextProvider, capsys: pytest.CaptureFixture[str]
 ) -> None:
     helper = psutil.Process(provider.helper_pids[0])

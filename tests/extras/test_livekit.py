@@ -92,7 +92,7 @@ async def test_a_language_model_uses_tools(openai_server: OpenAiServer) -> None:
     assert tool["function"]["parameters"]["properties"] == {"guests": {"type": "integer"}}
 
 
-async def test_what_came_of_a_tool_is_told_to_the_model(openai_server: OpenAiServer) -> None:
+async def test_the_model_gets_the_result_of_a_tool(openai_server: OpenAiServer) -> None:
     use = ToolUse(ToolCall("call_1", "book_table", '{"guests": 4}'), "booked")
     await answered(openai_server, [Utterance("user", "A table for four."), use], tools=[TOOL])
     messages = openai_server.asked("/chat/completions")[0].json["messages"]
@@ -104,9 +104,7 @@ async def test_what_came_of_a_tool_is_told_to_the_model(openai_server: OpenAiSer
     ("status", "code"),
     [(401, "engine_key_refused"), (429, "engine_busy"), (503, "engine_unavailable"), (404, "engine_refused")],
 )
-async def test_what_a_vendor_refuses_is_an_error_with_our_code(
-    openai_server: OpenAiServer, status: int, code: str
-) -> None:
+async def test_a_vendors_refusal_is_an_error_with_our_code(openai_server: OpenAiServer, status: int, code: str) -> None:
     openai_server.faults.append(Fault("status", status=status))
     with pytest.raises(EngineError) as raised:
         await answered(openai_server, [Utterance("user", "Hello?")])
@@ -121,7 +119,7 @@ async def test_a_vendor_out_of_reach_is_an_error(openai_server: OpenAiServer) ->
     assert raised.value.code == "engine_unavailable"
 
 
-async def test_a_reply_can_be_given_up(openai_server: OpenAiServer) -> None:
+async def test_a_reply_can_be_abandoned(openai_server: OpenAiServer) -> None:
     openai_server.manner.reply = "word " * 500
     openai_server.manner.tokens_per_s = 50
     provider = livekit_lm.LiveKitLanguageModelProvider()
@@ -149,7 +147,7 @@ async def test_speech_is_made(openai_server: OpenAiServer) -> None:
     assert max(abs(pieces[0].samples.astype(int))) > 5_000
 
 
-async def test_a_recogniser_that_does_not_stream_hears_the_whole(openai_server: OpenAiServer) -> None:
+async def test_a_recogniser_that_does_not_stream_hears_the_whole_utterance(openai_server: OpenAiServer) -> None:
     provider = livekit_stt.LiveKitSpeechToTextProvider()
     arguments = {"base_url": openai_server.base_url, "model": "whisper-1"}
     try:
@@ -180,7 +178,7 @@ async def test_a_recogniser_that_streams(deepgram_server: ListenServer) -> None:
     assert np.frombuffer(deepgram_server.heard[0], "<i2")[:1_000].tolist() == SOUND[:1_000].tolist()
 
 
-async def test_a_refused_key_of_a_stream_is_told(
+async def test_a_refused_key_of_a_stream_is_an_error(
     deepgram_server: ListenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEEPGRAM_API_KEY", "another")
@@ -197,7 +195,7 @@ async def test_a_refused_key_of_a_stream_is_told(
     assert raised.value.code == "engine_key_refused"
 
 
-async def test_a_key_that_is_not_set_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_key_is_an_error_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DEEPGRAM_API_KEY")
     provider = livekit_stt.LiveKitSpeechToTextProvider()
     provider.add(agent_with("speech_to_text", "livekit", plugin="deepgram"))
@@ -223,8 +221,8 @@ async def test_options_are_checked(options: dict[str, Any], field: str) -> None:
     await provider.close()
 
 
-def test_no_session_and_no_local_model_of_the_framework_is_made() -> None:
-    """Imported they are, by the framework itself; what makes them is in none of our modules."""
+def test_the_framework_creates_no_session_and_no_local_model() -> None:
+    """The framework imports them itself, but none of our modules creates one."""
     ours = [module for name, module in sys.modules.items() if name.startswith("pipeline_worker.engines.livekit_")]
     assert ours
     assert not any("AgentSession" in vars(module) or "turn_detector" in vars(module) for module in ours)

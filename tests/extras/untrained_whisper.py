@@ -1,4 +1,4 @@
-"""A Whisper model that was never trained, in the shape of `tiny.en`: it runs as the real one does, and says nonsense.
+"""A Whisper model that was never trained, in the shape of `tiny.en`: it runs, but its texts are nonsense.
 
 No model of speech can be part of this repository, and tests fetch none.
 """
@@ -19,7 +19,7 @@ _SPECIAL += ["<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
 
 
 def write_untrained_whisper(folder: Path) -> None:
-    """What faster-whisper takes as a model's folder."""
+    """Write a model's folder for faster-whisper."""
     vocabulary = [f"word{number}" for number in range(_WORDS)] + _SPECIAL
     vocabulary += [f"<|{number * 0.02:.2f}|>" for number in range(1501)]
     spec = WhisperSpec(_LAYERS, _HEADS, _LAYERS, _HEADS)
@@ -71,7 +71,7 @@ def _fill(spec: Any, vocabulary_size: int) -> None:
     decoder.position_encodings.encodings = random(_TEXT_POSITIONS, _WIDTH)
     decoder.embeddings.weight = random(vocabulary_size, _WIDTH)
     decoder.projection.weight = decoder.embeddings.weight.copy()
-    # Only words are said, and after a sentence's length of them the end, as people do.
+    # Only words are allowed, and the end after as many as a sentence has.
     decoder.projection.bias = np.where(np.arange(vocabulary_size) < _WORDS, 5, -5).astype(np.float32)
     end = np.zeros(_WIDTH, np.float32)
     end[0] = 1

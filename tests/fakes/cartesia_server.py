@@ -36,7 +36,7 @@ class CartesiaServer(VendorServer):
         self.requests: list[dict[str, Any]] = []
         self.cancelled: list[str] = []
         self.times_last = False
-        """Tell word times after all audio, not before it."""
+        """Send word times after all audio, not before it."""
         self._sockets: set[ServerConnection] = set()
         self._contexts: dict[str, asyncio.Task[None]] = {}
 

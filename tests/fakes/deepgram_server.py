@@ -124,7 +124,7 @@ class DeepgramListenServer(VendorServer):
         return self.texts[0] if self.texts else ""
 
     async def _tell_all(self, connection: ServerConnection) -> None:
-        """In two segments, so that a client that takes the last for the whole is found out."""
+        """In two segments, which exposes a client that takes the last for the whole."""
         words = (self.texts.pop(0) if self.texts else "").split()
         half = len(words) // 2
         if half:
@@ -181,7 +181,7 @@ class DeepgramSpeakServer(HttpVendorServer):
 
 
 async def _send(connection: ServerConnection, message: str) -> None:
-    """A client that closes does not keep the server from reading what it sent before."""
+    """The server still reads what a client sent before it closed."""
     with contextlib.suppress(ConnectionClosed):
         await connection.send(message)
 

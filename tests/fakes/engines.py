@@ -1,4 +1,4 @@
-"""Engines that say what a test tells them to, in no time."""
+"""Engines that say what a test scripts, at once."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -38,7 +38,7 @@ class FakeVad:
         return FakeVadStream(self, on_probabilities, on_failure)
 
     def answer(self) -> None:
-        """What waits, and what it leads to."""
+        """A push that waits, and its result."""
         while self.waiting:
             self.waiting.pop(0)()
 
@@ -89,7 +89,7 @@ class FakeVadStream:
 class FakeStt:
     """Each utterance is the next of `texts`; an `EngineError` among them is raised, "" is not understood.
 
-    The first word is understood at once, all of them after some tenths of a second.
+    The first word is understood at once, all of them after a few tenths of a second.
     """
 
     def __init__(self, *texts: str | EngineError) -> None:

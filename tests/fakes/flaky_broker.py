@@ -34,7 +34,7 @@ class FlakyBroker:
             await asyncio.gather(*self._connections, return_exceptions=True)
 
     def becomes(self, mood: Mood) -> None:
-        """From now on. Connections that are open break, unless only replies are to be lost."""
+        """Change the mood. Open connections break, unless only replies are lost."""
         self._mood = mood
         self.refused.clear()
         if mood != "loses replies":

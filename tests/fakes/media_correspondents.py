@@ -22,7 +22,7 @@ PATIENCE_S = 15.0
 
 
 class Correspondent:
-    """Another process on the broker: keeps what it is sent, and sends at once."""
+    """Another process on the broker: keeps what it receives, and sends at once."""
 
     kind: WorkerKind
 
@@ -54,7 +54,7 @@ class Correspondent:
             await self._redis.xadd(self._media_inbox, {PAYLOAD: encode_batch(self.id, self._number, items)})
 
     async def until(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
-        """Until `condition` holds; it is looked at whenever something comes."""
+        """Wait until `condition` holds; it is checked whenever something comes."""
         async with asyncio.timeout(timeout_s), self._arrived:
             await self._arrived.wait_for(condition)
 
@@ -62,7 +62,7 @@ class Correspondent:
         return [item for item in self.received if isinstance(item, message_type)]
 
     async def message(self, message_type: type[MessageT], timeout_s: float = PATIENCE_S, **fields: Any) -> MessageT:
-        """The first message of this type with these fields, which came or comes."""
+        """The first message of this type with these fields; waits for it."""
 
         def fitting() -> list[MessageT]:
             return [m for m in self.messages(message_type) if all(getattr(m, k) == v for k, v in fields.items())]
@@ -81,13 +81,13 @@ class GatewayStandIn(Correspondent):
     kind: WorkerKind = "gateway"
 
     async def offer(self, session: str, sdp: str, epoch: int = 1) -> OfferAnswered | OfferRefused:
-        """What comes of a first offer."""
+        """The outcome of a first offer."""
         await self.send(OpenSession(session=session, gateway=self.id, agent_id="echo", sdp=sdp, epoch=epoch))
 
         return await self.reply(session)
 
     async def reply(self, session: str) -> OfferAnswered | OfferRefused:
-        """The first answer or refusal of this session that came or comes."""
+        """The first answer or refusal of this session; waits for it."""
 
         def replies() -> list[OfferAnswered | OfferRefused]:
             found: list[OfferAnswered | OfferRefused] = [*self.messages(OfferAnswered), *self.messages(OfferRefused)]

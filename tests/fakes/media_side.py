@@ -53,7 +53,7 @@ class MediaSide:
         return [item for item in self.received if item.session == session and isinstance(item, message_type)]
 
     async def until(self, reached: Callable[[], bool]) -> None:
-        """Wait for what comes to make it true."""
+        """Wait until it is true; it is checked whenever something comes."""
         async with asyncio.timeout(10):
             while not reached():
                 self._arrived.clear()

@@ -62,7 +62,7 @@ class FakeMediaWorker:
         self._outbox.send(keys.inbox("gateway", self._gateways[message.session]), message)
 
     async def wait_for(self, message_type: type[MessageT]) -> MessageT:
-        """The first message of this type that came, or comes within five seconds."""
+        """The first message of this type; waits up to five seconds for it."""
         async with asyncio.timeout(5), self._arrived:
             while True:
                 for message in self.received:

@@ -1,4 +1,4 @@
-"""A server of OpenAI's protocol on 127.0.0.1: chat, transcription and speech, well or badly behaved as one asks it to.
+"""A server of OpenAI's protocol on 127.0.0.1: chat, transcription and speech, with faults on request.
 
 In a test: `async with running_openai_server(reply="Hello.") as server`, then `server.base_url`, `server.faults`.
 For benchmarks and evaluations as a process: `python -m tests.fakes.openai_server --port 8099 --first-token-ms 200`.
@@ -36,7 +36,7 @@ class Manner:
     tool_calls: Sequence[tuple[str, str]] = ()
     """(name, arguments) that the model asks for as long as the conversation's last message is the caller's."""
     transcripts: Sequence[str] = ("hello",)
-    """What is heard, one after the other, round and round."""
+    """What is heard, one after the other, in a cycle."""
     key: str | None = None
     first_token_s: float = 0.0
     tokens_per_s: float = 0.0
@@ -49,11 +49,11 @@ class Manner:
     """How much faster than real time speech is made; 0: all at once."""
     speech_type: str = "audio/pcm"
     speech_begins: bytes = b""
-    """Stands before the samples."""
+    """Sent before the samples."""
 
 
 class Fault(NamedTuple):
-    """What goes wrong with one request. `after` so many pieces of the answer; None: in place of an answer."""
+    """What goes wrong with one request, `after` this many pieces of the answer; None: in place of an answer."""
 
     kind: Literal["status", "stall", "close", "malformed", "error_event", "end"]
     after: int | None = None
@@ -99,7 +99,7 @@ class OpenAiServer:
         self.connections = 0
         """Connections that were ever made."""
         self.disconnects = 0
-        """Answers that the client did not wait for."""
+        """Answers that the client abandoned."""
         self.active = 0
         """Answers under way."""
         self.base_url = ""
@@ -128,7 +128,7 @@ class OpenAiServer:
             self._listener.close()
 
     def drop_connections(self) -> None:
-        """As a server that restarts, or a firewall that forgets."""
+        """As a restarting server or a forgetful firewall does."""
         for transport in self._transports:
             transport.abort()
 
@@ -223,7 +223,7 @@ class OpenAiServer:
 
 
 class _Connection(asyncio.Protocol):
-    """One client: its requests, one after the other. Its going away ends the answer under way."""
+    """One client and its requests, one after the other. When it disconnects, its answer ends."""
 
     def __init__(self, server: OpenAiServer) -> None:
         self._server = server
@@ -316,7 +316,7 @@ async def running_openai_server(**manner: Any) -> AsyncIterator[OpenAiServer]:
 
 
 def tone(text: str) -> bytes:
-    """What the server says in place of `text`: as long as its speech would be."""
+    """A tone in place of speech, as long as the speech of `text`."""
     samples = round(len(text) * _SPEECH_S_PER_CHARACTER * TTS_RATE)
     wave = 8000 * np.sin(np.arange(samples) * (2 * np.pi * _TONE_HZ / TTS_RATE))
     return bytes(wave.astype("<i2").tobytes())

@@ -62,7 +62,7 @@ class SignalingClient:
 
 @asynccontextmanager
 async def running_gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
-    """Listens before it runs, so that nobody has to wait for it: the first client's handshake does."""
+    """Listens before it runs, so only the first client's handshake waits."""
     listener = listen("127.0.0.1", 0)
     host, port = listener.getsockname()
     stop = asyncio.Event()

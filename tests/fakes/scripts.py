@@ -5,16 +5,9 @@ from typing import Any
 from shared.agent import AgentDefinition
 
 SCRIPT: dict[str, Any] = {
-    "slots": {
-        "size": {"type": "people", "ask": "For how many?"},
-        "time": {"type": "time", "ask": "When?"},
-    },
+    "slots": {"size": {"type": "people", "ask": "For how many?"}, "time": {"type": "time", "ask": "When?"}},
     "intents": [
-        {
-            "name": "hours",
-            "examples": ["when are you open", "what are your opening hours"],
-            "reply": "From five on.",
-        },
+        {"name": "hours", "examples": ["when are you open", "what are your opening hours"], "reply": "From five on."},
         {
             "name": "book",
             "examples": ["book a table", "I would like to book a table for two at seven", "can I make a reservation"],

@@ -44,7 +44,7 @@ class SessionPeer:
         self._session.receive(item)
 
     def send(self, inbox_key: str, item: Item) -> None:
-        """What the session says to its media worker."""
+        """Receives what the session sends to its media worker."""
         self.sent.append(item)
         self._sent.set()
         if isinstance(item, FlushPlayout) and self.reports_flush:
@@ -93,7 +93,7 @@ class SessionPeer:
         self._report("finished" if self.played_up_to == self._speech_end else "playing")
 
     async def play_turn(self) -> None:
-        """Hear the agent out, as its audio comes."""
+        """Hear the agent's audio to its end as it comes."""
         await self.until(lambda: self.audio_end > self.played_up_to)
         self.play(self.audio_end)
         while self.played_up_to != self._speech_end:
@@ -129,7 +129,7 @@ class SessionPeer:
         return [fields["status"] for fields in self.published("status")]
 
     async def until(self, reached: Callable[[], bool]) -> None:
-        """Wait for what the session says to make it true."""
+        """Wait until it is true; it is checked whenever the session sends something."""
         async with asyncio.timeout(5):
             while not reached():
                 self._sent.clear()

@@ -29,7 +29,7 @@ def vowels(seconds: float, rate: int, seed: int = 1) -> Pcm:
 
 
 def likeness(one: Pcm, other: Pcm, largest_shift: int = 0) -> float:
-    """Normalised correlation, 1 for the same wave form, at the best shift of `other` by up to so many samples."""
+    """Normalised correlation, 1 for the same wave form, at the best shift of `other` by up to this many samples."""
     best = -1.0
     for shift in range(largest_shift + 1):
         shifted = other[shift : shift + len(one)].astype(np.float64)

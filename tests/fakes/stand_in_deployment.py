@@ -1,6 +1,6 @@
 """A real one-machine deployment of stand-in services, as a process that tests may signal and kill.
 
-`python -m tests.fakes.stand_in_deployment PORT PIPELINE`, where PIPELINE is what `stand_in_service` is to do.
+`python -m tests.fakes.stand_in_deployment PORT PIPELINE`, where PIPELINE is the behaviour of `stand_in_service`.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""A helper process that does as it is told.
+"""A helper process that does what the operation asks.
 
 `echo` answers with the body, `die` ends it, `garble` breaks the frames, `deafen` closes its input before it ends,
-`hang` keeps it from ever doing anything again.
+`hang` stops it from doing anything more.
 """
 
 import os

@@ -27,7 +27,7 @@ class _Pipeline:
         self._written.append(decode_batch(fields[PAYLOAD]))
 
     def expire(self, key: str, expiry_s: int) -> None:
-        """Nothing lives long enough here."""
+        """Nothing expires here."""
 
     async def execute(self, raise_on_error: bool) -> list[bytes]:
         if self._streams.mood != "is away":

@@ -13,7 +13,7 @@ NOT_CALLABLE = 1
 
 
 class Gate:
-    """Holds `held` back, and tells how often it began and ended."""
+    """Holds `held` back, and counts how often it began and ended."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -26,7 +26,7 @@ gate = Gate()
 
 
 def fresh_gate() -> Gate:
-    """For each test its own: an event belongs to one loop."""
+    """One for each test, because an event belongs to one loop."""
     global gate
     gate = Gate()
     return gate

@@ -1,4 +1,4 @@
-"""Engines that fail as a test tells them to: each answer is a row of outputs, waits in seconds, and errors."""
+"""Engines that fail as a test scripts: each answer is a row of outputs, waits in seconds, and errors."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence

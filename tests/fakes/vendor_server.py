@@ -1,4 +1,4 @@
-"""What the loopback servers of vendors share: an HTTP server for answers that stream, speech to send, and faults."""
+"""The base of vendors' loopback servers: HTTP with streamed answers, speech to send, and faults."""
 
 import asyncio
 import contextlib
@@ -31,11 +31,11 @@ class VendorServer:
         self.faults_left: int | None = None
         """How often `fault` shows; None: always."""
         self.nonsense = '{"broken":'
-        """What is sent in the middle when the fault is `malformed`."""
+        """Sent in mid-answer when the fault is `malformed`."""
         self.complaints: list[str] = []
         self.connections = 0
         self.stopped = 0
-        """Answers that the client put an end to."""
+        """Answers that the client stopped."""
         self.spoken: list[str] = []
         self._changed = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""A loop on which time passes in no time: it jumps to the next timer as soon as nothing else is to do."""
+"""An event loop whose clock jumps to the next timer as soon as nothing else is left to do."""
 
 import asyncio
 import functools
@@ -10,7 +10,7 @@ P = ParamSpec("P")
 
 
 class _Selector(selectors.DefaultSelector):
-    """Does not wait for the time that the loop offers, but lets it pass."""
+    """Advances the clock by the timeout instead of waiting."""
 
     passed_s = 0.0
 

@@ -1,4 +1,4 @@
-"""A webhook on loopback that answers as a test tells it to, byte for byte, also as no server should."""
+"""A webhook on loopback that sends the bytes that a test gives it, valid or not."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ def answer(body: str | bytes = "", status: str = "200 OK", kind: str = "text/pla
 
 
 class WebhookServer:
-    """`answers` are sent one to each request, the last again and again. `endless` is then sent until nobody reads."""
+    """Each request gets the next of `answers`, then the last again. `endless` is then sent until the client leaves."""
 
     def __init__(self) -> None:
         self.answers = [answer("ok")]

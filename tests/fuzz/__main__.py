@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz NAME [--seconds N]`: give a parser bytes that nobody thought of, led by what code they reach.
+"""`python -m tests.fuzz NAME [--seconds N]`: feed a parser random bytes, guided by the code that they reach.
 
 Ends with an error, a traceback and the bytes (a file in the working directory) as soon as one breaks the parser.
 """

@@ -1,4 +1,4 @@
-"""What reads bytes from strangers, each with what must hold for any bytes at all.
+"""The parsers of untrusted bytes, each with what must hold for any input.
 
 A target returns for input that it takes, raises `Refused` for input that the parser refuses in its own words, and
 anything else for a fault.
@@ -25,7 +25,7 @@ _LOCAL = LocalMedia(Credentials("ours", _PASSWORD), "sha-256 AA", (("127.0.0.1",
 
 
 class Refused(Exception):
-    """The parser's own word for bad input."""
+    """The parser's own error for bad input."""
 
 
 def stun(data: bytes) -> None:
@@ -101,4 +101,4 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "batch": batch,
 }
 SEEDS = {name: _HERE / "seeds" / name for name in TARGETS} | {"offer": _HERE.parent / "media_worker/core/offers"}
-"""Folders of input that the parser takes."""
+"""Folders of input that the parser accepts."""

@@ -124,11 +124,7 @@ async def test_listed_agents(http: httpx.AsyncClient) -> None:
     echo = {"id": "echo", "name": "Echo", "description": "Plays back what it hears.", "turnTaking": "automatic"}
     radio = {"id": "radio", "name": "Radio", "description": "", "turnTaking": "push_to_talk"}
     # As the agent file has them, but for the folders of its machine.
-    engines = {
-        "speechToText": "moonshine tiny-en",
-        "languageModel": "scripted",
-        "textToSpeech": "openai gpt-tts alloy",
-    }
+    engines = {"speechToText": "moonshine tiny-en", "languageModel": "scripted", "textToSpeech": "openai gpt-tts alloy"}
     assert response.json() == {"agents": [{**echo, "engines": {}}, {**radio, "engines": engines}]}
 
 

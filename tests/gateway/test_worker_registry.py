@@ -22,7 +22,7 @@ async def test_it_notices_a_new_worker(broker: Redis, broker_url: str) -> None:
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(registry.run())
         await announce_worker(broker_url, "media", "m1", 5)
-        while not registry.media_workers:  # noqa: ASYNC110 - the registry tells nobody, it is asked
+        while not registry.media_workers:  # noqa: ASYNC110 - the registry has no event
             await asyncio.sleep(0.01)
         running.cancel()
 

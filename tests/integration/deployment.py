@@ -32,11 +32,7 @@ class Service:
         self.probe_port = int(environment.get("ANTIPHON_PROBE_PORT", "0"))
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            cwd=_ROOT,
-            env={**clean, **environment},
-            stderr=subprocess.PIPE,
-            text=True,
+            [sys.executable, "-m", module], cwd=_ROOT, env={**clean, **environment}, stderr=subprocess.PIPE, text=True
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -66,7 +62,7 @@ class Service:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 
     def open_files(self, broker_port: int) -> int:
-        """File descriptors but for the connections to the broker, of which a pool keeps as many as it once needed."""
+        """File descriptors, without the broker's connections: the pool keeps as many as it once needed."""
         process = psutil.Process(self.process.pid)
         to_broker = [c for c in process.net_connections("tcp") if c.raddr and c.raddr.port == broker_port]
         return process.num_fds() - len(to_broker)
@@ -155,7 +151,7 @@ async def deployed(broker_url: str, **settings: str) -> AsyncIterator[Deployment
 
 
 async def _forget_earlier_workers(broker_url: str) -> None:
-    """A worker that a test made up has a lease of some seconds: a caller placed on it would wait for an answer."""
+    """A fake worker's lease lasts for seconds: a caller placed on it would wait for an answer."""
     client = connect(broker_url)
     await client.flushdb()
     await client.aclose()

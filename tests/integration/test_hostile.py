@@ -129,7 +129,7 @@ async def test_candidates_that_name_a_service_behind_us(deployment: Deployment, 
     await _one_call(deployment)
 
 
-async def test_candidates_by_name_hold_nobody_up(deployment: Deployment) -> None:
+async def test_candidates_by_name_delay_no_call(deployment: Deployment) -> None:
     def hide(sdp: str) -> str:
         return _with_candidates(sdp, [f"candidate:1 1 udp 2130706431 {'0' * 8}-antiphon.local 9 typ host"] * 20)
 
@@ -170,7 +170,7 @@ async def test_a_caller_who_takes_no_messages_leaves_room_for_others(deployment:
 
 
 @pytest.mark.parametrize("attack", ["a hole", "no length", "a million acknowledged", "many channels", "a flood"])
-async def test_a_connected_caller_who_misuses_his_data_channel(deployment: Deployment, attack: str) -> None:
+async def test_a_connected_caller_who_misuses_the_data_channel(deployment: Deployment, attack: str) -> None:
     async with _beside_a_call(deployment):
         async with _calling(deployment) as hostile:
             sctp = hostile.pc.sctp

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 @dataclass
 class Bar:
-    """A bound that an issue names. `better` says on which side of it one wants to be."""
+    """A bound. `better` says which side of it is good."""
 
     name: str
     value: float

@@ -27,7 +27,7 @@ NEXT_TURN_S = 0.5
 _BARGE_IN_MS = 300
 _COUGH_S = 0.18
 _MURMUR_S = 0.5
-"""Longer than `_BARGE_IN_MS`: only its words show that it is no interruption."""
+"""Longer than `_BARGE_IN_MS`: only its words show that it is not an interruption."""
 _SHORT_MS = 1_400
 """A murmur with the silence around it is shorter, the question is longer."""
 _CAPACITY = 32

@@ -1,4 +1,4 @@
-"""Delays of one benchmark, those of moments in which the host took the processors away apart."""
+"""Delays of one benchmark. Those of moments in which the host took the processors away are kept apart."""
 
 import numpy as np
 
@@ -20,12 +20,12 @@ class Delays:
         self._all.append((at_s, delay_s * 1000))
 
     def miss(self, count: int = 1) -> None:
-        """So many were expected and never came: what fails must not look quick."""
+        """Count this many as expected but missing: a failure must not look quick."""
         self._missed += count
 
     @property
     def found_share(self) -> float:
-        """Of what was expected."""
+        """The share of the expected ones that were found."""
         return len(self._all) / max(1, len(self._all) + self._missed)
 
     @property

@@ -26,7 +26,7 @@ _FILL = 0.8
 """How much of the server's core is to be used, by what the bounds say of it: a server that is late does less work and
 seems cheap, and so does the plain one with few callers, because its costs do not grow evenly."""
 _SESSIONS = 100
-"""Where there is no compiler to learn from what the machine can do."""
+"""Without a compiler, which measures what the machine can do."""
 _SETTLE_S = 3.0
 _WINDOW_S = 12.0
 _SERVED_PER_S = 48.0

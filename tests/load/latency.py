@@ -40,7 +40,6 @@ _RATE = 48_000
 _FRAME = 960
 _BURST_EVERY_S = 0.5
 _ONSET_RMS = 1_500.0
-_CUSHION_MS = 40.0
 
 _UPLINK_P99_MS = 15.0
 _DOWNLINK_P99_MS = 30.0
@@ -118,7 +117,7 @@ async def _talk(swarm: Swarm, watch: StealWatch) -> None:
     began = time.monotonic()
     while watch.quiet_s(began) < _QUIET_S and time.monotonic() - began < _AT_MOST_S:
         await swarm.talk(1.0)
-    await asyncio.sleep(0.5)  # what is still on its way
+    await asyncio.sleep(0.5)  # for what is still on its way
 
 
 def _talkspurt_delays(caller: SwarmCaller, said_s: Sequence[float]) -> list[tuple[float, float]]:
@@ -242,8 +241,4 @@ def _onsets(pieces: list[tuple[float, Pcm]]) -> Times:
 
 
 def _settings(url: str) -> dict[str, str]:
-    return {
-        "ANTIPHON_REDIS_URL": url,
-        "ANTIPHON_PUBLIC_IPS": "127.0.0.1",
-        "ANTIPHON_LOG_LEVEL": "warning",
-    }
+    return {"ANTIPHON_REDIS_URL": url, "ANTIPHON_PUBLIC_IPS": "127.0.0.1", "ANTIPHON_LOG_LEVEL": "warning"}

@@ -33,7 +33,7 @@ class Impairment:
 
 
 class Fates:
-    """What becomes of one packet after another."""
+    """Decides the fate of one packet after another."""
 
     def __init__(self, impairment: Impairment, seed: int) -> None:
         self._impairment = impairment
@@ -44,7 +44,7 @@ class Fates:
     def next(self) -> list[float]:
         """Delays in milliseconds of the packet's copies: empty if it is lost."""
         impairment, draw = self._impairment, self._random.random
-        # Every packet draws the same numbers, so that one kind of harm does not shift the dice of another.
+        # Every packet draws the same numbers, so that one kind of harm does not shift the random numbers of another.
         lost, burst, jitter, reordered, duplicated = draw(), draw(), draw(), draw(), draw()
         length, held_back_ms = self._random.choice(_BURST_LENGTHS), self._random.uniform(*_HELD_BACK_MS)
         if self._in_burst(burst, length) or lost < impairment.loss or self._is_the_one():
@@ -69,7 +69,7 @@ class Fates:
 
 
 class Direction:
-    """Packets one way, with what was done to them."""
+    """The packets of one direction, and their harm."""
 
     def __init__(self, impairment: Impairment, seed: int, send: Callable[[bytes], None]) -> None:
         self._fates = Fates(impairment, seed)
@@ -95,7 +95,7 @@ class Direction:
 
 
 class LossyRelay:
-    """For one caller, whose answer must go through `rewrite`. Both directions suffer on their own dice."""
+    """For one caller, whose answer must go through `rewrite`. Each direction has its own random numbers."""
 
     def __init__(self, impairment: Impairment, seed: int = 1) -> None:
         self._near, self._far = _socket(), _socket()

@@ -1,7 +1,7 @@
 """How many sessions a core of a pipeline worker carries, voice activity detection on, its engines over the network.
 
 Recogniser, language model and speech are a server of OpenAI's protocol on loopback, on the load's core. Callers ask,
-hear the answer, and ask again; media workers are stood in for, so that the worker has a core of its own.
+hear the answer, and ask again; media workers are simulated, so that the worker has a core of its own.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from tests.load.swarm import process_cpu_s
 
 _FIRST_SESSIONS, _MOST_SESSIONS = 50, 120
 _LOAD_CORE_SHARE = 0.6
-"""So many sessions that the load's core is used to this share: more, and the lateness of the engines' server would be
-taken for the worker's; fewer, and each bears more of what the process costs by itself."""
+"""How much of the load's core the sessions use. With more, delays of the engines' server would count as the worker's;
+with fewer, each session bears more of the fixed cost of the process."""
 _TRIAL_S = 4.0
 _SETTLE_S = 12.0
 _WINDOW_S = 20.0

@@ -141,7 +141,7 @@ def _report_barge_ins(report: BenchReport, silence: Delays, replies: list[_Reply
 
 
 def _words_off(recorded: list[str], heard: Compared) -> int:
-    """How many words the history differs by. If it is no beginning of the text, all words are wrong."""
+    """How many words the history differs by. If it is not a beginning of the text, all words are wrong."""
     if tuple(recorded) != WORDS[: len(recorded)]:
         return len(WORDS)
     more = len(recorded) - heard.understood

@@ -1,8 +1,8 @@
 """Words of real speech in what a caller heard, by a recogniser that has nothing to do with the voice's own word times.
 
-A recogniser errs now and then, and makes something up of a word that was cut off. So words are counted by their
-alignment with the text that is known: one that was misheard is there all the same, one that is missing or too many is
-told apart from it, and what follows the last word that was understood is no evidence that any more was heard.
+A recogniser errs now and then, and invents words for a word that was cut off. So words are counted by their alignment
+with the known text: a misheard word counts as heard, a missing or extra one does not, and what follows the last word
+that was understood is no evidence that more was heard.
 """
 
 from collections.abc import Sequence

@@ -45,7 +45,7 @@ def running_broker() -> Iterator[tuple[str, int]]:
         tempfile.TemporaryDirectory(prefix="antiphon-load-") as folder,
         ValkeyServer(data_dir=folder, config={"loglevel": "warning", "save": ""}) as server,
     ):
-        process = server._process  # the package tells no pid in public
+        process = server._process  # the package has no public pid
         assert process is not None
         os.sched_setaffinity(process.pid, {LOAD_CORE})
         yield f"redis://127.0.0.1:{server.port}/0", process.pid
@@ -110,7 +110,7 @@ class DirectSignaling:
     by_caller: dict[int, str]
     """Session of each caller, by its index."""
     events: dict[str, list[tuple[float, dict[str, Any]]]] = field(default_factory=dict)
-    """What clients are told, by session, with monotonic times."""
+    """Events for clients, by session, with monotonic times."""
 
     async def exchange(self, index: int, sdp: str, agent_id: str = "echo") -> str:
         """Answer; a worker that is busy with others' handshakes is asked again, as a client would."""
@@ -133,7 +133,7 @@ class DirectSignaling:
                 answer = await self.answers[session]
         finally:
             del self.answers[session]
-        # As a gateway does it: a pipeline worker that comes before its session would find none.
+        # As a gateway does: a pipeline worker that came before its session would find none.
         start = StartPipeline(session=session, agent_id=agent_id, media_worker=self.media_worker)
         if self.talker is not None:
             self.outbox.send(keys.inbox("pipeline", self.talker), start)

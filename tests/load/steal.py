@@ -22,12 +22,12 @@ class StealWatch:
         self._stolen_s: list[float] = []
 
     def add(self, at_s: float, stolen: float) -> None:
-        """Until `at_s` so much was stolen since the machine's start."""
+        """The time that was stolen from the machine's start to `at_s`."""
         self._times_s.append(at_s)
         self._stolen_s.append(stolen)
 
     def share(self) -> float:
-        """Of all processors, over the whole watch."""
+        """The share of all processors, over the whole watch."""
         if len(self._times_s) < 2:
             return 0.0
         elapsed = self._times_s[-1] - self._times_s[0]

@@ -40,7 +40,7 @@ def test_no_delay_at_all_meets_no_bound() -> None:
     assert Delays(StealWatch()).percentile(50) == float("inf")
 
 
-def test_what_never_came_is_told() -> None:
+def test_missing_samples_are_reported() -> None:
     found = delays(0.0)
     assert found.found_share == 1.0
     found.miss(110)

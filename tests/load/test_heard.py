@@ -26,7 +26,7 @@ def test_delays_are_those_of_the_sound() -> None:
     assert all(abs(delay.delay_s - 0.015) < 1e-6 and delay.shift == 0 for delay in delays)
 
 
-def test_a_hole_that_was_filled_and_never_made_up_for_is_a_lasting_lag() -> None:
+def test_a_gap_that_was_filled_leaves_a_lasting_lag() -> None:
     said = sound(6.0)
     early = pieces(said[: 2 * RATE], 0.0, 0.01)
     hole = [Piece(2.15, np.zeros(RATE // 10, np.int16))]

@@ -52,7 +52,7 @@ def test_one_loss_is_one() -> None:
     assert [not fate for fate in fates(Impairment(loses_one=True), count=100)].count(True) == 1
 
 
-async def test_only_media_suffers_and_only_when_told() -> None:
+async def test_only_media_is_harmed_and_only_on_request() -> None:
     relay = LossyRelay(Impairment(loss=1.0))
     relay.start()
     server, caller = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))

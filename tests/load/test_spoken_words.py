@@ -28,7 +28,7 @@ def sentence() -> tuple[Pcm, list[int]]:
     return resampled(pcm, voice.config.sample_rate, RATE), [round(passed[end or 0] * scale) for end in ends]
 
 
-def test_the_words_are_different_ones() -> None:
+def test_the_words_are_distinct() -> None:
     assert len(set(WORDS)) == len(WORDS) == 42
 
 

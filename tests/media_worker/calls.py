@@ -16,11 +16,7 @@ from callers.call_record import HEARD_RATE
 from callers.caller import Caller
 from media_worker.session import Session
 from shared.audio import Pcm, as_samples
-from shared.events import (
-    CallerConnected,
-    ClientEventSent,
-    SessionClosed,
-)
+from shared.events import CallerConnected, ClientEventSent, SessionClosed
 from shared.frames import AudioFrame
 from tests.fakes.media_correspondents import PATIENCE_S, RunningMediaWorker
 from tests.fakes.sounds import strength

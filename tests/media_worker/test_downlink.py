@@ -34,7 +34,7 @@ class Sent:
 
 
 class Caller:
-    """A downlink, its clock, and what the caller receives and the pipeline is told."""
+    """A downlink, its clock, and what the caller and the pipeline receive."""
 
     def __init__(self, cushion_ms: int = 40) -> None:
         ours, theirs = srtp_pairs()
@@ -51,7 +51,7 @@ class Caller:
         return self.downlink.push(AudioFrame("s1", 1, 0, first, rate, 1, pcm.astype("<i2").tobytes()))
 
     def ticks(self, count: int) -> list[Sent]:
-        """What is sent in so many periods."""
+        """What is sent in this many periods."""
         before = len(self.sent)
         for _ in range(count):
             self.downlink.tick(self.slot)
@@ -166,7 +166,7 @@ def test_in_silence_one_such_packet_goes_out_every_400_ms_and_nothing_else(calle
     assert [b.slot - a.slot for a, b in itertools.pairwise(silence)] == [20 * SLOTS] * 5
 
 
-def test_what_ends_abruptly_does_not_drone_on_in_a_decoder_that_conceals(caller: Caller) -> None:
+def test_an_abrupt_end_does_not_drone_in_a_decoder_that_conceals(caller: Caller) -> None:
     """A user heard a hum after a voice without a fade: a TOC byte alone makes libopus continue what it had last."""
     decoder = Decoder()
     caller.push(tone(440, 0.2, 24_000))
@@ -186,7 +186,7 @@ def test_before_the_agent_speaks_the_path_is_kept_open(caller: Caller) -> None:
     assert [each.is_closing for each in sent] == [True] * 3
 
 
-def test_reports_tell_what_was_heard_from_beginning_to_end(caller: Caller) -> None:
+def test_reports_cover_a_talkspurt_from_beginning_to_end(caller: Caller) -> None:
     say(caller, 0.5)
     caller.ticks(30)
     assert caller.reports[0] == (480, "playing")

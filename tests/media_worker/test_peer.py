@@ -21,7 +21,7 @@ DEADLINE_S = 10
 
 
 class Link:
-    """Two peers that hear each other, and what they told their owners."""
+    """Two peers that hear each other, and what they report to their owners."""
 
     def __init__(self, *, fingerprints: list[tuple[str, str]] | None = None) -> None:
         certificate = Certificate.generate()
@@ -46,11 +46,7 @@ class Link:
             PeerCallbacks(self.opened.set, self.messages.put_nowait, self.on_too_fast, self.closed.put_nowait),
         )
         self.client = Peer(
-            certificate,
-            right,
-            to_server,
-            PeerCallbacks(on_text=self.heard_by_client.put_nowait),
-            is_dtls_server=False,
+            certificate, right, to_server, PeerCallbacks(on_text=self.heard_by_client.put_nowait), is_dtls_server=False
         )
 
     def on_too_fast(self) -> None:
@@ -172,7 +168,7 @@ async def test_nothing_is_sent_before_the_channel_is_open_and_none_after_it_clos
     assert not link.server.send_text("late")
 
 
-async def test_a_caller_who_does_not_read_costs_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_caller_who_does_not_read_uses_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     dropped = Gained("antiphon_media_messages_dropped_total", why="not_read")
     async with Link().connected() as link:
         monkeypatch.setattr(link.client._link, "put", lambda _: None)

@@ -42,7 +42,7 @@ class Line:
         return self.caller.protect(12 + len(payload))
 
     def received(self, send: Callable[[Callable[[bytes], None]], None]) -> list[AnyPacket]:
-        """What the caller reads of what `send` sends."""
+        """What the caller decrypts of what `send` sends."""
         datagrams: list[bytes] = []
         send(datagrams.append)
         (datagram,) = datagrams

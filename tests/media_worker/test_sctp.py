@@ -70,7 +70,7 @@ async def read(link: Link) -> None:
     """Until the server has read what was sent."""
     await eventually(link.server._link._incoming.empty)
     for _ in range(2):
-        await asyncio.sleep(0)  # the last one was taken, and is worked on in the loop's next turn
+        await asyncio.sleep(0)  # the last one was read, and is processed in the loop's next turn
 
 
 async def says_and_is_heard(link: Link, words: str = "still here") -> None:
@@ -246,7 +246,7 @@ async def test_the_rate_of_chunks_is_limited() -> None:
         assert answers < 3_000
 
 
-async def test_messages_given_up_by_the_caller_are_none_of_ours() -> None:
+async def test_messages_abandoned_by_the_caller_are_not_delivered() -> None:
     unsupported = dropped("unsupported")
     async with Link().connected() as link:
         given_up = ForwardTsnChunk()

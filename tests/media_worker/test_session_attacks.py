@@ -1,4 +1,4 @@
-"""Hostile datagrams, and what an offer may not make us do."""
+"""Hostile datagrams and offers."""
 
 import asyncio
 import socket
@@ -9,12 +9,7 @@ from aiortc.sdp import SessionDescription
 
 from callers.caller import Caller
 from callers.voice import RATE
-from shared.events import (
-    CallerConnected,
-    OfferAnswered,
-    PlayoutReported,
-    SessionClosed,
-)
+from shared.events import CallerConnected, OfferAnswered, PlayoutReported, SessionClosed
 from tests.fakes.counters import Gained
 from tests.fakes.media_correspondents import RunningMediaWorker
 from tests.fakes.patience import eventually

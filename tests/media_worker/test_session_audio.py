@@ -7,14 +7,7 @@ import pytest
 from aioice import ice as aioice_ice
 
 from callers.voice import RATE
-from shared.events import (
-    FlushPlayout,
-    MuteChanged,
-    PausePlayout,
-    PlayoutReported,
-    ResumePlayout,
-    TalkChanged,
-)
+from shared.events import FlushPlayout, MuteChanged, PausePlayout, PlayoutReported, ResumePlayout, TalkChanged
 from shared.frames import AudioFrame, SilenceRun
 from tests.fakes.media_correspondents import RunningMediaWorker, running_media_worker
 from tests.fakes.patience import eventually

@@ -1,13 +1,7 @@
 """Events and control messages of a session."""
 
 from media_worker.core.rate_limiter import BURST
-from shared.events import (
-    InterruptRequested,
-    MuteChanged,
-    PlayoutReported,
-    PublishEvent,
-    TextReceived,
-)
+from shared.events import InterruptRequested, MuteChanged, PlayoutReported, PublishEvent, TextReceived
 from tests.fakes.counters import Gained
 from tests.fakes.media_correspondents import RunningMediaWorker
 from tests.fakes.patience import eventually

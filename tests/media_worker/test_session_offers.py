@@ -8,12 +8,7 @@ from aioice import stun as aioice_stun
 from aiortc.sdp import SessionDescription
 
 from callers.call_record import HEARD_RATE
-from shared.events import (
-    OfferAnswered,
-    OfferRefused,
-    PlayoutReported,
-    UpdateOffer,
-)
+from shared.events import OfferAnswered, OfferRefused, PlayoutReported, UpdateOffer
 from tests.fakes.media_correspondents import RunningMediaWorker
 from tests.fakes.sounds import strength, tone
 from tests.media_worker.calls import MovedCaller, calling, hears, of_another_peer

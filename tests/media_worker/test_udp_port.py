@@ -113,9 +113,7 @@ async def test_what_comes_before_validation_is_dropped_and_counted(owner: Record
     assert owner.seen.empty()
 
 
-async def test_of_a_validated_address_what_is_neither_media_nor_dtls_is_dropped(
-    owner: RecordingOwner, sender: Sender
-) -> None:
+async def test_only_media_and_dtls_from_a_validated_address_are_kept(owner: RecordingOwner, sender: Sender) -> None:
     dropped = Gained("antiphon_media_datagrams_dropped_total", why="unvalidated_address")
     sender.send(check("ours"), b"", b"\x04", b"\x13", b"\x40", b"\x7f", b"\xc0", RTP)
     assert [(await owner.next())[0] for _ in range(2)] == ["check", "media"]

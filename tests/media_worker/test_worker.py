@@ -47,7 +47,7 @@ async def test_announces_itself_and_counts_its_sessions(broker_url: str, broker:
         await broker.zadd(reservations, {"s1": wall_ms() + 15_000, "s2": wall_ms() + 15_000})
         await house.gateway.offer("s1", CHROMIUM)
         async with asyncio.timeout(5):
-            while await broker.zrange(reservations, 0, -1) != [b"s2"]:  # noqa: ASYNC110 - made good by a report
+            while await broker.zrange(reservations, 0, -1) != [b"s2"]:  # noqa: ASYNC110 - a report has no event
                 await asyncio.sleep(0.01)
         (report,) = await live_workers(broker, "media")
         assert report.sessions == 1
@@ -71,8 +71,7 @@ async def test_a_full_worker_refuses_with_a_retry_time(broker_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sdp", "code"),
-    [("hello", "bad_sdp"), (CHROMIUM.replace("m=audio", "m=video"), "no_audio"), ("", "bad_sdp")],
+    ("sdp", "code"), [("hello", "bad_sdp"), (CHROMIUM.replace("m=audio", "m=video"), "no_audio"), ("", "bad_sdp")]
 )
 async def test_an_offer_that_cannot_be_answered_is_refused_with_its_code(broker_url: str, sdp: str, code: str) -> None:
     async with running_media_worker(broker_url) as house:

@@ -15,7 +15,7 @@ def test_an_idle_process_has_room_up_to_the_ceiling() -> None:
     assert admission.capacity(0) == admission.capacity(50) == 100
 
 
-def test_what_sessions_cost_tells_how_many_there_may_be() -> None:
+def test_capacity_follows_from_the_cost_of_sessions() -> None:
     admission = Admission(1000)
     admission.on_load(0.35)
     assert admission.capacity(100) == 200
@@ -24,7 +24,7 @@ def test_what_sessions_cost_tells_how_many_there_may_be() -> None:
 
 
 @pytest.mark.parametrize("sessions", [100, 120])
-def test_beyond_the_bound_there_is_no_room_and_nobody_is_thrown_out(sessions: int) -> None:
+def test_beyond_the_bound_there_is_no_room_and_no_session_ends(sessions: int) -> None:
     admission = Admission(1000)
     admission.on_load(0.9)
     assert admission.capacity(sessions) == sessions
@@ -40,7 +40,7 @@ def test_load_is_seen_at_once_and_its_end_slowly() -> None:
     assert admission.capacity(100) == 1000
 
 
-def test_callers_are_not_taken_whom_the_recogniser_could_not_follow() -> None:
+def test_no_session_is_taken_while_the_recogniser_is_overloaded() -> None:
     admission = Admission(1000)
     for _ in range(60):
         admission.on_load(0.1)
@@ -55,13 +55,13 @@ def test_callers_are_not_taken_whom_the_recogniser_could_not_follow() -> None:
     assert admission.capacity(100) == 100, "the fullest of both tells"
 
 
-def test_one_utterance_that_keeps_the_recogniser_busy_for_a_second_is_no_full_house() -> None:
+def test_a_recogniser_that_is_busy_for_a_second_does_not_make_the_worker_full() -> None:
     admission = Admission(20)
     admission.on_helper_load(1.0)
     assert admission.capacity(3) == 20
 
 
-def test_a_loop_that_is_late_takes_no_more_until_it_is_in_time_again() -> None:
+def test_a_late_loop_takes_no_sessions_until_it_is_on_time() -> None:
     admission = ticked(Admission(100), late=WINDOW // 10 + 1)
     assert admission.capacity(50) == 50
     assert ticked(admission, late=WINDOW // 10).capacity(50) == 100

@@ -30,7 +30,7 @@ async def stored(broker: Redis) -> list[dict[str, Any]]:
 
 async def until_stored(broker: Redis, *texts: str) -> None:
     async with asyncio.timeout(5):
-        while [entry["text"] for entry in await stored(broker)] != list(texts):  # noqa: ASYNC110 (Redis tells nobody)
+        while [entry["text"] for entry in await stored(broker)] != list(texts):  # noqa: ASYNC110 (Redis has no event)
             await asyncio.sleep(0.005)
 
 
@@ -45,7 +45,7 @@ async def test_utterances_are_appended_and_expire(broker: Redis) -> None:
     assert 0 < await broker.ttl(KEY) <= 100
 
 
-async def test_the_use_of_a_tool_is_kept_with_what_came_of_it(broker: Redis) -> None:
+async def test_a_tool_call_is_kept_with_its_result(broker: Redis) -> None:
     store = ConversationStore(broker, "s1", expiry_s=100)
     store.add(Utterance("user", "book a table"))
     store.add(ToolUse(ToolCall("call-1", "book", '{"people": 2}'), "booked"))
@@ -96,7 +96,7 @@ async def test_after_a_write_of_unknown_outcome_nothing_is_there_twice(broker: R
     async with running(store):
         store.add(Utterance("user", "one"))
         await until_stored(broker, "one")
-        # A list that cannot be pushed to: the write fails as one whose answer was lost does.
+        # The write fails, as one whose answer was lost does.
         await broker.set(KEY, "not a list")
         store.add(Utterance("agent", "two"))
         await until_stored(broker, "one", "two")

@@ -39,7 +39,7 @@ def test_another_epochs_or_rates_frames_are_not_echoed() -> None:
     assert peer.audio == []
 
 
-async def test_it_is_over_when_the_media_worker_says_so() -> None:
+async def test_it_ends_when_the_media_worker_closes_the_session() -> None:
     session, peer = connected()
     running = asyncio.create_task(session.run())
     peer.tell(SessionClosed(session=SESSION))
@@ -64,44 +64,33 @@ def test_silence_ends_the_talkspurt_once() -> None:
     assert [end.end_sample for end in peer.all(AgentSpeechEnded)] == [FRAME]
 
 
-def played_with(peer: SessionPeer, frames_queued: int) -> None:
-    """A second of loud talk at a standing queue, reported every 100 ms."""
+def lagging(frames_queued: int) -> SessionPeer:
+    """After a second of loud talk at a standing queue, reported every 100 ms."""
+    _, peer = connected()
+    echoed(peer, 10, LOUD)
     for _ in range(10):
         played = (len(peer.audio) - frames_queued) * FRAME
         peer.tell(PlayoutReported(session=SESSION, played_up_to=played, state="playing"))
-        for _ in range(5):
-            peer.tell(peer.next_frame(LOUD))
+        echoed(peer, 5, LOUD)
+    return peer
 
 
-def test_a_stalls_lag_is_made_up_for_in_the_next_quiet_frames() -> None:
-    _, peer = connected()
-    for _ in range(10):
-        peer.tell(peer.next_frame(LOUD))
-    played_with(peer, frames_queued=6)
+def echoed(peer: SessionPeer, frames: int, level: int) -> int:
     before = len(peer.audio)
-    for _ in range(6):
-        peer.tell(peer.next_frame(0))
-    assert len(peer.audio) - before == 1, "five frames (100 ms) were queued beyond need"
+    for _ in range(frames):
+        peer.tell(peer.next_frame(level))
+    return len(peer.audio) - before
+
+
+def test_the_lag_of_a_stall_is_removed_in_the_next_quiet_frames() -> None:
+    peer = lagging(frames_queued=6)
+    assert echoed(peer, 6, 0) == 1, "five frames (100 ms) were queued beyond need"
     assert [frame.first_sample for frame in peer.audio] == [FRAME * n for n in range(len(peer.audio))]
 
 
 def test_a_caller_who_never_pauses_loses_the_lag_after_a_second() -> None:
-    _, peer = connected()
-    for _ in range(10):
-        peer.tell(peer.next_frame(LOUD))
-    played_with(peer, frames_queued=4)
-    before = len(peer.audio)
-    for _ in range(60):
-        peer.tell(peer.next_frame(LOUD))
-    assert len(peer.audio) - before == 57
+    assert echoed(lagging(frames_queued=4), 60, LOUD) == 57
 
 
-def test_what_the_cushion_needs_is_left_alone() -> None:
-    _, peer = connected()
-    for _ in range(10):
-        peer.tell(peer.next_frame(LOUD))
-    played_with(peer, frames_queued=1)
-    before = len(peer.audio)
-    for _ in range(60):
-        peer.tell(peer.next_frame(0))
-    assert len(peer.audio) - before == 60
+def test_the_cushion_is_kept() -> None:
+    assert echoed(lagging(frames_queued=1), 60, 0) == 60

@@ -64,7 +64,7 @@ async def test_a_session_asked_for_before_there_was_a_worker_is_found(broker: Re
     await blocking.aclose()
 
 
-async def test_what_is_no_request_is_removed(queue: JobQueue, broker: Redis) -> None:
+async def test_an_invalid_request_is_removed(queue: JobQueue, broker: Redis) -> None:
     await broker.xadd(KEY, {"b": b"\x01garbage"})
     await broker.xadd(KEY, {"other": b"field"})
     await broker.xadd(KEY, {"b": encode_message(CallerConnected(session="s1"))})
@@ -105,7 +105,7 @@ async def test_a_broker_that_forgot_everything_is_joined_again(queue: JobQueue, 
     assert len(await queue.claim(1, ())) == 1
 
 
-async def test_what_is_not_served_goes_back_for_the_others(queue: JobQueue, broker: Redis, broker_url: str) -> None:
+async def test_unserved_requests_go_back_to_the_queue(queue: JobQueue, broker: Redis, broker_url: str) -> None:
     served = await add_job(broker, "served")
     await add_job(broker, "unserved")
     await queue.claim(2, ())
@@ -118,7 +118,7 @@ async def test_what_is_not_served_goes_back_for_the_others(queue: JobQueue, brok
     await blocking.aclose()
 
 
-async def test_a_worker_that_leaves_is_no_member_any_more(queue: JobQueue, broker: Redis) -> None:
+async def test_a_worker_that_leaves_is_no_longer_a_member(queue: JobQueue, broker: Redis) -> None:
     await add_job(broker, "s1")
     (job,) = await queue.claim(1, ())
     await queue.remove(job.entry_id)

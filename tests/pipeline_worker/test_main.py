@@ -45,20 +45,20 @@ def agents_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_broken_agent_file_is_named_with_its_cure(agents_dir: Path, broker_url: str) -> None:
+def test_the_error_for_a_broken_agent_file_has_a_remedy(agents_dir: Path, broker_url: str) -> None:
     (agents_dir / "broken.yaml").write_text("id: broken\nname: Broken\ngreting: {text: Hi}\n")
     code, errors = result(start(agents_dir, broker_url))
     assert code == EXIT_CONFIG
     assert "broken.yaml: greting: no such field" in errors
 
 
-def test_no_pool_is_a_setting_to_mend(agents_dir: Path, broker_url: str) -> None:
+def test_the_error_for_no_pool_names_the_setting(agents_dir: Path, broker_url: str) -> None:
     code, errors = result(start(agents_dir, broker_url, PIPELINE_POOLS=" , "))
     assert code == EXIT_CONFIG
     assert "ANTIPHON_PIPELINE_POOLS" in errors
 
 
-def test_a_collector_without_an_address_is_a_setting_to_mend(agents_dir: Path, broker_url: str) -> None:
+def test_the_error_for_a_bad_collector_address_names_the_setting(agents_dir: Path, broker_url: str) -> None:
     code, errors = result(start(agents_dir, broker_url, OTEL_ENDPOINT="collector"))
     assert code == EXIT_CONFIG
     assert "ANTIPHON_OTEL_ENDPOINT: 'collector'" in errors
@@ -70,7 +70,7 @@ def test_without_a_broker_it_says_where_it_looked(agents_dir: Path) -> None:
     assert "no Redis at redis://127.0.0.1:1/0" in errors
 
 
-def test_it_runs_until_it_is_told_to_stop(agents_dir: Path, broker_url: str) -> None:
+def test_it_runs_until_it_is_stopped(agents_dir: Path, broker_url: str) -> None:
     process = start(agents_dir, broker_url)
     assert process.stderr is not None
     try:

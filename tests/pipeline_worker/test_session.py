@@ -73,7 +73,7 @@ async def connected(
     peer: SessionPeer | None = None,
     **agent: Any,
 ) -> AsyncIterator[SessionPeer]:
-    """A session whose caller is connected; at the end it is hung up and must have freed everything."""
+    """A session with a connected caller. On leaving, it hangs up and must have freed everything."""
     peer = peer or SessionPeer(engines.vad)
     toolboxes = Toolboxes({AGENT.id: AGENT.model_copy(update=agent)})
     await toolboxes.start()
@@ -81,7 +81,7 @@ async def connected(
     session = session_of(peer, engines, broker, retention_s, patience, toolbox, **agent)
     before = asyncio.all_tasks()
     running = asyncio.create_task(session.run())
-    await asyncio.sleep(0)  # as with the session host, nothing comes before it runs
+    await asyncio.sleep(0)  # as with the session host, nothing arrives before it runs
     peer.connect(session)
     try:
         yield peer
@@ -166,8 +166,8 @@ async def test_a_question_is_transcribed_and_answered(broker: Redis) -> None:
     assert all(partials[-1][1].startswith(text) for role, text in partials if role == "agent")
 
 
-async def test_what_is_understood_so_far_is_shown_once(broker: Redis) -> None:
-    """The fake understands "hello" twice, as recognisers do with every piece of sound that changes nothing."""
+async def test_interim_text_is_shown_once(broker: Redis) -> None:
+    """The fake reports "hello" twice, as recognisers do when new sound changes nothing."""
     async with connected(
         engines_with(FakeStt("hello", "hello"), FakeLm([Reply("Hi.")], [Reply("Yes?")])), broker
     ) as peer:
@@ -287,7 +287,7 @@ async def test_the_agent_goes_on_where_it_stopped_after_a_backchannel(broker: Re
     assert (metrics["interrupted"], metrics["falseInterruptions"], metrics["resumed"]) == (False, 1, 1)
 
 
-async def test_who_is_answered_for_what_they_said_over_the_last_words_was_no_false_interruption(broker: Redis) -> None:
+async def test_words_over_the_last_words_that_are_answered_are_no_false_interruption(broker: Redis) -> None:
     stt = SlowStt("one", "yes")
     async with connected(engines_with(stt, FakeLm([Reply("At ten?")], [Reply("Good.")])), broker) as peer:
         await peer.ask()
@@ -454,7 +454,7 @@ async def test_with_a_button_to_talk_its_release_ends_the_utterance(broker: Redi
     assert engines.lm.asked[0][-1] == Utterance("user", "when do you open")
 
 
-async def test_the_button_to_talk_is_nothing_to_an_agent_that_listens_by_itself(broker: Redis) -> None:
+async def test_an_agent_with_automatic_turn_taking_ignores_the_push_to_talk_button(broker: Redis) -> None:
     async with connected(FakeEngines(), broker, greeting=GREETING) as peer:
         await peer.until(lambda: len(peer.audio) > 0)
         peer.tell(TalkChanged(session=SESSION, pressed=True))
@@ -548,7 +548,7 @@ async def test_the_stop_button_silences_the_agent(broker: Redis) -> None:
     assert peer.published("transcript") == []
 
 
-async def test_a_flush_that_is_never_reported_keeps_nobody_waiting(broker: Redis) -> None:
+async def test_a_flush_that_is_never_reported_does_not_block_the_session(broker: Redis) -> None:
     engines = FakeEngines()
     peer = SessionPeer(engines.vad)
     peer.reports_flush = False

@@ -7,14 +7,7 @@ from pipeline_worker.tools.toolbox import Toolboxes
 from shared import keys
 from shared.agent import AgentDefinition
 from shared.errors import EngineError
-from shared.events import (
-    CallerConnected,
-    EndSession,
-    PipelineAttached,
-    PublishEvent,
-    SessionClosed,
-    StartPipeline,
-)
+from shared.events import CallerConnected, EndSession, PipelineAttached, PublishEvent, SessionClosed, StartPipeline
 from shared.io.broker import Redis
 from tests.fakes.engines import FakeEngines
 from tests.fakes.session_peer import SessionPeer
@@ -37,7 +30,7 @@ class SomeEnginesBroken(FakeEngines):
 
 
 class Hosting:
-    """A host without a broker to speak of; `peer` receives what it sends."""
+    """A host whose messages go to `peer`."""
 
     def __init__(self, broker: Redis, **settings: object) -> None:
         self.engines = SomeEnginesBroken()
@@ -76,7 +69,7 @@ async def test_messages_reach_their_session(broker: Redis) -> None:
     assert len(hosting.peer.all(PublishEvent)) == 1
 
 
-async def test_who_cannot_run_here_is_refused_with_the_reason(broker: Redis) -> None:
+async def test_a_session_that_cannot_run_here_is_refused_with_the_reason(broker: Redis) -> None:
     hosting = Hosting(broker)
     task = hosting.start("s1", "echo")
     await hosting.until_attached("s1")

@@ -9,17 +9,9 @@ def test_pools_are_a_list_in_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
     assert PipelineSettings.load().pools == ("gpu", "default")
 
 
-def test_a_mistyped_setting_of_its_own_is_an_error_and_another_services_is_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_mistyped_setting_of_its_own_is_an_error_and_another_services_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTIPHON_GATEWAY_SOMETHING", "1")
     PipelineSettings.load()
     monkeypatch.setenv("ANTIPHON_PIPELINE_CAPACTY", "5")
     with pytest.raises(ConfigError, match="ANTIPHON_PIPELINE_CAPACTY"):
         PipelineSettings.load()
-
-
-def test_help_shows_every_setting() -> None:
-    text = PipelineSettings.help_text()
-    assert "ANTIPHON_PIPELINE_CAPACITY  [default: 20]" in text
-    assert "ANTIPHON_REDIS_URL" in text

@@ -62,8 +62,16 @@ async def media(broker: Redis, broker_url: str) -> AsyncIterator[MediaSide]:
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(10):
-        while not await holds():  # noqa: ASYNC110 (Redis tells nobody)
+        while not await holds():  # noqa: ASYNC110 (Redis has no event)
             await asyncio.sleep(0.01)
+
+
+async def until_full(broker: Redis) -> None:
+    async def full() -> bool:
+        report = await report_of(broker)
+        return report is not None and (report.sessions, report.capacity) == (1, 1)
+
+    await eventually(full)
 
 
 async def report_of(broker: Redis) -> WorkerReport | None:
@@ -96,7 +104,7 @@ async def test_a_session_is_taken_announced_and_freed(broker: Redis, broker_url:
         assert (await broker.xpending(JOBS, keys.JOBS_GROUP))["pending"] == 0
 
 
-async def test_it_says_what_it_is(broker: Redis, broker_url: str) -> None:
+async def test_it_reports_itself(broker: Redis, broker_url: str) -> None:
     async with running(broker, broker_url, pipeline_pools="default, gpu", pipeline_capacity=7, zone="a"):
 
         async def announced() -> bool:
@@ -153,7 +161,7 @@ async def test_no_more_sessions_than_there_is_room_for(broker: Redis, broker_url
         await media.until_attached("s2")
 
 
-async def test_a_busy_worker_says_that_it_is_full_and_takes_nobody(
+async def test_a_busy_worker_reports_that_it_is_full_and_takes_no_session(
     broker: Redis, broker_url: str, media: MediaSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     busy = True
@@ -161,12 +169,7 @@ async def test_a_busy_worker_says_that_it_is_full_and_takes_nobody(
     async with running(broker, broker_url):
         await media.ask_for_pipeline("s1", "echo")
         await media.until_attached("s1")
-
-        async def full() -> bool:
-            report = await report_of(broker)
-            return report is not None and (report.sessions, report.capacity) == (1, 1)
-
-        await eventually(full)
+        await until_full(broker)
         await media.ask_for_pipeline("s2", "echo")
         media.tell("pipeline-1", CallerConnected(session="s1"))
         await media.until(lambda: bool(media.of("s1", PublishEvent)))
@@ -175,37 +178,27 @@ async def test_a_busy_worker_says_that_it_is_full_and_takes_nobody(
         await media.until_attached("s2")
 
 
-async def test_a_worker_that_is_late_says_that_it_is_full(broker: Redis, broker_url: str, media: MediaSide) -> None:
+async def test_a_late_worker_reports_that_it_is_full(broker: Redis, broker_url: str, media: MediaSide) -> None:
     async with running(broker, broker_url, pipeline_capacity=5):
         await media.ask_for_pipeline("s1", "echo")
         await media.until_attached("s1")
         for _ in range(15):
             time.sleep(TICK_S + 2 * LATE_MS / 1000)  # noqa: ASYNC251 (the worker's loop is ours)
             await asyncio.sleep(0.01)
-
-        async def full() -> bool:
-            report = await report_of(broker)
-            return report is not None and (report.sessions, report.capacity) == (1, 1)
-
-        await eventually(full)
+        await until_full(broker)
 
 
-async def test_a_worker_whose_recogniser_is_busy_says_that_it_is_full(
+async def test_a_worker_with_a_busy_recogniser_reports_that_it_is_full(
     broker: Redis, broker_url: str, media: MediaSide
 ) -> None:
-    # A core at most in truth, but then it would take ten seconds to be believed.
+    # In reality one core at most, but then the average would take ten seconds to rise.
     async with running(broker, broker_url, helper_share=10.0, pipeline_capacity=5):
         await media.ask_for_pipeline("s1", "echo")
         await media.until_attached("s1")
-
-        async def full() -> bool:
-            report = await report_of(broker)
-            return report is not None and (report.sessions, report.capacity) == (1, 1)
-
-        await eventually(full)
+        await until_full(broker)
 
 
-async def test_what_nobody_should_serve_is_dropped(broker: Redis, broker_url: str, media: MediaSide) -> None:
+async def test_stale_and_unknown_requests_are_dropped(broker: Redis, broker_url: str, media: MediaSide) -> None:
     await media.ask_for_pipeline("stale", "echo", entry_id=f"{wall_ms() - 60_000}-0")
     await media.ask_for_pipeline("lost", "no-such-agent")
     async with running(broker, broker_url):
@@ -229,7 +222,7 @@ async def test_a_broker_that_forgot_the_jobs_is_joined_again(broker: Redis, brok
         await media.until_attached("s2")
 
 
-async def test_a_stopped_worker_cuts_what_has_had_its_time_and_leaves_nothing(
+async def test_a_stopped_worker_ends_sessions_after_the_drain_timeout_and_leaves_nothing(
     broker: Redis, broker_url: str, media: MediaSide
 ) -> None:
     async with running(broker, broker_url):

@@ -1,4 +1,4 @@
-"""The tool of the agent `clerk`, and how the loopback server behaves that is its model and its recogniser.
+"""The tool of the agent `clerk`, and the loopback server that is its model and its recogniser.
 
 `python -m tests.scenarios.bookings` serves where the agent file says, for calling it with `antiphon eval`.
 """

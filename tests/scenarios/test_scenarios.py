@@ -39,10 +39,10 @@ async def agents(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def outcomes(agents: Path) -> Outcomes:
-    """All are run before the first is looked at, several at once.
+    """All run before the first is checked, several at once.
 
-    What failed is tried once more, with less company: on a machine that is shared, others can take the processor away
-    in the middle of a word, and a recogniser that did not hear a word is no mistake of ours.
+    A failure is tried once more, with fewer at once: on a shared machine, others can take the processor away
+    in the middle of a word, and then a recogniser misses the word, which is not our fault.
     """
     outcomes = await _run(FILES, agents, AT_ONCE)
     failed = [file for file, outcome in outcomes.items() if not outcome.passed]

@@ -40,6 +40,6 @@ def test_an_id_and_a_name_are_enough() -> None:
     ],
     ids=str,
 )
-def test_what_no_service_could_use_is_refused(fields: dict[str, object]) -> None:
+def test_an_unusable_definition_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         AgentDefinition.model_validate({"id": "desk", "name": "Desk", **fields})

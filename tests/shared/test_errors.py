@@ -40,7 +40,7 @@ def test_one_error_may_have_a_code_of_its_own_without_changing_the_others() -> N
 
 
 @pytest.mark.parametrize("error_type", [WireError, OfferError])
-def test_what_the_peer_did_can_be_caught_as_such(error_type: type[PeerError]) -> None:
+def test_errors_of_the_peer_can_be_caught_as_such(error_type: type[PeerError]) -> None:
     with pytest.raises(PeerError):
         raise error_type("x")
 

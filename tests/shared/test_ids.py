@@ -13,8 +13,7 @@ def test_session_ids_are_unguessable_and_safe_everywhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "readable"),
-    [("box-7", "box-7"), ("a.b:c{d}", "a-b-c-d-"), ("ü" * 50, "-" * 32), ("", "")],
+    ("host", "readable"), [("box-7", "box-7"), ("a.b:c{d}", "a-b-c-d-"), ("ü" * 50, "-" * 32), ("", "")]
 )
 def test_a_worker_id_names_kind_and_host_in_safe_letters(host: str, readable: str) -> None:
     assert re.fullmatch(rf"media-{readable}-[A-Za-z0-9]{{6}}", new_worker_id("media", host))

@@ -9,7 +9,7 @@ def hash_tag(key: str) -> str:
     return found[1] if found else key
 
 
-def test_what_one_placement_script_touches_lies_on_one_cluster_node() -> None:
+def test_the_keys_of_a_placement_script_lie_on_one_cluster_node() -> None:
     touched = [
         keys.workers("media"),
         keys.worker("media", "m1"),

@@ -62,7 +62,7 @@ def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_garbage_is_refused_as_such(garbage: bytes) -> None:
+def test_garbage_is_refused(garbage: bytes) -> None:
     for payload in (garbage, bytes([VERSION]) + garbage):
         for decode in (decode_batch, decode_message):
             try:
@@ -125,14 +125,14 @@ def test_a_malformed_item_is_counted_and_the_rest_is_read(item: Any) -> None:
     assert (batch.items, batch.malformed) == ([good], 1)
 
 
-def test_data_with_keys_that_are_no_text_is_refused() -> None:
+def test_data_with_keys_that_are_not_text_is_refused() -> None:
     with pytest.raises(WireError):
         decode_batch(batch_of([2, {1: "x"}]))
     with pytest.raises(WireError):
         decode_message(bytes([VERSION]) + bytes(msgpack.packb({1: "x"})))
 
 
-def test_data_that_nests_too_deep_is_refused() -> None:
+def test_data_that_is_nested_too_deep_is_refused() -> None:
     deep = b"\x91" * 2_000 + b"\xc0"
     with pytest.raises(WireError):
         decode_batch(bytes([VERSION]) + deep)

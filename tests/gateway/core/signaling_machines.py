@@ -14,10 +14,7 @@ from gateway.core.signaling_events import (
     SendToWorker,
     SocketClosed,
 )
-from shared.events import (
-    CloseSession,
-    OfferAnswered,
-)
+from shared.events import CloseSession, OfferAnswered
 
 RULES = SignalingRules(
     gateway="g1",

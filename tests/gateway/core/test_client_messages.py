@@ -66,7 +66,7 @@ def test_an_unknown_type_is_not_an_error() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "hello", "{", '{"type":"bye"', '{"type":NaN}', '"\\ud800"', "[" * 30_000])
-def test_what_is_not_json(text: str) -> None:
+def test_text_that_is_not_json(text: str) -> None:
     assert refusal(text).code == "bad_json"
 
 

@@ -7,13 +7,7 @@ from shared.worker_report import LEASE_MS, WorkerReport
 NOW_MS = 1_000_000
 
 
-def report(
-    worker_id: str,
-    sessions: int = 0,
-    capacity: int = 10,
-    zone: str = "",
-    age_ms: int = 500,
-) -> WorkerReport:
+def report(worker_id: str, sessions: int = 0, capacity: int = 10, zone: str = "", age_ms: int = 500) -> WorkerReport:
     return WorkerReport(
         worker_id=worker_id,
         kind="media",

@@ -1,4 +1,4 @@
-"""What holds in every state."""
+"""Rules that hold in every state."""
 
 import re
 from pathlib import Path
@@ -30,13 +30,7 @@ from gateway.core.signaling_events import (
     SocketClosed,
 )
 from shared.errors import BrokerError, OfferError, RefusedError
-from shared.events import (
-    ClientEventSent,
-    OfferAnswered,
-    OfferRefused,
-    OpenSession,
-    SessionClosed,
-)
+from shared.events import ClientEventSent, OfferAnswered, OfferRefused, OpenSession, SessionClosed
 from tests.gateway.core.signaling_machines import (
     ANSWERED,
     BYE,
@@ -53,7 +47,7 @@ from tests.gateway.core.signaling_machines import (
 )
 
 
-def test_a_worker_without_room_is_avoided_up_to_three_placements() -> None:
+def test_a_full_worker_is_avoided_in_up_to_three_placements() -> None:
     machine = machine_in(State.WAITING_FOR_ANSWER)
     full = {"code": "no_capacity", "message": "full", "retry_after_ms": 700}
     assert machine.handle(OfferRefused(session="s1", **full), 0.0) == [RELEASE, Place("echo", frozenset({"m1"}))]

@@ -20,10 +20,7 @@ from gateway.core.signaling_events import (
     SendToWorker,
     SocketClosed,
 )
-from shared.events import (
-    CloseSession,
-    SessionClosed,
-)
+from shared.events import CloseSession, SessionClosed
 from tests.gateway.core.signaling_machines import (
     BYE,
     END,

@@ -13,14 +13,7 @@ from gateway.core.signaling_events import (
     SendToClient,
     SendToWorker,
 )
-from shared.events import (
-    ClientEventSent,
-    CloseSession,
-    OfferAnswered,
-    OfferRefused,
-    OpenSession,
-    UpdateOffer,
-)
+from shared.events import ClientEventSent, CloseSession, OfferAnswered, OfferRefused, OpenSession, UpdateOffer
 from tests.gateway.core.signaling_machines import (
     ANSWERED,
     BYE,
@@ -127,7 +120,7 @@ def test_a_first_offer_refused_as_not_final_ends_the_session() -> None:
 def test_a_later_offer_renegotiates() -> None:
     machine = machine_in(State.ESTABLISHED)
     assert machine.handle(LATER_OFFER, 0.0) == [
-        SendToWorker("m1", UpdateOffer(session="s1", gateway="g1", sdp="v=1", offer_number=1)),
+        SendToWorker("m1", UpdateOffer(session="s1", gateway="g1", sdp="v=1", offer_number=1))
     ]
     assert machine.handle(OfferAnswered(session="s1", sdp="a=1", offer_number=1), 0.0) == [
         SendToClient({"type": "answer", "sdp": "a=1"})

@@ -39,7 +39,7 @@ class _LanguageModel:
         return [name(first + index) + "." * ends for index, ends in enumerate(marked)]
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Nothing to close."""
 
 
 class FixedLanguageModelProvider:

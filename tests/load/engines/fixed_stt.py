@@ -1,4 +1,5 @@
-"""Speech to text that hears a question in everything, after a fixed time; in short sounds an "uh-huh", if told to."""
+"""Speech to text that hears the same question in everything, after a fixed time. With `short_ms`, a short sound is an
+"uh-huh"."""
 
 import asyncio
 
@@ -47,7 +48,7 @@ class _SpeechToText:
         return _Stream(self._options)
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Nothing to close."""
 
 
 class FixedSpeechToTextProvider:

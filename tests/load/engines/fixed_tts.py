@@ -28,7 +28,7 @@ class _TextToSpeech:
         yield SpeechPiece(samples, words if self._options.word_times else ())
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Nothing to close."""
 
 
 class FixedTextToSpeechProvider:

@@ -93,7 +93,7 @@ def in_a_room(pcm: Pcm, before_ms: int = 300, after_ms: int = 300) -> Pcm:
 
 
 async def understood(ears: SpeechToText, spoken: Spoken) -> str:
-    """The final text, as fast as it goes."""
+    """The final text, as fast as possible."""
     stream = ears.open()
     pcm = in_a_room(spoken.pcm)
     for start in range(0, len(pcm), _PIECE):

@@ -1,4 +1,4 @@
-"""What was said and what was made of it, where that differs: for people who want to do something about it."""
+"""Lists what was said and what was recognised, where they differ."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How many words were heard wrongly. What is only written in another way ("7:30", "half past seven") is the same."""
+"""How many words were misheard. Other spellings of the same words ("7:30", "half past seven") are equal."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _WRITTEN = (
     (re.compile(r"\b(?:a )?quarter past (\d{1,2})\b"), r"\1 15"),
     (re.compile(r"\b(?:a )?quarter (?:to|of) (\d{1,2})\b"), lambda found: f"{int(found[1]) - 1 or 12} 45"),
 )
-"""In small letters and figures."""
+"""In lower case and digits."""
 _SAME = {"okay": "ok", "theatre": "theater", "centre": "center", "colour": "color", "favourite": "favorite"}
 _HYPHEN = re.compile(r"(?<=\w)[-–—](?=\w)")
 _ARTICLE_OF_A_NUMBER = re.compile(r"\ba (?=\d{3,}\b)")
@@ -41,7 +41,7 @@ def compared(text: str) -> list[str]:
 
 
 def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
-    """The fewest words to replace, leave out and put in (Levenshtein)."""
+    """The fewest words to replace, remove and insert (Levenshtein)."""
     row = list(range(len(heard) + 1))
     for number, word in enumerate(said, 1):
         before, row = row, [number]

@@ -1,6 +1,6 @@
 """A pipeline worker with its helpers on one core: sessions, processor, memory, start.
 
-Callers are stood in for, as in the benchmark `pipeline`: they ask the shipped front desk, hear its answer, ask again.
+Callers are simulated, as in the benchmark `pipeline`: they ask the shipped front desk, hear its answer, ask again.
 """
 
 import asyncio
@@ -69,14 +69,10 @@ async def measure(report: BenchReport, sessions: int) -> None:
 
 
 async def _talk(
-    report: BenchReport,
-    watch: StealWatch,
-    media: StandInMedia,
-    processes: Mapping[str, psutil.Process],
-    sessions: int,
+    report: BenchReport, watch: StealWatch, media: StandInMedia, processes: Mapping[str, psutil.Process], sessions: int
 ) -> None:
     running = asyncio.create_task(media.run())
-    with contextlib.suppress(TimeoutError):  # a worker that finds itself too busy takes fewer: that is told below
+    with contextlib.suppress(TimeoutError):  # a worker that is too busy takes fewer, which is reported below
         await media.open(sessions, _AGENT)
     await asyncio.sleep(_SETTLE_S)
     media.forget()
@@ -147,7 +143,7 @@ def _used_s(processes: Mapping[str, psutil.Process]) -> dict[str, float]:
 
 
 def _others_s() -> float:
-    """What everybody has used of the worker's core."""
+    """What all processes have used of the worker's core."""
     times = psutil.cpu_times(percpu=True)[stack.SERVER_CORE]
     return float(sum(times) - times.idle - times.iowait - times.steal)
 

@@ -1,4 +1,4 @@
-"""Input is a ramp, so that each sample says which one it is."""
+"""Input is a ramp, so that each sample shows its position."""
 
 import numpy as np
 

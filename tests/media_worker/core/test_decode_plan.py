@@ -125,7 +125,7 @@ def test_speech_that_the_network_held_up_is_not_dropped(plan: DecodePlan, sender
     assert told is not None
     burst = [sender.send(0.5) for _ in range(25)]
     assert burst == [[Decode(VOICE)]] * 25
-    # The next pause gives back what was told too much.
+    # The next pause gives back the surplus.
     sender.skip(50)
     assert samples(sender.send(1.5)[:-1]) == 50 * FRAME - told.samples
 
@@ -189,7 +189,7 @@ def test_timestamps_that_jump_back_repeat_nothing_and_drop_nothing(sender: Sende
 
 
 def test_an_hour_of_talk_pauses_loss_and_jitter_does_not_drift() -> None:
-    """What is told is the sender's clock, and stalls of the network that no pause has given back yet."""
+    """Positions are the sender's clock plus the stalls of the network that no pause has given back yet."""
     chance = random.Random(7)
     plan = DecodePlan()
     sender = Sender(plan, 4_000_000_000)

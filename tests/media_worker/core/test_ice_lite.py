@@ -136,7 +136,7 @@ def test_a_restart_after_a_used_one_outdates_the_first_fragment(agent: IceLiteAg
     assert agent.restart(Credentials("third", "p" * 22)) == ["ours"]
 
 
-def test_a_controlled_peer_is_told_of_the_role_conflict_and_not_validated(agent: IceLiteAgent) -> None:
+def test_a_controlled_peer_gets_a_role_conflict_and_is_not_validated(agent: IceLiteAgent) -> None:
     answered = accepted(agent.on_request(check(controlled=True), HOME, 1.0))
     assert read(answered).error_code == 487
     assert answered.selected is None
@@ -168,7 +168,7 @@ def test_the_source_of_an_ipv6_path_is_host_and_port() -> None:
     assert MOBILE.source == ("2001:db8::7", 5000)
 
 
-def test_a_check_that_is_sent_again_from_elsewhere_gets_nothing(agent: IceLiteAgent) -> None:
+def test_a_copied_check_from_another_address_gets_no_answer(agent: IceLiteAgent) -> None:
     nominating = check(nominate=True)
     agent.on_request(nominating, HOME, 1.0)
     assert agent.on_request(nominating, MOBILE, 1.1) is None

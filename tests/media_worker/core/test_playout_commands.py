@@ -5,16 +5,7 @@ import pytest
 
 from media_worker.core.playout import Ended, PlayoutBuffer
 from shared.audio import as_samples
-from tests.media_worker.core.playout_samples import (
-    FADE,
-    FRAME,
-    RATE,
-    as_ramp,
-    frame_of,
-    pcm_of,
-    play_until,
-    ramp,
-)
+from tests.media_worker.core.playout_samples import FADE, FRAME, RATE, as_ramp, frame_of, pcm_of, play_until, ramp
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def test_audio_behind_video_in_a_bundle_shares_the_videos_transport() -> None:
 @pytest.mark.parametrize(
     ("direction", "wanted"), [("sendrecv", True), ("recvonly", True), ("sendonly", False), ("inactive", False)]
 )
-def test_whether_the_caller_takes_our_audio(direction: str, wanted: bool) -> None:
+def test_whether_the_caller_accepts_our_audio(direction: str, wanted: bool) -> None:
     assert parse_offer(CHROMIUM.replace("a=sendrecv", f"a={direction}")).wants_agent is wanted
 
 

@@ -1,4 +1,4 @@
-"""Agents with one engine, and their provider while it runs."""
+"""Agents with one engine, and running providers."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager

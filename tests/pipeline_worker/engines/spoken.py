@@ -1,4 +1,4 @@
-"""Callers' speech for tests: eSpeak NG voices other than the agent's, as a microphone would bring it."""
+"""Callers' speech for tests, as a microphone would record it: eSpeak NG voices other than the agent's."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ class Caller:
         self._random = np.random.default_rng(1)
 
     async def says(self, text: str) -> Pcm:
-        """16 kHz, at half of full scale, with some of the quiet room before and after."""
+        """16 kHz, at half of full scale, with a quiet room before and after."""
         spoken = np.concatenate([piece.samples async for piece in self._tts.speak(text)])
         speech = resampled(spoken, self._tts.sample_rate, UPLINK_RATE) * 0.5
         in_room = np.concatenate((np.zeros(_ROOM_BEFORE), speech, np.zeros(_ROOM_AFTER)))

@@ -57,7 +57,7 @@ async def test_sessions_share_the_model_and_the_helpers() -> None:
         catalog.open("desk")
 
 
-async def test_an_engine_may_be_a_class_of_ones_own() -> None:
+async def test_an_engine_may_be_an_operators_class() -> None:
     agent = scripted_agent(text_to_speech={"engine": "tests.load.engines.fixed_tts:FixedTextToSpeechProvider"})
     catalog = Catalog({agent.id: agent})
     await catalog.start()
@@ -86,7 +86,7 @@ async def test_a_class_that_cannot_be_loaded_stops_the_start_with_the_reason(eng
 
 
 @pytest.mark.parametrize("engine", ["parrot", "acme.voices", "acme.voices:", ":Voice", "acme..voices:Voice", "a b:C"])
-async def test_a_word_that_is_no_engine_is_an_error(engine: str) -> None:
+async def test_an_unknown_engine_is_an_error(engine: str) -> None:
     told = f"agent 'desk': text_to_speech.engine: no engine '{engine}': choose one of cartesia, deepgram.*module:Class"
     with pytest.raises(ConfigError, match=told):
         await Catalog({"desk": scripted_agent(text_to_speech={"engine": engine})}).start()
@@ -108,7 +108,7 @@ async def test_echo_agents_need_no_engines() -> None:
         ({"script": {"intents": SCRIPT["intents"]}}, "agent 'desk': language_model.options.fallback: missing: add it"),
     ],
 )
-async def test_an_agent_that_cannot_be_served_is_told_before_anything_is_loaded(
+async def test_an_agent_that_cannot_be_served_is_an_error_before_anything_is_loaded(
     fields: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(ConfigError) as raised:
@@ -184,9 +184,7 @@ async def test_a_fallback_is_loaded_and_stands_in(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("code", ["engine_unavailable", "engine_timeout", "engine_busy"])
-async def test_a_vendor_that_is_away_at_the_start_is_no_reason_not_to_serve(
-    monkeypatch: pytest.MonkeyPatch, code: str
-) -> None:
+async def test_an_unreachable_vendor_does_not_prevent_the_start(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     install(monkeypatch, RecordedProvider([], EngineError("nobody there", code=code)))
     catalog = catalog_of({"engine": "cartesia"})
     await catalog.start()
@@ -221,20 +219,20 @@ async def test_an_engine_that_cannot_work_stops_the_start_also_as_a_fallback(
         ),
     ],
 )
-async def test_a_fallback_that_cannot_be_used_is_told(fallback: dict[str, Any], told: str) -> None:
+async def test_a_fallback_that_cannot_be_used_is_an_error(fallback: dict[str, Any], told: str) -> None:
     choice = {"engine": "espeak-ng", "fallback": fallback}
     with pytest.raises(ConfigError, match=told):
         await Catalog({"desk": scripted_agent(text_to_speech=choice)}).start()
 
 
-async def test_what_an_engine_finds_wrong_is_told_with_the_agents_file(tmp_path: Path) -> None:
+async def test_an_engines_error_names_the_agents_file(tmp_path: Path) -> None:
     file = tmp_path / "desk.yaml"
     file.write_text(
         "id: desk\nname: Desk\nlanguage: de\nlanguage_model: {engine: openai, options: {modle: m}}\n", encoding="utf-8"
     )
     with pytest.raises(ConfigError) as raised:
         await Catalog(load_agents(tmp_path)).start()
-    # The default recogniser is the first to find something, in a section that the file does not have.
+    # The default recogniser fails first, in a section that the file does not have.
     assert raised.value.message.startswith(
         f"{file}: agent 'desk': speech_to_text.options.model: 'tiny-en' understands English"
     )
@@ -281,7 +279,7 @@ class CancelledByItsPackage(RecordedProvider):
 
 
 @pytest.mark.parametrize("class_", [NeverClosed, FailsToClose, CancelledByItsPackage])
-def test_a_refused_key_is_told_although_an_engine_cannot_be_closed(
+def test_a_refused_key_is_reported_even_if_an_engine_cannot_be_closed(
     monkeypatch: pytest.MonkeyPatch, class_: type[RecordedProvider]
 ) -> None:
     log: list[str] = []

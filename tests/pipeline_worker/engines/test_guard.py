@@ -52,7 +52,7 @@ async def test_a_first_output_that_is_late_is_an_error() -> None:
 
 
 @in_virtual_time
-async def test_what_says_nothing_is_no_first_output() -> None:
+async def test_an_empty_piece_is_not_a_first_output() -> None:
     lm = UnreliableLm([4, Reply(""), 4, Reply("a")])
     with pytest.raises(EngineError):
         await texts(guard(), lm)
@@ -60,7 +60,7 @@ async def test_what_says_nothing_is_no_first_output() -> None:
 
 
 @in_virtual_time
-async def test_what_says_nothing_comes_before_the_first_output_or_at_the_end() -> None:
+async def test_empty_pieces_come_before_the_first_output_or_at_the_end() -> None:
     assert await texts(guard(), UnreliableLm([Reply(""), 1, Reply("a")])) == ["", "a"]
     assert await texts(guard(), UnreliableLm([Reply(""), 1])) == [""]
 
@@ -78,7 +78,7 @@ async def test_an_answer_that_stalls_is_an_error() -> None:
 
 
 @in_virtual_time
-async def test_time_that_the_listener_takes_is_no_stall() -> None:
+async def test_a_slow_listener_is_not_a_stall() -> None:
     assert await texts(guard(), UnreliableLm([Reply("a"), Reply("b"), Reply("c")]), pause_s=60) == ["a", "b", "c"]
 
 
@@ -103,7 +103,7 @@ async def test_cancelling_it_closes_the_engine() -> None:
 
 
 @in_virtual_time
-async def test_an_engine_that_does_not_let_go_holds_nobody_up() -> None:
+async def test_an_engine_that_does_not_close_delays_nobody() -> None:
     async def clinging() -> AsyncGenerator[Reply, None]:
         try:
             yield Reply("a")
@@ -118,7 +118,7 @@ async def test_an_engine_that_does_not_let_go_holds_nobody_up() -> None:
 
 
 @in_virtual_time
-async def test_a_fault_while_an_engine_lets_go_is_nobodys_concern() -> None:
+async def test_a_fault_while_an_engine_closes_is_only_logged() -> None:
     async def clumsy() -> AsyncGenerator[Reply, None]:
         try:
             yield Reply("a")
@@ -168,7 +168,7 @@ async def test_after_failures_in_a_row_it_is_not_asked_until_a_probe_succeeds() 
 
 
 @in_virtual_time
-async def test_an_answer_that_nobody_wanted_to_the_end_was_a_good_one() -> None:
+async def test_an_abandoned_answer_counts_as_a_success() -> None:
     guarded = guard()
     for _ in range(2):
         with pytest.raises(EngineError):
@@ -190,7 +190,7 @@ async def test_one_answer_is_within_the_deadline_or_an_error() -> None:
 
 
 @in_virtual_time
-async def test_an_answer_that_is_given_up_while_it_waits_is_cancelled() -> None:
+async def test_an_answer_that_is_abandoned_while_it_waits_is_cancelled() -> None:
     ended = []
 
     async def answer() -> None:

@@ -24,12 +24,12 @@ def test_a_model_is_a_file_or_its_bytes(tmp_path: Path) -> None:
         assert samples.shape == (1, 1, 24)
 
 
-def test_what_is_no_model_is_an_error() -> None:
+def test_data_that_is_not_a_model_is_an_error() -> None:
     with pytest.raises(Exception, match="protobuf"):
         open_session(b"not a model")
 
 
-def test_the_runtime_calls_nobody(tmp_path: Path) -> None:
+def test_the_runtime_sends_no_telemetry(tmp_path: Path) -> None:
     write_small_vits(tmp_path / "small.onnx")
     home = tmp_path / "home"
     home.mkdir()

@@ -46,7 +46,7 @@ def test_options_are_read() -> None:
         ({"name": "nobody"}, "options.name: no voice of that name: choose another"),
     ],
 )
-def test_what_is_wrong_is_named_with_agent_field_and_cure(options: dict[str, object], told: str) -> None:
+def test_an_error_names_agent_field_and_remedy(options: dict[str, object], told: str) -> None:
     with pytest.raises(ConfigError) as raised:
         read_options(agent(**options), "text_to_speech", Voice)
     assert told in raised.value.message
@@ -58,11 +58,11 @@ def test_every_problem_has_a_line() -> None:
     assert len(raised.value.message.splitlines()) == 3
 
 
-def test_a_package_that_is_there_is_not_imported() -> None:
+def test_an_installed_package_is_not_imported() -> None:
     require_package(agent(), "speech_to_text", "this", "zen")  # importing it would print
 
 
-def test_a_package_that_is_not_there_is_told_with_its_cure() -> None:
+def test_the_error_for_a_missing_package_has_a_remedy() -> None:
     with pytest.raises(ConfigError) as raised:
         require_package(agent(), "speech_to_text", "no_such_package", "faster-whisper")
     assert raised.value.message == (
@@ -71,7 +71,7 @@ def test_a_package_that_is_not_there_is_told_with_its_cure() -> None:
     )
 
 
-def test_a_file_that_is_not_there_is_told_with_its_field(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_names_its_field(tmp_path: Path) -> None:
     require_file(agent(), "text_to_speech.options.model", tmp_path, "voice")
     with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech\.options\.model: no voice at .*/amy\.onnx: "):
         require_file(agent(), "text_to_speech.options.model", tmp_path / "amy.onnx", "voice")

@@ -14,7 +14,7 @@ def tone(samples: int, rate: int) -> Pcm:
 
 @pytest.mark.parametrize(("from_rate", "to_rate"), RATES)
 @pytest.mark.parametrize("samples", [0, 1, 2, 100, 22_051, 100_001])
-def test_no_sample_is_lost_and_none_invented(from_rate: int, to_rate: int, samples: int) -> None:
+def test_no_sample_is_lost_or_invented(from_rate: int, to_rate: int, samples: int) -> None:
     assert len(resampled(tone(samples, from_rate), from_rate, to_rate)) == round(samples * to_rate / from_rate)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of vendors' speech have in common."""
+"""Shared by the tests of vendors' voices."""
 
 import numpy as np
 

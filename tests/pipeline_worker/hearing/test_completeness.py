@@ -25,7 +25,7 @@ from pipeline_worker.hearing.completeness import Completeness, completeness
         "I want it.",
     ],
 )
-def test_a_mark_at_the_end_finishes_it_in_any_language(text: str) -> None:
+def test_a_final_mark_finishes_a_sentence_in_any_language(text: str) -> None:
     assert completeness(text, "en") is Completeness.FINISHED
 
 
@@ -58,7 +58,7 @@ def test_a_mark_at_the_end_finishes_it_in_any_language(text: str) -> None:
         "the zip code is 9021",
     ],
 )
-def test_what_stops_in_the_middle_is_unfinished(text: str) -> None:
+def test_a_sentence_that_stops_in_the_middle_is_unfinished(text: str) -> None:
     assert completeness(text, "en") is Completeness.UNFINISHED
 
 
@@ -81,7 +81,7 @@ def test_what_stops_in_the_middle_is_unfinished(text: str) -> None:
         "I think so",
     ],
 )
-def test_most_words_may_be_all_or_not(text: str) -> None:
+def test_most_words_leave_it_open(text: str) -> None:
     assert completeness(text, "en") is Completeness.OPEN
 
 
@@ -100,14 +100,14 @@ def test_english_words_mean_nothing_in_another_language(text: str, language: str
 
 
 @pytest.mark.parametrize("language", ["de", "en-GB", "EN_us", ""])
-def test_marks_and_groups_of_figures_are_of_every_language(language: str) -> None:
+def test_marks_and_groups_of_digits_count_in_every_language(language: str) -> None:
     assert completeness("Ich möchte einen Tisch,", language) is Completeness.UNFINISHED
     assert completeness("0 1 7", language) is Completeness.UNFINISHED
     assert completeness("Wirklich?", language) is Completeness.FINISHED
 
 
 @pytest.mark.parametrize("language", ["en-GB", "EN_us"])
-def test_english_is_english_everywhere(language: str) -> None:
+def test_every_variety_of_english_counts(language: str) -> None:
     assert completeness("a table for", language) is Completeness.UNFINISHED
 
 
@@ -121,6 +121,6 @@ def test_words_before_a_mark_mean_nothing_in_another_language(text: str) -> None
     assert completeness(text, "de") is Completeness.FINISHED
 
 
-def test_a_sentence_of_marks_alone_is_passed_over() -> None:
+def test_a_sentence_of_marks_alone_is_ignored() -> None:
     assert completeness("A table for. -.", "en") is Completeness.UNFINISHED
     assert completeness("Hello. -.", "en") is Completeness.FINISHED

@@ -100,7 +100,7 @@ def test_a_caller_who_pauses_long_is_given_more_time_but_not_after_a_finished_se
     assert ending.advance(120_000 + 10_499) == [UtteranceEnded(1, 120_000 + LEAST)]
 
 
-def test_who_goes_on_after_the_endpoint_had_only_paused() -> None:
+def test_a_caller_who_continues_after_the_endpoint_had_only_paused() -> None:
     ending = said("")
     ending.advance(100_000 + LEAST)
     ending.handle(TalkspurtStarted(110_000))
@@ -110,7 +110,7 @@ def test_who_goes_on_after_the_endpoint_had_only_paused() -> None:
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_silence_while_the_agent_speaks_is_no_pause_and_a_long_one_neither(answered: bool) -> None:
+def test_silence_while_the_agent_speaks_and_long_silence_are_not_pauses(answered: bool) -> None:
     ending = said("")
     ending.advance(100_000 + LEAST)
     if answered:
@@ -124,7 +124,7 @@ def test_while_the_agent_speaks_every_talkspurt_is_an_utterance() -> None:
     assert said("wait and").advance(103_072, agent_speaks=True) == [UtteranceEnded(1, 100_000)]
 
 
-def test_the_end_of_a_finished_sentence_is_likely_at_once_and_told_once() -> None:
+def test_the_end_of_a_finished_sentence_is_likely_at_once_and_reported_once() -> None:
     ending = said("What time is it?")
     assert ending.advance(103_072) == [EndLikely(1, "What time is it?")]
     assert ending.advance(103_584) == []
@@ -140,11 +140,11 @@ def test_the_end_of_words_without_marks_is_likely_after_a_part_of_the_silence() 
 
 
 @pytest.mark.parametrize("text", ["", "what time is it and"])
-def test_the_end_is_not_likely_before_there_are_words_that_may_be_all(text: str) -> None:
+def test_the_end_is_not_likely_before_there_are_words(text: str) -> None:
     assert said(text).advance(100_000 + LEAST - 1) == []
 
 
-def test_who_goes_on_after_a_likely_end_is_noticed_once() -> None:
+def test_a_caller_who_continues_after_a_likely_end_is_noticed_once() -> None:
     ending = said("what time is it")
     ending.advance(105_000)
     assert ending.handle(TalkspurtStarted(105_500)) == [UtteranceResumed(1)]
@@ -152,7 +152,7 @@ def test_who_goes_on_after_a_likely_end_is_noticed_once() -> None:
     assert ending.handle(TalkspurtStarted(121_000)) == []
 
 
-def test_no_utterance_lasts_for_ever() -> None:
+def test_an_utterance_has_a_longest_duration() -> None:
     ending = endpointing()
     ending.handle(TalkspurtStarted(1_000))
     assert ending.advance(60 * UPLINK_RATE) == []
@@ -165,7 +165,7 @@ def test_the_longest_silence_is_never_less_than_the_shortest() -> None:
     assert ending.advance(100_000 + 32_000) == [UtteranceEnded(1, 132_000)]
 
 
-def test_of_a_caller_who_has_not_paused_the_least_is_expected() -> None:
+def test_a_caller_who_has_not_paused_gets_the_shortest_silence() -> None:
     assert SpeakerPauses().endpointing(8_000, 24_000) == 8_000
 
 

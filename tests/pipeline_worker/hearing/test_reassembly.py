@@ -46,7 +46,7 @@ def test_repeated_and_late_frames_are_dropped() -> None:
     assert reassembly.accept(frame(4, 640)) == []
 
 
-def test_what_overlaps_the_past_is_cut_off() -> None:
+def test_audio_that_overlaps_the_past_is_cut_off() -> None:
     reassembly = Reassembly()
     reassembly.accept(frame(0, 0))
     assert reassembly.accept(frame(1, 160)) == [Sound(320, frame(1, 160).pcm[320:])]

@@ -95,7 +95,7 @@ def test_talkspurts_alternate_and_lie_in_order(steps: list[float | int]) -> None
     assert detector.decided_up_to <= detector.position
 
 
-def test_what_a_detector_hears_after_the_last_sound_is_taken_off() -> None:
+def test_the_detectors_delay_is_subtracted() -> None:
     detector = Talkspurts(CHUNK, 200, tail_samples=CHUNK)
     assert push(detector, 0.0, 0.9, 0.9, 0.9, *[0.0] * 6)[-1:] == [TalkspurtEnded(3 * CHUNK)]
 

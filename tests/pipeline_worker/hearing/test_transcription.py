@@ -105,7 +105,7 @@ async def test_a_recogniser_that_fails_understands_nothing(listen: Callable[...,
     assert listener.told == ["engine_failed", (1, "<failed>"), "two", (2, "two")]
 
 
-async def test_speech_that_the_recogniser_is_too_slow_for_is_bounded() -> None:
+async def test_speech_that_waits_for_a_slow_recogniser_is_bounded() -> None:
     stt = FakeStt("yes")
     listener = Listener(stt)
     listener.transcription.begin(1, sound(1600))

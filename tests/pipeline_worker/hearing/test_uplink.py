@@ -57,7 +57,7 @@ class Line:
         self.uplink.take(SilenceRun(SESSION, EPOCH, seq, first_sample, 16_000, samples))
 
     async def heard(self) -> list[int]:
-        """What the recogniser was given of the first utterance, sample by sample."""
+        """The samples of the first utterance that the recogniser got."""
         self.transcription.finish(1)
         task = asyncio.create_task(self.transcription.run())
         await asyncio.wait_for(self._final.wait(), 5)
@@ -77,11 +77,7 @@ async def line() -> AsyncIterator[Line]:
 def test_a_run_of_silence_ends_the_utterance_at_its_endpoint(line: Line) -> None:
     line.speak(640)
     line.silence(48_000, seq=32, first_sample=32 * FRAME)
-    assert line.inputs == [
-        UtteranceStarted(1, 0),
-        SpeechSustained(7 * 512),
-        UtteranceEnded(1, 640 * 16 + 500 * 16),
-    ]
+    assert line.inputs == [UtteranceStarted(1, 0), SpeechSustained(7 * 512), UtteranceEnded(1, 640 * 16 + 500 * 16)]
     assert line.uplink.speech_end == 640 * 16
 
 
@@ -119,7 +115,7 @@ def test_repeated_frames_and_foreign_rates_are_not_heard(line: Line) -> None:
     assert line.vad.heard_samples == FRAME
 
 
-def test_the_time_limit_is_told_once(line: Line) -> None:
+def test_the_time_limit_is_reported_once(line: Line) -> None:
     line.silence(59 * 16_000, seq=0, first_sample=0)
     assert line.inputs == []
     line.silence(5 * 16_000, seq=1, first_sample=59 * 16_000)
@@ -127,7 +123,7 @@ def test_the_time_limit_is_told_once(line: Line) -> None:
     assert line.inputs == [TimeExceeded()]
 
 
-async def test_a_session_that_began_elsewhere_goes_on_here(line: Line) -> None:
+async def test_a_session_that_began_elsewhere_continues_here(line: Line) -> None:
     for seq in range(32):
         line.uplink.take(
             AudioFrame(SESSION, EPOCH, 900 + seq, (900 + seq) * FRAME, 16_000, 1, line.peer.next_frame().pcm)
@@ -152,7 +148,7 @@ def test_words_that_sound_unfinished_give_the_caller_more_time(line: Line) -> No
     assert line.inputs[-1] == UtteranceEnded(1, 640 * 16 + 1500 * 16)
 
 
-def test_whoever_switches_the_microphone_off_has_finished(line: Line) -> None:
+def test_a_caller_who_mutes_has_finished(line: Line) -> None:
     line.uplink.end_utterance()
     line.speak(640)
     line.uplink.end_utterance()
@@ -161,7 +157,7 @@ def test_whoever_switches_the_microphone_off_has_finished(line: Line) -> None:
     assert len(line.inputs) == 3
 
 
-def test_what_is_left_of_a_sound_after_the_microphone_was_switched_off_is_nobodys(line: Line) -> None:
+def test_the_rest_of_a_sound_after_mute_is_ignored(line: Line) -> None:
     line.speak(100)
     line.uplink.end_utterance()
     line.speak(2_000)
@@ -192,11 +188,7 @@ async def test_with_a_button_an_utterance_lasts_as_long_as_it_is_pressed(button:
     button.uplink.release()
     button.silence(60 * 16, seq=41, first_sample=40 * FRAME + 16_000)
     released = 40 * FRAME + 16_000 + 60 * 16
-    assert button.inputs == [
-        UtteranceStarted(1, 20 * FRAME),
-        SpeechSustained(20 * FRAME),
-        UtteranceEnded(1, released),
-    ]
+    assert button.inputs == [UtteranceStarted(1, 20 * FRAME), SpeechSustained(20 * FRAME), UtteranceEnded(1, released)]
     assert button.vad.heard_samples == 0
     heard = await button.heard()
     assert len(heard) == 300 * 16 + released - 20 * FRAME
@@ -213,7 +205,7 @@ def test_a_button_that_bounces_makes_one_utterance(button: Line) -> None:
     assert len(button.inputs) == 2
 
 
-def test_nobody_holds_the_button_for_ever(button: Line) -> None:
+def test_a_press_has_a_longest_duration(button: Line) -> None:
     button.uplink.press()
     button.silence(59 * 16_000, seq=0, first_sample=0)
     button.silence(2 * 16_000, seq=1, first_sample=59 * 16_000)
@@ -239,7 +231,7 @@ def test_a_detector_that_is_too_slow_costs_the_oldest_audio() -> None:
     assert line.uplink.position == (MAX_BACKLOG + 100) * FRAME
 
 
-def test_what_breaks_a_session_is_told_to_that_session() -> None:
+def test_a_fault_is_raised_in_its_own_session() -> None:
     line = Line(slow=True)
     line.vad.failure = EngineError("no model")
     line.speak(20)

@@ -8,14 +8,7 @@ from pipeline_worker.media_link import MediaLink
 from pipeline_worker.speaking.downlink import Downlink
 from shared.audio import Pcm
 from shared.errors import AntiphonError
-from shared.events import (
-    AgentSpeechEnded,
-    FlushPlayout,
-    PausePlayout,
-    PlayoutReported,
-    PlayoutState,
-    ResumePlayout,
-)
+from shared.events import AgentSpeechEnded, FlushPlayout, PausePlayout, PlayoutReported, PlayoutState, ResumePlayout
 from shared.frames import AudioFrame
 from tests.fakes.session_peer import EPOCH, SESSION, SessionPeer
 
@@ -93,7 +86,7 @@ async def test_a_turn_is_finished_when_it_was_heard() -> None:
     await asyncio.wait_for(finishing, 5)
 
 
-async def test_a_turn_whose_playout_is_never_reported_is_taken_for_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_turn_whose_playout_is_never_reported_counts_as_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline_worker.speaking.downlink, "_FINISH_GRACE_S", 0.0)
     downlink, _ = opened()
     await downlink.send(sound(20))
@@ -121,7 +114,7 @@ async def test_a_flush_waits_for_its_report() -> None:
     assert await downlink.flush(0.01) is False
 
 
-async def test_what_an_interrupted_turn_has_left_is_not_heard_in_the_next_one() -> None:
+async def test_the_rest_of_an_interrupted_turn_is_not_heard_in_the_next_one() -> None:
     downlink, peer = opened()
     await downlink.send(sound(40))
     await downlink.send(sound(40))
@@ -171,7 +164,7 @@ async def test_a_turn_that_is_paused_before_it_began_waits() -> None:
     assert [type(item) for item in peer.sent] == [AudioFrame]
 
 
-async def test_a_turn_that_is_given_up_before_it_began_pauses_no_other() -> None:
+async def test_a_turn_abandoned_before_it_began_pauses_no_other() -> None:
     downlink, peer = opened()
     downlink.pause()
     assert await downlink.flush(5)
@@ -180,7 +173,7 @@ async def test_a_turn_that_is_given_up_before_it_began_pauses_no_other() -> None
     assert [type(item) for item in peer.sent] == [AudioFrame]
 
 
-async def test_time_in_which_the_turn_is_paused_is_not_time_in_which_it_must_be_heard(
+async def test_a_pause_does_not_count_towards_the_playout_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pipeline_worker.speaking.downlink, "_FINISH_GRACE_S", 0.0)

@@ -72,7 +72,7 @@ def test_the_words_shown_are_those_of_the_text_whatever_the_engine_calls_them(wh
     assert turn.heard(4000) == Heard("At 5 o'clock.", whole)
 
 
-def test_what_cannot_be_said_is_not_heard() -> None:
+def test_unspeakable_text_is_not_heard() -> None:
     turn = SpokenText(RATE, "en")
     emoji = turn.begin("😀", 0)
     assert emoji.spoken == ""

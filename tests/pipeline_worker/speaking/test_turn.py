@@ -113,7 +113,7 @@ async def test_a_turn_whose_voice_failed_is_incomplete_and_may_say_something_els
 
 @in_virtual_time
 async def test_no_word_counts_as_heard_that_was_not_when_a_voice_without_word_times_broke_off() -> None:
-    """Both say 12 characters a second: the first stops within "every", the fallback begins with it again."""
+    """Both say 12 characters a second: the first stops within "every", and the fallback repeats that word."""
     text, rate = "We are open, every day, from five.", 24_000
     first = UnreliableTts([SpeechPiece(sound(17 * rate // 12), ()), 60])
     spare = UnreliableTts([SpeechPiece(sound(21 * rate // 12), ())])

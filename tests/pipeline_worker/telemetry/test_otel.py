@@ -95,7 +95,7 @@ def test_times_are_those_that_were_measured() -> None:
     assert (session.start_time, session.end_time) == (round((BEGAN - 1) * 1e9), round((BEGAN + 10) * 1e9))
 
 
-def test_who_and_by_which_engine_is_told() -> None:
+def test_spans_name_the_agent_and_the_engine() -> None:
     spans = exported("s1")
     assert all((span.attributes or {})["session.id"] == "s1" for span in spans)
     assert all((span.attributes or {})["gen_ai.agent.id"] == "front-desk" for span in spans)
@@ -114,17 +114,17 @@ def test_who_and_by_which_engine_is_told() -> None:
     assert (resource["service.name"], resource["service.instance.id"]) == ("antiphon-pipeline-worker", "w1")
 
 
-def test_nothing_of_the_engines_options_but_the_model_is_told() -> None:
+def test_spans_show_no_engine_option_but_the_model() -> None:
     assert "secret" not in "".join(span.to_json() for span in exported("s1"))
 
 
-def test_a_turn_of_which_nothing_was_measured() -> None:
+def test_a_turn_without_measurements_has_no_stages() -> None:
     turn = named(exported("s1", turns=(GREETING,)), "turn")
     assert "antiphon.turn.first_audio_s" not in (turn.attributes or {})
 
 
 class Collector(SpanExporter):
-    """A collector that is there or not."""
+    """A collector that is reachable or not."""
 
     def __init__(self) -> None:
         self.away = False
@@ -133,7 +133,7 @@ class Collector(SpanExporter):
         return SpanExportResult.FAILURE if self.away else SpanExportResult.SUCCESS
 
 
-def test_a_collector_that_is_away_is_told_once_and_what_is_lost_counted() -> None:
+def test_an_unreachable_collector_is_logged_once_and_lost_spans_are_counted() -> None:
     collector = Collector()
     exporter = QuietExporter(collector)
     spans = exported("s1")

@@ -56,12 +56,12 @@ def test_a_meter_works_without_a_tracer() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["collector:4318", "127.0.0.1", "grpc://collector:4317", "http://"])
-def test_an_endpoint_that_is_no_address_is_named_with_an_example(endpoint: str) -> None:
+def test_the_error_for_an_invalid_endpoint_has_an_example(endpoint: str) -> None:
     with pytest.raises(ConfigError, match=r"ANTIPHON_OTEL_ENDPOINT.*http://127.0.0.1:4318"):
         open_tracer(settings(endpoint), "w1", {})
 
 
-def test_without_the_extra_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_the_extra_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "pipeline_worker.telemetry.otel")
     monkeypatch.delattr("pipeline_worker.telemetry.otel", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.context", None)
@@ -96,6 +96,6 @@ async def test_a_collector_that_hangs_does_not_keep_the_process_from_ending(monk
     assert tracer.closed.wait(10)
 
 
-async def test_no_tracer_is_none_to_close() -> None:
+async def test_closing_without_a_tracer_does_nothing() -> None:
     async with tracing(None):
         begin_session("s1", "a", 0.0).end(1.0)

@@ -1,4 +1,4 @@
-"""The meter as an agent's session uses it: what the client is told, and what the operator can count."""
+"""The meter as a session uses it: events for the client, metrics for the operator."""
 
 import json
 from collections.abc import Iterator
@@ -89,7 +89,7 @@ def observed(name: str) -> tuple[float, float]:
     return values[0] or 0.0, values[1] or 0.0
 
 
-def test_the_client_is_told_at_the_end_of_a_turn(session: Session) -> None:
+def test_the_client_gets_metrics_at_the_end_of_a_turn(session: Session) -> None:
     session.turn()
     assert session.events == [
         {
@@ -147,7 +147,7 @@ def test_interruptions_false_ones_resumptions_and_speculation_are_counted(sessio
     assert (last["speculativeHit"], last["falseInterruptions"], last["resumed"]) == (True, 1, 1)
 
 
-def test_what_a_false_interruption_said_is_answered_by_no_turn(session: Session) -> None:
+def test_no_turn_answers_a_false_interruption(session: Session) -> None:
     session.meter.reply_started(speculative=False)
     session.meter.speech_ended(16_000)
     session.meter.endpoint_decided(24_000)
@@ -162,7 +162,7 @@ def test_what_a_false_interruption_said_is_answered_by_no_turn(session: Session)
     assert "firstAudioMs" not in session.events[1]
 
 
-def test_the_end_of_no_turn_is_not_told(session: Session) -> None:
+def test_an_end_without_a_turn_is_not_reported(session: Session) -> None:
     session.meter.turn_finished(interrupted=True)
     assert session.events == []
 

@@ -73,7 +73,7 @@ def test_the_end_of_speech_is_the_last_one(metrics: TurnMetrics) -> None:
     assert finish(metrics)["endpointMs"] == 500
 
 
-def test_the_greeting_answers_nobody(metrics: TurnMetrics) -> None:
+def test_the_greeting_has_no_stages_of_an_answer(metrics: TurnMetrics) -> None:
     metrics.reply_started(False, BEGAN)
     metrics.tts_first_audio(BEGAN + 0.1)
     metrics.first_packet_out(BEGAN + 0.15)
@@ -125,7 +125,7 @@ def test_a_speculative_reply_leaves_the_running_turn_alone(metrics: TurnMetrics)
     assert finish(metrics, interrupted=True)["llmFirstTokenMs"] == 200
 
 
-def test_what_the_caller_says_over_the_agent_belongs_to_the_next_turn(metrics: TurnMetrics) -> None:
+def test_speech_over_the_agent_belongs_to_the_next_turn(metrics: TurnMetrics) -> None:
     answer(metrics)
     hear(metrics, endpoint=0.3, final=0.4)
     first = finish(metrics, interrupted=True)
@@ -168,7 +168,7 @@ def test_sounds_for_which_the_agent_fell_silent_are_of_their_turn(metrics: TurnM
     assert (fields["falseInterruptions"], fields["resumed"]) == (0, 0)
 
 
-def test_what_is_said_over_the_agents_last_words_is_measured_from_its_own_end(metrics: TurnMetrics) -> None:
+def test_speech_over_the_agents_last_words_is_measured_from_its_own_end(metrics: TurnMetrics) -> None:
     answer(metrics, since=-10)
     metrics.paused()
     hear(metrics)
@@ -200,7 +200,7 @@ def test_an_endpoint_without_an_end_of_speech(metrics: TurnMetrics) -> None:
     assert fields["sttFinalMs"] == 100
 
 
-def test_a_reply_that_was_given_up_unheard(metrics: TurnMetrics) -> None:
+def test_a_reply_that_was_abandoned_unheard(metrics: TurnMetrics) -> None:
     hear(metrics)
     metrics.reply_started(False, BEGAN + 0.6)
     fields = finish(metrics, interrupted=True)
@@ -208,7 +208,7 @@ def test_a_reply_that_was_given_up_unheard(metrics: TurnMetrics) -> None:
     assert (fields["endpointMs"], fields["sttFinalMs"]) == (500, 100)
 
 
-def test_a_turn_that_nothing_is_known_of_takes_no_time(metrics: TurnMetrics) -> None:
+def test_a_turn_without_facts_takes_no_time(metrics: TurnMetrics) -> None:
     metrics.reply_started(False, BEGAN)
     turn = metrics.turn_finished(True, BEGAN - 1)
     assert turn is not None

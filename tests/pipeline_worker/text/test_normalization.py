@@ -96,7 +96,7 @@ def spoken(text: str, language: str = "en") -> str:
         *((english, "$5", "5 dollars") for english in ("en-GB", "en_GB", "EN")),
     ],
 )
-def test_text_for_the_eye_becomes_text_for_the_ear(language: str, written: str, said: str) -> None:
+def test_written_text_becomes_spoken_text(language: str, written: str, said: str) -> None:
     assert spoken(written, language) == said
 
 

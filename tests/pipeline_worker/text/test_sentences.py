@@ -36,7 +36,7 @@ def test_text_is_cut_into_sentences(text: str, sentences: list[str]) -> None:
     assert cut(*text) == sentences
 
 
-def test_a_sentence_is_there_as_soon_as_it_is_whole() -> None:
+def test_a_sentence_is_released_as_soon_as_it_is_complete() -> None:
     cutter = SentenceSplitter()
     assert cutter.push("We open at ten") == []
     assert cutter.push(". And") == ["We open at ten."]

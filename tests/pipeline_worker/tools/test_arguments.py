@@ -18,7 +18,7 @@ BOOKING = {
 }
 
 
-def test_what_fits_is_read() -> None:
+def test_valid_arguments_are_read() -> None:
     schema = ArgumentsSchema(BOOKING)
     assert schema.read('{"people": 2, "guest": {"name": "Ünal"}}') == {"people": 2, "guest": {"name": "Ünal"}}
     assert ArgumentsSchema({"type": "object"}).read("") == {}
@@ -42,7 +42,7 @@ def test_what_fits_is_read() -> None:
         ("x" * 40_000, "longer than"),
     ],
 )
-def test_what_does_not_fit_is_told_so_that_it_can_be_mended(text: str, told: str) -> None:
+def test_the_error_for_invalid_arguments_says_what_to_correct(text: str, told: str) -> None:
     with pytest.raises(ToolFailure) as raised:
         ArgumentsSchema(BOOKING).read(text)
     assert told in str(raised.value)
@@ -68,7 +68,7 @@ def test_no_text_breaks_it(text: str) -> None:
     ],
     ids=str,
 )
-def test_a_schema_that_is_none_is_told_at_the_start(schema: dict[str, Any], told: str) -> None:
+def test_an_invalid_schema_is_an_error_at_start(schema: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError) as raised:
         ArgumentsSchema(schema)
     assert told in raised.value.message

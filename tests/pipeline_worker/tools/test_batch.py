@@ -11,7 +11,7 @@ STILL_RUNNING = "Still running; the result follows later. Do not call it again."
 
 
 class Guarded:
-    """A batch, and all that it tells."""
+    """A batch, and all that it reports."""
 
     def __init__(self, box: Toolbox, *calls: ToolCall) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
@@ -66,7 +66,7 @@ async def test_no_more_than_four_run_at_once_and_sixteen_at_all() -> None:
     assert [outcome.ok for _, outcome in watched.batch.outcomes] == [True] * 16 + [False] * 2
 
 
-async def test_clients_hear_of_each_call_and_how_it_went() -> None:
+async def test_clients_get_each_call_and_its_outcome() -> None:
     async with toolbox(
         function("nothing"), function("refuse"), {"builtin": "transfer", "destinations": {"a": "b"}}
     ) as box:
@@ -79,7 +79,7 @@ async def test_clients_hear_of_each_call_and_how_it_went() -> None:
     assert ("transfer", {"destination": "a", "uri": "b", "reason": ""}) in watched.events
 
 
-async def test_arguments_are_shown_only_to_whom_they_may_be() -> None:
+async def test_arguments_are_sent_to_clients_only_if_allowed() -> None:
     boxes = Toolboxes({"desk": agent_with(function("nothing"), tool_use={"visible": True})}, {})
     await boxes.start()
     written = ['{"a": 1}', "[1]", "{", '{"a": "' + "x" * 5_000 + '"}', ""]
@@ -90,7 +90,7 @@ async def test_arguments_are_shown_only_to_whom_they_may_be() -> None:
     assert shown == {"0": {"a": 1}, "1": None, "2": None, "3": None, "4": {}}
 
 
-async def test_what_has_side_effects_ends_and_is_told_late() -> None:
+async def test_a_tool_with_side_effects_finishes_and_is_reported_late() -> None:
     gate = tool_functions.fresh_gate()
     async with toolbox(function("held")) as box:
         watched = Guarded(box, call("held"))
@@ -103,7 +103,7 @@ async def test_what_has_side_effects_ends_and_is_told_late() -> None:
     assert gate.ended == 1
 
 
-async def test_what_stops_itself_after_it_was_given_up_does_not_run_for_ever_in_the_models_eyes() -> None:
+async def test_an_abandoned_tool_that_stops_itself_does_not_stay_running_in_the_conversation() -> None:
     async with toolbox(function("give_up")) as box:
         watched = Guarded(box, call("give_up"))
         await asyncio.sleep(0)
@@ -113,7 +113,7 @@ async def test_what_stops_itself_after_it_was_given_up_does_not_run_for_ever_in_
     assert watched.late[-1] == (ToolUse(call("give_up"), "Failed: the tool stopped itself."), True)
 
 
-async def test_what_only_looks_is_stopped_and_leaves_nothing() -> None:
+async def test_a_tool_without_side_effects_is_stopped_and_leaves_nothing() -> None:
     gate = tool_functions.fresh_gate()
     async with toolbox(function("held", side_effects=False)) as box:
         watched = Guarded(box, call("held"))
@@ -125,7 +125,7 @@ async def test_what_only_looks_is_stopped_and_leaves_nothing() -> None:
     assert (kind, fields["ok"]) == ("tool-result", False)
 
 
-async def test_what_has_not_begun_is_not_begun() -> None:
+async def test_a_tool_that_has_not_begun_does_not_begin() -> None:
     gate = tool_functions.fresh_gate()
     async with toolbox(function("held")) as box:
         watched = Guarded(box, *[call("held", call_id=str(number)) for number in range(8)])
@@ -139,7 +139,7 @@ async def test_what_has_not_begun_is_not_begun() -> None:
     assert [use.call.id for use, ended in watched.late if ended] == ["0", "1", "2", "3"]
 
 
-async def test_nothing_is_begun_when_it_is_given_up_at_once() -> None:
+async def test_nothing_begins_when_the_batch_is_abandoned_at_once() -> None:
     gate = tool_functions.fresh_gate()
     async with toolbox(function("held")) as box:
         watched = Guarded(box, call("held"))
@@ -148,7 +148,7 @@ async def test_nothing_is_begun_when_it_is_given_up_at_once() -> None:
     assert (watched.events, watched.late, gate.begun) == ([], [], 0)
 
 
-async def test_what_had_ended_with_side_effects_is_told_although_the_rest_is_given_up() -> None:
+async def test_finished_side_effects_are_reported_even_if_the_rest_is_abandoned() -> None:
     gate = tool_functions.fresh_gate()
     async with toolbox(function("nothing"), function("held", side_effects=False)) as box:
         watched = Guarded(box, call("nothing", call_id="1"), call("held", call_id="2"), call("unknown", call_id="3"))

@@ -18,7 +18,7 @@ async def test_the_call_ends() -> None:
     assert await ending.run({}, CONTEXT) == Outcome("The call ends.", final=True, say="Goodbye!", end_call=True)
 
 
-async def test_the_client_is_told_where_to_transfer() -> None:
+async def test_the_client_gets_the_destination_of_a_transfer() -> None:
     outcome = await transfer().run({"destination": "kitchen", "reason": "a question " * 100}, CONTEXT)
     assert outcome.event is not None
     event, fields = outcome.event
@@ -33,6 +33,6 @@ async def test_with_a_sentence_of_its_own_a_transfer_ends_the_turn() -> None:
 
 
 @pytest.mark.parametrize("destination", ["bar", "sip:mallory@example.com", None, ["kitchen"]], ids=str)
-async def test_nobody_is_transferred_elsewhere(destination: object) -> None:
+async def test_an_unknown_destination_is_refused(destination: object) -> None:
     with pytest.raises(ToolFailure, match="choose one of kitchen"):
         await transfer().run({"destination": destination}, CONTEXT)

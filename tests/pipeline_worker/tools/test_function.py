@@ -41,13 +41,11 @@ async def test_arguments_are_keywords_and_the_result_is_text_or_json() -> None:
         ("unprintable", "done"),
     ],
 )
-async def test_a_booking_that_was_made_is_not_told_as_failed_whatever_the_function_returns(
-    function: str, told: str
-) -> None:
+async def test_a_function_that_returns_has_not_failed_whatever_it_returns(function: str, told: str) -> None:
     assert await run(loaded(function)) == told
 
 
-async def test_who_asks_for_the_context_gets_it() -> None:
+async def test_a_function_may_ask_for_the_context() -> None:
     told = '{"hello": "Ünal", "session": "session-1", "agent": "desk", "call": "call-1"}'
     assert await run(loaded("greet", "name"), name="Ünal") == told
 
@@ -80,7 +78,7 @@ async def test_a_tool_that_exits_does_not_end_the_process(function: str) -> None
         ("builtins:dict", (), "has no readable signature"),
     ],
 )
-def test_a_function_that_cannot_be_called_is_told_at_the_start(
+def test_a_function_that_cannot_be_called_is_an_error_at_start(
     function: str, parameters: tuple[str, ...], told: str
 ) -> None:
     with pytest.raises(ConfigError, match=told):

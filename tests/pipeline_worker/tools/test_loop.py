@@ -22,7 +22,7 @@ SOON = {"filler_after_s": 0.01}
 
 
 class Session:
-    """A model with tools, and what it tells."""
+    """A model with tools, and what it reports."""
 
     def __init__(self, model: CallingModel, boxes: Toolboxes) -> None:
         self.model = model
@@ -59,7 +59,7 @@ async def test_a_model_that_calls_nothing_is_passed_through() -> None:
         assert desk.model.asked == [ASKED]
 
 
-async def test_what_came_of_a_tool_is_told_to_the_model_and_recorded() -> None:
+async def test_the_result_of_a_tool_goes_to_the_model_and_is_recorded() -> None:
     async with session(calls('add {"a": 2}'), [Reply("Three.")], tools=[ADD]) as desk:
         assert await desk.replies() == [Reply("Three.")]
         use = ToolUse(ToolCall("1", "add", '{"a": 2}'), "3")
@@ -68,7 +68,7 @@ async def test_what_came_of_a_tool_is_told_to_the_model_and_recorded() -> None:
         assert [kind for kind, _ in desk.events] == ["tool-call", "tool-result"]
 
 
-async def test_what_the_model_said_before_is_spoken_and_told_to_it() -> None:
+async def test_words_before_a_tool_call_are_spoken_and_kept_for_the_model() -> None:
     async with session(calls('add {"a": 2}', say="Let me see"), [Reply("Three.")], tools=[ADD]) as desk:
         assert await desk.said() == "Let me see\nThree."
         assert desk.model.asked[1][1] == Utterance("agent", "Let me see")
@@ -82,7 +82,7 @@ async def test_several_tools_run_concurrently() -> None:
         assert [use.result for use in desk.recorded] == ["done", "3", "Not run: there is no tool 'unknown'."]
 
 
-async def test_a_model_that_was_told_what_is_wrong_can_mend_it() -> None:
+async def test_a_model_can_correct_its_arguments() -> None:
     async with session(
         calls("add {"), calls('add {"a": "x"}'), calls('add {"a": 1}'), [Reply("Two.")], tools=[ADD]
     ) as desk:
@@ -100,7 +100,7 @@ async def test_a_slow_tool_is_bridged_once() -> None:
         assert gate.ended == 2
 
 
-async def test_who_has_said_something_needs_no_filler() -> None:
+async def test_an_agent_that_has_just_spoken_needs_no_filler() -> None:
     gate = tool_functions.fresh_gate()
     answers = calls("held", say="I look it up."), [Reply("Done.")]
     async with session(*answers, tools=[function("held")], filler_after_s=0) as desk:
@@ -116,7 +116,7 @@ async def test_an_agent_may_have_no_filler() -> None:
         assert await desk.said() == "Done."
 
 
-async def test_a_model_that_only_calls_is_told_to_answer() -> None:
+async def test_a_model_that_only_calls_tools_is_asked_to_answer() -> None:
     again = calls('add {"a": 1}')
     async with session(again, again, again, [Reply("Enough.")], tools=[ADD], max_rounds=2) as desk:
         assert await desk.said() == "Enough."
@@ -151,7 +151,7 @@ async def test_a_booking_is_not_followed_by_silence(blank: list[Reply], filler: 
         assert len(desk.recorded) == 1
 
 
-async def test_a_filler_is_no_answer_of_a_model_that_only_calls() -> None:
+async def test_a_filler_does_not_count_as_an_answer() -> None:
     gate = tool_functions.fresh_gate()
     async with session(calls("held"), tools=[function("held")], max_rounds=1, **SOON) as desk:
         asyncio.get_running_loop().call_later(0.05, gate.may_end.set)
@@ -159,7 +159,7 @@ async def test_a_filler_is_no_answer_of_a_model_that_only_calls() -> None:
             await desk.replies()
 
 
-async def test_who_said_it_all_before_the_tool_needs_no_apology() -> None:
+async def test_an_answer_before_the_tool_needs_no_apology() -> None:
     async with session(calls('add {"a": 2}', say="I add it."), [], tools=[ADD]) as desk:
         assert await desk.said() == "I add it.\n"
         assert len(desk.model.asked) == 3
@@ -231,7 +231,7 @@ async def test_a_booking_of_an_interrupted_turn_is_known_in_the_next(at_filler: 
 
 
 class Booking(CallingModel):
-    """Books what it has not booked."""
+    """A model that books every request that it has not booked."""
 
     def __init__(self) -> None:
         super().__init__(calls("held"))
@@ -270,7 +270,7 @@ async def test_a_table_is_booked_once_although_the_caller_adds_a_wish_while_it_i
         assert gate.begun == 1
 
 
-async def test_a_look_up_of_an_interrupted_turn_leaves_nothing() -> None:
+async def test_a_lookup_of_an_interrupted_turn_leaves_nothing() -> None:
     gate = tool_functions.fresh_gate()
     async with session(calls("held"), tools=[function("held", side_effects=False)]) as desk:
         task = asyncio.create_task(desk.replies())
@@ -281,7 +281,7 @@ async def test_a_look_up_of_an_interrupted_turn_leaves_nothing() -> None:
         assert (desk.recorded, gate.ended) == ([], 0)
 
 
-async def test_after_the_session_nothing_is_told_any_more() -> None:
+async def test_after_the_session_nothing_is_reported() -> None:
     gate = tool_functions.fresh_gate()
     async with session(calls("held"), tools=[function("held")]) as desk:
         task = asyncio.create_task(desk.replies())
@@ -327,10 +327,10 @@ ANSWER: st.SearchStrategy[list[Reply]] = st.one_of(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(ANSWER, min_size=1, max_size=5), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 40))
-def test_whatever_a_model_calls_and_whenever_it_is_given_up_nothing_is_left(
+def test_whatever_a_model_calls_and_whenever_it_is_abandoned_nothing_is_left(
     answers: list[list[Reply]], held_back: bool, given_up: bool, side_effects: bool, steps: int
 ) -> None:
-    """What was begun is ended, every side effect is recorded, and no error but the model's own comes out."""
+    """Everything that began has ended, side effects are recorded, and only the model's errors are raised."""
 
     async def converse() -> None:
         gate = tool_functions.fresh_gate()

@@ -57,7 +57,7 @@ async def test_each_kind_of_tool_is_run() -> None:
         ("leave_at_once", "{}", "Failed: the tool is out of order."),
     ],
 )
-async def test_whatever_goes_wrong_is_told_to_the_model(name: str, arguments: str, told: str) -> None:
+async def test_every_failure_is_reported_to_the_model(name: str, arguments: str, told: str) -> None:
     async with toolbox(*map(function, ["refuse", "crash", "leave", "leave_at_once"])) as box:
         outcome = await used(box, name, arguments)
     assert outcome.result.startswith(told)
@@ -112,13 +112,13 @@ async def test_closing_waits_for_what_still_runs() -> None:
     ],
     ids=["function", "schema", "secret"],
 )
-async def test_what_cannot_work_is_told_at_the_start(tool: dict[str, Any], told: str) -> None:
+async def test_a_tool_that_cannot_work_is_an_error_at_start(tool: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         async with toolbox(tool):
             pass
 
 
-async def test_what_is_wrong_with_a_tool_is_told_with_the_agents_file() -> None:
+async def test_a_tools_error_names_the_agents_file() -> None:
     agent = agent_with(function("missing")).read_from("agents/desk.yaml")
     with pytest.raises(ConfigError, match=r"^agents/desk\.yaml: agent 'desk': tools\.missing\.python: "):
         await Toolboxes({"desk": agent}, {}).start()

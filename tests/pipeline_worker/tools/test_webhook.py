@@ -77,13 +77,13 @@ async def test_arguments_fill_the_url_and_the_rest_is_the_query(
     assert (request.method, request.target, request.body) == ("GET", f"/by/%2B49%2030%2F1?{query}", b"")
 
 
-async def test_what_is_in_the_url_is_not_in_the_body_too(server: WebhookServer, client: httpx.AsyncClient) -> None:
+async def test_arguments_in_the_url_are_not_in_the_body(server: WebhookServer, client: httpx.AsyncClient) -> None:
     await run(client, definition(f"{server.url}/{{id}}", "id", method="PUT"), id=7, name="x")
     assert (server.requests[0].target, server.requests[0].body) == ("/7", b'{"name":"x"}')
 
 
 @pytest.mark.parametrize("value", ["", ".", "..", ["a"], {"a": 1}], ids=str)
-async def test_what_would_lead_to_another_path_is_not_sent(
+async def test_arguments_that_would_change_the_path_are_not_sent(
     server: WebhookServer, client: httpx.AsyncClient, value: object
 ) -> None:
     tool = definition(f"{server.url}/bookings/{{id}}/cancel", "id", method="DELETE")
@@ -118,7 +118,7 @@ async def test_the_secret_comes_from_the_environment(server: WebhookServer, clie
 
 
 @pytest.mark.parametrize("environment", [{}, {"KEY": " "}, {"KEY": "a\r\nHost: b"}, {"KEY": "schlüssel"}], ids=str)
-async def test_without_its_secret_a_tool_is_not_started(client: httpx.AsyncClient, environment: dict[str, str]) -> None:
+async def test_a_missing_secret_prevents_the_start(client: httpx.AsyncClient, environment: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"webhook\.secret_env: KEY is not .*: set it to the service's key") as raised:
         WebhookTool(definition("http://x.example/", secret_env="KEY"), client, environment)
     assert "schlüssel" not in raised.value.message
@@ -137,7 +137,7 @@ async def test_no_cookie_of_one_caller_reaches_the_next(server: WebhookServer, c
     assert "cookie" not in server.requests[1].headers
 
 
-async def test_an_error_is_told_with_what_the_service_says(server: WebhookServer, client: httpx.AsyncClient) -> None:
+async def test_an_error_has_the_services_message(server: WebhookServer, client: httpx.AsyncClient) -> None:
     server.answers = [answer("no table at 7" + "!" * 5000, status="409 Conflict")]
     told = await failure(client, definition(server.url))
     assert "the error 409: no table at 7!" in told
@@ -156,14 +156,14 @@ async def test_an_error_is_told_with_what_the_service_says(server: WebhookServer
     ],
     ids=["nothing", "cut", "bad chunk", "another protocol", "bytes", "endless header"],
 )
-async def test_what_is_no_answer_is_told(
+async def test_an_invalid_answer_is_an_error(
     server: WebhookServer, client: httpx.AsyncClient, sent: bytes, told: str
 ) -> None:
     server.answers = [sent]
     assert told in await failure(client, definition(server.url))
 
 
-async def test_a_service_that_is_away_is_told(client: httpx.AsyncClient) -> None:
+async def test_an_unreachable_service_is_an_error(client: httpx.AsyncClient) -> None:
     assert "cannot be reached" in await failure(client, definition(f"http://127.0.0.1:{free_port()}/"))
 
 
@@ -173,7 +173,7 @@ async def test_an_endless_answer_is_cut(server: WebhookServer, client: httpx.Asy
     assert await run(client, definition(server.url)) == "x" * MAX_ANSWER_BYTES
 
 
-async def test_what_is_packed_small_does_not_unpack_to_a_flood(
+async def test_a_compressed_answer_is_bounded_after_decompression(
     server: WebhookServer, client: httpx.AsyncClient
 ) -> None:
     server.answers = [answer(gzip.compress(b"x" * 10_000_000), Content_Encoding="gzip")]

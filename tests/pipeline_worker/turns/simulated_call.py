@@ -190,7 +190,7 @@ class SimulatedCall:
         move(text)
 
     def settle(self) -> None:
-        """Plays what is bound to happen: sounds end, engines answer, playout is reported, pauses expire."""
+        """Play what must follow: sounds end, engines answer, playout is reported, pauses expire."""
         must_come = (self.end, self.finish, self.flush, self.expire, self.speak, self.send_all, self.play_out)
         for _ in range(20):
             for move in must_come:

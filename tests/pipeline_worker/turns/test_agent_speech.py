@@ -61,7 +61,7 @@ def test_only_the_greeting_that_is_not_interruptible_is_protected_from_interrupt
     assert turns.handle(SUSTAINED) == [LISTENING]
 
 
-def test_when_the_agent_hangs_up_the_session_finish_turn_playout() -> None:
+def test_when_the_agent_hangs_up_the_session_ends_after_playout() -> None:
     turns = turns_in(State.SPEAKING)
     assert play(turns, ReplyFinished(end_call=True)) == []
     assert turns.handle(PlayoutFinished()) == [RecordAgent(), EndSession("agent_hangup")]
@@ -78,7 +78,7 @@ def test_a_caller_who_interrupts_a_farewell_keeps_the_session_open() -> None:
     assert turns.state is State.LISTENING
 
 
-def test_when_time_is_exceeded_the_session_finish_turn_the_agents_turn() -> None:
+def test_when_time_is_exceeded_the_session_ends_after_the_agents_turn() -> None:
     turns = turns_in(State.SPEAKING)
     assert play(turns, TimeExceeded(), ReplyFinished()) == []
     assert turns.handle(PlayoutFinished()) == [RecordAgent(), OVER]

@@ -230,9 +230,7 @@ def test_words_while_the_agent_thinks_are_answered_even_if_they_are_understood_a
 
 
 @pytest.mark.parametrize("before", [State.THINKING, State.SPEAKING])
-def test_a_caller_who_is_still_speaking_when_words_are_understood_is_answered_afterwards(
-    before: State,
-) -> None:
+def test_a_caller_who_is_still_speaking_when_words_are_understood_is_answered_afterwards(before: State) -> None:
     turns = turns_in(before)
     play(turns, BEGAN, SUSTAINED, ENDED, UtteranceStarted(2, 9000), SUSTAINED, INTERIM)
     flushed = [PlayoutFlushed()] if before is State.SPEAKING else []

@@ -113,12 +113,7 @@ def test_sustained_speech_without_words_gets_a_reply_but_is_not_recorded() -> No
 
 def test_a_cough_gets_no_reply() -> None:
     turns = turns_in(State.LISTENING)
-    assert play(turns, BEGAN, ENDED, FinalText(1, "")) == [
-        FinishUtterance(1),
-        THINKING,
-        DismissSpeech(),
-        LISTENING,
-    ]
+    assert play(turns, BEGAN, ENDED, FinalText(1, "")) == [FinishUtterance(1), THINKING, DismissSpeech(), LISTENING]
     assert turns.state is State.LISTENING
 
 

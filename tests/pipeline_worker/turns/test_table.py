@@ -151,11 +151,7 @@ any_input = st.one_of(
 )
 agents = st.builds(
     lambda taking, greeting, farewells, apology: (FAREWELLS if farewells else AGENT).model_copy(
-        update={
-            "turn_taking": AGENT.turn_taking.model_copy(update=taking),
-            "greeting": greeting,
-            "apology": apology,
-        }
+        update={"turn_taking": AGENT.turn_taking.model_copy(update=taking), "greeting": greeting, "apology": apology}
     ),
     st.fixed_dictionaries(
         {
@@ -219,7 +215,7 @@ class Auditor:
 
 
 def assert_consistent(floor: Floor) -> None:
-    """What is awaited, undecided or prepared is so only in states that deal with it."""
+    """Something is awaited, undecided or prepared only in states that handle it."""
     state, caller = floor.state, floor.caller
     if state is State.ENDED:
         return
@@ -256,7 +252,7 @@ def test_for_any_inputs_there_is_one_reply_at_a_time_and_no_action_after_the_end
 
 @given(agents, st.lists(any_input, max_size=40))
 def test_after_any_inputs_the_caller_gets_the_floor_back(agent: AgentDefinition, inputs: list[Input]) -> None:
-    """By what is bound to happen: engines answer or fail, playout is reported, pauses expire."""
+    """Because engines answer or fail, playout is reported, and pauses expire."""
     turns = TurnTaking(agent)
     awaited = 0
     for event in [CallerConnected(), *inputs]:

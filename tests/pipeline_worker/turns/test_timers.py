@@ -8,7 +8,7 @@ TENTH = 1_600
 
 
 def passing(timers: TurnTimers, tenths: int, state: State, quiet: bool = True) -> list[tuple[int, Input]]:
-    """The inputs, and after how many tenths of a second they came."""
+    """(tenth of a second, input) of each input that came."""
     return [(tenth, event) for tenth in range(1, tenths + 1) for event in timers.advance(TENTH, state, quiet)]
 
 

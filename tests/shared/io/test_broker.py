@@ -21,12 +21,12 @@ class OldServer:
         return {"redis_version": "6.2.14"} if section == "server" else {}
 
 
-async def test_one_that_is_too_old_is_refused_with_both_versions() -> None:
+async def test_a_server_that_is_too_old_is_refused_with_both_versions() -> None:
     with pytest.raises(BrokerError, match=r"Redis 6\.2\.14 is too old: use 7\.0 or newer"):
         await check_broker(cast(Redis, OldServer()), "redis://x")
 
 
-async def test_one_that_is_away_is_named_without_its_password() -> None:
+async def test_an_unreachable_server_is_named_without_its_password() -> None:
     url = "redis://user:secret@127.0.0.1:1/0"
     client = connect(url)
     with pytest.raises(BrokerError) as error:
@@ -82,7 +82,7 @@ async def test_a_server_that_never_answers_times_out() -> None:
 
 
 async def test_a_process_stops_at_any_point_of_a_command(broker: Redis, broker_url: str) -> None:
-    """A cancellation was lost when it met a command on its way out, and the process hung at its end."""
+    """A cancellation during a command was lost, and the process hung at its end."""
 
     async def read(client: Redis) -> None:
         await client.xread({"absent": "0-0"}, block=BLOCK_MS)

@@ -87,7 +87,7 @@ async def test_the_lease_is_renewed_again_after_the_broker_was_away(
         async with asyncio.timeout(30):
             await flaky.refused.wait()
             flaky.becomes("works")
-            while not await live_workers(broker, "media"):  # noqa: ASYNC110 - nobody tells us of the broker's end
+            while not await live_workers(broker, "media"):  # noqa: ASYNC110 - the broker has no event
                 await asyncio.sleep(0.01)
         renewing.cancel()
         await asyncio.wait({renewing})

@@ -3,12 +3,12 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from prometheus_client import REGISTRY
 
 from shared.events import Message, SessionClosed
 from shared.io.broker import Redis, connect_blocking
 from shared.io.inbox import PAYLOAD, Inbox
 from shared.wire import VERSION, Item, encode_batch
+from tests.fakes.counters import Gained
 from tests.fakes.flaky_broker import FlakyBroker
 
 KEY = "antiphon:m:me:in"
@@ -21,10 +21,6 @@ def message(reason: str) -> Message:
 
 async def put(broker: Redis, number: int, reason: str, sender: str = "them") -> None:
     await broker.xadd(KEY, {PAYLOAD: encode_batch(sender, number, [message(reason)])})
-
-
-def counted(name: str) -> float:
-    return REGISTRY.get_sample_value(f"antiphon_inbox_{name}_total") or 0.0
 
 
 @pytest.fixture
@@ -43,7 +39,7 @@ async def read(inbox: AsyncIterator[list[Item]], count: int) -> list[str]:
     return reasons
 
 
-async def test_what_was_there_and_what_comes_is_handed_out_once_and_in_order(broker: Redis, blocking: Redis) -> None:
+async def test_earlier_and_new_messages_are_delivered_once_and_in_order(broker: Redis, blocking: Redis) -> None:
     await put(broker, 1, "a")
     await put(broker, 2, "b")
     inbox = aiter(Inbox(blocking, KEY))
@@ -54,11 +50,11 @@ async def test_what_was_there_and_what_comes_is_handed_out_once_and_in_order(bro
 
 
 async def test_a_repeated_batch_is_dropped_and_counted(broker: Redis, blocking: Redis) -> None:
-    before = counted("repeated")
+    repeated = Gained("antiphon_inbox_repeated_total")
     for number, reason in [(1, "a"), (2, "b"), (2, "b"), (1, "a"), (3, "c")]:
         await put(broker, number, reason)
     assert await read(aiter(Inbox(blocking, KEY)), 3) == ["a", "b", "c"]
-    assert counted("repeated") - before == 2
+    assert repeated() == 2
 
 
 async def test_each_sender_counts_for_itself(broker: Redis, blocking: Redis) -> None:
@@ -68,13 +64,13 @@ async def test_each_sender_counts_for_itself(broker: Redis, blocking: Redis) -> 
 
 
 async def test_garbage_is_counted_and_the_rest_is_read(broker: Redis, blocking: Redis) -> None:
-    before = counted("malformed")
+    malformed = Gained("antiphon_inbox_malformed_total")
     await broker.xadd(KEY, {PAYLOAD: b"garbage"})
     await broker.xadd(KEY, {b"other": b"field"})
     await broker.xadd(KEY, {PAYLOAD: bytes([VERSION]) + b"\xc1"})
     await put(broker, 1, "a")
     assert await read(aiter(Inbox(blocking, KEY)), 1) == ["a"]
-    assert counted("malformed") - before == 3
+    assert malformed() == 3
 
 
 async def test_many_senders_are_remembered_up_to_a_bound(
@@ -85,14 +81,16 @@ async def test_many_senders_are_remembered_up_to_a_bound(
         await put(broker, 1 if sender != "one" else await broker.xlen(KEY) + 1, sender, sender=sender)
     inbox = Inbox(blocking, KEY)
     assert await read(aiter(inbox), 4) == ["one", "two", "one", "three"]
-    before = counted("repeated")
+    repeated = Gained("antiphon_inbox_repeated_total")
     await put(broker, 1, "of one, who spoke lately", sender="one")
     await put(broker, 1, "of two, who was forgotten", sender="two")
     assert await read(aiter(inbox), 1) == ["of two, who was forgotten"]
-    assert counted("repeated") - before == 1
+    assert repeated() == 1
 
 
-async def test_what_was_read_is_trimmed(broker: Redis, blocking: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_messages_that_were_read_are_trimmed(
+    broker: Redis, blocking: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("shared.io.inbox._TRIM_INTERVAL_S", 0.0)
     inbox = aiter(Inbox(blocking, KEY))
     for number in range(1, 11):

@@ -23,7 +23,7 @@ async def test_a_ready_process_reports_ready() -> None:
         assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
 
 
-async def test_one_that_is_not_says_why_and_is_still_alive() -> None:
+async def test_a_process_that_is_not_ready_says_why_and_is_alive() -> None:
     async with client("draining") as probes:
         answer = await probes.get("/readyz")
         assert (answer.status_code, answer.json()) == (503, {"status": "not ready", "reason": "draining"})
@@ -38,7 +38,7 @@ async def test_metrics_are_prometheus_text() -> None:
     assert "antiphon_test_probes_seen_total 1.0" in answer.text
 
 
-async def test_they_are_served_until_cancelled_and_leave_the_port_free() -> None:
+async def test_probes_are_served_until_cancelled_and_free_the_port() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

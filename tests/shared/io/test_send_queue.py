@@ -27,7 +27,7 @@ def test_items_keep_their_order() -> None:
     assert queue.messages() == [message("a"), message("b"), message("c")]
 
 
-def test_what_is_dropped_leaves_the_order_of_the_rest() -> None:
+def test_dropping_keeps_the_order_of_the_rest() -> None:
     queue = SendQueue(ManualLoop().time)
     for seq in range(6):
         assert queue.add_frame(frame(seq), limit=3) == (seq < 3)
@@ -49,7 +49,7 @@ def test_frames_grow_old_and_messages_do_not() -> None:
     assert queue.items() == [message("a"), *map(frame, range(400, 500)), message("b")]
 
 
-def test_of_the_last_frames_a_few_may_stay() -> None:
+def test_the_last_few_frames_may_stay() -> None:
     loop = ManualLoop(now=0.0)
     queue = SendQueue(loop.time)
     for seq in range(20):

@@ -44,11 +44,7 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
         ("raise ConfigError('no such oven: light it')", EXIT_CONFIG, "kitchen: no such oven: light it"),
         ("raise BrokerError('no Redis there')", EXIT_BROKER, "kitchen: no Redis there"),
         ("raise AntiphonError('burnt')", EXIT_FAILED, "kitchen: burnt"),
-        (
-            "raise ExceptionGroup('x', [ExceptionGroup('y', [BrokerError('inner')])])",
-            EXIT_BROKER,
-            "kitchen: inner",
-        ),
+        ("raise ExceptionGroup('x', [ExceptionGroup('y', [BrokerError('inner')])])", EXIT_BROKER, "kitchen: inner"),
         ("return", 0, "service_stopped"),
     ],
 )

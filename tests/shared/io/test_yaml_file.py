@@ -31,25 +31,19 @@ def test_a_key_that_is_written_twice_does_not_silently_win(tmp_path: Path, text:
     assert raised.value.message.startswith(f"{tmp_path / 'a.yaml'}: {told}")
 
 
-def test_merged_keys_may_be_set_anew(tmp_path: Path) -> None:
+def test_merged_keys_may_be_overridden(tmp_path: Path) -> None:
     text = "base: &base {a: 1, b: 2}\nmore: &more\n  <<: *base\n  a: 3\nmost:\n  <<: *more\n  b: 4\n1: x\n'1': y\n"
     (content,) = read_yaml(written(tmp_path, text))
-    assert content == {
-        "base": {"a": 1, "b": 2},
-        "more": {"a": 3, "b": 2},
-        "most": {"a": 3, "b": 4},
-        1: "x",
-        "1": "y",
-    }
+    assert content == {"base": {"a": 1, "b": 2}, "more": {"a": 3, "b": 2}, "most": {"a": 3, "b": 4}, 1: "x", "1": "y"}
 
 
 @pytest.mark.parametrize("text", ["a: [", "a: !!python/object/apply:os.getcwd []\n", "? [a, b]\n: 1\n? {c: d}\n: 2\n"])
-def test_what_is_not_yaml_is_told_with_the_file(tmp_path: Path, text: str) -> None:
+def test_the_error_for_invalid_yaml_names_the_file(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"a\.yaml: not YAML"):
         read_yaml(written(tmp_path, text))
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml: No such file or directory: use a file"):
         read_yaml(tmp_path / "none.yaml")
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00\x01")

@@ -47,14 +47,6 @@ async def test_speech_comes_whole_with_the_time_of_each_word(
     assert server.cancelled == []
 
 
-async def test_two_who_speak_at_once_do_not_mix(server: CartesiaServer, provider: CartesiaTextToSpeechProvider) -> None:
-    first, second = provider.open("desk").speak(TEXT), provider.open("desk").speak("One two three.")
-    pieces = [await anext(first), await anext(second)]
-    assert [piece.words[0].text for piece in pieces] == ["We", "One"]
-    rest = [word.text for speaker in (second, first) async for piece in speaker for word in piece.words]
-    assert rest == ["two", "three.", "open", "at", "seven,", "what", "else?"]
-
-
 async def test_options_reach_the_vendor(server: CartesiaServer) -> None:
     async with provided(server.base_url, speed=1.2, emotion="content", model="sonic-3") as provider:
         await spoken(provider.open("desk"))
@@ -63,7 +55,7 @@ async def test_options_reach_the_vendor(server: CartesiaServer) -> None:
     assert (request["model_id"], request["language"]) == ("sonic-3", "en")
 
 
-async def test_an_error_in_place_of_speech_is_told_by_its_code(
+async def test_an_error_in_place_of_speech_has_our_code(
     server: CartesiaServer, provider: CartesiaTextToSpeechProvider
 ) -> None:
     server.fault = "error"
@@ -99,7 +91,7 @@ async def test_nonsense_is_not_taken_for_speech(
         '{"type": "timestamps", "word_timestamps": null}',
     ],
 )
-async def test_what_does_not_matter_is_passed_over(
+async def test_irrelevant_messages_are_ignored(
     server: CartesiaServer, provider: CartesiaTextToSpeechProvider, message: str
 ) -> None:
     server.fault, server.nonsense = "malformed", message

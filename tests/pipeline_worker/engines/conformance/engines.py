@@ -1,4 +1,4 @@
-"""Every engine of this package, by kind, with what it needs to run in a test: a fake server or stand-in package."""
+"""All engines by kind, each with the fake server or stand-in package that a test needs."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

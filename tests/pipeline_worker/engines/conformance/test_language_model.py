@@ -35,13 +35,13 @@ async def test_a_question_is_answered_turn_after_turn(lm: LanguageModel) -> None
     assert await answer(lm)
 
 
-async def test_an_answer_that_is_given_up_leaves_the_engine_usable(lm: LanguageModel) -> None:
+async def test_an_abandoned_answer_leaves_the_engine_usable(lm: LanguageModel) -> None:
     async with aclosing(lm.reply(ASKED)) as pieces:
         await anext(pieces)
     assert await answer(lm)
 
 
-async def test_giving_up_while_waiting_leaves_the_engine_usable(lm: LanguageModel) -> None:
+async def test_cancelling_while_waiting_leaves_the_engine_usable(lm: LanguageModel) -> None:
     answering = asyncio.create_task(answer(lm))
     await asyncio.sleep(0)
     answering.cancel()

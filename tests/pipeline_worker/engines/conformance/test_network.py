@@ -15,12 +15,7 @@ from shared.agent import AgentDefinition
 from shared.errors import EngineError
 from tests.fakes import cartesia_server, elevenlabs_server
 from tests.fakes.cartesia_server import CartesiaServer, running_cartesia_server
-from tests.fakes.deepgram_server import (
-    DeepgramSpeakServer,
-    ListenFault,
-    running_listen_server,
-    running_speak_server,
-)
+from tests.fakes.deepgram_server import DeepgramSpeakServer, ListenFault, running_listen_server, running_speak_server
 from tests.fakes.elevenlabs_server import ElevenLabsServer, running_elevenlabs_server
 from tests.fakes.openai_server import Fault, running_openai_server
 from tests.fakes.ports import free_port
@@ -75,7 +70,7 @@ def _status(how: str) -> int | None:
 
 
 class Vendor(NamedTuple):
-    """A server, and how a test has it misbehave. `has_stopped`: nobody keeps it working on what was given up."""
+    """A server and its faults. `has_stopped` waits until it no longer works on what was abandoned."""
 
     engine: str
     base_url: str
@@ -207,7 +202,7 @@ class Desk:
         self.catalog = Catalog({"desk": agent}, STALL_S)
 
     async def ask(self, given: list[object], engines: Engines | None = None) -> None:
-        """What the engine gives of an answer, until it fails."""
+        """Append the engine's output to `given` until it ends or fails."""
         engines = engines or self.catalog.open("desk")
         match self._section:
             case "language_model":
@@ -251,7 +246,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_whatever_a_vendor_does_the_caller_waits_no_longer_than_the_deadline(name: str, how: str) -> None:
     async with running(name) as (desk, vendor):
         if _status(how) is not None:
-            await vendor.drop_connections()  # one that is open was admitted
+            await vendor.drop_connections()  # an open one was admitted
         vendor.misbehave(how, 100)
         given: list[object] = []
         began = asyncio.get_running_loop().time()
@@ -276,7 +271,7 @@ async def test_whatever_a_vendor_does_the_caller_waits_no_longer_than_the_deadli
 
 
 @pytest.mark.parametrize("name", ENGINES)
-async def test_a_request_that_is_hung_up_on_is_made_once_more(name: str) -> None:
+async def test_a_dropped_request_is_retried_once(name: str) -> None:
     async with running(name) as (desk, vendor):
         vendor.misbehave("hangs up", 1)
         given: list[object] = []
@@ -285,7 +280,7 @@ async def test_a_request_that_is_hung_up_on_is_made_once_more(name: str) -> None
 
 
 @pytest.mark.parametrize("name", ENGINES)
-async def test_turns_share_a_connection_and_one_that_is_closed_is_replaced_unnoticed(name: str) -> None:
+async def test_turns_share_a_connection_and_a_closed_one_is_replaced_silently(name: str) -> None:
     async with running(name) as (desk, vendor):
         given: list[object] = []
         for _ in range(2):
@@ -316,7 +311,7 @@ async def test_the_first_turn_of_a_call_does_not_wait_for_a_handshake(
 
 
 @pytest.mark.parametrize("name", ENGINES)
-async def test_nobody_there_is_no_reason_not_to_start(name: str) -> None:
+async def test_an_unreachable_vendor_does_not_prevent_the_start(name: str) -> None:
     engine = ENGINES[name]
     async with engine.server() as vendor:
         desk = Desk(engine, vendor._replace(base_url=f"http://127.0.0.1:{free_port()}"))
@@ -330,6 +325,6 @@ async def test_nobody_there_is_no_reason_not_to_start(name: str) -> None:
 
 
 async def warmed() -> None:
-    """What is being done in the background to have a connection ready is done."""
+    """Wait until the background task has opened its connection."""
     (task,) = (task for task in asyncio.all_tasks() if task.get_name().startswith("warm-up"))
     await task

@@ -13,13 +13,13 @@ from tests.pipeline_worker.engines.conformance.engines import ALL, WITH_KEY, Eng
 
 
 @pytest.mark.parametrize(("section", "engine"), ALL)
-async def test_an_unknown_option_is_told_with_agent_and_field(section: str, engine: Engine) -> None:
+async def test_the_error_for_an_unknown_option_names_agent_and_field(section: str, engine: Engine) -> None:
     with pytest.raises(ConfigError, match=rf"agent 'desk': {section}\.options\.colour: no such option"):
         engine.provider().add(agent_with(section, engine.engine, {**engine.options, "colour": "red"}))
 
 
 @pytest.mark.parametrize(("section", "engine"), [param for param in ALL if "scripted" not in str(param.id)])
-async def test_after_close_nothing_is_served(section: str, engine: Engine) -> None:
+async def test_a_closed_provider_serves_nothing(section: str, engine: Engine) -> None:
     async with engine.agent(section) as agent:
         provider = engine.provider()
         provider.add(agent)
@@ -46,7 +46,7 @@ async def test_a_refused_key_stops_the_start_and_is_not_shown(
 
 @pytest.mark.parametrize(("section", "engine"), WITH_KEY)
 @pytest.mark.parametrize(("value", "state"), [("", "is not set"), ("two\nlines", "holds no key")])
-async def test_a_missing_key_is_told_with_its_variable(
+async def test_the_error_for_a_missing_key_names_its_variable(
     section: str, engine: Engine, value: str, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with engine.agent(section) as agent:

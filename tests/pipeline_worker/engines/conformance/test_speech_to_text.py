@@ -1,4 +1,4 @@
-"""What every recognizer does."""
+"""What every recogniser does."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -50,11 +50,11 @@ async def test_an_utterance_has_a_final_text(stt: SpeechToText, utterance: Pcm) 
     assert transcript.text == transcript.text.strip() != ""
 
 
-async def test_an_utterance_without_sound_says_nothing(stt: SpeechToText) -> None:
+async def test_an_utterance_without_sound_has_no_text(stt: SpeechToText) -> None:
     assert await stt.open().finish() == Transcript("", final=True)
 
 
-async def test_a_finished_utterance_takes_nothing_more(stt: SpeechToText, utterance: Pcm) -> None:
+async def test_a_finished_utterance_accepts_no_more_audio(stt: SpeechToText, utterance: Pcm) -> None:
     stream = stt.open()
     await push(stream, utterance)
     await stream.finish()
@@ -65,7 +65,7 @@ async def test_a_finished_utterance_takes_nothing_more(stt: SpeechToText, uttera
     await stream.cancel()
 
 
-async def test_an_utterance_that_is_given_up_leaves_the_engine_usable(stt: SpeechToText, utterance: Pcm) -> None:
+async def test_an_abandoned_utterance_leaves_the_engine_usable(stt: SpeechToText, utterance: Pcm) -> None:
     stream = stt.open()
     await push(stream, utterance)
     await stream.cancel()
@@ -75,7 +75,7 @@ async def test_an_utterance_that_is_given_up_leaves_the_engine_usable(stt: Speec
     assert (await heard(stt, utterance)).text
 
 
-async def test_an_end_that_is_given_up_leaves_the_engine_usable(stt: SpeechToText, utterance: Pcm) -> None:
+async def test_abandoning_the_end_leaves_the_engine_usable(stt: SpeechToText, utterance: Pcm) -> None:
     stream = stt.open()
     await push(stream, utterance)
     finishing = asyncio.create_task(stream.finish())

@@ -50,10 +50,12 @@ async def test_a_text_without_words_is_silence_of_no_length(tts: TextToSpeech, t
 async def test_a_listener_who_leaves_leaves_the_engine_usable(tts: TextToSpeech) -> None:
     async with aclosing(tts.speak(TEXT * 5)) as pieces:
         await anext(pieces)
-    assert len((await spoken(tts))[0])
+    samples, words = await spoken(tts)
+    assert len(samples)
+    assert [word.text for word in words] in ([], TEXT.split())
 
 
-async def test_giving_up_while_waiting_leaves_the_engine_usable(tts: TextToSpeech) -> None:
+async def test_cancelling_while_waiting_leaves_the_engine_usable(tts: TextToSpeech) -> None:
     speaking = asyncio.create_task(spoken(tts))
     await asyncio.sleep(0)
     speaking.cancel()

@@ -100,7 +100,7 @@ async def test_an_idle_connection_is_kept_alive(server: DeepgramListenServer, mo
         assert server.connections == 1
 
 
-async def test_a_connection_that_is_lost_in_the_middle_is_replaced_and_hears_it_all_again(
+async def test_a_connection_lost_in_mid_utterance_is_replaced_and_hears_all_of_it(
     server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
 ) -> None:
     stream = provider.open("desk").open()
@@ -113,7 +113,7 @@ async def test_a_connection_that_is_lost_in_the_middle_is_replaced_and_hears_it_
     assert server.heard[-1].startswith(HALF_SECOND.tobytes())
 
 
-async def test_one_lost_at_the_very_end_is_replaced_too(server: DeepgramListenServer) -> None:
+async def test_a_connection_lost_at_the_end_is_replaced(server: DeepgramListenServer) -> None:
     server.listen_fault, server.faulty_connections = "close_at_end", 1
     async with provided(server.base_url) as other:
         assert (await heard(other.open("desk").open(), HALF_SECOND)).text == "a table for two"
@@ -151,7 +151,7 @@ async def test_an_utterance_that_is_dropped_stops_the_vendor(
         await stream.finish()
 
 
-async def test_an_error_in_place_of_a_text_is_told(
+async def test_an_error_in_place_of_a_text_is_raised(
     server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider
 ) -> None:
     server.listen_fault = "error"
@@ -160,7 +160,7 @@ async def test_an_error_in_place_of_a_text_is_told(
     assert caught.value.code == "engine_refused"
 
 
-async def test_no_answer_at_all_is_not_waited_for_without_end(
+async def test_waiting_for_an_answer_has_a_deadline(
     server: DeepgramListenServer, provider: DeepgramSpeechToTextProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deepgram_stt, "_ANSWER_TIMEOUT_S", 0.1)
@@ -213,14 +213,14 @@ class OneConnection(websocket_pool.WebSocketPool):
 
 
 @in_virtual_time
-async def test_what_went_wrong_while_the_end_was_sent_is_told_at_once() -> None:
+async def test_a_failure_while_the_end_is_sent_is_raised_at_once() -> None:
     stream = DeepgramStream(OneConnection(RefusingConnection()))
     with pytest.raises(EngineError, match="no more credit"):
         await heard(stream, HALF_SECOND)
     assert asyncio.get_running_loop().time() < 1
 
 
-async def test_a_model_that_is_not_there_stops_the_start(server: DeepgramListenServer) -> None:
+async def test_a_missing_model_prevents_the_start(server: DeepgramListenServer) -> None:
     server.status = 400
     with pytest.raises(ConfigError, match=r"agent 'desk': speech_to_text.options: .*no such model/language"):
         async with provided(server.base_url):
@@ -234,7 +234,7 @@ async def test_a_websocket_s_address_is_no_base_url() -> None:
         )
 
 
-def test_an_end_that_is_told_twice_does_not_end_the_next_utterance() -> None:
+def test_a_repeated_end_does_not_end_the_next_utterance() -> None:
     transcript = TranscriptParts()
     channel = '"channel": {"alternatives": [{"transcript": "hello"}]}'
     transcript.take(f'{{"type": "Results", {channel}, "is_final": true, "from_finalize": true}}')

@@ -44,7 +44,7 @@ async def test_speech_comes_whole_over_one_warm_connection(
     assert server.connections == 1
 
 
-async def test_a_server_of_ones_own_may_lack_the_request_that_tries_the_key(server: DeepgramSpeakServer) -> None:
+async def test_a_self_hosted_server_may_lack_the_key_check(server: DeepgramSpeakServer) -> None:
     server.status = 404
     async with provided(server.base_url):
         pass

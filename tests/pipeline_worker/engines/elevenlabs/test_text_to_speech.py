@@ -54,7 +54,7 @@ async def test_words_come_no_later_than_the_speech_after_them(
     for number, piece in enumerate(pieces, 1):
         given += len(piece.samples)
         later = [word.end_sample for other in pieces[number:] for word in other.words]
-        # The tail, and a word at the end of a line, whose white space comes in the next.
+        # Except the tail, and the last word of a line, whose white space comes with the next line.
         assert all(end > given - 2_400 for end in later)
 
 
@@ -94,7 +94,7 @@ async def test_nonsense_is_not_taken_for_speech(
 
 
 @pytest.mark.parametrize("line", ["", '{"audio_base64": null}', '{"audio_base64": "", "alignment": null, "new": 1}'])
-async def test_what_does_not_matter_is_passed_over(
+async def test_irrelevant_messages_are_ignored(
     server: ElevenLabsServer, provider: ElevenLabsTextToSpeechProvider, line: str
 ) -> None:
     server.fault, server.nonsense = "malformed", line
@@ -103,7 +103,7 @@ async def test_what_does_not_matter_is_passed_over(
     assert words == speech(TEXT)[1]
 
 
-async def test_a_key_for_speech_alone_is_good_enough(
+async def test_a_key_for_speech_only_is_enough(
     server: ElevenLabsServer, provider: ElevenLabsTextToSpeechProvider
 ) -> None:
     server.may_read_voices = False
@@ -121,7 +121,7 @@ async def test_an_account_without_credit_is_not_taken_for_a_refused_key(
         assert caught.value.code == "engine_refused"
 
 
-def test_a_voice_is_needed_and_told_so() -> None:
+def test_the_error_for_a_missing_voice_names_the_option() -> None:
     with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech.options.voice: missing"):
         ElevenLabsTextToSpeechProvider().add(agent_with("text_to_speech", "elevenlabs", {}))
 

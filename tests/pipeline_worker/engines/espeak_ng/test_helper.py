@@ -66,7 +66,7 @@ async def test_texts_are_spoken_one_after_the_other_and_do_not_mix(helper: Helpe
         assert len(pcm(one)) == pytest.approx(len(pcm(other)), rel=0.02)
 
 
-async def test_voice_and_rate_are_each_text_s_own(helper: HelperProcess) -> None:
+async def test_each_text_has_its_own_voice_and_rate(helper: HelperProcess) -> None:
     slow = pcm(await speak(helper, "Good evening.", rate=100))
     fast = pcm(await speak(helper, "Good evening.", rate=300))
     other = pcm(await speak(helper, "Good evening.", rate=300, voice="en-us+f3"))

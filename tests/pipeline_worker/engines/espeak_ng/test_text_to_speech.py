@@ -60,13 +60,13 @@ async def test_a_word_comes_no_later_than_its_audio_ends(tts: EspeakTextToSpeech
         given += len(piece.samples)
         ends += [word.end_sample for word in piece.words]
         later = [word.end_sample for other in pieces[number:] for word in other.words]
-        # The resampler holds some 40 ms back.
+        # The resampler holds about 40 ms back.
         assert all(end > given - 24 for end in later)
     assert len(ends) == 10
 
 
 async def test_the_end_of_a_word_is_where_its_sound_ends(tts: EspeakTextToSpeech) -> None:
-    """Seen in the audio: a comma's pause lies before the end of the word in front of it, and the next word after."""
+    """In the audio, a comma's pause lies before the end of its word, and the next word begins after it."""
     samples, words, _ = await spoken(tts, "Stop, go")
     quiet = np.flatnonzero(np.abs(samples.astype(int)) > 300)
     gap_at = quiet[np.argmax(np.diff(quiet))]

@@ -2,12 +2,12 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
-from prometheus_client import REGISTRY
 
 from pipeline_worker.engines.fallback.language_model import FallbackLanguageModel
 from pipeline_worker.engines.guard import EngineGuard, Guarded
 from pipeline_worker.engines.protocols import LanguageModel, Reply, ToolCall, Utterance
 from shared.errors import EngineError
+from tests.fakes.counters import Gained
 from tests.fakes.unreliable_engines import UnreliableLm
 from tests.fakes.virtual_time import in_virtual_time
 
@@ -32,14 +32,14 @@ async def answer(lm: FallbackLanguageModel, into: list[str] | None = None) -> li
 
 
 @in_virtual_time
-async def test_an_engine_that_answers_is_not_stood_in_for() -> None:
+async def test_an_engine_that_answers_needs_no_fallback() -> None:
     spare = UnreliableLm([Reply("spare")])
     assert await answer(reliable(UnreliableLm([1, Reply("a"), 9, Reply("b")]), spare)) == ["a", "b"]
     assert spare.asked == 0
 
 
 @pytest.mark.parametrize("row", [[DOWN], [60], [Reply(""), DOWN], [ValueError("protocol")]], ids=str)
-def test_what_fails_before_it_said_anything_is_answered_by_the_fallback(row: list[object]) -> None:
+def test_a_failure_before_any_output_is_answered_by_the_fallback(row: list[object]) -> None:
     @in_virtual_time
     async def play() -> None:
         first, spare = UnreliableLm(row), UnreliableLm([Reply("From five on.")])
@@ -51,7 +51,7 @@ def test_what_fails_before_it_said_anything_is_answered_by_the_fallback(row: lis
 
 
 @pytest.mark.parametrize("row", [[Reply("a"), DOWN], [Reply("a"), 60]], ids=str)
-def test_what_fails_after_it_said_something_is_not_answered_twice(row: list[object]) -> None:
+def test_a_failure_after_some_output_is_not_answered_twice(row: list[object]) -> None:
     @in_virtual_time
     async def play() -> None:
         first, spare = UnreliableLm(row), UnreliableLm([Reply("spare")])
@@ -68,7 +68,7 @@ def test_what_fails_after_it_said_something_is_not_answered_twice(row: list[obje
 @pytest.mark.parametrize(
     "said", [Reply("", end_call=True), Reply("", tool_calls=(ToolCall("1", "book", "{}"),))], ids=str
 )
-def test_a_deed_counts_as_an_output(said: Reply) -> None:
+def test_a_tool_call_counts_as_output(said: Reply) -> None:
     @in_virtual_time
     async def play() -> None:
         spare = UnreliableLm([Reply("spare")])
@@ -80,7 +80,7 @@ def test_a_deed_counts_as_an_output(said: Reply) -> None:
 
 
 @in_virtual_time
-async def test_without_a_fallback_a_failure_is_told_at_the_deadline() -> None:
+async def test_without_a_fallback_a_failure_is_raised_at_the_deadline() -> None:
     with pytest.raises(EngineError) as raised:
         await answer(reliable(UnreliableLm([60]), None))
     assert raised.value.code == "engine_timeout"
@@ -88,7 +88,7 @@ async def test_without_a_fallback_a_failure_is_told_at_the_deadline() -> None:
 
 
 @in_virtual_time
-async def test_when_both_fail_the_fallbacks_failure_is_told() -> None:
+async def test_when_both_fail_the_fallbacks_failure_is_raised() -> None:
     with pytest.raises(EngineError, match="busy"):
         await answer(reliable(UnreliableLm([DOWN]), UnreliableLm([EngineError("busy", code="engine_busy")])))
 
@@ -120,7 +120,7 @@ async def test_a_dead_engine_without_a_fallback_is_asked_all_the_same() -> None:
 
 
 @in_virtual_time
-async def test_giving_an_answer_up_closes_the_engine_that_answers() -> None:
+async def test_abandoning_an_answer_closes_the_engine_that_answers() -> None:
     first, spare = UnreliableLm([DOWN]), UnreliableLm([Reply("a"), 5, Reply("b")])
     task = asyncio.create_task(answer(reliable(first, spare)))
     await asyncio.sleep(1)
@@ -131,7 +131,7 @@ async def test_giving_an_answer_up_closes_the_engine_that_answers() -> None:
 
 
 @in_virtual_time
-async def test_giving_an_answer_up_before_it_began_asks_nobody_else() -> None:
+async def test_abandoning_an_answer_before_it_began_asks_no_fallback() -> None:
     first, spare = UnreliableLm([4, Reply("a")]), UnreliableLm([Reply("spare")])
     task = asyncio.create_task(answer(reliable(first, spare)))
     await asyncio.sleep(1)
@@ -152,10 +152,6 @@ async def test_both_are_closed_with_the_session() -> None:
 
 @in_virtual_time
 async def test_fallbacks_are_counted() -> None:
-    def used() -> float:
-        labels = {"kind": "language_model", "engine": "vendor"}
-        return REGISTRY.get_sample_value("antiphon_engine_fallbacks_total", labels) or 0.0
-
-    before = used()
+    fallbacks = Gained("antiphon_engine_fallbacks_total", kind="language_model", engine="vendor")
     await answer(reliable(UnreliableLm([DOWN]), UnreliableLm([Reply("spare")])))
-    assert used() == before + 1
+    assert fallbacks() == 1

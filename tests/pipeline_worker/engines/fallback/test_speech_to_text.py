@@ -23,7 +23,7 @@ def reliable(first: UnreliableStt, fallback: UnreliableStt | None) -> FallbackSp
 
 
 async def hear(stt: FallbackSpeechToText, pieces: int = 4) -> Transcript:
-    """An utterance of some tenths of a second, numbered from 1."""
+    """An utterance of a few tenths of a second, numbered from 1."""
     stream = stt.open()
     for number in range(1, pieces + 1):
         await stream.push(sound(UPLINK_RATE // 10, number))
@@ -31,7 +31,7 @@ async def hear(stt: FallbackSpeechToText, pieces: int = 4) -> Transcript:
 
 
 @in_virtual_time
-async def test_an_engine_that_answers_is_not_stood_in_for() -> None:
+async def test_an_engine_that_answers_needs_no_fallback() -> None:
     first, spare = UnreliableStt([], HEARD), UnreliableStt([], SPARE)
     assert await hear(reliable(first, spare)) == HEARD
     assert first.samples == [1, 2, 3, 4]
@@ -39,7 +39,7 @@ async def test_an_engine_that_answers_is_not_stood_in_for() -> None:
 
 
 @pytest.mark.parametrize("step", [DOWN, 60, ValueError("protocol")], ids=str)
-def test_one_that_fails_while_the_caller_speaks_is_followed_by_one_that_hears_it_all(step: object) -> None:
+def test_after_a_failure_in_mid_utterance_the_fallback_hears_all_of_it(step: object) -> None:
     @in_virtual_time
     async def play() -> None:
         first, spare = UnreliableStt([None, None, step], HEARD), UnreliableStt([], SPARE)
@@ -51,7 +51,7 @@ def test_one_that_fails_while_the_caller_speaks_is_followed_by_one_that_hears_it
 
 
 @pytest.mark.parametrize("final", [DOWN, 60], ids=str)
-def test_one_that_fails_at_the_end_is_followed_by_one_that_hears_it_all(final: object) -> None:
+def test_after_a_failure_at_the_end_the_fallback_hears_the_whole_utterance(final: object) -> None:
     @in_virtual_time
     async def play() -> None:
         first, spare = UnreliableStt([], final), UnreliableStt([], SPARE)
@@ -64,7 +64,7 @@ def test_one_that_fails_at_the_end_is_followed_by_one_that_hears_it_all(final: o
 
 
 @in_virtual_time
-async def test_one_that_cannot_even_begin_is_stood_in_for() -> None:
+async def test_a_recogniser_that_cannot_begin_is_replaced_by_the_fallback() -> None:
     spare = UnreliableStt([], SPARE)
     assert await hear(reliable(UnreliableStt([], HEARD, opening=DOWN), spare)) == SPARE
     assert spare.samples == [1, 2, 3, 4]
@@ -81,7 +81,7 @@ async def test_what_the_fallback_understands_of_the_beginning_is_shown_at_once()
 
 
 @in_virtual_time
-async def test_of_a_long_utterance_the_fallback_hears_the_last_minute() -> None:
+async def test_the_fallback_hears_the_last_minute_of_a_long_utterance() -> None:
     first, spare = UnreliableStt([], DOWN), UnreliableStt([], SPARE)
     assert await hear(reliable(first, spare), 700) == SPARE
     assert spare.samples == list(range(101, 701))

@@ -41,7 +41,7 @@ async def speak(
 
 
 @in_virtual_time
-async def test_an_engine_that_speaks_is_not_stood_in_for() -> None:
+async def test_an_engine_that_speaks_needs_no_fallback() -> None:
     spare = UnreliableTts([piece(100)])
     tts = reliable(UnreliableTts([2, piece(600, ("We", 400)), 9, piece(400, ("are", 1000))]), spare)
     assert await speak(tts) == (1000, [("We", 400), ("are", 1000)])
@@ -59,7 +59,7 @@ async def test_a_word_is_given_when_all_of_it_is_spoken() -> None:
 @pytest.mark.parametrize(
     "row", [[DOWN], [60], [piece(0), DOWN], [ValueError("protocol")]], ids=lambda row: str(row[-1])
 )
-def test_what_fails_before_its_first_sound_is_spoken_by_the_fallback(row: list[object]) -> None:
+def test_a_text_that_fails_before_its_first_sound_is_spoken_by_the_fallback(row: list[object]) -> None:
     @in_virtual_time
     async def play() -> None:
         first, spare = UnreliableTts(row), UnreliableTts([piece(600, ("We", 500))])
@@ -130,8 +130,8 @@ def test_nothing_of_a_sentence_is_lost_when_a_voice_without_word_times_breaks_of
 
 
 @in_virtual_time
-async def test_where_words_have_no_times_they_are_taken_to_be_said_slowly() -> None:
-    """Ten characters a second, in what was said before it broke off and in the rest, whatever the fallback tells."""
+async def test_words_without_times_are_assumed_to_be_slow() -> None:
+    """Ten characters a second, before the failure and in the rest, whatever times the fallback gives."""
     spare = UnreliableTts([piece(SECOND, ("every", 2_000)), piece(2 * SECOND, ("day,", 50_000))])
     _, words = await speak(reliable(UnreliableTts([piece(2 * SECOND), DOWN]), spare))
     tenth = SECOND // 10
@@ -150,7 +150,7 @@ async def test_without_a_fallback_it_fails() -> None:
 
 
 @in_virtual_time
-async def test_when_both_fail_the_fallbacks_failure_is_told() -> None:
+async def test_when_both_fail_the_fallbacks_failure_is_raised() -> None:
     with pytest.raises(EngineError, match="busy"):
         await speak(reliable(UnreliableTts([DOWN]), UnreliableTts([EngineError("busy")])))
 

@@ -1,4 +1,4 @@
-"""How the package is used, on its stand-in."""
+"""The helper with a stand-in for the package."""
 
 from pathlib import Path
 

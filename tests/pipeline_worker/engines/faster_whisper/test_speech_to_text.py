@@ -16,7 +16,7 @@ def agent(**options: object) -> AgentDefinition:
     return AgentDefinition.model_validate({"id": "desk", "name": "Desk", "speech_to_text": stt})
 
 
-def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
     with (
         stand_in_packages(),
         pytest.raises(
@@ -32,15 +32,8 @@ def test_a_name_is_left_to_the_library(name: str) -> None:
         FasterWhisperSpeechToTextProvider().add(agent(model=name))
 
 
-def test_any_language_is_none_of_them() -> None:
+def test_any_language_means_detection() -> None:
     options = FasterWhisperOptions()
     assert options.model_settings("de")["language"] == "de"
     assert options.model_settings("auto")["language"] is None
-    assert set(options.model_settings("de")) == {
-        "model",
-        "device",
-        "compute_type",
-        "threads",
-        "beam_size",
-        "language",
-    }
+    assert set(options.model_settings("de")) == {"model", "device", "compute_type", "threads", "beam_size", "language"}

@@ -25,7 +25,7 @@ async def test_frames_come_out_as_they_went_in_and_then_the_end() -> None:
 
 
 @pytest.mark.parametrize("kept", [3, 8, 11, len(ENCODED) - 1])
-async def test_an_end_inside_a_frame_is_an_error_and_not_the_end(kept: int) -> None:
+async def test_an_end_inside_a_frame_is_an_error(kept: int) -> None:
     reader, pipe = reader_of(ENCODED[:kept]), io.BytesIO(ENCODED[:kept])
     with pytest.raises(EngineError):
         while await receive(reader):
@@ -38,7 +38,7 @@ async def test_an_end_inside_a_frame_is_an_error_and_not_the_end(kept: int) -> N
 @pytest.mark.parametrize(
     "encoded", [b"\xff" * 8, b"\0\0\0\2\0\0\0\0[]", b"\0\0\0\2\0\0\0\0{x"], ids=["lengths", "list", "not JSON"]
 )
-async def test_bytes_that_are_no_frame_are_an_error(encoded: bytes) -> None:
+async def test_bytes_that_are_not_a_frame_are_an_error(encoded: bytes) -> None:
     with pytest.raises(EngineError):
         await receive(reader_of(encoded))
     with pytest.raises(EngineError):

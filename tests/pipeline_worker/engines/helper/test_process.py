@@ -1,6 +1,8 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -11,11 +13,19 @@ HELPER = "tests.fakes.stand_in_helper"
 TIMEOUT_S = 20
 
 
+@asynccontextmanager
+async def running(module: str = HELPER, **options: Any) -> AsyncIterator[HelperProcess]:
+    helper = HelperProcess(module, name="stand-in", **options)
+    try:
+        yield helper
+    finally:
+        await helper.close()
+
+
 @pytest.fixture
 async def helper() -> AsyncIterator[HelperProcess]:
-    helper = HelperProcess(HELPER, name="stand-in")
-    yield helper
-    await helper.close()
+    async with running() as helper:
+        yield helper
 
 
 async def echo(channel: Channel, body: bytes) -> bytes:
@@ -51,7 +61,7 @@ async def test_a_helper_that_dies_fails_what_is_open_and_the_next_has_another(he
     for channel in (bystander, culprit):
         with pytest.raises(EngineError):
             await channel.receive(TIMEOUT_S)
-        with pytest.raises(EngineError):  # for as long as it is asked
+        with pytest.raises(EngineError):  # every time
             await channel.receive(TIMEOUT_S)
         with pytest.raises(EngineError):
             await channel.send({"op": "echo"})
@@ -60,7 +70,7 @@ async def test_a_helper_that_dies_fails_what_is_open_and_the_next_has_another(he
     assert helper.pid != first_pid
 
 
-async def test_a_dying_helper_that_takes_nothing_any_more_serves_nobody(helper: HelperProcess) -> None:
+async def test_a_dying_helper_that_no_longer_reads_serves_nobody(helper: HelperProcess) -> None:
     """Its input ends before its output: a session that came in between got an engine that was gone."""
     channel = await helper.open()
     first_pid = helper.pid
@@ -82,8 +92,7 @@ async def test_a_new_process_is_prepared_before_it_is_used() -> None:
         prepared.append(await echo(channel, b"ready"))
         channel.close()
 
-    helper = HelperProcess(HELPER, name="stand-in", prepare=prepare)
-    try:
+    async with running(prepare=prepare) as helper:
         channel = await helper.open()
         await helper.open()
         assert len(prepared) == 1
@@ -92,12 +101,10 @@ async def test_a_new_process_is_prepared_before_it_is_used() -> None:
             await channel.receive(TIMEOUT_S)
         await helper.open()
         assert len(prepared) == 2
-    finally:
-        await helper.close()
 
 
 class SlowLoad:
-    """A model that is loaded when the test says so."""
+    """A model whose loading ends when the test allows it."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -116,10 +123,9 @@ async def given_up(opening: asyncio.Task[Channel]) -> None:
         await opening
 
 
-async def test_a_recogniser_that_died_hears_again_although_its_model_loads_longer_than_callers_wait() -> None:
+async def test_a_dead_helper_is_replaced_even_if_its_model_loads_longer_than_callers_wait() -> None:
     load = SlowLoad()
-    helper = HelperProcess(HELPER, name="stand-in", prepare=load)
-    try:
+    async with running(prepare=load) as helper:
         first = asyncio.create_task(helper.open())
         await load.begins.wait()
         pid = helper.pid
@@ -132,11 +138,9 @@ async def test_a_recogniser_that_died_hears_again_although_its_model_loads_longe
         assert await echo(await helper.open(), b"hello") == b"hello"
         assert load.begun == 1
         assert helper.pid == pid
-    finally:
-        await helper.close()
 
 
-async def test_closing_ends_a_helper_that_is_just_being_started() -> None:
+async def test_closing_ends_a_helper_that_is_starting() -> None:
     load = SlowLoad()
     helper = HelperProcess(HELPER, name="stand-in", prepare=load)
     opening = asyncio.create_task(helper.open())
@@ -150,25 +154,21 @@ async def test_closing_ends_a_helper_that_is_just_being_started() -> None:
         os.kill(pid, 0)
 
 
-async def test_a_load_that_fails_is_told_to_who_waits_and_tried_again_for_the_next() -> None:
+async def test_a_failed_load_is_an_error_for_those_who_wait_and_is_retried_for_the_next() -> None:
     failures = [EngineError("the model is not there")]
 
     async def prepare(_: HelperProcess) -> None:
         if failures:
             raise failures.pop()
 
-    helper = HelperProcess(HELPER, name="stand-in", prepare=prepare)
-    try:
+    async with running(prepare=prepare) as helper:
         with pytest.raises(EngineError, match="the model is not there"):
             await helper.open()
         assert await echo(await helper.open(), b"hello") == b"hello"
-    finally:
-        await helper.close()
 
 
-async def test_a_recogniser_that_hangs_hears_again_after_a_few_callers_waited_in_vain() -> None:
-    helper = HelperProcess(HELPER, name="stand-in", hangs_s=0.1)
-    try:
+async def test_a_hanging_helper_is_replaced_after_a_few_timeouts() -> None:
+    async with running(hangs_s=0.1) as helper:
         channel = await helper.open()
         pid = helper.pid
         await channel.send({"op": "hang"})
@@ -181,13 +181,10 @@ async def test_a_recogniser_that_hangs_hears_again_after_a_few_callers_waited_in
         assert "helper ended" in told
         assert await echo(await helper.open(), b"again") == b"again"
         assert helper.pid != pid
-    finally:
-        await helper.close()
 
 
-async def test_a_helper_that_answers_others_is_left_alone_by_who_waits_in_vain() -> None:
-    helper = HelperProcess(HELPER, name="stand-in", hangs_s=1.0)
-    try:
+async def test_a_helper_that_answers_others_is_not_restarted() -> None:
+    async with running(hangs_s=1.0) as helper:
         channel = await helper.open()
         pid = helper.pid
         for _ in range(2):
@@ -195,13 +192,10 @@ async def test_a_helper_that_answers_others_is_left_alone_by_who_waits_in_vain()
                 await channel.receive(0.6)
             assert await echo(await helper.open(), b"x") == b"x"
         assert helper.pid == pid
-    finally:
-        await helper.close()
 
 
-async def test_a_helper_that_takes_nothing_any_more_is_ended_too() -> None:
-    helper = HelperProcess(HELPER, name="stand-in", hangs_s=0.05)
-    try:
+async def test_a_helper_that_no_longer_reads_is_ended() -> None:
+    async with running(hangs_s=0.05) as helper:
         channel = await helper.open()
         pid = helper.pid
         await channel.send({"op": "hang"})
@@ -212,8 +206,6 @@ async def test_a_helper_that_takes_nothing_any_more_is_ended_too() -> None:
             await channel.receive(TIMEOUT_S)
         assert await echo(await helper.open(), b"again") == b"again"
         assert helper.pid != pid
-    finally:
-        await helper.close()
 
 
 async def test_no_answer_in_time_is_an_error(helper: HelperProcess) -> None:
@@ -223,7 +215,7 @@ async def test_no_answer_in_time_is_an_error(helper: HelperProcess) -> None:
     assert await echo(channel, b"late") == b"late"
 
 
-async def test_a_listener_that_does_not_listen_loses_its_channel(helper: HelperProcess) -> None:
+async def test_a_channel_that_nobody_reads_is_closed(helper: HelperProcess) -> None:
     channel, other = await helper.open(), await helper.open()
     for _ in range(1100):
         await channel.send({"op": "echo"}, b"x")
@@ -260,10 +252,7 @@ async def test_close_ends_the_process_and_is_idempotent(helper: HelperProcess) -
 
 
 async def test_a_module_that_does_not_run_is_an_error() -> None:
-    helper = HelperProcess("tests.fakes.no_such_module", name="missing")
-    try:
+    async with running("tests.fakes.no_such_module") as helper:
         channel = await helper.open()
         with pytest.raises(EngineError):
             await channel.receive(TIMEOUT_S)
-    finally:
-        await helper.close()

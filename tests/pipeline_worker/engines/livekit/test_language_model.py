@@ -1,6 +1,4 @@
-"""With a stand-in for livekit-agents and a plugin of it (tests/fakes/packages)."""
-
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import astuple
 from typing import Any
@@ -12,16 +10,8 @@ from pipeline_worker.engines.protocols import Entry, Reply, ToolCall, Utterance
 from pipeline_worker.turns.conversation import ToolUse
 from shared.agent import AgentDefinition
 from shared.errors import EngineError
-from tests.fakes.stand_in_packages import stand_in_packages
 
 ASKED = [Utterance("user", "Are you open?")]
-
-
-@pytest.fixture(autouse=True)
-def packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("STANDIN_API_KEY", "a-key")
-    with stand_in_packages():
-        yield
 
 
 @pytest.fixture
@@ -70,7 +60,7 @@ async def test_tools_are_described_and_their_calls_come_at_the_end(provider: Liv
     assert [reply.text for reply in replies[:-1]] == ["Let me ", "see."]
 
 
-async def test_giving_up_ends_the_stream(provider: LiveKitLanguageModelProvider) -> None:
+async def test_cancelling_ends_the_stream(provider: LiveKitLanguageModelProvider) -> None:
     lm, vendor = await opened(provider)
     async with aclosing(lm.reply(ASKED)) as replies:
         async for _ in replies:
@@ -78,7 +68,7 @@ async def test_giving_up_ends_the_stream(provider: LiveKitLanguageModelProvider)
     assert vendor.open_streams == 0
 
 
-async def test_its_errors_are_ours(provider: LiveKitLanguageModelProvider) -> None:
+async def test_its_errors_are_translated(provider: LiveKitLanguageModelProvider) -> None:
     lm, vendor = await opened(provider, fault="late")
     with pytest.raises(EngineError) as raised:
         await answer(lm)

@@ -1,6 +1,3 @@
-"""With a stand-in for livekit-agents and a plugin of it (tests/fakes/packages)."""
-
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,14 +5,6 @@ import pytest
 from pipeline_worker.engines.livekit.plugin import LiveKitPlugins, seconds, translated_errors
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError, EngineError
-from tests.fakes.stand_in_packages import stand_in_packages
-
-
-@pytest.fixture(autouse=True)
-def packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("STANDIN_API_KEY", "a-key")
-    with stand_in_packages():
-        yield
 
 
 def agent(id_: str = "desk", **options: Any) -> AgentDefinition:
@@ -40,7 +29,9 @@ async def test_each_agent_has_an_object_and_all_share_the_http_session(monkeypat
     assert (one.closed, two.closed, session.closed) == (True, True, 1)
 
 
-async def test_a_plugin_that_cannot_be_closed_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_plugin_that_cannot_be_closed_does_not_prevent_closing_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     session = FakeHttpSession()
     plugins = LiveKitPlugins("speech_to_text", "STT", lambda: session)
     plugins.add(agent("one"))
@@ -84,7 +75,7 @@ def test_options_are_checked(options: dict[str, Any], told: str) -> None:
     assert "s3cret" not in raised.value.message
 
 
-async def test_what_the_constructor_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_of_the_constructor_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     plugins = LiveKitPlugins("speech_to_text", "STT", FakeHttpSession)
     plugins.add(agent(arguments={"colour": "red"}))
     with pytest.raises(ConfigError, match=r"options\.arguments: standin does not take them: .*'colour'"):
@@ -106,7 +97,7 @@ async def test_what_the_constructor_refuses_is_told(monkeypatch: pytest.MonkeyPa
         ("nonsense", "engine_broken"),
     ],
 )
-async def test_whatever_a_plugin_raises_is_ours(fault: str, code: str) -> None:
+async def test_whatever_a_plugin_raises_is_translated(fault: str, code: str) -> None:
     from livekit.plugins.standin import misbehave  # type: ignore[import-not-found, unused-ignore]
 
     with pytest.raises(EngineError) as raised, translated_errors("standin"):
@@ -122,7 +113,7 @@ def test_our_own_errors_stay_as_they_are() -> None:
     assert raised.value is error
 
 
-def test_a_time_that_is_not_given_is_none() -> None:
+def test_a_missing_time_is_none() -> None:
     assert seconds(0.5) == 0.5
     assert seconds(object()) is None
 

@@ -1,7 +1,4 @@
-"""With a stand-in for livekit-agents and a plugin of it (tests/fakes/packages)."""
-
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -11,16 +8,13 @@ from pipeline_worker.engines.livekit import speech_to_text as livekit_stt
 from pipeline_worker.engines.livekit.speech_to_text import LiveKitSpeechToText
 from pipeline_worker.engines.protocols import Transcript
 from shared.errors import EngineError
-from tests.fakes.stand_in_packages import stand_in_packages
 
 SOUND = np.ones(1_600, dtype=np.int16)
 
 
 @pytest.fixture(autouse=True)
-async def packages(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+def short_wait_for_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(livekit_stt, "_LAST_WORDS_S", 0.2)
-    with stand_in_packages():
-        yield
 
 
 def vendor(**arguments: Any) -> Any:
@@ -87,7 +81,7 @@ async def test_an_error_shows_at_the_next_push() -> None:
     await stream.cancel()
 
 
-async def test_giving_up_ends_the_stream() -> None:
+async def test_cancelling_ends_the_stream() -> None:
     stt = vendor()
     stream = LiveKitSpeechToText(stt, "standin").open()
     await stream.push(SOUND)
@@ -96,7 +90,7 @@ async def test_giving_up_ends_the_stream() -> None:
     assert stt.open_streams == 0
 
 
-async def test_a_recogniser_that_does_not_stream_hears_the_whole() -> None:
+async def test_a_recogniser_that_does_not_stream_hears_the_whole_utterance() -> None:
     stream = LiveKitSpeechToText(vendor(streaming=False), "standin").open()
     for _ in range(3):
         assert await stream.push(SOUND) is None
@@ -105,14 +99,14 @@ async def test_a_recogniser_that_does_not_stream_hears_the_whole() -> None:
     assert await stream.finish() == Transcript("", True)
 
 
-async def test_of_an_endless_utterance_the_first_minute_is_sent() -> None:
+async def test_only_the_first_minute_of_an_endless_utterance_is_sent() -> None:
     stream = LiveKitSpeechToText(vendor(streaming=False), "standin").open()
     for _ in range(700):
         await stream.push(SOUND)
     assert await stream.finish() == Transcript(f"{60 * 16_000} samples", True)
 
 
-async def test_its_errors_are_ours_too() -> None:
+async def test_its_errors_are_translated() -> None:
     stream = LiveKitSpeechToText(vendor(streaming=False, fault="away"), "standin").open()
     await stream.push(SOUND)
     with pytest.raises(EngineError) as raised:

@@ -1,6 +1,3 @@
-"""With a stand-in for livekit-agents and a plugin of it (tests/fakes/packages)."""
-
-from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -10,13 +7,6 @@ import pytest
 from pipeline_worker.engines.livekit.text_to_speech import LiveKitTextToSpeech
 from pipeline_worker.engines.protocols import SpeechPiece, Word
 from shared.errors import EngineError
-from tests.fakes.stand_in_packages import stand_in_packages
-
-
-@pytest.fixture(autouse=True)
-def packages() -> Iterator[None]:
-    with stand_in_packages():
-        yield
 
 
 def vendor(key: str = "a-key", **arguments: Any) -> Any:
@@ -52,12 +42,12 @@ async def test_words_without_times_are_left_out() -> None:
     assert not any(piece.words for piece in await spoken(vendor(key="no times"), "One two"))
 
 
-async def test_one_that_does_not_stream_is_given_the_text_at_once() -> None:
+async def test_a_voice_that_does_not_stream_gets_the_whole_text() -> None:
     pieces = await spoken(vendor(streaming=False), "it")
     assert [word.text for piece in pieces for word in piece.words] == ["all", "of", "it"]
 
 
-async def test_giving_up_ends_the_stream() -> None:
+async def test_cancelling_ends_the_stream() -> None:
     tts = vendor()
     async with aclosing(LiveKitTextToSpeech(tts, "standin").speak("One two three")) as pieces:
         async for _ in pieces:
@@ -65,7 +55,7 @@ async def test_giving_up_ends_the_stream() -> None:
     assert tts.open_streams == 0
 
 
-async def test_its_errors_are_ours() -> None:
+async def test_its_errors_are_translated() -> None:
     tts = vendor(fault="key")
     with pytest.raises(EngineError) as raised:
         await spoken(tts, "One")

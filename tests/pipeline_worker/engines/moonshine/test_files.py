@@ -20,7 +20,7 @@ def test_another_name_is_a_folder(tmp_path: Path) -> None:
     assert folder_of(str(tmp_path)) == tmp_path
 
 
-def test_a_file_that_was_changed_is_told_with_its_cure(tmp_path: Path) -> None:
+def test_the_error_for_a_changed_file_has_a_remedy(tmp_path: Path) -> None:
     folder = copytree(packaged(), tmp_path / "model")
     assert {file.name for file in folder.iterdir()} >= set(FILES)
     with (folder / DECODER).open("r+b") as file:

@@ -46,10 +46,8 @@ def _cough(random: np.random.Generator, at: NDArray[np.float64]) -> NDArray[np.f
 
 @pytest.mark.parametrize("level", [0.002, 0.01, 0.05, 0.15])
 @pytest.mark.parametrize("sound", [_white, _pink, _hum, _clicks, _cough], ids=lambda sound: sound.__name__)
-def test_noise_says_nothing(
-    recognise: Recognize,
-    sound: Callable[[np.random.Generator, NDArray[np.float64]], NDArray[np.float64]],
-    level: float,
+def test_noise_has_no_text(
+    recognise: Recognize, sound: Callable[[np.random.Generator, NDArray[np.float64]], NDArray[np.float64]], level: float
 ) -> None:
     for seconds in (0.6, 1.5, 3.0):
         at = np.arange(int(seconds * UPLINK_RATE)) / UPLINK_RATE
@@ -84,5 +82,5 @@ async def test_short_words_are_understood_quiet_ones_too(recognise: Recognize, l
         ("Um,,", -0.1, "Um."),
     ],
 )
-def test_what_a_model_says_of_noise_is_not_said(text: str, certainty: float, expected: str) -> None:
+def test_what_the_model_hears_in_noise_is_dropped(text: str, certainty: float, expected: str) -> None:
     assert said(text, certainty) == expected

@@ -54,7 +54,7 @@ def test_a_wrong_draft_changes_nothing(model: MoonshineModel, booking: NDArray[n
 
 
 @pytest.mark.parametrize("samples", [0, 1, 500])
-def test_next_to_nothing_can_be_heard_too(model: MoonshineModel, samples: int) -> None:
+def test_a_very_short_sound_can_be_recognised(model: MoonshineModel, samples: int) -> None:
     assert len(model.hear(np.zeros(samples, dtype=np.float32)).tokens) <= 5
 
 

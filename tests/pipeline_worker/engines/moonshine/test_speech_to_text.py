@@ -52,7 +52,7 @@ async def test_callers_who_speak_at_once_are_each_understood(provider: Moonshine
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_interim_texts_come_while_one_speaks(provider: MoonshineSpeechToTextProvider) -> None:
+async def test_interim_texts_come_while_the_caller_speaks(provider: MoonshineSpeechToTextProvider) -> None:
     async with caller() as one:
         samples = await one.says("I need to cancel my booking for Friday evening.")
     stream = provider.open("desk").open()
@@ -90,14 +90,14 @@ def test_the_model_that_is_installed_understands_english(of: str, options: dict[
 
 
 @pytest.mark.parametrize("missing", FILES)
-def test_a_folder_without_a_whole_model_is_told(tmp_path: Path, missing: str) -> None:
+def test_a_folder_without_a_complete_model_is_an_error(tmp_path: Path, missing: str) -> None:
     for name in set(FILES) - {missing}:
         (tmp_path / name).touch()
     with pytest.raises(ConfigError, match=rf"speech_to_text\.options\.model: no Moonshine model at .*{missing}"):
         MoonshineSpeechToTextProvider().add(agent(model=str(tmp_path)))
 
 
-async def test_a_folder_that_is_no_model_is_told_at_the_start(tmp_path: Path) -> None:
+async def test_a_folder_that_is_not_a_model_is_an_error_at_start(tmp_path: Path) -> None:
     folder = folder_of(PACKAGED)
     assert folder is not None
     copytree(folder, tmp_path, dirs_exist_ok=True)
@@ -113,7 +113,7 @@ async def test_a_folder_that_is_no_model_is_told_at_the_start(tmp_path: Path) ->
         await provider.close()
 
 
-def test_a_missing_package_is_told_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_package_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(sys, "path_importer_cache", {})
     with pytest.raises(ConfigError, match=r"'tiny-en' comes with is missing: pip install moonshine-voice==0\.1\.0"):

@@ -47,7 +47,7 @@ def test_the_key_comes_from_the_environment_and_is_not_shown(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("value", ["two\nlines", "schlüssel"])
-def test_what_can_be_no_key_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_an_impossible_key_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("ACME_KEY", value)
     with pytest.raises(ConfigError, match="ACME_KEY holds no key") as raised:
         read_account(AGENT, "text_to_speech", "Acme", AcmeOptions())
@@ -66,7 +66,7 @@ def test_without_a_key_the_variable_is_named(monkeypatch: pytest.MonkeyPatch, va
 @pytest.mark.parametrize(
     ("base_url", "expected"), [("https://a.example", "wss://a.example/v1?"), ("http://b:80/x", "ws://b:80/x/v1?")]
 )
-def test_a_websocket_is_where_the_rest_is(base_url: str, expected: str) -> None:
+def test_the_websocket_has_the_address_of_the_api(base_url: str, expected: str) -> None:
     url = VendorAccount("Acme", base_url, "").websocket_url("/v1", {"term": ["a b", "c"], "none": []})
     assert url == f"{expected}term=a+b&term=c"
 
@@ -84,7 +84,7 @@ async def test_a_refused_key_is_an_error_of_the_configuration() -> None:
     ("code", "decisive", "is_error"),
     [("engine_refused", True, True), ("engine_refused", False, False), ("engine_unavailable", True, False)],
 )
-async def test_another_failure_is_one_only_if_calls_will_fail_too(code: str, decisive: bool, is_error: bool) -> None:
+async def test_other_failures_are_errors_only_if_calls_would_fail(code: str, decisive: bool, is_error: bool) -> None:
     attempt = try_account("desk", "text_to_speech", AcmeOptions(), fails(code), decisive=decisive)
     if is_error:
         with pytest.raises(ConfigError, match=r"text_to_speech.options: Acme says no: correct the options"):
@@ -109,7 +109,7 @@ async def test_a_silent_vendor_does_not_keep_the_others_from_starting() -> None:
     assert asyncio.get_running_loop().time() < 10
 
 
-async def test_of_trials_concurrently_the_first_error_is_told_when_all_are_over() -> None:
+async def test_the_first_error_of_concurrent_checks_is_raised_when_all_are_done() -> None:
     with pytest.raises(EngineError) as raised:
         await concurrently(fails(code) for code in ("first", "second"))
     assert raised.value.code == "first"

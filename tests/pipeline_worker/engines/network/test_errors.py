@@ -22,7 +22,7 @@ def test_a_status_has_a_code(status: int, code: str) -> None:
     assert refusal("Acme", status).code == code
 
 
-def test_what_a_vendor_says_is_told_in_short_but_not_about_keys() -> None:
+def test_a_vendors_message_is_shortened_and_hides_keys() -> None:
     assert refusal("Acme", 400, "no such\n voice").message == "Acme refuses the request (status 400): no such voice"
     assert len(refusal("Acme", 500, "x" * 10_000).message) < 300
     assert "sk-1" not in refusal("Acme", 401, "the key sk-1234 is wrong").message
@@ -37,6 +37,6 @@ def test_what_a_vendor_says_is_told_in_short_but_not_about_keys() -> None:
         (broken("Acme", "<html>"), "engine_broken"),
     ],
 )
-def test_other_failures_have_theirs(error: EngineError, code: str) -> None:
+def test_other_failures_have_a_code(error: EngineError, code: str) -> None:
     assert error.code == code
     assert error.message.startswith("Acme ")

@@ -28,7 +28,7 @@ async def received(http: VendorHttp) -> int:
         return sum([len(part) async for part in response.content.iter_any()])
 
 
-async def test_an_endless_silence_ends(server: DeepgramSpeakServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_answer_times_out(server: DeepgramSpeakServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vendor_http, "_SILENCE_TIMEOUT_S", 0.1)
     http = client(server)
     server.fault = "stall"

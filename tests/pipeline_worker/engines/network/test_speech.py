@@ -24,7 +24,7 @@ def test_words_that_come_last_travel_with_the_tail_and_end_with_it() -> None:
     assert speech.finish() is None
 
 
-def test_what_is_shorter_than_the_tail_waits_for_the_end() -> None:
+def test_speech_shorter_than_the_tail_waits_for_the_end() -> None:
     speech = TimedSpeech()
     assert speech.push(np.ones(100, np.int16), [Word("a", 50)]) is None
     assert speech.push(np.ones(100, np.int16)) is None
@@ -35,7 +35,7 @@ def test_what_is_shorter_than_the_tail_waits_for_the_end() -> None:
 
 
 class Attempts:
-    """Each gives so many pieces and then, if there is one, its error."""
+    """Each attempt yields this many pieces, and then its error if it has one."""
 
     def __init__(self, *outcomes: tuple[int, EngineError | None]) -> None:
         self.outcomes = list(outcomes)
@@ -77,5 +77,5 @@ async def test_only_a_connection_lost_before_any_speech_is_tried_again(
     assert attempts.outcomes == []
 
 
-async def test_marks_alone_are_silence() -> None:
+async def test_punctuation_alone_is_silence() -> None:
     assert [piece async for piece in spoken("Acme", " -- ?!", Attempts())] == []

@@ -31,7 +31,7 @@ async def test_one_connection_is_opened_at_a_time_and_none_while_one_is_warm() -
 
 
 @in_virtual_time
-async def test_what_fails_or_takes_for_ever_is_only_logged_and_tried_again_for_the_next_call() -> None:
+async def test_a_failure_or_a_hang_is_only_logged_and_retried_for_the_next_call() -> None:
     async def refuse() -> None:
         raise EngineError("no")
 

@@ -28,14 +28,14 @@ async def pool(server: CartesiaServer) -> AsyncIterator[WebSocketPool]:
     await pool.close()
 
 
-async def test_what_is_given_back_is_taken_again(server: CartesiaServer, pool: WebSocketPool) -> None:
+async def test_a_returned_connection_is_reused(server: CartesiaServer, pool: WebSocketPool) -> None:
     connection = await pool.take()
     pool.give_back(connection)
     assert await pool.take() is connection
     assert server.connections == 1
 
 
-async def test_who_comes_while_a_connection_is_being_warmed_takes_it(
+async def test_a_connection_that_is_being_warmed_goes_to_the_next_caller(
     server: CartesiaServer, pool: WebSocketPool
 ) -> None:
     pool.warm()
@@ -44,7 +44,7 @@ async def test_who_comes_while_a_connection_is_being_warmed_takes_it(
     assert server.connections == 1
 
 
-async def test_after_a_rush_a_few_wait_on(
+async def test_after_a_rush_a_few_connections_stay_open(
     server: CartesiaServer, pool: WebSocketPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket_pool, "_KEEP_ALIVE_S", 0.01)
@@ -81,7 +81,7 @@ async def test_a_discarded_connection_is_closed_after_the_farewell(server: Carte
     assert await pool.take() is not connection
 
 
-async def test_one_that_died_while_idle_is_forgotten(
+async def test_a_connection_that_died_while_idle_is_forgotten(
     server: CartesiaServer, pool: WebSocketPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket_pool, "_KEEP_ALIVE_S", 0.01)
@@ -93,7 +93,7 @@ async def test_one_that_died_while_idle_is_forgotten(
 
 
 class StuckConnection:
-    """Its peer takes nothing any more."""
+    """Its peer no longer reads."""
 
     state = State.OPEN
 
@@ -110,7 +110,7 @@ class StuckConnection:
     async def close(self) -> None: ...
 
 
-async def test_a_peer_that_is_stuck_does_not_keep_others_from_being_kept_alive(
+async def test_a_stuck_peer_does_not_stop_the_keep_alives_of_others(
     server: CartesiaServer, pool: WebSocketPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket_pool, "_KEEP_ALIVE_S", 0.01)
@@ -124,7 +124,7 @@ async def test_a_peer_that_is_stuck_does_not_keep_others_from_being_kept_alive(
     await stuck.aborted.wait()
 
 
-async def test_close_ends_what_is_idle_and_what_is_in_use(server: CartesiaServer, pool: WebSocketPool) -> None:
+async def test_close_ends_idle_and_busy_connections(server: CartesiaServer, pool: WebSocketPool) -> None:
     used = await pool.take()
     await pool.try_out()
     await pool.close()

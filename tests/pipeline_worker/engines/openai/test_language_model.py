@@ -12,16 +12,10 @@ from pipeline_worker.engines.protocols import Entry, Reply, ToolCall, Utterance
 from pipeline_worker.turns.conversation import ToolUse
 from shared.errors import EngineError
 from tests.fakes.openai_agents import openai_agent
-from tests.fakes.openai_server import Fault, OpenAiServer, running_openai_server
+from tests.fakes.openai_server import Fault, OpenAiServer
 
 ASKED = [Utterance("user", "Are you open?")]
 END_CALL = {"builtin": "end_call"}
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OpenAiServer]:
-    async with running_openai_server() as server:
-        yield server
 
 
 @pytest.fixture
@@ -80,7 +74,7 @@ async def test_options_are_sent_and_those_of_the_server_win(
     assert contents[1:] == ["(The call is connected.)", "Two", "Three"]
 
 
-async def test_openai_itself_has_another_name_for_the_longest_answer(server: OpenAiServer) -> None:
+async def test_openai_itself_has_another_name_for_the_answers_limit(server: OpenAiServer) -> None:
     client = share(VendorAccount("acme", server.base_url, ""))
     options = LmOptions(model="m", max_output_tokens=200)
     assert options.base_url == OPENAI_URL  # and yet the client's connections lead to the loopback server
@@ -119,7 +113,7 @@ async def test_tools_are_offered_and_their_calls_come_last(
         (Fault("stall", after=1), "engine_timeout", 1),
     ],
 )
-async def test_what_goes_wrong_is_told_after_what_was_said_and_the_next_turn_works(
+async def test_a_failure_is_raised_after_the_output_so_far_and_the_next_turn_works(
     provider: OpenAiLanguageModelProvider, server: OpenAiServer, fault: Fault, code: str, said: int
 ) -> None:
     lm = await opened(provider, server)

@@ -13,7 +13,7 @@ def told(*conversation: Utterance | ToolUse) -> list[dict[str, Any]]:
     return chat_messages("Be kind.", conversation)[1:]
 
 
-def test_the_model_is_told_its_part_and_that_it_is_on_a_call() -> None:
+def test_the_model_gets_its_instructions_and_knows_that_it_is_on_a_call() -> None:
     system = chat_messages("Be kind.", [Utterance("user", "Hi")])[0]
     assert system == {"role": "system", "content": f"Be kind.\n\n{ABOUT_THE_CALL}"}
     assert chat_messages("", [])[0]["content"] == ABOUT_THE_CALL
@@ -56,7 +56,7 @@ def test_a_tool_belongs_to_the_answer_that_used_it() -> None:
 
 
 @pytest.mark.parametrize("arguments", ["", "{", "[1]", "Friday", "[" * 100_000], ids=range(5))
-def test_arguments_that_were_written_badly_do_not_spoil_the_rest_of_the_call(arguments: str) -> None:
+def test_malformed_arguments_do_not_spoil_the_rest_of_the_call(arguments: str) -> None:
     written = told(Utterance("user", "Friday?"), ToolUse(ToolCall("1", "look_up", arguments), "bad arguments"))
     assert json.loads(written[1]["tool_calls"][0]["function"]["arguments"]) == {}
 
@@ -79,7 +79,7 @@ def delta(index: int | None, id_: str | None, name: str | None = None, arguments
         [delta(0, "a", "one"), delta(1, "b", "two", '{"x":1}'), {"index": 1}],
     ],
 )
-def test_calls_are_put_together_however_a_server_numbers_their_parts(deltas: list[Any]) -> None:
+def test_tool_calls_are_assembled_however_a_server_numbers_their_parts(deltas: list[Any]) -> None:
     drafts = ToolCallDrafts()
     for part in deltas:
         drafts.add([part])
@@ -92,7 +92,7 @@ def test_a_call_without_an_id_gets_one() -> None:
     assert [call.id for call in drafts.finish(7)] == ["call_7_0", "call_7_1"]
 
 
-def test_a_call_of_nothing_and_one_without_end_are_errors() -> None:
+def test_a_tool_call_without_a_name_or_without_end_is_an_error() -> None:
     drafts = ToolCallDrafts()
     drafts.add([delta(0, "a", None, "{}")])
     with pytest.raises(ValueError, match="without a name"):
@@ -101,7 +101,7 @@ def test_a_call_of_nothing_and_one_without_end_are_errors() -> None:
         drafts.add([delta(0, "a", None, "x" * 100_001)])
 
 
-def test_a_call_whose_name_is_no_text_is_refused_and_a_number_is_an_id() -> None:
+def test_a_tool_name_must_be_text_and_an_id_may_be_a_number() -> None:
     with pytest.raises(ValueError, match="no text"):
         ToolCallDrafts().add([{"index": 0, "id": "a", "function": {"name": {"x": 1}}}])
     drafts = ToolCallDrafts()

@@ -62,10 +62,7 @@ async def test_an_utterance_is_sent_whole(provider: OpenAiSpeechToTextProvider, 
     assert await stream.finish() == Transcript("a table for two", True)
     (request,) = server.asked("/audio/transcriptions")
     assert np.array_equal(heard(request), np.concatenate([SECOND, SECOND[:100]]))
-    assert {name: value for name, value in request.form.items() if name != "file"} == {
-        "model": b"m",
-        "language": b"de",
-    }
+    assert {name: value for name, value in request.form.items() if name != "file"} == {"model": b"m", "language": b"de"}
     with pytest.raises(EngineError, match="the utterance is over"):
         await stream.push(SECOND)
     await stt.close()
@@ -78,14 +75,14 @@ async def test_options_are_sent(provider: OpenAiSpeechToTextProvider, server: Op
     assert (form["prompt"], form["vad_filter"], form["language"]) == (b"Aurora", b"true", b"en")
 
 
-async def test_the_server_may_find_the_language_out(provider: OpenAiSpeechToTextProvider, server: OpenAiServer) -> None:
+async def test_the_server_may_detect_the_language(provider: OpenAiSpeechToTextProvider, server: OpenAiServer) -> None:
     provider.add(openai_agent("speech_to_text", server.base_url, language=""))
     await provider.start()
     await (await said(provider.open("desk"), SECOND)).finish()
     assert "language" not in server.asked("/audio/transcriptions")[0].form
 
 
-async def test_less_than_a_word_is_not_worth_a_request(
+async def test_a_sound_shorter_than_a_word_is_not_sent(
     provider: OpenAiSpeechToTextProvider, server: OpenAiServer
 ) -> None:
     stt = await opened(provider, server)
@@ -94,7 +91,9 @@ async def test_less_than_a_word_is_not_worth_a_request(
     assert server.asked("/audio/transcriptions") == []
 
 
-async def test_of_a_long_utterance_the_end_is_heard(provider: OpenAiSpeechToTextProvider, server: OpenAiServer) -> None:
+async def test_only_the_end_of_a_long_utterance_is_sent(
+    provider: OpenAiSpeechToTextProvider, server: OpenAiServer
+) -> None:
     stt = await opened(provider, server, max_utterance_s=2)
     pieces = [np.full(16_000, number, dtype=np.int16) for number in range(5)]
     await (await said(stt, *pieces)).finish()
@@ -107,7 +106,7 @@ async def test_a_transcript_may_come_in_parts(provider: OpenAiSpeechToTextProvid
     assert server.asked("/audio/transcriptions")[0].form["stream"] == b"true"
 
 
-async def test_a_model_that_does_not_stream_is_understood_as_well(
+async def test_a_model_that_does_not_stream_is_understood(
     provider: OpenAiSpeechToTextProvider, server: OpenAiServer
 ) -> None:
     server.manner.streams_transcripts = False
@@ -117,7 +116,7 @@ async def test_a_model_that_does_not_stream_is_understood_as_well(
 
 async def until_interim(stream: OpenAiSpeechToTextStream) -> Transcript:
     async with asyncio.timeout(5):
-        while (interim := await stream.push(SECOND[:1])) is None:  # noqa: ASYNC110 - pushing is what tells
+        while (interim := await stream.push(SECOND[:1])) is None:  # noqa: ASYNC110 - results come with a push
             await asyncio.sleep(0)
         return interim
 
@@ -133,7 +132,9 @@ async def test_interim_results_come_while_the_caller_speaks(
     assert await stream.finish() == Transcript("a table for two", True)
 
 
-async def test_the_same_interim_result_is_told_once(provider: OpenAiSpeechToTextProvider, server: OpenAiServer) -> None:
+async def test_the_same_interim_result_is_returned_once(
+    provider: OpenAiSpeechToTextProvider, server: OpenAiServer
+) -> None:
     stt = await opened(provider, server, interim_every_s=1)
     stream = await said(stt, SECOND)
     assert await until_interim(stream) == Transcript("a table for two", False)
@@ -145,7 +146,7 @@ async def test_the_same_interim_result_is_told_once(provider: OpenAiSpeechToText
 
 
 async def until_interim_after(stream: OpenAiSpeechToTextStream) -> Transcript:
-    """The one that was asked for already says nothing new; a second more of speech asks again."""
+    """The request under way has nothing new; another second of speech makes another request."""
     await stream.push(SECOND)
     return await until_interim(stream)
 
@@ -182,7 +183,7 @@ async def test_the_end_of_an_utterance_ends_its_interim_request(
         (Fault("error_event", after=1), "engine_unavailable"),
     ],
 )
-async def test_what_goes_wrong_is_told_and_the_next_utterance_works(
+async def test_a_failure_is_raised_and_the_next_utterance_works(
     provider: OpenAiSpeechToTextProvider, server: OpenAiServer, fault: Fault, code: str
 ) -> None:
     stt = await opened(provider, server, stream=True)

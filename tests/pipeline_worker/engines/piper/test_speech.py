@@ -1,4 +1,4 @@
-"""The shipped voice: what is heard of it."""
+"""The sound of the shipped voice."""
 
 from itertools import pairwise
 
@@ -36,7 +36,7 @@ def test_a_short_text_is_one_slice() -> None:
 
 
 def test_it_lasts_as_long_as_people_take() -> None:
-    """Every time a little different: the voice draws the length of each sound at random."""
+    """Lengths vary a little, because the voice draws the length of each sound at random."""
 
     def lasts(length_scale: float) -> float:
         return (
@@ -49,7 +49,7 @@ def test_it_lasts_as_long_as_people_take() -> None:
 
 
 def test_slices_join_without_a_click() -> None:
-    """At a border the sound changes no more abruptly than around it."""
+    """At a border, the sound changes no more abruptly than around it."""
     slices = made(speech_of(TEXT))
     whole = np.concatenate(slices).astype(float)
     bend = np.abs(np.diff(whole, 2))

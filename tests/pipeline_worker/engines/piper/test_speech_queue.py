@@ -38,7 +38,7 @@ def test_first_slices_are_made_in_the_order_of_their_texts() -> None:
     assert [next_channel(queue) for _ in range(4)] == [3, 1, 2, None]
 
 
-def test_a_new_reply_goes_before_who_has_speech_in_hand() -> None:
+def test_a_new_reply_goes_before_callers_with_speech_in_hand() -> None:
     queue = queue_with(1)
     give(queue, 1, 1.0, 0.1)
     queue.ask(1, 0.2)
@@ -46,7 +46,7 @@ def test_a_new_reply_goes_before_who_has_speech_in_hand() -> None:
     assert [next_channel(queue), next_channel(queue)] == [2, 1]
 
 
-def test_who_has_least_speech_in_hand_is_next() -> None:
+def test_the_caller_with_the_least_speech_in_hand_is_next() -> None:
     queue = queue_with(1, 2)
     give(queue, 1, 1.0, 0.1)
     give(queue, 2, 0.4, 0.2)
@@ -79,7 +79,7 @@ def test_those_whose_speech_has_run_out_take_turns_with_new_ones() -> None:
     assert [next_channel(queue), next_channel(queue)] == [3, 1]
 
 
-def test_every_one_of_many_gets_as_much() -> None:
+def test_many_callers_get_equal_shares() -> None:
     """More callers than the voice can serve: it takes 0.3 s for a second of speech, and five listen."""
     queue = queue_with(*range(5))
     now = 0.0
@@ -94,7 +94,7 @@ def test_every_one_of_many_gets_as_much() -> None:
     assert max(given.values()) - min(given.values()) <= 1
 
 
-def test_what_was_closed_is_not_made() -> None:
+def test_a_closed_text_is_not_synthesised() -> None:
     queue = queue_with(1, 2)
     queue.close(1)
     queue.close(1)
@@ -103,7 +103,7 @@ def test_what_was_closed_is_not_made() -> None:
     assert [next_channel(queue), next_channel(queue)] == [2, None]
 
 
-def test_nobody_wants_a_slice_that_was_closed_while_it_was_made() -> None:
+def test_a_slice_that_was_closed_while_it_was_made_is_dropped() -> None:
     queue = queue_with(1)
     assert next_channel(queue) == 1
     queue.close(1)
@@ -111,7 +111,7 @@ def test_nobody_wants_a_slice_that_was_closed_while_it_was_made() -> None:
 
 
 @pytest.mark.parametrize("freed", [0, MOST_TEXTS - 1])
-def test_there_is_an_end_to_how_many_there_can_be(freed: int) -> None:
+def test_the_number_of_entries_is_bounded(freed: int) -> None:
     queue = queue_with(*range(MOST_TEXTS))
     assert not queue.open(MOST_TEXTS, "one more", 0.0)
     queue.close(freed)

@@ -51,7 +51,7 @@ async def spoken(tts: PiperTextToSpeech, text: str) -> tuple[Pcm, list[Word], li
     return samples, [word for piece in pieces for word in piece.words], pieces
 
 
-async def test_every_word_of_the_text_is_told_with_its_end(provider: PiperTextToSpeechProvider) -> None:
+async def test_every_word_of_the_text_has_its_end(provider: PiperTextToSpeechProvider) -> None:
     samples, words, pieces = await spoken(provider.open("desk"), TEXT)
     assert [word.text for word in words] == TEXT.split()
     ends = [word.end_sample for word in words]
@@ -94,7 +94,7 @@ async def test_a_long_sentence_is_made_clause_by_clause(provider: PiperTextToSpe
 
 
 async def test_nothing_is_lost_in_the_change_of_rate(provider: PiperTextToSpeechProvider) -> None:
-    """The last sound is there, at the level of the others, and the first one is not late."""
+    """The last sound has the level of the others, and the first one is not late."""
     samples, words, _ = await spoken(provider.open("desk"), "Saturday.")
     level = np.abs(samples.astype(int))
     assert np.flatnonzero(level > 66)[0] < 35 * 24
@@ -102,7 +102,7 @@ async def test_nothing_is_lost_in_the_change_of_rate(provider: PiperTextToSpeech
     assert 8_000 < level.max() < 32_767
 
 
-async def test_who_stops_listening_stops_the_work(provider: PiperTextToSpeechProvider) -> None:
+async def test_leaving_stops_the_synthesis(provider: PiperTextToSpeechProvider) -> None:
     tts = provider.open("desk")
     [pid] = provider.helper_pids
 
@@ -156,7 +156,7 @@ async def test_several_voices_and_processes(tmp_path: Path) -> None:
         await spoken(provider.open("joe"), "Hello.")
 
 
-async def test_a_voice_that_cannot_be_loaded_is_told_at_the_start(tmp_path: Path) -> None:
+async def test_a_voice_that_cannot_be_loaded_is_an_error_at_start(tmp_path: Path) -> None:
     path = tmp_path / "amy.onnx"
     path.write_bytes(b"not a model")
     shutil.copy(f"{MODEL}.json", f"{path}.json")

@@ -45,7 +45,7 @@ def test_speakers_cross_the_cut_and_what_cannot_be_cut_is_sliced_afterwards(
     assert np.abs(voices[0] - voices[1]).max() > 0.01
 
 
-def test_a_model_cut_or_not_says_the_same(tmp_path: Path) -> None:
+def test_a_split_model_says_the_same_as_a_whole_one(tmp_path: Path) -> None:
     said = []
     for decoder in ("/dec/", "/other/"):
         write_small_vits(tmp_path / "small.onnx", decoder)
@@ -54,7 +54,7 @@ def test_a_model_cut_or_not_says_the_same(tmp_path: Path) -> None:
     assert np.abs(said[0] - said[1]).max() < 1e-6
 
 
-def test_a_file_that_is_no_model_is_an_error(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "voice.onnx").write_bytes(b"not a model")
     with pytest.raises(Exception, match=r".+"):
         VitsModel(tmp_path / "voice.onnx", HOP)

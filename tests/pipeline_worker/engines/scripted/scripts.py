@@ -1,4 +1,4 @@
-"""The script of a small restaurant, with all that a form can have."""
+"""The script of a small restaurant, with every feature of a form."""
 
 from typing import Any
 
@@ -78,11 +78,7 @@ RESTAURANT: dict[str, Any] = {
                 {"say": "We cook pasta and fish."},
             ],
         },
-        {
-            "name": "repeat",
-            "repeats": True,
-            "examples": "can you say that again\npardon\nwhat did you say",
-        },
+        {"name": "repeat", "repeats": True, "examples": "can you say that again\npardon\nwhat did you say"},
         {
             "name": "thanks",
             "small_talk": True,

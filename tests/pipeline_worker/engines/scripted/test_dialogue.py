@@ -78,7 +78,7 @@ def test_no_then_the_time_then_a_new_one(dialogue: ScriptedDialogue) -> None:
 
 
 @pytest.mark.parametrize("what", ["The time is wrong.", "No, the time is wrong."])
-def test_what_is_wrong_is_asked_anew_without_a_question_what_to_change(dialogue: ScriptedDialogue, what: str) -> None:
+def test_a_value_that_is_called_wrong_is_asked_again_at_once(dialogue: ScriptedDialogue, what: str) -> None:
     assert after(dialogue, WISH, what).said.text == "At what time?"
 
 
@@ -135,7 +135,7 @@ def test_to_book_again_begins_a_new_form(dialogue: ScriptedDialogue) -> None:
     ],
     ids=["people", "day", "time"],
 )
-def test_a_value_beyond_the_limits_is_told_and_the_others_are_kept(
+def test_a_value_beyond_the_limits_is_rejected_and_the_others_are_kept(
     dialogue: ScriptedDialogue, wish: str, otherwise: str, then: str, kept: dict[str, object]
 ) -> None:
     assert answers(dialogue, wish, then) == [otherwise, "And your name?"]
@@ -211,7 +211,7 @@ def test_a_question_is_asked_again_about_something_else(dialogue: ScriptedDialog
 
 
 @pytest.mark.parametrize("said", [["I'd like to book a table for two."], [WISH], [WISH, "Yes."]], ids=len)
-def test_all_can_be_forgotten(dialogue: ScriptedDialogue, said: Sequence[str]) -> None:
+def test_a_caller_can_start_over(dialogue: ScriptedDialogue, said: Sequence[str]) -> None:
     said = [*said, "Never mind.", "I'd like to book a table."]
     assert answers(dialogue, *said)[-2:] == ["Nothing is booked.", "For how many people?"]
 
@@ -231,18 +231,18 @@ def test_a_question_that_is_said_again_is_still_open(dialogue: ScriptedDialogue)
     assert answers(dialogue, WISH, "What did you say?", "Yes.")[1:] == [READ_BACK, BOOKED]
 
 
-def test_what_is_not_understood_gets_more_help_each_time_in_a_row(dialogue: ScriptedDialogue) -> None:
+def test_repeated_misunderstandings_get_more_help_each_time(dialogue: ScriptedDialogue) -> None:
     first, second, third = RESTAURANT["fallback"]
     said = [NONSENSE, "", NONSENSE, NONSENSE, "When are you open?", NONSENSE]
     assert answers(dialogue, *said) == [first, second, third, third, "We are open from five until eleven.", first]
 
 
 @pytest.mark.parametrize("words", ["", "?!", "um", NONSENSE, "What is the capital of France?", "Book me a taxi."])
-def test_what_no_intent_is_about_is_not_understood(dialogue: ScriptedDialogue, words: str) -> None:
+def test_a_request_without_an_intent_is_not_understood(dialogue: ScriptedDialogue, words: str) -> None:
     assert after(dialogue, words).said.text == "Pardon?"
 
 
-def test_what_is_not_understood_leaves_the_question_open(dialogue: ScriptedDialogue) -> None:
+def test_a_misunderstanding_leaves_the_question_open(dialogue: ScriptedDialogue) -> None:
     assert after(dialogue, "I'd like to book a table.", NONSENSE).said.text == "Pardon? For how many people?"
     assert answers(dialogue, WISH, NONSENSE, "Yes.")[1:] == [f"Pardon? {READ_BACK}", BOOKED]
 

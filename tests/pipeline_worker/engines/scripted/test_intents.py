@@ -10,7 +10,7 @@ EXAMPLES = {"open": ["when are you open", "opening hours"], "book": ["book a tab
 
 
 def no_meaning(sentences: Sequence[str]) -> Vectors:
-    """Every sentence means something of its own, so that words alone count."""
+    """Every sentence has a meaning of its own, so that only words count."""
     places = [sum(ord(letter) * (at + 1) for at, letter in enumerate(sentence)) % 512 for sentence in sentences]
     return np.eye(512, dtype=np.float32)[places]
 
@@ -26,8 +26,7 @@ def nearest(matcher: IntentMatcher, text: str) -> str | None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
-    [("WHEN are you open?", "open"), ("please book the table", "book"), ("how is the weather", None)],
+    ("text", "name"), [("WHEN are you open?", "open"), ("please book the table", "book"), ("how is the weather", None)]
 )
 def test_a_sentence_resembles_the_examples_that_it_shares_words_with(
     matcher: IntentMatcher, text: str, name: str | None
@@ -41,7 +40,7 @@ def test_an_example_itself_resembles_itself_entirely(matcher: IntentMatcher) -> 
     assert part.scores["open"] < 0.2
 
 
-def test_whoever_rambles_asks_in_one_part(matcher: IntentMatcher) -> None:
+def test_a_long_sentence_is_matched_by_its_best_part(matcher: IntentMatcher) -> None:
     parts = matcher.parts("I walked past today, and it looks nice. When are you open?")
     scores = {part.text: part.scores["open"] for part in parts}
     assert max(scores, key=lambda text: scores[text]) == "When are you open"

@@ -1,4 +1,4 @@
-"""What is said to a small restaurant on Wednesday, 2 December 2026."""
+"""Sentences to a small restaurant on Wednesday, 2 December 2026."""
 
 from datetime import date
 from typing import Any

@@ -61,7 +61,7 @@ async def test_only_the_callers_words_count(model: ScriptedLanguageModel) -> Non
     assert [reply.text async for reply in model.reply(conversation)] == ["For how many?"]
 
 
-async def test_a_worker_that_takes_a_session_over_goes_on_where_the_other_stopped() -> None:
+async def test_a_worker_that_takes_over_a_session_continues_where_the_other_stopped() -> None:
     one, other = await started(scripted_agent()), await started(scripted_agent())
     assert (await answer(one.open("desk"), "book a table for two")).text == "When?"
     assert (await answer(other.open("desk"), "book a table for two", "seven")).text == "A table for 2 people at 7 pm."
@@ -131,7 +131,7 @@ async def test_an_agent_without_a_greeting_repeats_its_fallback() -> None:
     assert (await answer(provider.open("desk"), "Say that again.")).text == "Pardon?"
 
 
-def test_a_script_that_is_wrong_is_told_with_agent_and_field() -> None:
+def test_the_error_for_an_invalid_script_names_agent_and_field() -> None:
     with pytest.raises(ConfigError, match=r"agent 'desk': language_model\.options\.fallback: missing: add it"):
         ScriptedLanguageModelProvider().add(scripted_agent({key: SCRIPT[key] for key in ("slots", "intents")}))
 

@@ -1,4 +1,4 @@
-"""Said to a small restaurant on Wednesday, 2 December 2026."""
+"""Sentences to a small restaurant on Wednesday, 2 December 2026."""
 
 from datetime import date
 
@@ -13,7 +13,7 @@ SLOTS = Script.model_validate(RESTAURANT).slots
 
 
 def mentioned(sentence: str, asked: str | None = None, **known: object) -> list[str]:
-    """The slots from left to right, those that are denied after a minus."""
+    """The slots from left to right; denied ones have a minus."""
     return [f"{'-' * one.denied}{one.slot}" for one in mentions_in(sentence, SLOTS, asked, known, TODAY)]
 
 
@@ -47,5 +47,7 @@ def test_no_two_values_are_in_one_place(sentence: str, slots: list[str]) -> None
         ("not 2, 3", None, {"time": 19 * 60, "party_size": 2}, ["-party_size", "party_size"]),
     ],
 )
-def test_whose_a_bare_number_is(sentence: str, asked: str | None, known: dict[str, object], slots: list[str]) -> None:
+def test_the_slot_of_a_bare_number(
+    sentence: str, asked: str | None, known: dict[str, object], slots: list[str]
+) -> None:
     assert mentioned(sentence, asked, **known) == slots

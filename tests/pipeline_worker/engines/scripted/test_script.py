@@ -1,4 +1,4 @@
-"""Every mistake that a script's file can have is told with its place and a cure."""
+"""The error for every mistake in a script names its place and a remedy."""
 
 import copy
 from typing import Any
@@ -106,7 +106,7 @@ def test_every_script_knows_how_people_agree_and_decline() -> None:
         ("slots.diet.values", {"vegan": ["vegan", " "]}, "'vegan' has an empty word: remove it"),
     ],
 )
-def test_a_script_that_does_not_fit_together_is_told_where(path: str, value: Any, told: str) -> None:
+def test_the_error_for_an_inconsistent_script_names_the_place(path: str, value: Any, told: str) -> None:
     with pytest.raises(ValidationError) as raised:
         Script.model_validate(changed(path, value))
     assert told in str(raised.value)
@@ -114,29 +114,26 @@ def test_a_script_that_does_not_fit_together_is_told_where(path: str, value: Any
 
 @pytest.mark.parametrize(
     ("path", "value", "told"),
-    [
-        ("slots.time.day", "date", "no slot 'date'"),
-        ("slots.time.day", "party_size", "'party_size'"),
-    ],
+    [("slots.time.day", "date", "no slot 'date'"), ("slots.time.day", "party_size", "'party_size'")],
 )
-def test_a_time_whose_day_is_no_date_slot_is_told(path: str, value: Any, told: str) -> None:
-    """Else its windows of single days would never hold, and nobody would know why."""
+def test_a_time_whose_day_is_not_a_date_slot_is_an_error(path: str, value: Any, told: str) -> None:
+    """Otherwise its limits for single days would silently never apply."""
     with pytest.raises(ValidationError, match=told):
         Script.model_validate(changed(path, value))
 
 
-def test_a_reply_that_is_no_template_is_told() -> None:
+def test_a_reply_that_is_not_a_template_is_an_error() -> None:
     with pytest.raises(ValidationError, match="reply"):
         Script.model_validate(changed("intents.2.reply", "Nothing is {booked."))
 
 
-def test_a_condition_on_a_value_that_a_choice_does_not_have_is_told() -> None:
+def test_a_condition_on_an_unknown_choice_is_an_error() -> None:
     reply = [{"if": {"diet": "meat"}, "say": "No."}, {"say": "Yes."}]
     with pytest.raises(ValidationError, match="meat"):
         Script.model_validate(changed("intents.4.reply", reply))
 
 
-def test_the_agent_and_the_field_are_told() -> None:
+def test_the_error_names_agent_and_field() -> None:
     with pytest.raises(ConfigError) as raised:
         read_options(scripted_agent(changed("slots.time.windows.0.opens", "5pm")), "language_model", Script)
     assert raised.value.message.startswith("agent 'desk': language_model.options.slots.time")

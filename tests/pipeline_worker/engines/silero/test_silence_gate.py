@@ -4,7 +4,7 @@ ROOM, VOICE = 1e-7, 1e-4
 
 
 def hear(gate: SilenceGate, energy: float, probability: float, chunks: int = 1) -> list[bool]:
-    """Which chunks the model had to judge."""
+    """Which chunks the model judged."""
     asked = []
     for _ in range(chunks):
         asked.append(gate.passes(energy))
@@ -45,14 +45,14 @@ def test_while_the_model_wavers_all_is_judged() -> None:
     assert all(hear(SilenceGate(), ROOM, 0.2, 100))
 
 
-def test_a_room_that_grows_louder_is_learnt_from_the_model() -> None:
+def test_a_louder_room_is_learnt_from_the_model() -> None:
     gate = calm()
     fan = ROOM * 10
     assert all(hear(gate, fan, 0.01, CALM_CHUNKS))
     assert not any(hear(gate, fan, 0.01, 100))
 
 
-def test_a_room_that_grows_quieter_makes_quieter_voices_pass() -> None:
+def test_in_a_quieter_room_quieter_voices_pass() -> None:
     gate = calm(ROOM * 10)
     assert not any(hear(gate, ROOM, 0.01, 150))
     assert hear(gate, ROOM * 3, 0.9) == [True]

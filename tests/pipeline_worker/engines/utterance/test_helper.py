@@ -17,7 +17,7 @@ SECOND = np.full(16_000, 8_192, dtype="<i2").tobytes()
 
 
 class Model:
-    """Hears how long and loud it was. `hold` makes it wait for `go`; `began` is set when it looks at something."""
+    """Hears length and loudness. `hold` makes it wait for `go`; `began` is set when a pass begins."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -101,7 +101,7 @@ def test_interim_texts_come_by_themselves(helper: Running) -> None:
     assert helper.answer() == {"channel": 1, "text": "2 s at 0.25"}
 
 
-def test_speech_is_taken_in_while_the_model_works(helper: Running) -> None:
+def test_speech_is_read_while_the_model_works(helper: Running) -> None:
     helper.load(interim_s=0)
     helper.model.go.clear()
     helper.tell(1, "open")
@@ -118,7 +118,7 @@ def test_speech_is_taken_in_while_the_model_works(helper: Running) -> None:
     assert sum(seconds) == pytest.approx(60)
 
 
-def test_nothing_said_is_nothing_heard(helper: Running) -> None:
+def test_silence_has_no_text(helper: Running) -> None:
     helper.load()
     helper.tell(1, "open")
     helper.tell(1, "finish")
@@ -139,7 +139,7 @@ def test_a_model_that_fails_once_serves_the_next(helper: Running) -> None:
     assert helper.answer()["text"] == "1 s at 0.25"
 
 
-def test_a_model_that_cannot_be_loaded_is_told(helper: Running) -> None:
+def test_a_model_that_cannot_be_loaded_is_an_error(helper: Running) -> None:
     helper.tell(9, "load", interim_s=0, bad=True)
     assert helper.answer() == {"channel": 9, "error": "ValueError: no such model", "code": "bad_model"}
 

@@ -19,7 +19,7 @@ def due(queue: UtteranceQueue, now: float = 0.0) -> Pass:
 
 
 def heard(queue: UtteranceQueue, text: str, now: float = 0.0) -> str | None:
-    """What is told after the pass that is due found `text`."""
+    """What is reported after the pass that is due found `text`."""
     work = due(queue, now)
     assert not work.covered
     return queue.done(work, Hypothesis(text), now, now)
@@ -65,7 +65,7 @@ def test_interim_texts_take_at_most_half_of_the_time() -> None:
     assert queue.next(11.0) is not None
 
 
-def test_a_pause_is_looked_at_although_other_texts_have_had_their_time() -> None:
+def test_a_pause_is_examined_even_if_interim_texts_have_used_their_share() -> None:
     queue = queue_with(1, 2)
     queue.push(1, SECOND)
     queue.done(due(queue, 10.0), Hypothesis("a"), 10.0, 10.5)
@@ -75,21 +75,21 @@ def test_a_pause_is_looked_at_although_other_texts_have_had_their_time() -> None
     assert (work.channel, work.pause) == (2, True)
 
 
-def test_who_has_said_most_since_the_last_look_is_next() -> None:
+def test_the_caller_with_the_most_new_speech_is_next() -> None:
     queue = queue_with(1, 2)
     queue.push(1, SECOND)
     queue.push(2, SECOND * 2)
     assert [work and work.channel for work in (queue.next(0.0), queue.next(0.0), queue.next(0.0))] == [2, 1, None]
 
 
-def test_who_pauses_is_looked_at_before_who_goes_on() -> None:
+def test_callers_who_pause_come_before_those_who_speak() -> None:
     queue = queue_with(1, 2)
     queue.push(1, SECOND * 2)
     queue.push(2, TENTH + QUIET * 2)
     assert [due(queue).channel, due(queue).channel] == [2, 1]
 
 
-def test_quiet_is_no_new_speech() -> None:
+def test_quiet_does_not_count_as_new_speech() -> None:
     queue = queue_with(1)
     queue.push(1, QUIET * 30)
     assert queue.next(0.0) is None
@@ -97,7 +97,7 @@ def test_quiet_is_no_new_speech() -> None:
     assert queue.next(0.0) is None
 
 
-def test_the_quiet_around_speech_is_not_looked_at() -> None:
+def test_the_quiet_around_speech_is_cut_off() -> None:
     queue = queue_with(1)
     queue.push(1, QUIET * 10 + SECOND + QUIET * 10)
     assert len(due(queue).pcm) == len(SECOND) + 2 * 3_200
@@ -117,7 +117,7 @@ def test_what_was_understood_in_the_pause_at_the_end_is_the_final_text() -> None
     assert queue.done(work, work.before, 1.0, 1.0) == "Yes."
 
 
-def test_it_is_so_if_the_utterance_ended_during_the_pass() -> None:
+def test_a_pass_during_which_the_utterance_ended_gives_the_final_text() -> None:
     queue = queue_with(1)
     queue.push(1, TENTH * 5 + QUIET * 2)
     work = due(queue)
@@ -127,7 +127,7 @@ def test_it_is_so_if_the_utterance_ended_during_the_pass() -> None:
     assert due(queue, 0.1).before == Hypothesis("Yes.")
 
 
-def test_it_is_not_so_if_something_was_heard_since() -> None:
+def test_a_pass_before_more_speech_does_not_give_the_final_text() -> None:
     queue = queue_with(1)
     queue.push(1, TENTH * 5 + QUIET * 2)
     assert heard(queue, "Yes.") == "Yes."
@@ -166,7 +166,7 @@ def test_a_text_without_its_mark_gets_it_in_the_pause_without_another_pass() -> 
     assert queue.next(0.0) is None
 
 
-def test_of_a_long_utterance_what_was_said_up_to_a_pause_is_settled() -> None:
+def test_a_long_utterance_is_settled_up_to_a_pause() -> None:
     queue = queue_with(1)
     queue.push(1, SECOND * 10 + QUIET + SECOND * 6)
     work = due(queue)
@@ -193,7 +193,7 @@ def test_a_long_utterance_is_settled_before_its_final_text_too() -> None:
     assert texts[:-1] == [None] * (len(texts) - 1)
 
 
-def test_a_part_that_cannot_be_understood_is_passed_over() -> None:
+def test_a_part_that_fails_is_skipped() -> None:
     queue = queue_with(1, interim_s=0)
     queue.push(1, SECOND * 20)
     queue.finish(1)
@@ -234,7 +234,7 @@ def test_without_interim_texts_there_are_only_final_ones() -> None:
     assert due(queue).final
 
 
-def test_what_was_cancelled_is_looked_at_no_more() -> None:
+def test_a_cancelled_utterance_is_not_examined() -> None:
     queue = queue_with(1, 2)
     queue.push(1, SECOND)
     queue.push(2, SECOND)
@@ -254,7 +254,7 @@ def test_nobody_waits_for_the_text_of_an_utterance_that_was_cancelled() -> None:
     assert queue.done(work, Hypothesis("a"), 0.0, 0.1) is None
 
 
-def test_what_is_silent_says_nothing() -> None:
+def test_silence_has_no_text() -> None:
     queue = queue_with(1, 2)
     queue.push(1, QUIET * 10)
     for channel in (1, 2):
@@ -264,7 +264,7 @@ def test_what_is_silent_says_nothing() -> None:
         assert queue.done(work, work.before, 0.0, 0.0) == ""
 
 
-def test_of_an_endless_utterance_the_first_minute_counts() -> None:
+def test_only_the_first_minute_of_an_endless_utterance_counts() -> None:
     queue = queue_with(1, interim_s=0)
     for _ in range(100):
         queue.push(1, SECOND)
@@ -276,7 +276,7 @@ def test_of_an_endless_utterance_the_first_minute_counts() -> None:
     assert looked_at == 60 * len(SECOND)
 
 
-def test_there_is_an_end_to_how_many_there_can_be() -> None:
+def test_the_number_of_entries_is_bounded() -> None:
     queue = queue_with(*range(MOST_UTTERANCES))
     assert not queue.open(MOST_UTTERANCES)
     queue.cancel(0)

@@ -95,7 +95,7 @@ async def test_an_utterance_that_the_model_cannot_take_fails_alone(provider: Fas
     assert (await stream.finish()).text
 
 
-async def test_a_helper_that_was_killed_is_started_anew_with_its_model(
+async def test_a_killed_helper_is_restarted_with_its_model(
     provider: FasterWhisperSpeechToTextProvider,
 ) -> None:
     stream = provider.open("desk").open()
@@ -109,7 +109,7 @@ async def test_a_helper_that_was_killed_is_started_anew_with_its_model(
     assert (await stream.finish()).text == "1.0 seconds of en at 0.5"
 
 
-async def test_a_model_that_cannot_be_loaded_is_told_at_the_start(model: Path) -> None:
+async def test_a_model_that_cannot_be_loaded_is_an_error_at_start(model: Path) -> None:
     (model / "model.bin").write_bytes(b"something else")
     provider = FasterWhisperSpeechToTextProvider()
     provider.add(agent(model))

@@ -1,4 +1,4 @@
-"""What a finder of values finds, without the places."""
+"""The values that a finder finds, without their places."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +7,7 @@ from pipeline_worker.engines.scripted.values.sentence import Found, with_figures
 
 
 def sure(found: Iterable[Found]) -> list[Any]:
-    """The values that are no bare numbers, from left to right; of those in one place the longest."""
+    """The values that are not bare numbers, from left to right; the longest of those in one place."""
     kept: list[Found] = []
     for one in sorted(found, key=lambda one: one.start - one.end):
         if one.sure and not any(one.start < other.end and other.start < one.end for other in kept):
@@ -20,5 +20,5 @@ def bare(found: Iterable[Found]) -> list[Any]:
 
 
 def figures(text: str) -> str:
-    """As the finders of days, times and numbers are given it."""
+    """The sentence as the finders of days, times and numbers get it."""
     return with_figures(text).lower()

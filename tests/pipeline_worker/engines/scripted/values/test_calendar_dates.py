@@ -1,4 +1,4 @@
-"""All is said on Wednesday, 2 December 2026."""
+"""Today is Wednesday, 2 December 2026."""
 
 from datetime import date
 

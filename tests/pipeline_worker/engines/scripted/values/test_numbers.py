@@ -5,8 +5,7 @@ from tests.pipeline_worker.engines.scripted.values.finding import bare, figures,
 
 
 @pytest.mark.parametrize(
-    ("text", "count"),
-    [("three nights", 3), ("one night", 1), ("nights: 14", 14), ("the number of nights is 2", 2)],
+    ("text", "count"), [("three nights", 3), ("one night", 1), ("nights: 14", 14), ("the number of nights is 2", 2)]
 )
 def test_a_number_of_things(text: str, count: int) -> None:
     assert sure(numbers.find(figures(text), ["night"])) == [count]
