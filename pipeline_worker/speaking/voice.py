@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pipeline_worker.engines.protocols import Entry, Reply, TextToSpeech
 from pipeline_worker.speaking.downlink import Downlink
 from pipeline_worker.speaking.spoken_text import Heard
-from pipeline_worker.speaking.turn import AgentTurn
+from pipeline_worker.speaking.spoken_turn import SpokenTurn
 from pipeline_worker.telemetry.turn_meter import TurnMeter
 from pipeline_worker.turns.events import Input, PlayoutFinished, PlayoutFlushed, ReplyFinished, SpeechBegan
 from pipeline_worker.turns.state import State
@@ -57,7 +57,7 @@ class AgentVoice:
         self._meter = meter
         self._owner = owner
         self._patience = patience
-        self._turn: AgentTurn | None = None
+        self._turn: SpokenTurn | None = None
         self._speaking: asyncio.Task[None] | None = None
 
     def say(self, text: str) -> None:
@@ -95,9 +95,9 @@ class AgentVoice:
         turn, self._turn = self._turn, None
         return turn.heard() if turn is not None else None
 
-    def _begin_turn(self, prepared: bool, is_answer: bool = True) -> AgentTurn:
+    def _begin_turn(self, prepared: bool, is_answer: bool = True) -> SpokenTurn:
         self._meter.reply_started(speculative=prepared, is_answer=is_answer)
-        self._turn = AgentTurn(
+        self._turn = SpokenTurn(
             self._tts,
             self._downlink,
             self._agent.language,
@@ -107,11 +107,11 @@ class AgentVoice:
         )
         return self._turn
 
-    def _start(self, turn: AgentTurn, replies: AsyncGenerator[Reply, None]) -> None:
+    def _start(self, turn: SpokenTurn, replies: AsyncGenerator[Reply, None]) -> None:
         self._speaking = self._owner.spawn(self._speak(turn, replies, self._speaking))
 
     async def _speak(
-        self, turn: AgentTurn, replies: AsyncGenerator[Reply, None], previous: asyncio.Task[None] | None
+        self, turn: SpokenTurn, replies: AsyncGenerator[Reply, None], previous: asyncio.Task[None] | None
     ) -> None:
         if previous is not None:
             await asyncio.wait({previous}, timeout=self._patience.engine_s)  # was cancelled: two never speak at once
@@ -127,7 +127,7 @@ class AgentVoice:
             await self._downlink.finish()
             self._owner.on_input(PlayoutFinished())
 
-    async def _answer_or_apology(self, turn: AgentTurn, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
+    async def _answer_or_apology(self, turn: SpokenTurn, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
         try:
             async with aclosing(self._answer(conversation, turn.released)) as replies:
                 async for reply in replies:

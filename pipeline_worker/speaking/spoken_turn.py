@@ -11,7 +11,7 @@ from pipeline_worker.telemetry.turn_meter import TurnMeter
 from pipeline_worker.text.sentences import SentenceSplitter, split_sentences
 
 
-class AgentTurn:
+class SpokenTurn:
     """A `prepared` turn is not heard, and does not end, before `released` is set."""
 
     def __init__(

@@ -9,7 +9,7 @@ from pipeline_worker.engines.protocols import Reply, SpeechPiece, TextToSpeech
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.speaking.downlink import Downlink
 from pipeline_worker.speaking.spoken_text import Heard
-from pipeline_worker.speaking.turn import AgentTurn
+from pipeline_worker.speaking.spoken_turn import SpokenTurn
 from pipeline_worker.telemetry.turn_meter import TurnMeter
 from shared.errors import EngineError
 from shared.events import PlayoutReported
@@ -29,7 +29,7 @@ class Turn:
         self.told: list[str] = []
         self.downlink = Downlink(MediaLink(self.peer.send, "media-1", SESSION, EPOCH), voice.sample_rate)
         meter = TurnMeter("a", SESSION, lambda event_type, fields: None)
-        self.turn = AgentTurn(voice, self.downlink, "en", meter, lambda: self.told.append("<first audio>"), prepared)
+        self.turn = SpokenTurn(voice, self.downlink, "en", meter, lambda: self.told.append("<first audio>"), prepared)
 
     async def speak(self, *replies: Reply) -> bool:
         return await self.turn.speak(_each(*replies))
