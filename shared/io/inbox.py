@@ -15,6 +15,8 @@ PAYLOAD = b"b"
 INBOX_EXPIRY_S = 60
 """Renewed by the owner and by every writer, because a writer may recreate the stream of an owner that is gone."""
 _ENTRIES_PER_READ = 200
+_XREAD = ("XREAD", "COUNT", _ENTRIES_PER_READ, "BLOCK", BLOCK_MS, "STREAMS")
+"""Not by the client's own method: its wrappers take 2 % of a busy pipeline worker."""
 _TRIM_INTERVAL_S = 1.0
 _SENDERS_REMEMBERED = 4096
 
@@ -43,7 +45,7 @@ class Inbox:
                 await self._trim()
                 reply = cast(
                     list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]],
-                    await self._redis.xread({self._key: self._last_id}, count=_ENTRIES_PER_READ, block=BLOCK_MS),
+                    await self._redis.execute_command(*_XREAD, self._key, self._last_id),  # type: ignore[no-untyped-call]
                 )
             except BROKER_FAILURES as error:
                 if not away:

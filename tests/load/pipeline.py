@@ -33,7 +33,7 @@ with fewer, each session bears more of the fixed cost of the process."""
 _TRIAL_S = 4.0
 _SETTLE_S = 12.0
 _WINDOW_S = 20.0
-_SESSIONS_PER_CORE = 150.0
+_SESSIONS_PER_CORE = 230.0
 _MAX_MB_PER_SESSION = 1.0
 _UNANSWERED = 0
 _LATE_P95_S = 1.0
