@@ -16,7 +16,7 @@ INBOX_EXPIRY_S = 60
 """Renewed by the owner and by every writer, because a writer may recreate the stream of an owner that is gone."""
 _ENTRIES_PER_READ = 200
 _XREAD = ("XREAD", "COUNT", _ENTRIES_PER_READ, "BLOCK", BLOCK_MS, "STREAMS")
-"""Not by the client's own method: its wrappers take 2 % of a busy pipeline worker."""
+"""Not by the client's own method, whose wrappers take 2 % of a busy pipeline worker. `execute_command` has no types."""
 _TRIM_INTERVAL_S = 1.0
 _SENDERS_REMEMBERED = 4096
 

@@ -104,7 +104,7 @@ class OpenAiServer:
         """Answers under way."""
         self.base_url = ""
         self._transcribed = 0
-        self._transports: set[asyncio.Transport] = set()
+        self.transports: set[asyncio.Transport] = set()
         self._changed = asyncio.Event()
         self._listener: asyncio.Server | None = None
 
@@ -121,7 +121,7 @@ class OpenAiServer:
     async def close(self) -> None:
         self.stop_listening()
         self.drop_connections()
-        await self.until(lambda: not self._transports)
+        await self.until(lambda: not self.transports)
 
     def stop_listening(self) -> None:
         if self._listener is not None:
@@ -129,12 +129,8 @@ class OpenAiServer:
 
     def drop_connections(self) -> None:
         """As a restarting server or a forgetful firewall does."""
-        for transport in self._transports:
+        for transport in self.transports:
             transport.abort()
-
-    @property
-    def is_connected(self) -> bool:
-        return bool(self._transports)
 
     async def until(self, condition: Any, timeout_s: float = 15.0) -> None:
         """Until `condition()` holds after some connection or answer began or ended; `TimeoutError` otherwise."""
@@ -148,11 +144,11 @@ class OpenAiServer:
 
     def connected(self, transport: asyncio.Transport) -> None:
         self.connections += 1
-        self._transports.add(transport)
+        self.transports.add(transport)
         self._changed.set()
 
     def disconnected(self, transport: asyncio.Transport) -> None:
-        self._transports.discard(transport)
+        self.transports.discard(transport)
         self._changed.set()
 
     async def answer(self, request: Request, connection: "_Connection") -> None:

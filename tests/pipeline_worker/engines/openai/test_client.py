@@ -42,7 +42,7 @@ async def test_a_server_and_a_key_have_one_client_until_the_last_user_is_gone(se
     await one.close()
     assert await ask(other) == "hello"
     await other.close()
-    await server.until(lambda: not server.is_connected)
+    await server.until(lambda: not server.transports)
     renewed = share(account)
     assert renewed is not one
     await renewed.close()
