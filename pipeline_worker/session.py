@@ -111,14 +111,16 @@ class ConversationSession:
             await self._store.close(self._retention_s)
 
     def receive(self, item: Item) -> None:
-        """Raises what breaks the session."""
+        """Takes what the media worker sent. A fault ends the session: `run` raises it."""
         if self._over.is_set():
             return
-        if isinstance(item, AudioFrame | SilenceRun):
-            if item.epoch == self._link.epoch:
+        try:
+            if not isinstance(item, AudioFrame | SilenceRun):
+                self._take_message(item)
+            elif item.epoch == self._link.epoch:
                 self._uplink.take(item)
-        else:
-            self._take_message(item)
+        except Exception as error:  # noqa: BLE001 - ends this session only; others have items in the same batch
+            self._fail(error)
 
     def end(self, reason: str) -> None:
         if not self._over.is_set():
