@@ -79,7 +79,7 @@ def _signaling(
 ) -> SignalingEndpoint:
     rules = SignalingRules(
         gateway=gateway_id,
-        agents=frozenset(agents),
+        agents=agents,
         listed_agents=[agent.id for agent in _listed(settings, agents)],
         ice_servers=[server.model_dump(exclude_none=True) for server in settings.gateway_ice_servers],
         max_candidates=settings.gateway_max_candidates,
@@ -89,7 +89,7 @@ def _signaling(
         retry_after_ms=settings.gateway_retry_after_ms,
     )
     limits = Limits(settings.gateway_max_message_bytes, settings.gateway_max_sdp_bytes)
-    return SignalingEndpoint(agents, rules, limits, placer, link, settings.gateway_send_timeout_s)
+    return SignalingEndpoint(rules, limits, placer, link, settings.gateway_send_timeout_s)
 
 
 def _http_server(

@@ -1,4 +1,7 @@
-"""Reservations of slots. One script on the broker decides, so two gateways cannot hand out the same slot.
+"""Reservations of media slots. One script on the broker decides, so two gateways cannot hand out the same slot.
+
+A session is refused while its pool has no room, but holds no slot there before its caller is connected: a stranger's
+offer costs none. The media worker reserves that one.
 
 A reservation expires after `RESERVATION_MS`. The worker that takes the session removes it earlier, in the transaction
 in which it reports the session (`Heartbeat.announce(placed=...)`), so a slot is always counted once.
@@ -9,8 +12,7 @@ from collections.abc import Sequence
 from shared import keys
 from shared.errors import BrokerError, RefusedError
 from shared.io.broker import BROKER_FAILURES, Redis
-
-RESERVATION_MS = 15_000
+from shared.worker_report import RESERVATION_MS
 
 # KEYS: pool reservations; report and reservations of each media worker; reports of pipeline workers.
 # ARGV: session, lease, pool, number of media workers. Returns the index of the media worker that was reserved, or why
@@ -50,7 +52,6 @@ for index = 1, media_workers do
   elseif (tonumber(media[2]) or 0) + held(reservations) >= (tonumber(media[3]) or 0) then
     full = full + 1
   else
-    hold(KEYS[1])
     hold(reservations)
     return index
   end
@@ -69,9 +70,9 @@ class PlacementStore:
     async def reserve(
         self, session: str, media_workers: Sequence[str], pool: str, pipeline_workers: Sequence[str]
     ) -> int:
-        """Hold one slot of the pool and one of the first media worker that has room; returns its index.
+        """Hold a slot of the first media worker that has room; returns its index.
 
-        Raises `RefusedError` if either is missing; nothing is held then.
+        Raises `RefusedError` if there is none, or if the pool has no room.
         """
         reserve_keys = [keys.reservations("pipeline", pool)]
         for worker_id in media_workers:
@@ -85,12 +86,9 @@ class PlacementStore:
             return verdict - 1
         raise RefusedError(verdict.decode())
 
-    async def release(self, session: str, media_worker: str, pool: str) -> None:
-        """Give both slots back, if they are still only reserved."""
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.zrem(keys.reservations("media", media_worker), session)
-        pipeline.zrem(keys.reservations("pipeline", pool), session)
+    async def release(self, session: str, media_worker: str) -> None:
+        """Give the slot back, if it is still only reserved."""
         try:
-            await pipeline.execute()
+            await self._redis.zrem(keys.reservations("media", media_worker), session)
         except BROKER_FAILURES as error:
             raise BrokerError(f"a reservation was not released: {error}") from error

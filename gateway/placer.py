@@ -36,7 +36,7 @@ class Placer:
         self._recent = RecentPlacements()
 
     async def place(self, agent_id: str, avoid: Collection[str] = ()) -> Placed:
-        """Reserve the slots of a new session. Raises `RefusedError` or `BrokerError`, both with a retry time."""
+        """Reserve a slot for a new session. Raises `RefusedError` or `BrokerError`, both with a retry time."""
         session = new_session_id()
         try:
             placed = await self._place_or_refresh(session, self._agents[agent_id].pool, avoid)
@@ -51,10 +51,10 @@ class Placer:
         _placements.labels("placed").inc()
         return placed
 
-    async def release(self, session: str, media_worker: str, agent_id: str) -> None:
-        """Give the slots back. If the broker is away, the reservations expire by themselves."""
+    async def release(self, session: str, media_worker: str) -> None:
+        """Give the slot back. If the broker is away, the reservation expires by itself."""
         try:
-            await self._store.release(session, media_worker, self._agents[agent_id].pool)
+            await self._store.release(session, media_worker)
         except BrokerError as error:
             log.warning("reservation_left", session_id=session, error=error.message)
 

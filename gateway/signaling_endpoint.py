@@ -1,7 +1,7 @@
 """Signaling over a WebSocket: feeds the machine in `core.signaling` and carries out its actions.
 
 Each connection has three readers (socket, mailbox, deadline). They feed the machine one input at a time, and so do
-a placement and a pipeline request when they end. A reader waits until its input is handled, so a client that sends fast
+a placement when it ends. A reader waits until its input is handled, so a client that sends fast
 only fills its own TCP window. A client that does not read hits the send deadline.
 
 Pages of any origin may connect: a session grants nothing that opening our own page would not. Agent tokens will
@@ -10,7 +10,6 @@ distinguish customers' pages.
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -26,18 +25,15 @@ from gateway.core.signaling_events import (
     DrainEnded,
     DrainStarted,
     Input,
-    PipelineNotRequested,
     Place,
     PlacementRefused,
     Release,
-    RequestPipeline,
     SendToClient,
     SendToWorker,
     SocketClosed,
 )
 from gateway.media_link import Mailbox, MediaLink
 from gateway.placer import Placer
-from shared.agent import AgentDefinition
 from shared.errors import BrokerError, PeerError, RefusedError
 from shared.events import OfferRefused
 from shared.io.logs import get_logger
@@ -54,14 +50,12 @@ class SignalingEndpoint:
 
     def __init__(
         self,
-        agents: Mapping[str, AgentDefinition],
         rules: SignalingRules,
         limits: Limits,
         placer: Placer,
         link: MediaLink,
         send_timeout_s: float = 5.0,
     ) -> None:
-        self.agents = agents
         self.rules = rules
         self.limits = limits
         self.placer = placer
@@ -120,7 +114,6 @@ class SignalingConnection:
         self._ended = asyncio.Event()
         self._tasks: asyncio.TaskGroup
         self._sessions: list[str] = []
-        self._recorded = False
 
     async def run(self) -> None:
         try:
@@ -206,26 +199,12 @@ class SignalingConnection:
                 self._endpoint.link.send(media_worker, message)
             case Place():
                 self._tasks.create_task(self._place(action))
-            case Release(session, media_worker, agent_id):
-                await self._endpoint.placer.release(session, media_worker, agent_id)
-            case RequestPipeline():
-                self._tasks.create_task(self._request_pipeline(action))
+            case Release(session, media_worker):
+                await self._endpoint.placer.release(session, media_worker)
             case CloseSocket(code, reason):
                 log.info("signaling_closed", session_id=self._machine.session, code=code, reason=reason)
                 await self._close(code, reason)
         return None
-
-    async def _request_pipeline(self, request: RequestPipeline) -> None:
-        """Runs beside the actions that follow, so that the answer does not wait for the broker."""
-        agent = self._endpoint.agents[request.agent_id]
-        self._recorded = True
-        try:
-            await self._endpoint.link.request_pipeline(request.session, agent, request.media_worker)
-        except BrokerError as error:
-            log.warning("pipeline_not_requested", session_id=request.session, error=error.message)
-            await self.feed(PipelineNotRequested("the service cannot reach its broker"))
-            return
-        log.info("session_established", session_id=request.session, agent=agent.id, pool=agent.pool)
 
     async def _send(self, message: dict[str, object]) -> Input | None:
         if message.get("type") == "error":
@@ -263,8 +242,6 @@ class SignalingConnection:
                 self._endpoint.link.send(action.media_worker, action.message)
         for session in self._sessions:
             self._endpoint.link.detach(session)
-        if self._recorded:
-            await self._endpoint.link.forget(self._machine.session)
 
 
 def _now_s() -> float:

@@ -19,6 +19,7 @@ from media_worker.event_channel import EventChannel
 from media_worker.peer import Certificate, Peer, PeerCallbacks, PeerFailed
 from media_worker.pipeline_link import PipelineLink
 from media_worker.rtp_session import RtpSession
+from media_worker.session_store import SessionStore
 from media_worker.settings import MediaSettings
 from media_worker.slot_clock import SlotClock
 from media_worker.srtp import SrtpCodec
@@ -39,13 +40,18 @@ from shared.events import (
     PublishEvent,
     ResumePlayout,
     SessionClosed,
+    StartPipeline,
 )
 from shared.frames import AudioFrame
+from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.heartbeat import wall_ms
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
 
 _TEXTS_PER_S, _TEXTS_AT_ONCE = 1, 10
 """Each text is a request to a language model, which costs money."""
+_FIRST_EPOCH = 1
+_RETRY_S = 0.5
 _REPORT_TICKS = 125  # RTCP every 2.5 s
 _CHECK_TICKS = 50
 
@@ -58,11 +64,13 @@ log = get_logger()
 class MediaContext(NamedTuple):
     """What all sessions of a process share."""
 
+    worker_id: str
     settings: MediaSettings
     port: UdpPort
     clock: SlotClock
     outbox: Outbox
     certificate: Certificate
+    broker: Redis
 
 
 class Session:
@@ -73,6 +81,8 @@ class Session:
         self.id = opening.session
         self.gateway = opening.gateway
         self._context = context
+        self._opening = opening.model_copy(update={"created_ms": opening.created_ms or wall_ms()})
+        self._store = SessionStore(context.broker, self._opening, context.worker_id)
         self._offer = parse_offer(opening.sdp)
         self._answer_version = 1
         self._texts = RateLimiter(_TEXTS_PER_S, _TEXTS_AT_ONCE)
@@ -86,8 +96,8 @@ class Session:
         assert opus is not None  # parse_offer refuses an offer without Opus
         self._payload_type = opus.payload_type
         self._path = CallerPath(context.port, self, _new_credentials)
-        self._pipeline = PipelineLink(opening.epoch, context.outbox)
-        self._uplink = Uplink(self.id, opening.epoch, self._pipeline.send_frame, settings.media_reorder_wait_ms / 1000)
+        self._pipeline = PipelineLink(_FIRST_EPOCH, context.outbox)
+        self._uplink = Uplink(self.id, _FIRST_EPOCH, self._pipeline.send_frame, settings.media_reorder_wait_ms / 1000)
         self._downlink = Downlink(
             self._ssrc, opus.payload_type, settings.media_cushion_ms, settings.media_bitrate, self._report_playout
         )
@@ -184,10 +194,29 @@ class Session:
             await self._peer.open_data(self._offer.data.sctp_port or 5000, self._offer.data.max_message_size)
         try:
             async with asyncio.timeout(settings.media_pipeline_timeout_s):
-                await self._pipeline.attached.wait()
+                await self._find_pipeline()
         except TimeoutError:
             self._events.publish_error("no_pipeline", "No agent is free to answer. Try again later.")
             self.close("no_pipeline")
+
+    async def _find_pipeline(self) -> None:
+        opening = self._opening
+        job = StartPipeline(
+            session=self.id,
+            agent_id=opening.agent_id,
+            media_worker=self._context.worker_id,
+            epoch=self._pipeline.epoch,
+            pool=opening.pool,
+            created_ms=opening.created_ms,
+        )
+        while True:
+            try:
+                await self._store.request_pipeline(job)
+                break
+            except BROKER_FAILURES as error:
+                self._log.warning("pipeline_not_requested", error=str(error))
+                await asyncio.sleep(_RETRY_S)
+        await self._pipeline.attached.wait()
 
     async def _say_goodbye(self, reason: str) -> None:
         self._events.publish("status", {"status": "ended", "reason": reason})
@@ -203,6 +232,10 @@ class Session:
         self._pipeline.send(closed)
         self._context.outbox.send(keys.inbox("gateway", self.gateway), closed)
         await self._peer.close()
+        try:
+            await self._store.close()
+        except BROKER_FAILURES as error:
+            self._log.warning("session_keys_left_to_expire", error=str(error))
 
     # -- the caller ----------------------------------------------------------------------------------------------
 

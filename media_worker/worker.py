@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Awaitable
+from itertools import chain
 
 from prometheus_client import Counter, Gauge
 
@@ -92,7 +93,7 @@ class MediaWorker:
         port = UdpPort(addresses, settings.udp_port)
         clock = SlotClock(self._admission.on_slot, port.send_queued)
         outbox = Outbox(self._redis, self.id)
-        context = MediaContext(settings, port, clock, outbox, Certificate.generate())
+        context = MediaContext(self.id, settings, port, clock, outbox, Certificate.generate(), self._redis)
         port.start()
         clock.start()
         settle_memory()
@@ -122,8 +123,8 @@ class MediaWorker:
             await self._ignoring_broker(self._heartbeat.withdraw())
 
     async def _read_inbox(self, context: MediaContext) -> None:
-        async for items in Inbox(self._blocking, keys.inbox("media", self.id)):
-            for item in items:
+        async for received in Inbox(self._blocking, keys.inbox("media", self.id)):
+            for item in chain.from_iterable(batch.items for batch in received):
                 try:
                     self._on_item(item, context)
                 except Exception:
@@ -209,7 +210,6 @@ class MediaWorker:
             _sessions.set(len(self._sessions))
             if not self._sessions:
                 self._empty.set()
-        await self._ignoring_broker(self._redis.delete(keys.session(session.id)))
         self._uncollected += 1
         if self._uncollected >= _COLLECT_AFTER:
             self._uncollected = 0

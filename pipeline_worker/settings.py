@@ -18,7 +18,6 @@ class PipelineSettings(Settings):
     pipeline_media_timeout_s: float = Field(
         20.0, gt=0, description="silence of its media worker after which a session ends"
     )
-    pipeline_job_lifetime_s: float = Field(15.0, gt=0, description="older requests for a pipeline worker are dropped")
     pipeline_conversation_retention_s: int = Field(
         0, ge=0, description="how long the conversation is kept after the session (0: deleted at its end)"
     )

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from prometheus_client import Gauge
 
 from pipeline_worker.admission import TICK_S, Admission
-from pipeline_worker.job_queue import Job, JobQueue
+from pipeline_worker.job_queue import JobQueue
 from pipeline_worker.session_host import OpenEngines, OpenToolbox, SessionHost
 from pipeline_worker.settings import PipelineSettings
 from shared import keys
 from shared.agent import AgentDefinition
+from shared.events import StartPipeline
 from shared.io.broker import BROKER_FAILURES, Redis, connect_blocking
-from shared.io.heartbeat import Heartbeat, wall_ms
+from shared.io.heartbeat import Heartbeat
 from shared.io.inbox import Inbox
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
@@ -57,8 +58,7 @@ class PipelineWorker:
         self._helper_share = helper_share
         self._state: WorkerState = "starting"
         self._admission = Admission(settings.pipeline_capacity)
-        self._served: dict[str, set[str]] = {pool: set() for pool in settings.pools}
-        """Per pool, the job entries whose sessions run here."""
+        self._sessions = 0
         self._has_room = asyncio.Event()
         self._is_idle = asyncio.Event()
         # Agent audio does not age: it waits for its playout anyway, and `speaking.downlink` bounds its amount.
@@ -71,13 +71,13 @@ class PipelineWorker:
         """Serve until `stop` is set, then drain. Closes what it opened, not `broker`."""
         inbox_connection = connect_blocking(self._settings.redis_url)
         job_connections = {pool: connect_blocking(self._settings.redis_url) for pool in self._settings.pools}
-        queues = [JobQueue(connection, self._broker, pool, self._id) for pool, connection in job_connections.items()]
+        queues = [JobQueue(connection, pool) for pool, connection in job_connections.items()]
         try:
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(self._outbox.run()),
                     tasks.create_task(self._read_inbox(inbox_connection)),
-                    tasks.create_task(self._keep_house(queues)),
+                    tasks.create_task(self._keep_house()),
                     tasks.create_task(self._watch_load()),
                 ]
                 if self._settings.probe_port:
@@ -89,20 +89,23 @@ class PipelineWorker:
                 claiming = [tasks.create_task(self._claim(queue, tasks)) for queue in queues]
                 log.info("pipeline_worker_ready", worker_id=self._id, pools=self._settings.pools)
                 await stop.wait()
-                await self._drain(queues, claiming)
+                await self._drain(claiming)
                 for task in background:
                     task.cancel()
-            await self._withdraw(queues)
+            await self._withdraw()
         finally:
             for connection in (inbox_connection, *job_connections.values()):
                 await connection.aclose()
 
     async def _claim(self, queue: JobQueue, tasks: asyncio.TaskGroup) -> None:
+        """Ends when the worker drains. Not to be cancelled, or a job that was just taken would be lost."""
         away = False
         while True:
             await self._has_room.wait()
+            if self._state != "serving":
+                return
             try:
-                jobs = await queue.claim(self._room(), self._served[queue.pool])
+                jobs = await queue.claim(self._room())
             except BROKER_FAILURES as error:
                 if not away:
                     log.warning("jobs_unreachable", pool=queue.pool, error=str(error))
@@ -111,28 +114,21 @@ class PipelineWorker:
                 continue
             away = False
             for job in jobs:
-                self._served[queue.pool].add(job.entry_id)
-                tasks.create_task(self._serve_job(queue, job), name=f"session {job.request.session}")
+                self._sessions += 1
+                tasks.create_task(self._serve_job(job), name=f"session {job.session}")
             self._count_room()
 
-    async def _serve_job(self, queue: JobQueue, job: Job) -> None:
-        request = job.request
-        age_s = (wall_ms() - job.added_at_ms) / 1000
-        refusal = self._host.refusal(request)
-        if refusal is None and age_s > self._settings.pipeline_job_lifetime_s:
-            refusal = f"{age_s:.0f} s old: nobody waits for it"
+    async def _serve_job(self, job: StartPipeline) -> None:
+        refusal = self._host.refusal(job)
         try:
             if refusal is None:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._host.run(request))
-                    tasks.create_task(self._announce(keys.reservations("pipeline", queue.pool), request.session))
+                    tasks.create_task(self._host.run(job))
+                    tasks.create_task(self._announce(keys.reservations("pipeline", job.pool), job.session))
             else:
-                log.warning("job_dropped", session_id=request.session, pool=queue.pool, reason=refusal)
-            await queue.remove(job.entry_id)
-        except BROKER_FAILURES as error:
-            log.warning("job_not_removed", session_id=request.session, error=str(error))
+                log.warning("job_dropped", session_id=job.session, pool=job.pool, reason=refusal)
         finally:
-            self._served[queue.pool].discard(job.entry_id)
+            self._sessions -= 1
             self._count_room()
 
     async def _announce(self, reservations: str, session: str) -> None:
@@ -143,18 +139,14 @@ class PipelineWorker:
             log.warning("reservation_left_to_expire", session_id=session, error=str(error))
 
     async def _read_inbox(self, connection: Redis) -> None:
-        async for items in Inbox(connection, keys.inbox("pipeline", self._id)):
-            self._host.dispatch(items)
+        async for received in Inbox(connection, keys.inbox("pipeline", self._id)):
+            for batch in received:
+                self._host.dispatch(batch.items)
 
-    async def _keep_house(self, queues: list[JobQueue]) -> None:
+    async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             self._host.end_abandoned()
-            for queue in queues:
-                try:
-                    await queue.keep(self._served[queue.pool])
-                except BROKER_FAILURES as error:
-                    log.warning("jobs_not_kept", pool=queue.pool, error=str(error))
 
     async def _watch_load(self) -> None:
         """Measures what all sessions share: the load of this process and of its helpers, and the loop's lateness."""
@@ -174,26 +166,23 @@ class PipelineWorker:
             _helper_core_share.set(helper_share)
             self._count_room()
 
-    def _sessions(self) -> int:
-        return sum(map(len, self._served.values()))
-
     def _room(self) -> int:
         """Two pools that claim at once may both see the same room; the gateways' reservations prevent that."""
-        return max(1, self._admission.capacity(self._sessions()) - self._sessions())
+        return max(1, self._admission.capacity(self._sessions) - self._sessions)
 
     def _count_room(self) -> None:
-        capacity = self._admission.capacity(self._sessions())
+        capacity = self._admission.capacity(self._sessions)
         _capacity.set(capacity)
-        _switch(self._has_room, self._state == "serving" and self._sessions() < capacity)
-        _switch(self._is_idle, self._sessions() == 0)
+        _switch(self._has_room, self._state != "serving" or self._sessions < capacity)
+        _switch(self._is_idle, self._sessions == 0)
 
     def _report(self) -> WorkerReport:
         return WorkerReport(
             worker_id=self._id,
             kind="pipeline",
             state=self._state,
-            sessions=self._sessions(),
-            capacity=self._admission.capacity(self._sessions()),
+            sessions=self._sessions,
+            capacity=self._admission.capacity(self._sessions),
             pool=",".join(self._settings.pools),
             zone=self._settings.zone,
         )
@@ -201,22 +190,18 @@ class PipelineWorker:
     def _not_ready(self) -> str | None:
         return None if self._state == "serving" else self._state
 
-    async def _drain(self, queues: list[JobQueue], claiming: list[asyncio.Task[None]]) -> None:
+    async def _drain(self, claiming: list[asyncio.Task[None]]) -> None:
         """Claim no more; let running sessions finish until the drain timeout."""
         self._state = "draining"
         self._count_room()
-        log.info("pipeline_worker_draining", sessions=self._sessions())
-        for task in claiming:
-            task.cancel()
-        await asyncio.wait(claiming)
+        log.info("pipeline_worker_draining", sessions=self._sessions)
         try:
             await self._heartbeat.announce()
-            for queue in queues:
-                await queue.give_back(self._served[queue.pool])
         except BROKER_FAILURES as error:
             log.warning("drain_not_announced", error=str(error))
+        await asyncio.wait(claiming)
         if not await self._idle_within(self._settings.drain_timeout_s):
-            log.warning("sessions_cut_by_drain", sessions=self._sessions())
+            log.warning("sessions_cut_by_drain", sessions=self._sessions)
             self._host.end_all("server_shutdown")
             await self._idle_within(_CLOSE_S)
 
@@ -228,11 +213,9 @@ class PipelineWorker:
             return False
         return True
 
-    async def _withdraw(self, queues: list[JobQueue]) -> None:
+    async def _withdraw(self) -> None:
         await self._outbox.close()
         try:
-            for queue in queues:
-                await queue.leave()
             await self._heartbeat.withdraw()
         except BROKER_FAILURES as error:
             log.warning("not_withdrawn", error=str(error))

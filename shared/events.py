@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 PlayoutState = Literal["playing", "paused", "finished", "flushed"]
-StatusWord = Literal["connecting", "listening", "thinking", "speaking", "ended"]
+StatusWord = Literal["connecting", "listening", "thinking", "speaking", "reconnecting", "ended"]
 
 
 class Message(BaseModel):
@@ -22,14 +22,37 @@ class Message(BaseModel):
 # gateway -> media worker
 
 
+class Resume(BaseModel):
+    """Where a session that moves to another media worker goes on."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    generation: int
+    """Counts the media workers of the session, from 1."""
+    epoch: int = 0
+    """Of its last pipeline worker; 0 if it has had none."""
+    pipeline_worker: str = ""
+    media_worker: str = ""
+    """The one before."""
+    seq: int = 0
+    """Of the last event that the client may have seen."""
+    published: int = 0
+    """The number of the last `PublishEvent` that was recorded."""
+
+
 class OpenSession(Message):
-    """Answer this first offer."""
+    """Answer this first offer of a peer."""
 
     kind: Literal["open-session"] = "open-session"
     gateway: str
     agent_id: str
     sdp: str
-    epoch: int = 1
+    pool: str = "default"
+    created_ms: int = 0
+    """Unix time at which the session began."""
+    max_duration_s: int = 3600
+    resume_tokens: tuple[str, ...] = ()
+    """SHA-256 (hex) of the resume tokens that are accepted."""
+    resume: Resume | None = None
 
 
 class UpdateOffer(Message):
@@ -41,8 +64,26 @@ class UpdateOffer(Message):
     offer_number: int = 0
 
 
+class GatewayAttached(Message):
+    """The client's WebSocket is at this gateway now: events go there."""
+
+    kind: Literal["gateway-attached"] = "gateway-attached"
+    gateway: str
+    resume_tokens: tuple[str, ...] = ()
+
+
+class GatewayDetached(Message):
+    """The client's WebSocket closed without a goodbye. A caller who is connected stays."""
+
+    kind: Literal["gateway-detached"] = "gateway-detached"
+    gateway: str
+
+
 class CloseSession(Message):
-    """End the session: the client said goodbye, its WebSocket closed, or an operator asked for it."""
+    """End the session: the client said goodbye, or an operator asked for it.
+
+    `moved`: another media worker has the session, so it goes on.
+    """
 
     kind: Literal["close-session"] = "close-session"
     reason: str = "hangup"
@@ -82,7 +123,7 @@ class SessionClosed(Message):
     reason: str = "hangup"
 
 
-# gateway -> pipeline workers (jobs stream)
+# media worker -> pipeline workers (list of jobs)
 
 
 class StartPipeline(Message):
@@ -92,6 +133,11 @@ class StartPipeline(Message):
     agent_id: str
     media_worker: str
     epoch: int = 1
+    generation: int = 1
+    pool: str = "default"
+    created_ms: int = 0
+    resumed: bool = False
+    """The session had a pipeline worker before: its conversation is in Redis."""
 
 
 # pipeline worker -> media worker
@@ -104,8 +150,20 @@ class PipelineMessage(Message):
 
 
 class PipelineAttached(PipelineMessage):
+    """The sender serves the session now; answered by `CallerConnected`, once the caller is connected.
+
+    After a takeover the caller's audio is repeated from sample `uplink_from` on, as far as the media worker kept it.
+    """
+
     kind: Literal["pipeline-attached"] = "pipeline-attached"
     pipeline_worker: str
+    uplink_from: int | None = None
+
+
+class PipelineLeaving(PipelineMessage):
+    """The sender drains: ask for another worker. The sender serves the session until that one has attached."""
+
+    kind: Literal["pipeline-leaving"] = "pipeline-leaving"
 
 
 class AgentSpeechEnded(PipelineMessage):
@@ -135,6 +193,8 @@ class PublishEvent(PipelineMessage):
     kind: Literal["publish-event"] = "publish-event"
     type: str
     fields: dict[str, Any]
+    number: int = 0
+    """Counts the events of a session's pipeline workers, from 1."""
 
 
 class EndSession(PipelineMessage):
@@ -149,9 +209,28 @@ class EndSession(PipelineMessage):
 
 
 class CallerConnected(Message):
-    """Media flows: the greeting may start."""
+    """Media flows: the agent may speak.
+
+    After a takeover, `played_up_to` is what the caller has heard of the previous pipeline worker's audio, in its
+    samples, and `published` the number of its last event.
+    """
 
     kind: Literal["caller-connected"] = "caller-connected"
+    played_up_to: int = 0
+    published: int = 0
+
+
+class MediaAttached(Message):
+    """The caller is connected to this media worker now, whose positions start at 0.
+
+    Ignored if `generation` is not higher than that of the present one. `published` is the number of the last event that
+    the client can still get: the later ones are published again.
+    """
+
+    kind: Literal["media-attached"] = "media-attached"
+    media_worker: str
+    generation: int
+    published: int = 0
 
 
 class PlayoutReported(Message):
@@ -195,6 +274,8 @@ class MuteChanged(Message):
 AnyMessage = Annotated[
     OpenSession
     | UpdateOffer
+    | GatewayAttached
+    | GatewayDetached
     | CloseSession
     | OfferAnswered
     | OfferRefused
@@ -202,6 +283,7 @@ AnyMessage = Annotated[
     | SessionClosed
     | StartPipeline
     | PipelineAttached
+    | PipelineLeaving
     | AgentSpeechEnded
     | FlushPlayout
     | PausePlayout
@@ -209,6 +291,7 @@ AnyMessage = Annotated[
     | PublishEvent
     | EndSession
     | CallerConnected
+    | MediaAttached
     | PlayoutReported
     | TextReceived
     | InterruptRequested

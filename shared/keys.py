@@ -13,21 +13,28 @@ def inbox(kind: WorkerKind, worker_id: str) -> str:
 
 
 def jobs(pool: str) -> str:
-    """Stream with a consumer group: sessions that wait for a pipeline worker of the pool."""
+    """List: sessions that wait for a pipeline worker of the pool."""
     return f"antiphon:jobs:{pool}"
 
 
-JOBS_GROUP = "pipeline-workers"
-
-
 def session(session_id: str) -> str:
-    """Hash: agent, state, owners, epoch, created."""
-    return f"antiphon:s:{session_id}"
+    """Hash: what another process needs to take the session over."""
+    return f"antiphon:s:{{{session_id}}}"
+
+
+def events(session_id: str) -> str:
+    """Stream: the client's last events, for clients that come back."""
+    return f"antiphon:s:{{{session_id}}}:events"
 
 
 def conversation(session_id: str) -> str:
     """List: the conversation, turn by turn."""
-    return f"antiphon:s:{session_id}:conversation"
+    return f"antiphon:s:{{{session_id}}}:conversation"
+
+
+def turn(session_id: str) -> str:
+    """String: the agent's present turn."""
+    return f"antiphon:s:{{{session_id}}}:turn"
 
 
 def worker(kind: WorkerKind, worker_id: str) -> str:

@@ -1,7 +1,8 @@
 """Batches of messages as bytes: a version byte, then msgpack. No class names, no pickle.
 
-A batch carries its sender and a number that grows by one. A write whose reply was lost may have been applied, so the
-sender writes the same batch again and the reader drops the second copy.
+A batch carries its sender and a number that grows. A write whose reply was lost may have been applied, so the sender
+writes the same batch again and the reader drops the second copy. It also carries the number of the sender's previous
+batch for the same reader, who notices by it that a batch was lost.
 """
 
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from shared.errors import WireError
 from shared.events import AnyMessage, Message
 from shared.frames import AudioFrame, SilenceRun
 
-VERSION = 1
+VERSION = 2
 _AUDIO, _SILENCE, _MESSAGE = 0, 1, 2
 _VERSION_BYTE = bytes([VERSION])
 _messages: TypeAdapter[Message] = TypeAdapter(AnyMessage)
@@ -26,14 +27,16 @@ Item = AudioFrame | SilenceRun | Message
 class Batch(NamedTuple):
     sender: str
     number: int
+    previous: int
+    """The number of the sender's last batch for this reader; 0 if this is the first."""
     items: list[Item]
-    malformed: int
+    malformed: int = 0
     """Number of unreadable items. A message of a newer version must not cost the rest of its batch."""
 
 
-def encode_batch(sender: str, number: int, items: Iterable[Item]) -> bytes:
+def encode_batch(sender: str, number: int, previous: int, items: Iterable[Item]) -> bytes:
     """Raises `ValueError` for an item that is nested too deeply."""
-    packed: list[Any] = [sender, number]
+    packed: list[Any] = [sender, number, previous]
     for item in items:
         if type(item) is AudioFrame:
             packed.append((_AUDIO, *item))
@@ -52,11 +55,11 @@ def decode_batch(payload: bytes) -> Batch:
     if not payload or payload[0] != VERSION:
         raise WireError(f"not a batch of wire version {VERSION}", code="wire_version")
     try:
-        sender, number, *packed = msgpack.unpackb(memoryview(payload)[1:], strict_map_key=True)
+        sender, number, previous, *packed = msgpack.unpackb(memoryview(payload)[1:], strict_map_key=True)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise WireError(f"not a batch: {error}") from error
-    if not isinstance(sender, str) or type(number) is not int:
-        raise WireError("a batch starts with its sender and number")
+    if not isinstance(sender, str) or type(number) is not int or type(previous) is not int:
+        raise WireError("a batch starts with its sender, its number and the previous number")
     items: list[Item] = []
     malformed = 0
     for fields in packed:
@@ -64,7 +67,7 @@ def decode_batch(payload: bytes) -> Batch:
             items.append(_decode_item(fields))
         except (WireError, ValidationError):
             malformed += 1
-    return Batch(sender, number, items, malformed)
+    return Batch(sender, number, previous, items, malformed)
 
 
 def encode_message(message: Message) -> bytes:

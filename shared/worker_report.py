@@ -13,6 +13,9 @@ LEASE_MS = 4_000
 
 REPORT_INTERVAL_S = 1.0
 
+RESERVATION_MS = 15_000
+"""How long a slot is held for a session that its worker has not reported yet."""
+
 
 class WorkerReport(BaseModel):
     """A worker's last report, stored as a Redis hash of strings. New fields have defaults."""

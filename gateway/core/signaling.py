@@ -1,9 +1,9 @@
 """Signaling of one client, without its socket: inputs and the time go in, actions come out.
 
 Theory of operation. A client has a deadline for its first offer. Placing the offer reserves slots and sends the offer
-to a media worker, which answers or refuses. The answer establishes the session. Only then is a pipeline worker
-requested, so an unanswerable offer occupies none. If the media worker has no room, the offer is placed
-elsewhere, up to three times in all; after any other refusal the client may send another offer.
+to a media worker, which answers or refuses. The answer establishes the session. The media worker asks for a pipeline
+worker when the caller is connected, so a stranger's offer occupies none. If the media worker has no room, the offer is
+placed elsewhere, up to three times in all; after any other refusal the client may send another offer.
 
 A later offer renegotiates (an ICE restart). If it fails, the session continues under the old description. Later offers
 are numbered, so that a late answer to one is not taken for the answer to the next.
@@ -29,16 +29,15 @@ from gateway.core.signaling_events import (
     DrainEnded,
     DrainStarted,
     Input,
-    PipelineNotRequested,
     Place,
     Placed,
     PlacementRefused,
     Release,
-    RequestPipeline,
     SendToClient,
     SendToWorker,
     SocketClosed,
 )
+from shared.agent import AgentDefinition
 from shared.errors import AntiphonError
 from shared.events import (
     ClientEventSent,
@@ -79,7 +78,7 @@ class SignalingRules(NamedTuple):
     """The configuration of the machine."""
 
     gateway: str
-    agents: frozenset[str]
+    agents: Mapping[str, AgentDefinition]
     listed_agents: Sequence[str]
     ice_servers: Sequence[Mapping[str, Any]] = ()
     max_candidates: int = 20
@@ -187,15 +186,20 @@ class SignalingMachine:
     def _placed(self, placed: Placed) -> Step:
         self.session = placed.session
         self._placements.append(placed.media_worker)
-        gateway, offer = self._rules.gateway, self._pending_offer
-        return State.WAITING_FOR_ANSWER, [
-            self._to_worker(
-                OpenSession(session=placed.session, gateway=gateway, agent_id=offer.agent_id, sdp=offer.sdp)
-            )
-        ]
+        offer = self._pending_offer
+        agent = self._rules.agents[offer.agent_id]
+        opening = OpenSession(
+            session=placed.session,
+            gateway=self._rules.gateway,
+            agent_id=agent.id,
+            sdp=offer.sdp,
+            pool=agent.pool,
+            max_duration_s=agent.limits.max_duration_s,
+        )
+        return State.WAITING_FOR_ANSWER, [self._to_worker(opening)]
 
     def _placed_too_late(self, placed: Placed) -> Step:
-        return State.CLOSED, [Release(placed.session, placed.media_worker, self._pending_offer.agent_id)]
+        return State.CLOSED, [Release(placed.session, placed.media_worker)]
 
     def _refuse(self, refusal: PlacementRefused) -> Step:
         return State.CLOSED, [
@@ -211,7 +215,6 @@ class SignalingMachine:
     def _established(self, answer: OfferAnswered) -> Step:
         session = {"type": "session", "sessionId": self.session, "iceServers": list(self._rules.ice_servers)}
         return State.ESTABLISHED, [
-            RequestPipeline(self.session, self._pending_offer.agent_id, self._placements[-1]),
             SendToClient(session),
             SendToClient({"type": "answer", "sdp": answer.sdp}),
         ]
@@ -260,11 +263,6 @@ class SignalingMachine:
         message = "the offer was not answered in time; the session continues unchanged"
         return State.ESTABLISHED, self._reject("answer_timeout", message)[1]
 
-    def _pipeline_missing(self, failure: PipelineNotRequested) -> Step:
-        error = _error("broker_unavailable", failure.message, self._rules.retry_after_ms)
-        end = self._end_session("broker_unavailable")
-        return State.CLOSED, [error, *end, CloseSocket(TRY_AGAIN_LATER, "broker_unavailable")]
-
     def _gone(self, _: SocketClosed) -> Step:
         return self._leave("hangup")
 
@@ -305,7 +303,7 @@ class SignalingMachine:
         return [self._release()] if self.state is State.WAITING_FOR_ANSWER else []
 
     def _release(self) -> Action:
-        return Release(self.session, self._placements[-1], self._pending_offer.agent_id)
+        return Release(self.session, self._placements[-1])
 
     def _to_worker(self, message: OpenSession | UpdateOffer | CloseSession) -> Action:
         return SendToWorker(self._placements[-1], message)
@@ -368,14 +366,12 @@ _TABLE: Mapping[State, Mapping[type, _Handler]] = {
     State.ESTABLISHED: {
         **_RUNNING,
         Offer: _M._renegotiate,
-        PipelineNotRequested: _M._pipeline_missing,
     },
     State.RENEGOTIATING: {
         **_RUNNING,
         Offer: _M._offer_pending,
         OfferAnswered: _M._renegotiated,
         OfferRefused: _M._update_refused,
-        PipelineNotRequested: _M._pipeline_missing,
         DeadlinePassed: _M._no_update_answer,
     },
     State.ABANDONING: {

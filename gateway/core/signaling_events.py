@@ -17,7 +17,7 @@ class BadMessage(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A slot of this media worker and one of the agent's pool are reserved for the session."""
+    """A slot of this media worker is reserved for the session, and the agent's pool has room."""
 
     session: str
     media_worker: str
@@ -29,12 +29,6 @@ class PlacementRefused(NamedTuple):
     code: str
     message: str
     retry_after_ms: int | None = None
-
-
-class PipelineNotRequested(NamedTuple):
-    """The session's job could not be written, so no agent would answer."""
-
-    message: str
 
 
 class DeadlinePassed(NamedTuple):
@@ -67,7 +61,6 @@ Input = (
     | BadMessage
     | Placed
     | PlacementRefused
-    | PipelineNotRequested
     | Message
     | DeadlinePassed
     | SocketClosed
@@ -84,25 +77,16 @@ class SendToClient(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Reserve slots for a new session; answered by `Placed` or `PlacementRefused`. `avoid`: workers that refused."""
+    """Reserve a slot for a new session; answered by `Placed` or `PlacementRefused`. `avoid`: workers that refused."""
 
     agent_id: str
     avoid: frozenset[str]
 
 
 class Release(NamedTuple):
-    """Release the reserved slots."""
+    """Release the reserved slot."""
 
     session: str
-    media_worker: str
-    agent_id: str
-
-
-class RequestPipeline(NamedTuple):
-    """Record the session and write its job; answered by `PipelineNotRequested` only if that fails."""
-
-    session: str
-    agent_id: str
     media_worker: str
 
 
@@ -118,4 +102,4 @@ class CloseSocket(NamedTuple):
     reason: str
 
 
-Action = SendToClient | Place | Release | RequestPipeline | SendToWorker | CloseSocket
+Action = SendToClient | Place | Release | SendToWorker | CloseSocket

@@ -1,20 +1,24 @@
-"""Reads a process's inbox stream: items in order, each batch once."""
+"""Reads a process's inbox stream: batches in order, each once. Knows which senders have fallen silent."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import cast
+from typing import NamedTuple, cast
 
 from prometheus_client import Counter
+from redis.exceptions import ResponseError
 
 from shared.errors import WireError
-from shared.io.broker import BLOCK_MS, BROKER_FAILURES, Redis
+from shared.io.broker import BROKER_FAILURES, Redis
 from shared.io.logs import get_logger
+from shared.liveness import Liveness
 from shared.wire import Item, decode_batch
 
 PAYLOAD = b"b"
 INBOX_EXPIRY_S = 60
 """Renewed by the owner and by every writer, because a writer may recreate the stream of an owner that is gone."""
 _ENTRIES_PER_READ = 200
+BLOCK_MS = 400
+"""Short, because a process that can read nothing does not know who is alive (see `shared.liveness`)."""
 _XREAD = ("XREAD", "COUNT", _ENTRIES_PER_READ, "BLOCK", BLOCK_MS, "STREAMS")
 """Not by the client's own method, whose wrappers take 2 % of a busy pipeline worker. `execute_command` has no types."""
 _TRIM_INTERVAL_S = 1.0
@@ -22,25 +26,38 @@ _SENDERS_REMEMBERED = 4096
 
 _malformed = Counter("antiphon_inbox_malformed_total", "Batches and items on the inbox that could not be read")
 _repeated = Counter("antiphon_inbox_repeated_total", "Batches received twice and dropped")
+_gaps = Counter("antiphon_inbox_gaps_total", "Times that batches of a sender were lost before they were read")
 
 log = get_logger()
+
+
+class Received(NamedTuple):
+    """A batch. `follows_gap`: earlier batches of its sender were lost."""
+
+    sender: str
+    items: list[Item]
+    follows_gap: bool
 
 
 class Inbox:
     """One reader on its own connection. It waits for a broker that is away, and reads nothing twice."""
 
     def __init__(self, blocking: Redis, key: str) -> None:
+        self.liveness = Liveness()
         self._redis = blocking
         self._key = key
         self._last_id = b"0-0"
         self._last_number: dict[str, int] = {}
         self._trimmed_at = 0.0
 
-    async def __aiter__(self) -> AsyncIterator[list[Item]]:
-        """Endless lists of items: cancel the task that iterates."""
+    async def __aiter__(self) -> AsyncIterator[list[Received]]:
+        """Endless: cancel the task that iterates. A list is empty if nothing came for 0.4 s."""
+        clock = asyncio.get_running_loop().time
         away = False
         while True:
             try:
+                if away:
+                    await self._find_position()
                 # Always an explicit id: a repeated XREAD with `$` loses what comes between two reads.
                 await self._trim()
                 reply = cast(
@@ -56,32 +73,53 @@ class Inbox:
             if away:
                 log.info("inbox_back", key=self._key)
                 away = False
-            items: list[Item] = []
+            self.liveness.on_read(clock())
+            received: list[Received] = []
             for _, entries in reply or ():
                 for entry_id, fields in entries:
                     self._last_id = entry_id
-                    items += self._decode(fields.get(PAYLOAD, b""))
-            if items:
-                yield items
+                    if (batch := self._decode(fields.get(PAYLOAD, b""))) is not None:
+                        received.append(batch)
+            yield received
 
-    def _decode(self, payload: bytes) -> list[Item]:
+    def _decode(self, payload: bytes) -> Received | None:
+        if not payload:
+            return None  # written to create the stream
         try:
             batch = decode_batch(payload)
         except WireError as error:
             _malformed.inc()
             log.warning("inbox_batch_malformed", key=self._key, code=error.code, error=error.message)
-            return []
+            return None
         if batch.malformed:
             _malformed.inc(batch.malformed)
             log.warning("inbox_items_malformed", key=self._key, sender=batch.sender, items=batch.malformed)
-        if batch.number <= self._last_number.get(batch.sender, 0):
+        self.liveness.on_heard(batch.sender)
+        last = self._last_number.pop(batch.sender, 0)
+        self._last_number[batch.sender] = max(last, batch.number)
+        if batch.number <= last:
             _repeated.inc()
-            return []
-        self._last_number.pop(batch.sender, None)
-        self._last_number[batch.sender] = batch.number
+            return None
         if len(self._last_number) > _SENDERS_REMEMBERED:
             del self._last_number[next(iter(self._last_number))]
-        return batch.items
+        follows_gap = last != 0 and batch.previous > last
+        if follows_gap:
+            _gaps.inc()
+            log.warning("inbox_batches_lost", key=self._key, sender=batch.sender)
+        return Received(batch.sender, batch.items, follows_gap)
+
+    async def _find_position(self) -> None:
+        """After an outage the stream may be a new one, whose ids are below ours if the broker's clock is behind.
+
+        Reading from its beginning repeats nothing, because batches are numbered.
+        """
+        try:
+            last_id = cast(bytes, (await self._redis.xinfo_stream(self._key))["last-generated-id"])
+        except ResponseError:
+            last_id = b"0-0"  # there is no stream
+        if _as_number(last_id) < _as_number(self._last_id):
+            log.warning("inbox_starts_again", key=self._key)
+            self._last_id = b"0-0"
 
     async def _trim(self) -> None:
         """Delete what was read, so that an inbox holds seconds, not megabytes."""
@@ -89,3 +127,8 @@ class Inbox:
         if now - self._trimmed_at >= _TRIM_INTERVAL_S and self._last_id != b"0-0":
             self._trimmed_at = now
             await self._redis.xtrim(self._key, minid=self._last_id.decode(), approximate=False)
+
+
+def _as_number(entry_id: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = entry_id.partition(b"-")
+    return int(milliseconds), int(sequence)

@@ -27,6 +27,7 @@ _MAX_FRAME_AGE_S = 2.0
 """Enough to bridge a failover of the broker. Older audio would only delay what is being said now."""
 _RETRY_S = 0.1
 _CLOSE_TIMEOUT_S = 2.0
+_DESTINATIONS_REMEMBERED = 4_096
 
 _dropped = Counter(
     "antiphon_outbox_dropped_total", "Items dropped: the broker was away, or they cannot be encoded", ["what"]
@@ -43,6 +44,7 @@ class _Batch:
     """A batch that was written and is not acknowledged yet."""
 
     number: int
+    previous: int
     encoded_s: float
     messages: list[Message]
     frames: int
@@ -68,6 +70,8 @@ class Outbox:
         self._max_messages = max_messages
         self._max_frame_age_s = max_frame_age_s
         self._number = 0
+        self._last_number: dict[str, int] = {}
+        """Of the last batch for each destination."""
         self._queues: dict[str, SendQueue] = {}
         self._pending = asyncio.Event()
         self._in_flight: dict[str, _Batch] = {}
@@ -88,10 +92,11 @@ class Outbox:
         if not self._pending.is_set():
             self._pending.set()
 
-    def forget(self, inbox_key: str) -> None:
-        """Drop what waits for this inbox: its process is gone."""
-        self._queues.pop(inbox_key, None)
-        self._in_flight.pop(inbox_key, None)
+    def touch(self, inbox_key: str) -> None:
+        """Write to this inbox soon, if only an empty batch: its owner notices when we fall silent."""
+        if inbox_key not in self._queues:
+            self._queues[inbox_key] = SendQueue(asyncio.get_running_loop().time)
+            self._pending.set()
 
     async def run(self) -> None:
         """Write one batch per destination and slot, until cancelled."""
@@ -117,7 +122,7 @@ class Outbox:
         now = asyncio.get_running_loop().time()
         self._drop_old_audio(now - self._max_frame_age_s)
         for key in [key for key in self._queues if key not in self._in_flight]:
-            self._in_flight[key] = self._encode(self._queues.pop(key), now)
+            self._in_flight[key] = self._encode(key, self._queues.pop(key), now)
         if not self._in_flight:
             return
         written = list(self._in_flight)
@@ -167,21 +172,25 @@ class Outbox:
         if lost:
             log.warning("last_messages_lost", inboxes=sorted(lost))
 
-    def _encode(self, queue: SendQueue, now: float) -> _Batch:
+    def _encode(self, key: str, queue: SendQueue, now: float) -> _Batch:
         # One counter for all destinations, so that it still grows for a reader that was forgotten and comes back.
         self._number += 1
+        number, previous = self._number, self._last_number.pop(key, 0)
+        self._last_number[key] = number
+        if len(self._last_number) > _DESTINATIONS_REMEMBERED:
+            del self._last_number[next(iter(self._last_number))]
         items, messages = queue.items(), queue.messages()
         try:
-            payload = encode_batch(self._sender, self._number, items)
+            payload = encode_batch(self._sender, number, previous, items)
         except ValueError:
             items = [item for item in items if self._can_be_encoded(item)]
             messages = [item for item in items if isinstance(item, Message)]
-            payload = encode_batch(self._sender, self._number, items)
-        return _Batch(self._number, now, messages, len(items) - len(messages), payload)
+            payload = encode_batch(self._sender, number, previous, items)
+        return _Batch(number, previous, now, messages, len(items) - len(messages), payload)
 
     def _can_be_encoded(self, item: Item) -> bool:
         try:
-            encode_batch(self._sender, self._number, [item])
+            encode_batch(self._sender, 1, 0, [item])
         except ValueError as error:
             _unencodable.inc()
             log.warning("message_not_encodable", session_id=item.session, error=str(error))
@@ -196,4 +205,4 @@ class Outbox:
                 # The number stays: a reader that already has the batch drops this copy, any other gets the messages.
                 _frames_dropped.inc(batch.frames)
                 batch.frames = 0
-                batch.payload = encode_batch(self._sender, batch.number, batch.messages)
+                batch.payload = encode_batch(self._sender, batch.number, batch.previous, batch.messages)

@@ -51,7 +51,7 @@ class Correspondent:
     async def send(self, *items: Item) -> None:
         async with self._sending:  # batches arrive in the order of their numbers
             self._number += 1
-            await self._redis.xadd(self._media_inbox, {PAYLOAD: encode_batch(self.id, self._number, items)})
+            await self._redis.xadd(self._media_inbox, {PAYLOAD: encode_batch(self.id, self._number, 0, items)})
 
     async def until(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         """Wait until `condition` holds; it is checked whenever something comes."""
@@ -71,7 +71,8 @@ class Correspondent:
         return fitting()[0]
 
     async def _read(self) -> None:
-        async for items in Inbox(self._blocking, keys.inbox(self.kind, self.id)):
+        async for received in Inbox(self._blocking, keys.inbox(self.kind, self.id)):
+            items = [item for batch in received for item in batch.items]
             async with self._arrived:
                 self.received += items
                 self._arrived.notify_all()

@@ -60,6 +60,7 @@ class MediaSide:
                 await self._arrived.wait()
 
     async def _read(self, blocking: Redis) -> None:
-        async for items in Inbox(blocking, keys.inbox("media", MEDIA_WORKER)):
+        async for received in Inbox(blocking, keys.inbox("media", MEDIA_WORKER)):
+            items = [item for batch in received for item in batch.items]
             self.received += items
             self._arrived.set()

@@ -71,7 +71,8 @@ class FakeMediaWorker:
                 await self._arrived.wait()
 
     async def _read(self) -> None:
-        async for items in Inbox(self._blocking, keys.inbox("media", self.worker_id)):
+        async for received in Inbox(self._blocking, keys.inbox("media", self.worker_id)):
+            items = [item for batch in received for item in batch.items]
             async with self._arrived:
                 for item in items:
                     assert isinstance(item, Message)

@@ -84,11 +84,11 @@ def rtcp_packet(data: bytes) -> None:
 
 def batch(data: bytes) -> None:
     try:
-        sender, number, items, _ = decode_batch(data)
+        sender, number, previous, items, _ = decode_batch(data)
     except WireError as error:
         raise Refused from error
-    again = decode_batch(encode_batch(sender, number, items))
-    assert (again.sender, again.number, len(again.items), again.malformed) == (sender, number, len(items), 0)
+    again = decode_batch(encode_batch(sender, number, previous, items))
+    assert (again[:3], len(again.items), again.malformed) == ((sender, number, previous), len(items), 0)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

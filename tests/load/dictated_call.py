@@ -96,7 +96,8 @@ class Pipeline:
         self._outbox.send(media, AgentSpeechEnded(session=session, epoch=1, end_sample=end))
 
     async def _listen(self) -> None:
-        async for items in self._inbox:
+        async for received in self._inbox:
+            items = [item for batch in received for item in batch.items]
             now = time.monotonic()
             for item in items:
                 match item:

@@ -146,7 +146,8 @@ class DirectSignaling:
             self.outbox.send(keys.inbox("media", self.media_worker), CloseSession(session=session))
 
     async def read(self, inbox: Inbox) -> None:
-        async for items in inbox:
+        async for received in inbox:
+            items = [item for batch in received for item in batch.items]
             for item in items:
                 match item:
                     case OfferAnswered(session=session, sdp=sdp) if session in self.answers:

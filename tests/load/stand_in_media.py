@@ -124,7 +124,8 @@ class StandInMedia:
             caller.spoke_s = caller.listened_s = 0.0
 
     async def _listen(self) -> None:
-        async for items in self._inbox:
+        async for received in self._inbox:
+            items = [item for batch in received for item in batch.items]
             for item in items:
                 caller = self.callers.get(item.session)
                 if caller is not None:

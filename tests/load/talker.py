@@ -48,7 +48,8 @@ class Talker:
             tasks.create_task(self._talk())
 
     async def _listen(self) -> None:
-        async for items in self._inbox:
+        async for received in self._inbox:
+            items = [item for batch in received for item in batch.items]
             for item in items:
                 match item:
                     case AudioFrame():
