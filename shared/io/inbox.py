@@ -83,8 +83,6 @@ class Inbox:
             yield received
 
     def _decode(self, payload: bytes) -> Received | None:
-        if not payload:
-            return None  # written to create the stream
         try:
             batch = decode_batch(payload)
         except WireError as error:

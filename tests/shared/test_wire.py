@@ -48,12 +48,12 @@ items: st.SearchStrategy[Item] = st.one_of(audio, silence, messages)
 
 def batch_of(*packed: Any) -> bytes:
     """A batch with these raw items."""
-    return bytes([VERSION]) + bytes(msgpack.packb(["sender", 1, *packed]))
+    return bytes([VERSION]) + bytes(msgpack.packb(["sender", 2, 1, *packed]))
 
 
-@given(words, numbers, st.lists(items, max_size=10))
-def test_a_batch_comes_out_as_it_went_in(sender: str, number: int, sent: list[Item]) -> None:
-    assert decode_batch(encode_batch(sender, number, sent)) == Batch(sender, number, sent, malformed=0)
+@given(words, numbers, numbers, st.lists(items, max_size=10))
+def test_a_batch_comes_out_as_it_went_in(sender: str, number: int, previous: int, sent: list[Item]) -> None:
+    assert decode_batch(encode_batch(sender, number, previous, sent)) == Batch(sender, number, previous, sent)
 
 
 @given(messages)
@@ -73,7 +73,7 @@ def test_garbage_is_refused(garbage: bytes) -> None:
 
 @given(st.lists(items, min_size=1, max_size=4), st.data())
 def test_a_damaged_batch_is_refused_or_read_but_never_crashes_the_reader(sent: list[Item], data: st.DataObject) -> None:
-    payload = bytearray(encode_batch("sender", 1, sent))
+    payload = bytearray(encode_batch("sender", 1, 0, sent))
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     try:
@@ -82,7 +82,7 @@ def test_a_damaged_batch_is_refused_or_read_but_never_crashes_the_reader(sent: l
         assert error.message
 
 
-@pytest.mark.parametrize("payload", [b"", b"\x00", b"\x02\x92\xa1s\x01"])
+@pytest.mark.parametrize("payload", [b"", b"\x00", b"\x01\x92\xa1s\x01"])
 def test_another_version_is_named(payload: bytes) -> None:
     for decode in (decode_batch, decode_message):
         with pytest.raises(WireError) as error:
@@ -90,8 +90,22 @@ def test_another_version_is_named(payload: bytes) -> None:
         assert error.value.code == "wire_version"
 
 
-@pytest.mark.parametrize("content", [None, 5, [], ["sender"], [5, 1], ["sender", "1"], ["sender", True], {"a": 1}])
-def test_a_batch_begins_with_sender_and_number(content: Any) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        5,
+        [],
+        ["sender"],
+        ["sender", 2],
+        [5, 2, 1],
+        ["sender", "2", 1],
+        ["sender", True, 1],
+        ["sender", 2, "1"],
+        {"a": 1},
+    ],
+)
+def test_a_batch_begins_with_sender_and_numbers(content: Any) -> None:
     with pytest.raises(WireError):
         decode_batch(bytes([VERSION]) + bytes(msgpack.packb(content)))
 
@@ -144,7 +158,7 @@ def test_lone_surrogates_and_huge_numbers_do_not_cost_the_batch() -> None:
     fields = {"text": "\ud83d", "arguments": {"customer": 10**24}}
     odd = PublishEvent(session="s", epoch=1, type="tool-call", fields=fields)
     whole = SessionClosed(session="t", reason="hangup")
-    batch = decode_batch(encode_batch("me", 1, [odd, whole]))
+    batch = decode_batch(encode_batch("me", 1, 0, [odd, whole]))
     assert batch.items[1] == whole
     (read,) = [item for item in batch.items if isinstance(item, PublishEvent)]
     assert read.fields == {"text": "?", "arguments": {"customer": str(10**24)}}

@@ -6,8 +6,8 @@ import pytest
 
 from shared.events import Message, SessionClosed
 from shared.io.broker import Redis, connect_blocking
-from shared.io.inbox import PAYLOAD, Inbox
-from shared.wire import VERSION, Item, encode_batch
+from shared.io.inbox import PAYLOAD, Inbox, Received
+from shared.wire import VERSION, encode_batch
 from tests.fakes.counters import Gained
 from tests.fakes.flaky_broker import FlakyBroker
 
@@ -19,8 +19,8 @@ def message(reason: str) -> Message:
     return SessionClosed(session="s", reason=reason)
 
 
-async def put(broker: Redis, number: int, reason: str, sender: str = "them") -> None:
-    await broker.xadd(KEY, {PAYLOAD: encode_batch(sender, number, [message(reason)])})
+async def put(broker: Redis, number: int, reason: str, sender: str = "them", previous: int = 0) -> None:
+    await broker.xadd(KEY, {PAYLOAD: encode_batch(sender, number, previous, [message(reason)])})
 
 
 @pytest.fixture
@@ -30,12 +30,13 @@ async def blocking(broker_url: str) -> AsyncIterator[Redis]:
     await client.aclose()
 
 
-async def read(inbox: AsyncIterator[list[Item]], count: int) -> list[str]:
+async def read(inbox: AsyncIterator[list[Received]], count: int) -> list[str]:
     """Reasons of the next `count` messages."""
     reasons: list[str] = []
     async with asyncio.timeout(DEADLINE_S):
         while len(reasons) < count:
-            reasons += [item.reason for item in await anext(inbox) if isinstance(item, SessionClosed)]
+            for batch in await anext(inbox):
+                reasons += [item.reason for item in batch.items if isinstance(item, SessionClosed)]
     return reasons
 
 
@@ -86,6 +87,47 @@ async def test_many_senders_are_remembered_up_to_a_bound(
     await put(broker, 1, "of two, who was forgotten", sender="two")
     assert await read(aiter(inbox), 1) == ["of two, who was forgotten"]
     assert repeated() == 1
+
+
+async def test_a_reader_notices_that_batches_were_lost(broker: Redis, blocking: Redis) -> None:
+    gaps = Gained("antiphon_inbox_gaps_total")
+    for number, previous in [(4, 2), (6, 4), (11, 9), (12, 11)]:
+        await put(broker, number, "x", previous=previous)
+    received = await anext(aiter(Inbox(blocking, KEY)))
+    assert [batch.follows_gap for batch in received] == [False, False, True, False]
+    assert gaps() == 1
+
+
+async def test_a_broker_that_comes_back_empty_with_its_clock_behind_is_read(broker: Redis, broker_url: str) -> None:
+    async with FlakyBroker(broker_url).running() as flaky:
+        client = connect_blocking(flaky.url)
+        inbox = aiter(Inbox(client, KEY))
+        await broker.xadd(KEY, {PAYLOAD: encode_batch("them", 1, 0, [message("a")])}, id="9999999999999-0")
+        assert await read(inbox, 1) == ["a"]
+        flaky.becomes("is away")
+        reading = asyncio.create_task(read(inbox, 2))
+        async with asyncio.timeout(DEADLINE_S):
+            await flaky.refused.wait()
+        await broker.delete(KEY)
+        await put(broker, 2, "b", previous=1)
+        flaky.becomes("works")
+        await put(broker, 3, "c", previous=2)
+        assert await reading == ["b", "c"]
+        await client.aclose()
+
+
+async def test_a_sender_that_falls_silent_is_noticed(broker: Redis, blocking: Redis) -> None:
+    inbox = Inbox(blocking, KEY)
+    reader = aiter(inbox)
+    await put(broker, 1, "a")
+    assert await read(reader, 1) == ["a"]
+    assert inbox.liveness.silent_s("them") == 0
+    async with asyncio.timeout(DEADLINE_S):
+        while inbox.liveness.silent_s("them") < 0.5:
+            assert await anext(reader) == []
+    await put(broker, 2, "b")
+    assert await read(reader, 1) == ["b"]
+    assert inbox.liveness.silent_s("them") == 0
 
 
 async def test_messages_that_were_read_are_trimmed(

@@ -85,15 +85,25 @@ async def test_batch_numbers_grow_for_each_destination(broker: Redis) -> None:
     assert numbers[0] > 0
 
 
-async def test_a_reader_that_was_forgotten_and_comes_back_gets_new_numbers(broker: Redis) -> None:
+async def test_each_batch_names_the_one_before_it_for_the_same_reader(broker: Redis) -> None:
     outbox = Outbox(broker, "me")
+    for seq in range(3):
+        outbox.send(INBOX, frame(seq))
+        outbox.send("antiphon:m:elsewhere:in", frame(seq))
+        await outbox.flush()
+    first, second, third = await batches(broker)
+    assert (first.previous, second.previous, third.previous) == (0, first.number, second.number)
+
+
+async def test_a_touch_is_an_empty_batch_unless_there_is_something_to_write(broker: Redis) -> None:
+    outbox = Outbox(broker, "me")
+    outbox.touch(INBOX)
+    await outbox.flush()
+    outbox.touch(INBOX)
     outbox.send(INBOX, frame(0))
+    outbox.touch(INBOX)
     await outbox.flush()
-    outbox.forget(INBOX)
-    outbox.send(INBOX, frame(1))
-    await outbox.flush()
-    first, second = await batches(broker)
-    assert second.number > first.number
+    assert [batch.items for batch in await batches(broker)] == [[], [frame(0)]]
 
 
 async def test_a_write_whose_reply_was_lost_is_retried_under_the_same_number(
@@ -265,14 +275,6 @@ async def test_closing_retries_until_its_deadline_and_logs_the_lost_inboxes() ->
         await outbox.close(timeout_s=3)
     assert asyncio.get_running_loop().time() == pytest.approx(3)
     assert [(line["event"], line["inboxes"]) for line in logs] == [("last_messages_lost", [INBOX])]
-
-
-async def test_messages_for_a_forgotten_process_are_dropped(broker: Redis) -> None:
-    outbox = Outbox(broker, "me")
-    outbox.send(INBOX, frame(0))
-    outbox.forget(INBOX)
-    await outbox.flush()
-    assert await written(broker) == []
 
 
 async def test_one_destination_that_cannot_be_written_does_not_hold_up_the_others(broker: Redis) -> None:
