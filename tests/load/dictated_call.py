@@ -15,7 +15,7 @@ from callers.caller import Exchange
 from pipeline_worker.engines.resampling import resampled
 from shared import keys
 from shared.audio import Pcm, as_samples
-from shared.events import AgentSpeechEnded, CallerConnected, PipelineAttached, StartPipeline
+from shared.events import AgentSpeechEnded, CallerConnected
 from shared.frames import AudioFrame, SilenceRun
 from shared.io import broker
 from shared.io.inbox import Inbox
@@ -24,6 +24,7 @@ from tests.integration.deployment import Service, started
 from tests.load import stack
 from tests.load.dictation import FRAME, RATE, Dictation, Packets
 from tests.load.heard import Heard, Piece, play_out
+from tests.load.job_taker import JobTaker
 from tests.load.lossy_relay import Direction, LossyRelay
 from tests.load.rtp_caller import RtpCaller
 from tests.load.swarm import line_exchange
@@ -67,6 +68,7 @@ class Pipeline:
         self._outbox = Outbox(broker.connect(url), PIPELINE)
         self._inbox = Inbox(broker.connect_blocking(url), keys.inbox("pipeline", PIPELINE))
         self._media: dict[str, str] = {}
+        self._jobs = JobTaker(url, PIPELINE, self._outbox, self._media.__setitem__)
         self._said: defaultdict[str, int] = defaultdict(int)
         self._connected: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.pieces: defaultdict[str, list[Piece]] = defaultdict(list)
@@ -74,7 +76,8 @@ class Pipeline:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self._outbox.run()), asyncio.create_task(self._listen())]
+        tasks = [asyncio.create_task(part.run()) for part in (self._outbox, self._jobs)]
+        tasks.append(asyncio.create_task(self._listen()))
         try:
             yield
         finally:
@@ -105,10 +108,6 @@ class Pipeline:
                         self.pieces[item.session].append(Piece(now, as_samples(item.pcm)))
                     case SilenceRun():
                         self.pieces[item.session].append(Piece(now, np.zeros(item.samples, np.int16)))
-                    case StartPipeline(session=session, media_worker=media):
-                        self._media[session] = keys.inbox("media", media)
-                        attached = PipelineAttached(session=session, epoch=1, pipeline_worker=PIPELINE)
-                        self._outbox.send(self._media[session], attached)
                     case CallerConnected(session=session):
                         self._connected[session].set()
 

@@ -22,14 +22,12 @@ from shared.events import (
     OfferRefused,
     OpenSession,
     SessionClosed,
-    StartPipeline,
 )
 from shared.ids import new_session_id
 from shared.io import broker
 from shared.io.heartbeat import live_workers
-from shared.io.inbox import PAYLOAD, Inbox
+from shared.io.inbox import Inbox
 from shared.io.outbox import Outbox
-from shared.wire import encode_message
 
 SERVER_CORE = 0
 LOAD_CORE = (os.cpu_count() or 1) - 1
@@ -99,7 +97,7 @@ def busy_neighbour() -> Iterator[None]:
 
 @dataclass
 class DirectSignaling:
-    """Speaks to one media worker as a gateway would, and sends its sessions to one talker, or to whoever takes jobs."""
+    """Speaks to one media worker as a gateway would. The talker serves its sessions, or any pipeline worker."""
 
     media_worker: str
     talker: str | None
@@ -125,21 +123,17 @@ class DirectSignaling:
         session = new_session_id()
         self.answers[session] = asyncio.get_running_loop().create_future()
         media = keys.inbox("media", self.media_worker)
-        self.outbox.send(media, OpenSession(session=session, gateway="load", agent_id="load", sdp=sdp))
+        opening = OpenSession(
+            session=session, gateway="load", agent_id=agent_id, sdp=sdp, pool=self.talker or "default"
+        )
+        self.outbox.send(media, opening)
         self.open_sessions[session] = None
         self.by_caller[index] = session
         try:
             async with asyncio.timeout(10):
-                answer = await self.answers[session]
+                return await self.answers[session]
         finally:
             del self.answers[session]
-        # As a gateway does: a pipeline worker that came before its session would find none.
-        start = StartPipeline(session=session, agent_id=agent_id, media_worker=self.media_worker)
-        if self.talker is not None:
-            self.outbox.send(keys.inbox("pipeline", self.talker), start)
-        else:
-            await self.client.xadd(keys.jobs("default"), {PAYLOAD: encode_message(start)})
-        return answer
 
     def hang_up(self) -> None:
         for session in self.open_sessions:

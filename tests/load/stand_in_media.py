@@ -29,7 +29,7 @@ from shared.events import (
 )
 from shared.frames import AudioFrame, SilenceRun
 from shared.io import broker
-from shared.io.inbox import PAYLOAD, Inbox
+from shared.io.inbox import Inbox
 from shared.io.outbox import Outbox
 from shared.wire import Item, encode_message
 
@@ -101,7 +101,7 @@ class StandInMedia:
             begins_s = time.monotonic() + 2 + index * 5.0 / count
             self.callers[session] = _Session(session, questions=number * apart, silent_until_s=begins_s)
             start = StartPipeline(session=session, agent_id=agent_id, media_worker=WORKER)
-            await self._client.xadd(keys.jobs("default"), {PAYLOAD: encode_message(start)})
+            await self._client.rpush(keys.jobs("default"), encode_message(start))
         async with asyncio.timeout(30):
             while not all(c.pipeline for c in self.callers.values()):  # noqa: ASYNC110 (another process has no event)
                 await asyncio.sleep(0.1)

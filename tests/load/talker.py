@@ -15,11 +15,12 @@ from pathlib import Path
 import uvloop
 
 from shared import keys
-from shared.events import AgentSpeechEnded, CallerConnected, PipelineAttached, SessionClosed, StartPipeline
+from shared.events import AgentSpeechEnded, CallerConnected, SessionClosed
 from shared.frames import AudioFrame
 from shared.io import broker
 from shared.io.inbox import Inbox
 from shared.io.outbox import Outbox
+from tests.load.job_taker import JobTaker
 from tests.load.load_speech import speech
 
 _RATE = 24_000
@@ -31,7 +32,7 @@ class Talker:
     def __init__(self, url: str, worker_id: str, talk_share: float, cycle_s: float, spoken: bytes) -> None:
         self._outbox = Outbox(broker.connect(url), worker_id)
         self._inbox = Inbox(broker.connect_blocking(url), keys.inbox("pipeline", worker_id))
-        self._worker_id = worker_id
+        self._jobs = JobTaker(url, worker_id, self._outbox, self._take)
         self._talk_share = talk_share
         self._cycle_s = cycle_s
         self._talking: set[str] = set()
@@ -46,6 +47,11 @@ class Talker:
             tasks.create_task(self._outbox.run())
             tasks.create_task(self._listen())
             tasks.create_task(self._talk())
+            tasks.create_task(self._jobs.run())
+
+    def _take(self, session: str, media: str) -> None:
+        self.frames_came[session], self.talkspurts[session] = [], []
+        self._media[session] = media
 
     async def _listen(self) -> None:
         async for received in self._inbox:
@@ -54,11 +60,6 @@ class Talker:
                 match item:
                     case AudioFrame():
                         self.frames_came[item.session].append(time.monotonic())
-                    case StartPipeline(session=session, media_worker=media):
-                        self.frames_came[session], self.talkspurts[session] = [], []
-                        self._media[session] = keys.inbox("media", media)
-                        attached = PipelineAttached(session=session, epoch=1, pipeline_worker=self._worker_id)
-                        self._outbox.send(self._media[session], attached)
                     case CallerConnected(session=session):
                         self._sent[session] = 0
                     case SessionClosed(session=session):
