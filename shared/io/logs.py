@@ -9,6 +9,12 @@ import structlog
 
 from shared.terminal_text import escaped
 
+_LEAST_LEVELS = {
+    **dict.fromkeys(("aiortc", "aioice", "httpx", "httpcore", "uvicorn.access"), logging.WARNING),
+    # At the debug level these write what is sent: words of callers, and headers with keys.
+    **dict.fromkeys(("websockets", "uvicorn.error", "livekit", "aiohttp"), logging.INFO),
+}
+
 
 def configure_logs(level: str, log_format: str, **bound: str) -> None:
     """Send structlog and the standard library's loggers to stderr. `bound` is added to every line (service, worker)."""
@@ -48,8 +54,8 @@ def configure_logs(level: str, log_format: str, **bound: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for noisy in ("aiortc", "aioice", "httpx", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for library, least in _LEAST_LEVELS.items():
+        logging.getLogger(library).setLevel(max(least, root.level))
     structlog.contextvars.bind_contextvars(**bound)
 
 

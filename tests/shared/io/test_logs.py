@@ -87,3 +87,32 @@ def test_a_tool_name_with_escape_sequences_is_escaped_in_json() -> None:
     assert len(lines) == 4
     assert all(line.replace("\x7f", "").isprintable() for line in lines)
     assert json.loads(lines[0])["tool"] == HOSTILE
+
+
+WEBSOCKET_PROGRAM = """
+import asyncio, sys
+from shared.io.logs import configure_logs
+configure_logs(sys.argv[1], sys.argv[2], service="kitchen")
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
+
+async def answer(connection):
+    async for message in connection:
+        await connection.send(message)
+
+async def main():
+    async with serve(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}", additional_headers={"Authorization": "Token s3cret"}) as vendor:
+            await vendor.send("my card number")
+            assert await vendor.recv() == "my card number"
+
+asyncio.run(main())
+"""
+
+
+def test_at_the_debug_level_a_websocket_shows_neither_keys_nor_words() -> None:
+    lines = "\n".join(logged("debug", "json", WEBSOCKET_PROGRAM))
+    assert "connection open" in lines
+    assert "s3cret" not in lines
+    assert "card" not in lines
