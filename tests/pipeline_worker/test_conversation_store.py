@@ -40,7 +40,7 @@ class HeldWrites:
             await self.may_go.wait()
             return await execute()
 
-        pipeline.execute = held  # type: ignore[method-assign]
+        pipeline.execute = held  # type: ignore[method-assign, assignment]
         return pipeline
 
     def __getattr__(self, name: str) -> Any:
