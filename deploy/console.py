@@ -4,6 +4,8 @@ import os
 import sys
 from typing import TextIO
 
+from shared.terminal_text import escaped
+
 _COLOURS = ("36", "32", "33", "35", "34", "96", "92", "93", "95", "94")
 _NAME_WIDTH = 11
 _LONGEST_LINE = 16_384
@@ -33,7 +35,10 @@ class Console:
 
 
 class LineSplitter:
-    """Splits a child's output into lines as it arrives. Very long lines are cut, so memory is bounded."""
+    """Splits a child's output into lines as it arrives. Control characters are escaped.
+
+    Very long lines are cut, so memory is bounded.
+    """
 
     def __init__(self) -> None:
         self._rest = b""
@@ -53,4 +58,4 @@ class LineSplitter:
 
 
 def _text(line: bytes) -> str:
-    return line.decode(errors="replace").rstrip("\r")
+    return escaped(line.decode(errors="replace").rstrip("\r"), keep="\t")

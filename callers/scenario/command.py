@@ -12,6 +12,7 @@ from callers.scenario.report import lines, summary, write_json, write_junit
 from callers.scenario.runner import StartStack, run_at, run_embedded, signaling_url
 from callers.scenario.scenario_files import load_scenarios
 from shared.errors import ConfigError, EngineError
+from shared.terminal_text import escaped
 
 EXIT_NOT_MET = 1
 EXIT_BAD_FILE = 2
@@ -34,7 +35,7 @@ def evaluate(
         if url is not None:
             signaling_url(url)
     except ConfigError as error:
-        print(f"antiphon: {error.message}", file=sys.stderr)
+        _complain(error)
         return EXIT_BAD_FILE
     try:
         if url is None:
@@ -49,7 +50,7 @@ def evaluate(
         if files.junit is not None:
             write_junit(files.junit, outcomes)
     except (ConfigError, EngineError) as error:
-        print(f"antiphon: {error.message}", file=sys.stderr)
+        _complain(error)
         return EXIT_BAD_FILE
     return 0 if all(outcome.passed for outcome in outcomes) else EXIT_NOT_MET
 
@@ -70,3 +71,7 @@ def _written(file: Path | None) -> Iterator[Callable[[str], None]]:
 
 def _show(outcome: Outcome) -> None:
     print("\n".join(lines(outcome)), flush=True)
+
+
+def _complain(error: ConfigError | EngineError) -> None:
+    print("antiphon:", escaped(error.message, keep="\n"), file=sys.stderr)

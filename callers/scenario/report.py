@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 from callers.scenario.outcome import Outcome
 from shared.errors import ConfigError
+from shared.terminal_text import escaped
 
 _CONTROL = {code: None for code in range(32) if chr(code) not in "\t\n\r"}
 """The characters that XML 1.0 forbids."""
@@ -18,9 +19,9 @@ def lines(outcome: Outcome) -> Iterator[str]:
     if outcome.passed:
         return
     for failure in outcome.failures:
-        yield f"      {failure}"
+        yield f"      {escaped(str(failure))}"
     for entry in outcome.timeline:
-        yield f"      {entry.at_s:7.2f} s  {entry.text}"
+        yield f"      {entry.at_s:7.2f} s  {escaped(entry.text)}"
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
@@ -80,6 +81,6 @@ def _text(text: str) -> str:
 
 def _write(file: Path, content: str) -> None:
     try:
-        file.write_text(content, encoding="utf-8")
+        file.write_text(content, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}: name a file in an existing folder") from error

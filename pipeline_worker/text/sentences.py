@@ -6,8 +6,10 @@ _MAX_SENTENCE = 240
 """Characters after which a sentence without an end is cut at a pause, so that speech can begin."""
 _MAX_UNCUT = 2000
 """The same limit for a URL or a code block, which must not be cut."""
+_AT_ONCE = 1000
+"""Characters of a long text that are looked at together: each sentence found copies the rest."""
 # A full stop ends a sentence only if white space follows ("3.5"). CJK stops need no white space.
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)*_]*\s|[。！？]+|\n+")
+_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)*_]*+\s|[。！？]+|\n+")
 # These never end a sentence: a title, an initial (but "I" is a pronoun), the number of a list item.
 _ABBREVIATED = re.compile(r"(?:\b(?:[A-HJ-Z]|Mr|Mrs|Ms|Dr|Prof|St|vs|approx|e\.g|i\.e)|^\s*\d{1,3})\.$")
 # These may end a sentence: it depends on what follows.
@@ -26,12 +28,13 @@ class SentenceSplitter:
         self._rest = ""
 
     def push(self, text: str) -> list[str]:
-        self._rest += text
         sentences = []
-        while (end := self._end_of_first()) is not None:
-            sentence, self._rest = self._rest[:end].strip(), self._rest[end:]
-            if sentence:
-                sentences.append(sentence)
+        for begin in range(0, len(text), _AT_ONCE):
+            self._rest += text[begin : begin + _AT_ONCE]
+            while (end := self._end_of_first()) is not None:
+                sentence, self._rest = self._rest[:end].strip(), self._rest[end:]
+                if sentence:
+                    sentences.append(sentence)
         return sentences
 
     def finish(self) -> list[str]:
@@ -42,7 +45,7 @@ class SentenceSplitter:
     def _end_of_first(self) -> int | None:
         if self._rest.lstrip().startswith(_FENCE):
             end = self._rest.find(_FENCE, self._rest.index(_FENCE) + len(_FENCE))
-            whole = end + len(_FENCE) if end >= 0 else _MAX_UNCUT
+            whole = min(end + len(_FENCE), _MAX_UNCUT) if end >= 0 else _MAX_UNCUT
             return whole if len(self._rest) >= whole else None
         for found in _SENTENCE_END.finditer(self._rest, 0, _MAX_SENTENCE):
             ends = self._ends_at(found)
@@ -56,7 +59,7 @@ class SentenceSplitter:
         if pauses or (space := self._rest.rfind(" ", 1, _MAX_SENTENCE) + 1):
             return pauses[-1] if pauses else space
         if "://" in self._rest[:_MAX_SENTENCE]:
-            space = self._rest.find(" ") + 1
+            space = self._rest.find(" ", 0, _MAX_UNCUT) + 1
             return space or (_MAX_UNCUT if len(self._rest) >= _MAX_UNCUT else None)
         return _MAX_SENTENCE
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from itertools import accumulate
 
+_MOST_PAIRS = 10_000
+"""Of words to compare, about 15 ms at worst: `SequenceMatcher` may take cubic time. A sentence has about 40 words."""
 CHARACTERS_PER_SECOND = 10
 """A slow speaker, because an estimate should rather count too few words."""
 
@@ -19,6 +21,8 @@ def words_ended(words: Sequence[str], named: Sequence[str], ended: int, whole: b
     ours, theirs = _bare(words), _bare(named)
     if ours[: len(theirs)] == theirs:
         return ended
+    if _too_many(ours, theirs):
+        return ended * len(ours) // len(theirs) if whole else min(ended, len(ours))
     found = 0
     for kind, first, end, named_first, named_end in _matcher(ours, theirs).get_opcodes():
         if not ended or ended < named_first:
@@ -33,7 +37,9 @@ def words_ended(words: Sequence[str], named: Sequence[str], ended: int, whole: b
 
 
 def last_in_common(words: Sequence[str], named: Sequence[str]) -> tuple[int, int]:
-    """The numbers of words in each up to the last common word."""
+    """The numbers of words in each up to the last common word. None if there are too many words to compare."""
+    if _too_many(words, named):
+        return 0, 0
     *blocks, _ = _matcher(_bare(words), _bare(named)).get_matching_blocks()
     return (blocks[-1].a + blocks[-1].size, blocks[-1].b + blocks[-1].size) if blocks else (0, 0)
 
@@ -47,6 +53,10 @@ def estimated_ends(words: Sequence[str], samples: int) -> list[int]:
 def slow_samples(text: str, sample_rate: int) -> int:
     """How long a slow speaker takes for `text`."""
     return len(text) * sample_rate // CHARACTERS_PER_SECOND
+
+
+def _too_many(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    return len(ours) * len(theirs) > _MOST_PAIRS
 
 
 def _matcher(ours: Sequence[str], theirs: Sequence[str]) -> SequenceMatcher[str]:

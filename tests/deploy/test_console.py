@@ -43,7 +43,9 @@ def test_messages_to_the_user_are_apart_from_logs() -> None:
     assert (words.getvalue(), logs.getvalue()) == ("ready\n", "")
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]))), st.integers(1, 7))
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"]))), st.integers(1, 7)
+)
 def test_lines_are_whole_however_they_arrive(lines: list[str], piece: int) -> None:
     splitter = LineSplitter()
     data = "".join(line + "\n" for line in lines).encode()
@@ -68,3 +70,11 @@ def test_an_endless_line_is_cut() -> None:
 
 def test_invalid_utf_8_is_replaced() -> None:
     assert LineSplitter().push(b"a\xffb\r\n") == ["a\N{REPLACEMENT CHARACTER}b"]
+
+
+def test_escape_sequences_of_a_childs_output_do_not_reach_the_terminal() -> None:
+    splitter = LineSplitter()
+    line = "tool=\x1b]0;owned\x07 \x9b2J \x7f \u202e \u2028 \ttab"
+    assert splitter.push(line.encode() + b"\r\n") == [
+        r"tool=\u001b]0;owned\u0007 \u009b2J \u007f \u202e \u2028 " + "\ttab"
+    ]

@@ -2,12 +2,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from pipeline_worker.conversation_store import ConversationStore
 from pipeline_worker.turns.conversation import MAX_ENTRIES, ToolCall, ToolUse, Utterance
 from shared import keys
 from shared.io.broker import Redis, connect
+from tests.fakes.flaky_broker import FlakyBroker
 
 KEY = keys.conversation("s1")
 
@@ -17,14 +18,51 @@ async def running(store: ConversationStore) -> AsyncIterator[None]:
     task = asyncio.create_task(store.run())
     try:
         yield
+        assert not task.done()
     finally:
         task.cancel()
         await asyncio.wait([task])
 
 
+class HeldWrites:
+    """A broker whose transactions begin, but are sent only after `may_go`."""
+
+    def __init__(self, broker: Redis) -> None:
+        self._broker = broker
+        self.begun, self.may_go = asyncio.Event(), asyncio.Event()
+
+    def pipeline(self, transaction: bool) -> Any:
+        pipeline = self._broker.pipeline(transaction=transaction)
+        execute = pipeline.execute
+
+        async def held() -> Any:
+            self.begun.set()
+            await self.may_go.wait()
+            return await execute()
+
+        pipeline.execute = held  # type: ignore[method-assign, assignment]
+        return pipeline
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._broker, name)
+
+
+async def closing_during_a_write(broker: Redis, retention_s: int) -> None:
+    """`close` is called while the first words are being written. It must wait for the write."""
+    held = HeldWrites(broker)
+    store = ConversationStore(cast(Redis, held), "s1", expiry_s=100)
+    async with running(store):
+        store.add(Utterance("user", "one"))
+        await held.begun.wait()
+    closing = asyncio.create_task(store.close(retention_s))
+    assert await asyncio.wait({closing}, timeout=0.2) == (set(), {closing})
+    assert await stored(broker) == []
+    held.may_go.set()
+    async with asyncio.timeout(5):
+        await closing
+
+
 async def stored(broker: Redis) -> list[dict[str, Any]]:
-    if await broker.type(KEY) != b"list":
-        return []
     return [json.loads(entry) for entry in await broker.lrange(KEY, 0, -1)]
 
 
@@ -45,6 +83,17 @@ async def test_utterances_are_appended_and_expire(broker: Redis) -> None:
     assert 0 < await broker.ttl(KEY) <= 100
 
 
+async def test_the_time_to_expiry_begins_again_with_each_entry(broker: Redis) -> None:
+    store = ConversationStore(broker, "s1", expiry_s=100)
+    async with running(store):
+        store.add(Utterance("user", "one"))
+        await until_stored(broker, "one")
+        await broker.expire(KEY, 5)
+        store.add(Utterance("user", "two"))
+        await until_stored(broker, "one", "two")
+    assert await broker.ttl(KEY) > 5
+
+
 async def test_a_tool_call_is_kept_with_its_result(broker: Redis) -> None:
     store = ConversationStore(broker, "s1", expiry_s=100)
     store.add(Utterance("user", "book a table"))
@@ -59,22 +108,31 @@ async def test_a_tool_call_is_kept_with_its_result(broker: Redis) -> None:
     }
 
 
-async def test_without_retention_nothing_stays_whatever_was_being_written(broker: Redis) -> None:
-    for _ in range(20):
-        store = ConversationStore(broker, "s1", expiry_s=100)
-        async with running(store):
-            store.add(Utterance("user", "one"))
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-        await store.close(retention_s=0)
-        assert await broker.keys("*") == []
+async def test_without_retention_what_was_stored_is_deleted(broker: Redis) -> None:
+    store = ConversationStore(broker, "s1", expiry_s=100)
+    async with running(store):
+        store.add(Utterance("user", "one"))
+        await until_stored(broker, "one")
+    store.add(Utterance("agent", "not yet written"))
+    await store.close(retention_s=0)
+    assert await broker.keys("*") == []
+
+
+async def test_without_retention_words_that_were_being_written_do_not_stay(broker: Redis) -> None:
+    await closing_during_a_write(broker, retention_s=0)
+    assert await broker.keys("*") == []
+
+
+async def test_with_retention_words_that_were_being_written_are_there_once(broker: Redis) -> None:
+    await closing_during_a_write(broker, retention_s=1000)
+    assert [entry["text"] for entry in await stored(broker)] == ["one"]
 
 
 async def test_with_retention_the_last_words_are_kept_too(broker: Redis) -> None:
     store = ConversationStore(broker, "s1", expiry_s=100)
     store.add(Utterance("user", "goodbye"))
     await store.close(retention_s=1000)
-    await until_stored(broker, "goodbye")
+    assert [entry["text"] for entry in await stored(broker)] == ["goodbye"]
     assert 100 < await broker.ttl(KEY) <= 1000
 
 
@@ -83,31 +141,62 @@ async def test_a_silent_session_leaves_nothing(broker: Redis) -> None:
     assert await broker.keys("*") == []
 
 
-async def test_it_is_bounded(broker: Redis) -> None:
+async def test_it_keeps_the_newest_entries(broker: Redis) -> None:
     store = ConversationStore(broker, "s1", expiry_s=100)
     for number in range(MAX_ENTRIES + 5):
         store.add(Utterance("user", str(number)))
-    await store.close(retention_s=10)
-    assert [entry["text"] for entry in await stored(broker)] == [str(n) for n in range(5, MAX_ENTRIES + 5)]
+    async with running(store):
+        await until_stored(broker, *map(str, range(5, MAX_ENTRIES + 5)))
+        store.add(Utterance("user", "later"))  # the list in Redis is full
+        await until_stored(broker, *map(str, range(6, MAX_ENTRIES + 5)), "later")
 
 
-async def test_after_a_write_of_unknown_outcome_nothing_is_there_twice(broker: Redis) -> None:
+async def test_half_a_character_of_a_vendor_does_not_stop_the_writing(broker: Redis) -> None:
     store = ConversationStore(broker, "s1", expiry_s=100)
     async with running(store):
-        store.add(Utterance("user", "one"))
-        await until_stored(broker, "one")
-        # The write fails, as one whose answer was lost does.
-        await broker.set(KEY, "not a list")
+        store.add(Utterance("agent", "\ud83d"))
         store.add(Utterance("agent", "two"))
-        await until_stored(broker, "one", "two")
+        await until_stored(broker, "?", "two")
 
 
-async def test_a_broker_that_is_away_ends_nothing() -> None:
+async def test_after_a_write_whose_answer_was_lost_nothing_is_there_twice(broker_url: str, broker: Redis) -> None:
+    async with FlakyBroker(broker_url).running() as flaky:
+        client = connect(flaky.url)
+        store = ConversationStore(client, "s1", expiry_s=100)
+        async with running(store):
+            store.add(Utterance("user", "one"))
+            await until_stored(broker, "one")
+            flaky.becomes("loses replies")
+            store.add(Utterance("agent", "two"))
+            await until_stored(broker, "one", "two")
+            store.add(Utterance("user", "three"))
+            flaky.becomes("works")
+            await until_stored(broker, "one", "two", "three")
+        await store.close(retention_s=10)
+        await client.aclose()
+    assert [entry["text"] for entry in await stored(broker)] == ["one", "two", "three"]
+
+
+async def test_words_said_while_the_broker_was_away_are_stored_when_it_is_back(broker_url: str, broker: Redis) -> None:
+    async with FlakyBroker(broker_url).running() as flaky:
+        client = connect(flaky.url)
+        store = ConversationStore(client, "s1", expiry_s=100)
+        async with running(store):
+            flaky.becomes("is away")
+            store.add(Utterance("user", "one"))
+            await flaky.refused.wait()
+            store.add(Utterance("agent", "two"))
+            assert await stored(broker) == []
+            flaky.becomes("works")
+            await until_stored(broker, "one", "two")
+        await client.aclose()
+
+
+async def test_a_broker_that_is_away_does_not_keep_a_session_from_ending() -> None:
     nobody = connect("redis://127.0.0.1:1/0")
     store = ConversationStore(nobody, "s1", expiry_s=100)
-    async with running(store):
-        store.add(Utterance("user", "one"))
-        await asyncio.sleep(0)
-    await store.close(retention_s=10)
-    await store.close(retention_s=0)
+    store.add(Utterance("user", "one"))
+    async with asyncio.timeout(5):
+        await store.close(retention_s=10)
+        await store.close(retention_s=0)
     await nobody.aclose()

@@ -122,7 +122,7 @@ def _read(text: str | bytes) -> _Message:
     try:
         return _Message.model_validate_json(text)
     except ValidationError as error:
-        raise broken(_VENDOR, str(text)) from error
+        raise broken(_VENDOR, f"a message of {len(text)} characters") from error
 
 
 def _take(message: _Message, speech: TimedSpeech) -> SpeechPiece | None:

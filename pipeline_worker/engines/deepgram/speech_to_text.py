@@ -84,7 +84,7 @@ class TranscriptParts:
             if message.type == "Results":
                 self._take(_Results.model_validate_json(data))
         except ValidationError as error:
-            raise broken(_VENDOR, str(data)) from error
+            raise broken(_VENDOR, f"a message of {len(data)} bytes") from error
         if message.type == "Error":
             said = message.description or message.message or "no reason given"
             raise EngineError(f"{_VENDOR} reports an error: {said[:200]}", code="engine_refused")

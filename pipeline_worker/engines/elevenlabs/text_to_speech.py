@@ -134,7 +134,7 @@ def _take(line: bytes, speech: TimedSpeech, times: CharacterTimes) -> SpeechPiec
         alignment = parsed.alignment
         words = times.push(alignment.characters, alignment.character_end_times_seconds) if alignment else []
     except (ValidationError, ValueError) as error:
-        raise broken(_VENDOR, line.decode(errors="replace")) from error
+        raise broken(_VENDOR, f"a line of {len(line)} bytes") from error
     return speech.push(samples, words)
 
 

@@ -23,7 +23,7 @@ def test_a_pass_is_one_line_and_a_failure_has_its_reasons_and_the_timeline() -> 
     assert list(lines(GOOD)) == ["ok    A good call  (good.yaml, 2.0 s)"]
     assert list(lines(BAD)) == [
         'FAIL  A "bad" <call>  (bad.yaml, 3.2 s)',
-        "      step 2 (say): expected reply, but it said \x07nothing",
+        "      step 2 (say): expected reply, but it said \\u0007nothing",
         "         0.50 s  status   listening",
     ]
     assert summary([GOOD, BAD, GOOD]) == "2 passed, 1 failed"
@@ -56,3 +56,13 @@ def test_a_report_that_cannot_be_written_is_an_error_with_the_cure(tmp_path: Pat
     for write in (write_json, write_junit):
         with pytest.raises(ConfigError, match="name a file in an existing folder"):
             write(tmp_path / "nowhere" / "out", [GOOD])
+
+
+def test_a_tool_name_with_escape_sequences_does_not_reach_the_terminal(tmp_path: Path) -> None:
+    event = "event    tool-call {'name': '\x1b[2J\u202e\nok    Everything  (all.yaml)\ud800'}"
+    outcome = Outcome(Path("bad.yaml"), "Tools", [Failure("end", "\x9b2J", "none")], [], [TimelineEntry(0.5, event)])
+    shown = list(lines(outcome))
+    assert all(line.isprintable() for line in shown)
+    assert r"\u001b[2J\u202e\nok    Everything  (all.yaml)\ud800" in shown[2]
+    write_json(tmp_path / "out.json", [outcome])
+    assert json.loads((tmp_path / "out.json").read_text())["scenarios"][0]["timeline"][0]["text"] == event

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,3 +98,19 @@ PARTS = ["Mr. ", "No. ", "7 p.m. ", "e.g. ", "```", "https://", "a" * 250, "1,00
 @given(st.lists(st.one_of(st.text("ab .!?,\n", max_size=80), st.sampled_from(PARTS)), max_size=20))
 def test_no_word_is_lost_or_changed(pieces: list[str]) -> None:
     assert "".join("".join(cut(*pieces)).split()) == "".join("".join(pieces).split())
+
+
+@pytest.mark.parametrize("shape", ["!", "...", "a\n", "\r\n", "! ", "```", "http://", "Mr. "])
+def test_a_long_text_that_arrives_at_once_is_split_as_in_pieces(shape: str) -> None:
+    text = shape * (100_000 // len(shape))
+    started = time.thread_time()
+    at_once = SentenceSplitter().push(text)
+    assert time.thread_time() - started < 2  # about 0.3 s at worst, some ms per 1,000 characters
+    splitter = SentenceSplitter()
+    assert at_once == [one for at in range(0, len(text), 700) for one in splitter.push(text[at : at + 700])]
+    assert max(map(len, at_once), default=0) <= 2_000
+
+
+def test_a_block_of_code_and_a_url_have_a_longest_length_however_they_arrive() -> None:
+    for text in ("```" + "x " * 5_000 + "```", "see https://example.com/" + "x" * 5_000 + " now"):
+        assert max(map(len, SentenceSplitter().push(text))) <= 2_000

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from pipeline_worker.text.word_alignment import estimated_ends, last_in_common, words_ended
@@ -33,3 +35,13 @@ def test_the_last_word_that_is_the_same_in_both_is_certain(named: str, last: tup
 def test_estimated_words_take_time_by_their_length() -> None:
     assert estimated_ends(["a", "abcdefgh", "a"], 1200) == [100, 1000, 1200]
     assert estimated_ends([], 1200) == []
+
+
+def test_a_voice_that_names_too_many_words_is_not_compared_with_the_text() -> None:
+    ours, named = ["a"] * 2_000, ["a", "b"] * 1_000
+    started = time.thread_time()
+    assert words_ended(ours, named, 500, True) == 500
+    assert words_ended(ours, [*named, *named], 4_000, True) == 2_000
+    assert words_ended(ours, named, 500, False) == 500
+    assert last_in_common(ours, named) == (0, 0)
+    assert time.thread_time() - started < 0.2  # the comparison takes minutes

@@ -106,11 +106,15 @@ async def test_closing_waits_for_what_still_runs() -> None:
         (function("missing"), "agent 'desk': tools.missing.python: .* has no function 'missing'"),
         (function("add", parameters={"type": "int"}), "agent 'desk': tools.add.parameters: type: 'int'"),
         (
+            function("add", parameters={"type": "object", "properties": {"a": {"pattern": "(?=x)"}}}),
+            r"agent 'desk': tools.add.parameters: properties.a.pattern: the pattern '\(\?=x\)' cannot be used: look-",
+        ),
+        (
             {"name": "find", "description": "Finds.", "webhook": {"url": "http://x.example/", "secret_env": "KEY"}},
             "agent 'desk': tools.find.webhook.secret_env: KEY is not set: set it to the service's key",
         ),
     ],
-    ids=["function", "schema", "secret"],
+    ids=["function", "schema", "pattern", "secret"],
 )
 async def test_a_tool_that_cannot_work_is_an_error_at_start(tool: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):

@@ -22,10 +22,26 @@ except ZeroDivisionError:
 """
 
 
-def logged(level: str, log_format: str) -> list[str]:
-    run = subprocess.run([sys.executable, "-c", PROGRAM, level, log_format], timeout=60, capture_output=True, text=True)
-    assert (run.returncode, run.stdout) == (0, "")
-    return run.stderr.splitlines()
+HOSTILE = "\x1b[2J\x07\x7f\x9b1m\u202e\u2028\r\n2026-01-01T00:00:00Z [info     ] session_ended"
+HOSTILE_PROGRAM = f"""
+import logging, sys
+from shared.io.logs import configure_logs, get_logger
+configure_logs(sys.argv[1], sys.argv[2], service="kitchen")
+text = {HOSTILE!a}
+get_logger().info("tool_used", tool=text, tools=[text], error=type("Raw", (), {{"__repr__": lambda self: text}})())
+get_logger().info("spaced", tool="a b" + text)
+logging.getLogger("library").warning("beware of %s", text)
+try:
+    raise ValueError(text)
+except ValueError:
+    get_logger().exception("tool_failed", tool=text)
+"""
+
+
+def logged(level: str, log_format: str, program: str = PROGRAM) -> list[str]:
+    run = subprocess.run([sys.executable, "-c", program, level, log_format], timeout=60, capture_output=True)
+    assert (run.returncode, run.stdout) == (0, b"")
+    return run.stderr.decode().removesuffix("\n").split("\n")
 
 
 def test_json_is_one_object_per_event_ours_and_the_libraries() -> None:
@@ -53,3 +69,50 @@ def test_a_traceback_shows_no_local_variables(log_format: str) -> None:
     lines = "\n".join(logged("info", log_format))
     assert "ZeroDivisionError" in lines
     assert "my card number" not in lines
+
+
+def test_a_tool_name_with_escape_sequences_does_not_reach_the_console() -> None:
+    lines = logged("info", "console", HOSTILE_PROGRAM)
+    assert all(line.isprintable() for line in lines)
+    assert r"tool=\u001b[2J\u0007\u007f\u009b1m\u202e\u2028\r\n2026" in lines[0].replace("\\\\", "\\").replace(
+        "='", "="
+    )
+    assert [line for line in lines if line.startswith("2026-01-01T00")] == []
+    events = [line for line in lines if not line.startswith("    ")]
+    assert len(events) == 4  # the others are indented lines of the traceback
+
+
+def test_a_tool_name_with_escape_sequences_is_escaped_in_json() -> None:
+    lines = logged("info", "json", HOSTILE_PROGRAM)
+    assert len(lines) == 4
+    assert all(line.replace("\x7f", "").isprintable() for line in lines)
+    assert json.loads(lines[0])["tool"] == HOSTILE
+
+
+WEBSOCKET_PROGRAM = """
+import asyncio, sys
+from shared.io.logs import configure_logs
+configure_logs(sys.argv[1], sys.argv[2], service="kitchen")
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
+
+async def answer(connection):
+    async for message in connection:
+        await connection.send(message)
+
+async def main():
+    async with serve(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}", additional_headers={"Authorization": "Token s3cret"}) as vendor:
+            await vendor.send("my card number")
+            assert await vendor.recv() == "my card number"
+
+asyncio.run(main())
+"""
+
+
+def test_at_the_debug_level_a_websocket_shows_neither_keys_nor_words() -> None:
+    lines = "\n".join(logged("debug", "json", WEBSOCKET_PROGRAM))
+    assert "connection open" in lines
+    assert "s3cret" not in lines
+    assert "card" not in lines
