@@ -4,18 +4,20 @@ Each connection has three readers (socket, mailbox, deadline). They feed the mac
 a placement and a pipeline request when they end. A reader waits until its input is handled, so a client that sends fast
 only fills its own TCP window. A client that does not read hits the send deadline.
 
-Pages of any origin may connect: a session grants nothing that opening our own page would not. Agent tokens will
-distinguish customers' pages.
+Pages of any origin may connect: a session grants nothing that opening our own page would not. Where tokens are
+required, the first offer brings one.
 """
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from gateway.core.client_messages import Limits, UnknownMessage, parse_client_message
+from gateway.access import Access
+from gateway.core.client_messages import Limits, Offer, UnknownMessage, parse_client_message
 from gateway.core.signaling import SignalingMachine, SignalingRules, State
 from gateway.core.signaling_events import (
     Action,
@@ -35,6 +37,7 @@ from gateway.core.signaling_events import (
     SendToWorker,
     SocketClosed,
 )
+from gateway.core.tokens import OPEN
 from gateway.media_link import Mailbox, MediaLink
 from gateway.placer import Placer
 from shared.agent import AgentDefinition
@@ -57,6 +60,7 @@ class SignalingEndpoint:
         agents: Mapping[str, AgentDefinition],
         rules: SignalingRules,
         limits: Limits,
+        access: Access,
         placer: Placer,
         link: MediaLink,
         send_timeout_s: float = 5.0,
@@ -64,6 +68,7 @@ class SignalingEndpoint:
         self.agents = agents
         self.rules = rules
         self.limits = limits
+        self.access = access
         self.placer = placer
         self.link = link
         self.send_timeout_s = send_timeout_s
@@ -121,6 +126,9 @@ class SignalingConnection:
         self._tasks: asyncio.TaskGroup
         self._sessions: list[str] = []
         self._recorded = False
+        self._id = secrets.token_urlsafe(16)
+        self._grant = OPEN
+        self._unspent = OPEN  # the grant, until a session comes of it
 
     async def run(self) -> None:
         try:
@@ -144,6 +152,8 @@ class SignalingConnection:
                     failure = await self._do(action)
                     if failure is not None:
                         inputs.append(failure)
+            if self._machine.state is State.ESTABLISHED:
+                self._unspent = OPEN
             self._deadline_moved.set()
             if self._machine.state is State.CLOSED:
                 self._ended.set()
@@ -156,7 +166,10 @@ class SignalingConnection:
             if received["type"] == "websocket.disconnect":
                 await self.feed(SocketClosed())
                 return
-            await self.feed(self._parse(received.get("text")))
+            message = self._parse(received.get("text"))
+            if isinstance(message, Offer) and self._machine.state is State.WAITING_FOR_OFFER:
+                message = await self._admitted(message)
+            await self.feed(message)
 
     def _parse(self, text: str | None) -> Input:
         if text is None:
@@ -168,6 +181,18 @@ class SignalingConnection:
         if isinstance(message, UnknownMessage):
             _unknown.inc()
         return message
+
+    async def _admitted(self, offer: Offer) -> Offer | BadMessage:
+        """The offer, if its token allows it. A token that another offer brought before is free again."""
+        try:
+            grant = await self._endpoint.access.admit(offer.token, offer.agent_id, self._id)
+        except (PeerError, BrokerError) as error:
+            message = "the service cannot reach its broker" if isinstance(error, BrokerError) else error.message
+            return BadMessage(error.code, message)
+        if grant.token_id != self._unspent.token_id:
+            await self._endpoint.access.give_back(self._unspent)
+        self._grant = self._unspent = grant
+        return offer
 
     async def _read_mailbox(self) -> None:
         async for message in self._mailbox:
@@ -194,7 +219,15 @@ class SignalingConnection:
             return
         self._endpoint.link.attach(placed.session, self._mailbox)
         self._sessions.append(placed.session)
-        await self.feed(placed)
+        if self._grant.token_id:
+            log.info(
+                "session_admitted",
+                session_id=placed.session,
+                api_key=self._grant.api_key,
+                token_id=self._grant.token_id,
+                metadata=self._grant.metadata,
+            )
+        await self.feed(placed._replace(max_duration_s=self._grant.max_duration_s))
 
     # Actions
 
@@ -263,6 +296,7 @@ class SignalingConnection:
                 self._endpoint.link.send(action.media_worker, action.message)
         for session in self._sessions:
             self._endpoint.link.detach(session)
+        await self._endpoint.access.give_back(self._unspent)
         if self._recorded:
             await self._endpoint.link.forget(self._machine.session)
 

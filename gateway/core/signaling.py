@@ -81,7 +81,8 @@ class SignalingRules(NamedTuple):
     gateway: str
     agents: frozenset[str]
     listed_agents: Sequence[str]
-    ice_servers: Sequence[Mapping[str, Any]] = ()
+    ice_servers: Callable[[str], Sequence[Mapping[str, Any]]] = lambda _: ()
+    """Those of a session."""
     max_candidates: int = 20
     max_errors: int = 20
     offer_timeout_s: float = 10.0
@@ -209,7 +210,11 @@ class SignalingMachine:
     # The media worker's messages
 
     def _established(self, answer: OfferAnswered) -> Step:
-        session = {"type": "session", "sessionId": self.session, "iceServers": list(self._rules.ice_servers)}
+        session = {
+            "type": "session",
+            "sessionId": self.session,
+            "iceServers": list(self._rules.ice_servers(self.session)),
+        }
         return State.ESTABLISHED, [
             RequestPipeline(self.session, self._pending_offer.agent_id, self._placements[-1]),
             SendToClient(session),
