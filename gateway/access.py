@@ -76,9 +76,9 @@ class Access:
         api_keys, token_keys = settings.gateway_api_keys_file, settings.gateway_token_keys_file
         if self.required and not api_keys and not token_keys:
             raise ConfigError(
-                f"callers of {settings.gateway_host} need a token, and there is no way to get one: make an API key "
-                "(`antiphon api-key`) and set ANTIPHON_GATEWAY_API_KEYS_FILE (docs/access.md), or let in everybody who "
-                "can reach this address with ANTIPHON_GATEWAY_ACCESS=open (antiphon up --open, make up OPEN=1)"
+                f"callers of {settings.gateway_host} need a token, and there is no way to get one:\n"
+                "let in everybody who can reach it: make up OPEN=1, antiphon up --open, ANTIPHON_GATEWAY_ACCESS=open\n"
+                "or give out tokens: set ANTIPHON_GATEWAY_API_KEYS_FILE, see docs/access.md"
             )
         self._api_keys = SecretFile(api_keys, read_api_keys) if api_keys else None
         self._token_keys = SecretFile(token_keys, read_token_keys) if token_keys else None

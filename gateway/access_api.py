@@ -85,7 +85,8 @@ def _parsed(body: bytes) -> TokenRequest:
     try:
         return TokenRequest.model_validate_json(body)
     except ValidationError as error:
-        raise PeerError(first_problem(error, ignore=_UNION_MEMBERS)) from error
+        problem = first_problem(error, ignore=_UNION_MEMBERS)
+        raise PeerError(problem.removeprefix(": ").replace("value error, ", "")) from error
 
 
 def _same_origin(request: Request) -> bool:

@@ -190,9 +190,14 @@ class SignalingConnection:
             message = "the service cannot reach its broker" if isinstance(error, BrokerError) else error.message
             return BadMessage(error.code, message)
         if grant.token_id != self._unspent.token_id:
-            await self._endpoint.access.give_back(self._unspent)
+            await self._free_token()
         self._grant = self._unspent = grant
         return offer
+
+    async def _free_token(self) -> None:
+        """Give the token back if no session came of it."""
+        unspent, self._unspent = self._unspent, OPEN
+        await self._endpoint.access.give_back(unspent)
 
     async def _read_mailbox(self) -> None:
         async for message in self._mailbox:
@@ -245,6 +250,7 @@ class SignalingConnection:
                 self._tasks.create_task(self._request_pipeline(action))
             case CloseSocket(code, reason):
                 log.info("signaling_closed", session_id=self._machine.session, code=code, reason=reason)
+                await self._free_token()  # before the client can try again
                 await self._close(code, reason)
         return None
 
@@ -296,7 +302,7 @@ class SignalingConnection:
                 self._endpoint.link.send(action.media_worker, action.message)
         for session in self._sessions:
             self._endpoint.link.detach(session)
-        await self._endpoint.access.give_back(self._unspent)
+        await self._free_token()
         if self._recorded:
             await self._endpoint.link.forget(self._machine.session)
 

@@ -6,7 +6,7 @@ A plain hash is enough for a random word of 256 bits, which nobody can guess. Pa
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 Scope = Literal["calls", "admin"]
@@ -33,8 +33,8 @@ def find_key(api_keys: Mapping[str, ApiKey], presented: str) -> str | None:
     return found
 
 
-def new_api_key(name: str, scopes: Sequence[Scope]) -> tuple[str, str]:
+def new_api_key(name: str, scope: Scope) -> tuple[str, str]:
     """A new key, and its line in the file of API keys."""
     # The prefix lets scanners for leaked secrets recognise it.
     key = f"antiphon_{secrets.token_urlsafe(32)}"
-    return key, f"{name}: {hashlib.sha256(key.encode()).hexdigest()} {' '.join(scopes)}"
+    return key, f"{name}: {hashlib.sha256(key.encode()).hexdigest()} {scope}"

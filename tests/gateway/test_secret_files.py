@@ -18,7 +18,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_api_keys(file: Path) -> None:
-    _, line = new_api_key("console", ["admin"])
+    _, line = new_api_key("console", "admin")
     file.write_text(f"# ours\n\nwebsite: {HASH}  calls tokens_per_minute=120\n{line}\n")
     keys = read_api_keys(file)
     assert keys["website"] == ApiKey(HASH, frozenset({"calls"}), 120)
