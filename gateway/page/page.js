@@ -21,27 +21,27 @@ const CURES = {
   unreachable: 'Check the network, then start again.',
   connection_lost: 'Check the network, then start again.',
   connect_timeout: 'A firewall may be blocking UDP between you and the server.',
-  token_required: 'Open the link that you were given again.',
+  token_required: 'Open this page by the link that you were given.',
   token_used: 'Open a new link for another call.',
   token_expired: 'Open a new link.',
 };
 
 const ENGINES = { speechToText: 'Recogniser', languageModel: 'Language model', textToSpeech: 'Voice' };
 
-const token = takeToken();
 const NO_DESCRIPTION = element('agentDescription').textContent;
 
 let client = null;
 let agents = [];
 let entries = [];
 let talking = false;
+let token;
 
 /** From `/#token=...`: a fragment stays out of logs. It is removed, so that nobody reads it in the address bar. */
 function takeToken() {
-  const fragment = new URLSearchParams(location.hash.slice(1));
-  const found = fragment.get('token') ?? undefined;
-  if (found) history.replaceState(null, '', location.pathname + location.search);
-  return found;
+  const given = new URLSearchParams(location.hash.slice(1)).get('token');
+  if (!given) return;
+  token = given;
+  history.replaceState(null, '', location.pathname + location.search);
 }
 
 function showStatus(status) {
@@ -230,4 +230,6 @@ talkButton.onblur = () => talk(false);
 talkButton.oncontextmenu = (event) => event.preventDefault();
 window.addEventListener('blur', () => talk(false));
 window.addEventListener('pagehide', () => client?.disconnect());
+window.addEventListener('hashchange', takeToken);
+takeToken();
 loadAgents();

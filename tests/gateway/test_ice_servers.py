@@ -1,13 +1,17 @@
+import asyncio
 import base64
 import hashlib
 import hmac
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aioice import stun, turn
 
 from gateway.ice_servers import IceServers, turn_credentials
 from gateway.settings import GatewaySettings, IceServer
 from shared.errors import ConfigError
+from tests.browser.turn_server import turn_server
 
 STUN = IceServer(urls="stun:192.0.2.1")
 PAID = IceServer(urls="turn:192.0.2.2", username="u", credential="c")
@@ -48,3 +52,30 @@ def test_what_has_a_password_is_not_for_everybody() -> None:
 def test_half_a_turn_server_is_an_error(update: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="set both or neither"):
         IceServers(GatewaySettings().model_copy(update=update))
+
+
+async def test_coturn_relays_for_clients_with_our_credentials_and_for_no_others() -> None:
+    async def allocate(server: dict[str, Any]) -> bool:
+        """Whether the server gives a relayed address to this client."""
+        try:
+            transport, _ = await turn.create_turn_endpoint(
+                asyncio.DatagramProtocol,
+                server_addr=("127.0.0.1", coturn.port),
+                username=server["username"],
+                password=server["credential"],
+            )
+        except stun.TransactionFailed:
+            return False
+        relayed = transport.get_extra_info("sockname")
+        transport.close()
+        return bool(relayed)
+
+    with turn_server() as coturn:
+        settings = GatewaySettings(gateway_turn_urls=coturn.url, gateway_turn_secret_file=coturn.secret_file)
+        (good,) = IceServers(settings).of_client("s1")
+        (expired,) = IceServers(settings, lambda: 1_000_000).of_client("s1")
+        assert [await allocate(server) for server in (good, expired, good | {"credential": "guess"})] == [
+            True,
+            False,
+            False,
+        ]
