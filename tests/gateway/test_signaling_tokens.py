@@ -1,5 +1,6 @@
 """Signaling at a gateway that lets in nobody without a token."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -147,6 +148,24 @@ async def test_an_offer_that_cannot_be_answered_uses_no_token(settings: GatewayS
             async with gateway.client() as client:
                 await offer(client, token)
                 await client.answer()
+
+
+async def test_a_caller_who_leaves_before_the_answer_may_use_the_token_again(
+    settings: GatewaySettings, broker: Redis
+) -> None:
+    async with deployment(settings) as (gateway, worker):
+        answering, worker.respond = worker.respond, lambda _: []
+        token = await token_of(gateway)
+        async with gateway.client() as client:
+            await offer(client, token)
+            await worker.wait_for(OpenSession)
+        async with asyncio.timeout(5):
+            while await broker.keys(f"{keys.token('')}*"):  # noqa: ASYNC110 (keys have no event)
+                await asyncio.sleep(0.01)
+        worker.respond = answering
+        async with gateway.client() as client:
+            await offer(client, token)
+            await client.answer()
 
 
 async def test_an_open_gateway_reads_no_tokens(settings: GatewaySettings) -> None:

@@ -82,11 +82,21 @@ def test_clocks_may_differ_by_a_few_seconds() -> None:
         "x" * (MAX_TOKEN_LENGTH + 1),
         "[" * 3000,
         f"{encoded({'alg': 'none'})}.{encoded(CLAIMS)}.",
-        encoded("[" * 1000) + TOKEN[TOKEN.index(".") :],
+        base64.urlsafe_b64encode(b"[" * 1500).decode() + TOKEN[TOKEN.index(".") :],
+        sign(GRANT._replace(metadata={"m": "x" * MAX_TOKEN_LENGTH}), KEYS, NOW_S),
     ],
 )
 def test_what_is_no_token(token: str) -> None:
     assert refusal(token) == "token_invalid"
+
+
+def test_a_signature_has_one_spelling() -> None:
+    signature = base64.urlsafe_b64decode(f"{TOKEN[-43:]}=")
+    same = [last for last in BASE64URL if base64.urlsafe_b64decode(f"{TOKEN[-43:-1]}{last}=") == signature]
+    assert len(same) == 4
+    for last in same:
+        if last != TOKEN[-1]:
+            assert refusal(TOKEN[:-1] + last) == "token_invalid"
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "HS384", "HS512", "RS256", "ES256", "hs256", "", None, 5])
