@@ -151,6 +151,20 @@ async def test_pages_of_other_origins_may_read_the_api(http: httpx.AsyncClient, 
     ) is None
 
 
+async def test_a_callers_page_may_send_its_token_but_no_page_may_make_one(http: httpx.AsyncClient) -> None:
+    async def allowed(path: str, method: str) -> bool:
+        asks = {"access-control-request-method": method, "access-control-request-headers": "authorization"}
+        return (await http.options(path, headers={"origin": "https://elsewhere.example"} | asks)).status_code == 200
+
+    assert await allowed("/api/ice-servers", "GET")
+    assert not await allowed("/api/tokens", "POST")
+
+
+async def test_an_error_of_the_api_has_code_and_message(http: httpx.AsyncClient) -> None:
+    response = await http.post("/api/tokens", json={"agentId": "echo"})
+    assert (response.status_code, response.json()["code"]) == (401, "api_key_required")
+
+
 async def test_probes(http: httpx.AsyncClient, readiness: Readiness) -> None:
     assert (await http.get("/healthz")).status_code == 200
     assert (await http.get("/readyz")).status_code == 200
