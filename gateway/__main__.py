@@ -50,12 +50,12 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
         aclosing(connect_blocking(settings.redis_url)) as blocking,
     ):
         await check_broker(data, settings.redis_url)
+        access = Access(settings, agents, TokenStore(data))
+        ice_servers = IceServers(settings)
         listener = listener or listen(settings.gateway_host, settings.gateway_port)
         registry = WorkerRegistry(data)
         link = MediaLink(gateway_id, data, blocking)
         placer = Placer(agents, registry, PlacementStore(data), settings.zone, settings.gateway_retry_after_ms)
-        access = Access(settings, agents, TokenStore(data))
-        ice_servers = IceServers(settings)
         signaling = _signaling(settings, gateway_id, agents, access, ice_servers, placer, link)
         heartbeat = Heartbeat(data, lambda: _report(settings, gateway_id, signaling))
         server = _http_server(settings, agents, access, ice_servers, signaling, registry)
