@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.core import tokens
 from gateway.core.client_messages import Limits, parse_client_message
 from media_worker.core import rtcp, rtp
 from media_worker.core.control_messages import Ping, parse_control
@@ -20,6 +21,8 @@ from shared.wire import decode_batch, encode_batch
 
 _HERE = Path(__file__).parent
 _PASSWORD = "0123456789abcdef0123456789abcdef"
+_TOKEN_KEYS = {"fuzz": _PASSWORD}
+_SIGNED_AT_S = 1_700_000_000
 _LIMITS = Limits(max_message_bytes=4_096, max_sdp_bytes=2_048)
 _LOCAL = LocalMedia(Credentials("ours", _PASSWORD), "sha-256 AA", (("127.0.0.1", 9),), 1, "antiphon", 1)
 
@@ -55,6 +58,15 @@ def client_message(data: bytes) -> None:
         parse_client_message(data.decode(errors="surrogateescape"), _LIMITS)
     except PeerError as error:
         raise Refused from error
+
+
+def token(data: bytes) -> None:
+    text = data.decode(errors="surrogateescape")
+    try:
+        grant = tokens.read(text, _TOKEN_KEYS, _SIGNED_AT_S)
+    except PeerError as error:
+        raise Refused from error
+    assert tokens.sign(grant, _TOKEN_KEYS, _SIGNED_AT_S) == text, "a token that we did not sign"
 
 
 def control_message(data: bytes) -> None:
@@ -95,6 +107,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "stun": stun,
     "offer": offer,
     "client-message": client_message,
+    "token": token,
     "control-message": control_message,
     "rtp": rtp_header,
     "rtcp": rtcp_packet,
