@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -37,8 +38,7 @@ def connect_blocking(url: str) -> Redis:
 
 def _client(url: str, socket_timeout_s: float, max_connections: int) -> Redis:
     try:
-        # redis-py's default pool raises when all connections are busy; this one waits for a free one.
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
+        pool = _Pool.from_url(
             url,
             timeout=socket_timeout_s,
             socket_timeout=socket_timeout_s,
@@ -46,11 +46,28 @@ def _client(url: str, socket_timeout_s: float, max_connections: int) -> Redis:
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
             max_connections=max_connections,
+            # While enabled, the default, they keep the pool from noticing that the broker has closed a connection.
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         pool.connection_class = type("Connection", (_Cancellable, pool.connection_class), {})
         return Redis.from_pool(pool)
     except ValueError as error:
         raise BrokerError(f"ANTIPHON_REDIS_URL is not usable: {error}", code="broker_url") from error
+
+
+class _Pool(redis.asyncio.BlockingConnectionPool):
+    """Waits for a free connection, where redis-py's default pool raises. Closes the idle ones when one has failed.
+
+    The idle ones are likely dead too, which the socket does not show when the broker's machine is lost. Otherwise each
+    would cost another command and its timeout.
+    """
+
+    async def release(self, connection: AbstractConnection) -> None:
+        failed = not connection.is_connected
+        await super().release(connection)
+        if failed:
+            for idle in self._available_connections:
+                await idle.disconnect(nowait=True)
 
 
 class _Cancellable(AbstractConnection):

@@ -19,6 +19,7 @@ class FlakyBroker:
         self._server: asyncio.Server
         self._connections: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._stranded: set[asyncio.StreamWriter] = set()
         self.refused = asyncio.Event()
         self.url = ""
 
@@ -39,6 +40,10 @@ class FlakyBroker:
         self.refused.clear()
         if mood != "loses replies":
             self._drop_connections()
+
+    def strands_its_connections(self) -> None:
+        """Open connections get no more replies and are not closed, as when a machine is lost. New ones work."""
+        self._stranded |= self._writers
 
     def _drop_connections(self) -> None:
         for writer in self._writers:
@@ -68,6 +73,8 @@ class FlakyBroker:
 
         async def replies() -> None:
             while data := await broker_reader.read(65_536):
+                if writer in self._stranded:
+                    continue
                 if self._mood == "works":
                     writer.write(data)
                 elif self._mood == "loses replies":
