@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection
-from redis.maint_notifications import MaintNotificationsConfig
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from shared.errors import BrokerError
 

@@ -122,7 +122,7 @@ async def test_a_task_that_is_cancelled_while_it_connects_or_sends_ends(broker_u
 
 
 async def test_after_a_restart_of_the_broker_the_next_offers_are_taken(tmp_path: Path) -> None:
-    """After 40 offers at once and a restart, 7 of the next 8 offers got `broker_unavailable`: dead sockets were used."""
+    """After 40 offers at once and a restart, 7 of the next 8 got `broker_unavailable`: the pool gave out dead sockets."""
     server = ValkeyServer(port=free_port(), data_dir=tmp_path, config={"loglevel": "warning"})
     server.start()
     client = connect(f"redis://127.0.0.1:{server.port}/0")
