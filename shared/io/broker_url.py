@@ -37,8 +37,8 @@ def parse_broker_url(url: str) -> BrokerUrl:
     if not kind:
         options: dict[str, Any] = dict(parse_url(url))
         return BrokerUrl("server", [], "", options.pop("connection_class", Connection), options)
-    if kind not in _PORTS:
-        raise ValueError(f"no such kind of broker: {kind}")
+    if base not in ("redis", "rediss") or kind not in _PORTS:
+        raise ValueError(f"no such scheme: {scheme}")
     location, _, query = rest.partition("?")
     authority, _, path = location.partition("/")
     credentials, at, addresses = authority.rpartition("@")

@@ -33,7 +33,8 @@ class Cluster(RedisCluster):
     """Commands for one key, or for keys with one hash tag. Pipelines without transaction may span nodes."""
 
     def __init__(self, connection_class: type[Connection], **options: Any) -> None:
-        super().__init__(**options)
+        # At every fifth slot that has moved, redis-py would close all connections, with commands under way.
+        super().__init__(reinitialize_steps=0, **options)
         # redis-py has no argument for it.
         self.connection_kwargs["connection_class"] = connection_class
         for node in self.nodes_manager.startup_nodes.values():

@@ -40,7 +40,18 @@ async def test_an_unreachable_server_is_named_without_its_password() -> None:
     assert "secret" not in error.value.message
 
 
-@pytest.mark.parametrize("url", ["", "http://x", "127.0.0.1:6379", "redis://x:notaport"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://x",
+        "127.0.0.1:6379",
+        "redis://x:notaport",
+        "redis://x?colour=red",
+        "redis+cluster://x?colour=red",
+        "redis+sentinel://x",
+    ],
+)
 def test_an_invalid_address_is_named(url: str) -> None:
     for open_connection in (connect, connect_blocking):
         with pytest.raises(BrokerError) as error:
