@@ -1,7 +1,8 @@
 """A client of Redis Cluster that fails as fast as the others: redis-py's, where its ways do not fit real time.
 
-Its pipeline fails as a whole when one node is away, never looks for the promoted replica, and starts a thread and an
-event loop for each command of a transaction. For XREAD and BLMPOP it first asks the server where the key is.
+redis-py's pipeline fails as a whole when one node is away, never looks for the promoted replica, and starts a thread
+and an event loop for each command of a transaction. When it follows ASK, others get between ASKING and the command.
+For XREAD and BLMPOP it first asks the server where the key is.
 """
 
 import asyncio
@@ -10,11 +11,16 @@ from typing import Any
 
 from redis.asyncio.cluster import ClusterNode, ClusterPipeline, PipelineCommand, RedisCluster
 from redis.asyncio.connection import Connection
-from redis.exceptions import AskError, MovedError, TryAgainError
+from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
 from shared.io.connections import BROKER_FAILURES, CONNECTION_FAILURES
 
-_REDIRECTED = (AskError, MovedError, TryAgainError)
+_REDIRECTED = (AskError, TryAgainError)  # MovedError is an AskError
+_NODE_FAILURES = (*CONNECTION_FAILURES, ClusterDownError)
+_AT_ONCE = 4
+_PAUSE_S = 0.02
+_MOST_REDIRECTIONS = 50
+"""The first few are followed at once, the others within a second, in which all keys of a slot should have moved."""
 
 # ARGV: for each command the number of its words, then its words. A script is as atomic as MULTI, and may be redirected
 # to another node as a whole.
@@ -33,8 +39,7 @@ class Cluster(RedisCluster):
     """Commands for one key, or for keys with one hash tag. Pipelines without transaction may span nodes."""
 
     def __init__(self, connection_class: type[Connection], **options: Any) -> None:
-        # At every fifth slot that has moved, redis-py would close all connections, with commands under way.
-        super().__init__(reinitialize_steps=0, **options)
+        super().__init__(**options)
         # redis-py has no argument for it.
         self.connection_kwargs["connection_class"] = connection_class
         for node in self.nodes_manager.startup_nodes.values():
@@ -62,16 +67,47 @@ class Cluster(RedisCluster):
         await super().initialize(additional, suspect)
         return self
 
-    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await super().execute_command(*args, **kwargs)
-        except CONNECTION_FAILURES as error:
-            self._suspect = getattr(error, "last_failed_node_name", None)  # redis-py forgets it without retries
-            raise
-
     async def aclose(self) -> None:
         self._initialize = False  # else redis-py takes a client that shall look again for one that has no connections
         await super().aclose()
+
+    async def _execute_command(self, target_node: ClusterNode, *args: Any, **kwargs: Any) -> Any:
+        """Sends one command to a node and follows redirections, as the cluster specification describes."""
+        node, asking = target_node, False
+        for redirections in range(_MOST_REDIRECTIONS):
+            if redirections > _AT_ONCE:
+                await asyncio.sleep(_PAUSE_S)
+            command = PipelineCommand(0, *args, **kwargs)
+            batch = [PipelineCommand(0, "ASKING"), command] if asking else [command]
+            try:
+                await node.execute_pipeline(batch)
+            except CONNECTION_FAILURES as error:
+                command.result = error
+            asking = False
+            match command.result:
+                case MovedError() as moved:
+                    await self.nodes_manager.move_slot(moved)
+                    node = self.nodes_manager.get_node_from_slot(moved.slot_id)
+                case AskError() as ask:
+                    node, asking = await self._known(ask.host, ask.port), True
+                case TryAgainError():
+                    pass
+                case Exception() as failure:
+                    if isinstance(failure, _NODE_FAILURES):
+                        await self.look_again_without(node)
+                    raise failure
+                case reply:
+                    return reply
+        raise ClusterDownError(f"redirected {_MOST_REDIRECTIONS} times")
+
+    async def _known(self, host: str, port: int) -> ClusterNode:
+        if self.get_node(host, port) is None:
+            self._initialize = True  # it has joined the cluster since we looked
+            await self.initialize()
+        node = self.get_node(host, port)
+        if node is None:
+            raise ClusterDownError(f"redirected to {host}:{port}, which is not in the cluster")
+        return node
 
     async def _determine_slot(self, command: str, *args: Any) -> int:
         match command:
@@ -130,7 +166,7 @@ class Pipeline(ClusterPipeline):
         except CONNECTION_FAILURES as error:
             for command in commands:
                 command.result = error
-        if any(isinstance(command.result, CONNECTION_FAILURES) for command in commands):
+        if any(isinstance(command.result, _NODE_FAILURES) for command in commands):
             await self.cluster_client.look_again_without(node)
         for command in commands:
             if isinstance(command.result, _REDIRECTED):
@@ -140,6 +176,6 @@ class Pipeline(ClusterPipeline):
                     command.result = error
 
     async def _transact(self, commands: list[PipelineCommand]) -> list[Any]:
+        keys = {command.args[1] for command in commands}  # of the commands that we use, it is the first argument
         words = [word for command in commands for word in (len(command.args), *command.args)]
-        key = commands[0].args[1]
-        return list(await self.cluster_client.execute_command("EVAL", _TRANSACTION, 1, key, *words))
+        return list(await self.cluster_client.execute_command("EVAL", _TRANSACTION, len(keys), *keys, *words))

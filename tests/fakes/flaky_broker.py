@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ssl import SSLContext
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -24,9 +25,9 @@ class FlakyBroker:
         self.url = ""
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["FlakyBroker"]:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+    async def running(self, tls: SSLContext | None = None) -> AsyncIterator["FlakyBroker"]:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=tls)
+        self.url = f"{'rediss' if tls else 'redis'}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
         try:
             yield self
         finally:

@@ -7,6 +7,7 @@ import pytest
 
 from shared.errors import BrokerError
 from shared.io.broker import BLOCK_MS, BROKER_FAILURES, Redis, check_broker, connect, connect_blocking
+from tests.fakes.certificates import self_signed
 from tests.fakes.flaky_broker import FlakyBroker
 from tests.fakes.own_broker import OwnBroker
 
@@ -155,3 +156,15 @@ async def test_when_the_brokers_machine_is_lost_one_command_fails_and_the_next_s
             await client.incr("offers")
         await asyncio.gather(*(client.incr("offers") for _ in range(CALLERS)))
         await client.aclose()
+
+
+async def test_with_tls_the_authority_is_named_in_the_url(broker: Redis, broker_url: str, tmp_path: Path) -> None:
+    tls, authority = self_signed(tmp_path)
+    async with FlakyBroker(broker_url).running(tls) as secured:
+        trusting, url = connect(f"{secured.url}?ssl_ca_certs={authority}"), secured.url
+        await check_broker(trusting, url)
+        await trusting.aclose()
+        other = connect(url)
+        with pytest.raises(BrokerError, match="certificate verify failed"):
+            await check_broker(other, url)
+        await other.aclose()
