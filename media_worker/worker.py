@@ -268,7 +268,7 @@ class MediaWorker:
         )
 
     def _not_ready(self) -> str | None:
-        return None if self._state == "serving" else self._state
+        return self._heartbeat.not_ready() if self._state == "serving" else self._state
 
 
 async def serve(settings: MediaSettings, stop: asyncio.Event) -> None:
