@@ -25,6 +25,7 @@ from callers.signaling import NotConnected
 from callers.voice import RATE
 from shared.audio import Pcm
 from tests.integration.deployment import Deployment, deployed
+from tests.integration.neighbour import talking
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -194,26 +195,9 @@ async def test_a_connected_caller_who_misuses_the_data_channel(deployment: Deplo
 
 @asynccontextmanager
 async def _beside_a_call(deployment: Deployment) -> AsyncIterator[str]:
-    """A call whose caller hears their own echo all the time. Yields the answer."""
-    async with _calling(deployment) as caller:
-        over = asyncio.Event()
-        talking = asyncio.create_task(_talk_on(caller, over))
-        try:
-            yield caller.pc.remoteDescription.sdp
-        finally:
-            over.set()
-            said_s = await talking
-        await caller.wait_for(lambda: caller.record.heard.sound_s(0) > 0.8 * said_s)
-
-
-async def _talk_on(caller: Caller, over: asyncio.Event) -> float:
-    """Send a tone until `over`. Returns its length in seconds."""
-    said_s = 0.0
-    while not over.is_set():
-        sound = caller.microphone.play(_tone(1.0))
-        said_s += sound.length_s
-        await sound.over.wait()
-    return said_s
+    """A call whose caller hears their own echo all the time, without a gap. Yields the answer."""
+    async with _calling(deployment) as caller, talking(caller):
+        yield caller.pc.remoteDescription.sdp
 
 
 async def _talk(caller: Caller) -> None:
