@@ -105,7 +105,8 @@ class DecodePlan:
         if gap_ticks is None or gap_ticks - self._surplus * _PER_SAMPLE > room_ticks:
             self._surplus = 0  # the sender's clock jumped, so no gap of it covers the surplus
             gap_ticks = 0
-        steps = self._fill(gap_ticks // _PER_SAMPLE, ordered, frame) if gap_ticks > 0 else []
+        gap = gap_ticks // _PER_SAMPLE
+        steps = self._fill(gap, ordered, frame) if gap > 0 else []
         self._emitted += _PER_SAMPLE * sum(step.samples for step in steps)
         if len(packet.payload) <= DTX_PAYLOAD:
             samples = self._take_surplus(frame)

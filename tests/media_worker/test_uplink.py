@@ -181,6 +181,15 @@ def test_a_loss_before_a_padding_only_packet_is_still_concealed(ear: Ear) -> Non
     assert ear.samples == 3 * FRAME
 
 
+def test_a_loss_shorter_than_a_sample_is_no_frame(ear: Ear) -> None:
+    """The fuzzer found it: the pipeline got a frame without audio."""
+    ear.uplink.on_packet(Packet(0, 0, TONE[0]), 0.0)
+    ear.uplink.on_packet(Packet(2, 962, TONE[1]), 0.02)
+    ear.uplink.tick(0.08)
+    ear.check()
+    assert ear.samples == 2 * FRAME
+
+
 def test_longer_packets_become_longer_frames(ear: Ear) -> None:
     forty_ms = bytes([TONE[1][0] | 1]) + TONE[1][1:] + TONE[1][1:]
     ear.uplink.on_packet(Packet(0, 0, forty_ms), 0.0)
