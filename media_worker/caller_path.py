@@ -72,14 +72,15 @@ class CallerPath:
             self._send = reply
         return answered.selected
 
-    def on_authentic(self, source: Source, now: float) -> bool:
-        """A packet of the caller that was decrypted. True if another path is selected now."""
+    def on_authentic(self, source: Source, now: float) -> Path | None:
+        """A packet of the caller that was decrypted. Returns the path if that selected another one."""
         self.last_heard_s = now
         if source == self._paths.proven or not self._paths.on_authentic(source, now):
-            return False
-        assert self._paths.selected is not None
-        self._send = self._port.sender(self._paths.selected)
-        return True
+            return None
+        selected = self._paths.selected
+        assert selected is not None
+        self._send = self._port.sender(selected)
+        return selected
 
     def was_heard_at(self, path: Path, now: float) -> bool:
         """Whether a check of this caller came from there lately, selected or not."""

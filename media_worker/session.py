@@ -216,12 +216,15 @@ class Session:
     def on_check(self, request: BindingRequest, path: Path) -> None:
         selected = self._path.on_check(request, path, asyncio.get_running_loop().time())
         if selected is not None:
-            self._route_agent_audio()
-            self._log.info("path_selected")
-            self._log.debug("path_address", address=f"{path.source[0]}:{path.source[1]}")
+            self._on_path(selected, "nominated")
 
     def was_heard_at(self, path: Path, now: float) -> bool:
         return self._path.was_heard_at(path, now)
+
+    def _on_path(self, selected: Path, reason: str) -> None:
+        self._route_agent_audio()
+        self._log.info("path_selected", reason=reason)
+        self._log.debug("path_address", address=f"{selected.source[0]}:{selected.source[1]}")
 
     def _route_agent_audio(self) -> None:
         self._downlink.set_sender(self._path.queue() if self._offer.wants_agent else discard)
@@ -230,9 +233,10 @@ class Session:
         self._peer.on_datagram(datagram)
 
     def on_media(self, datagram: bytes, source: Source, now: float) -> None:
-        if self._rtp is not None and self._rtp.on_media(datagram, now) and self._path.on_authentic(source, now):
-            self._route_agent_audio()
-            self._log.info("path_restored")
+        if self._rtp is not None and self._rtp.on_media(datagram, now):
+            selected = self._path.on_authentic(source, now)
+            if selected is not None:
+                self._on_path(selected, "authentic_packet")
 
     def tick(self, slot: int, now: float) -> None:
         """Called every 20 ms once the caller is connected."""
