@@ -9,7 +9,8 @@ from prometheus_client import Counter
 
 from media_worker.caller_path import CallerPath, discard
 from media_worker.core.control_messages import Mute, Ping, Text, for_pipeline, parse_control
-from media_worker.core.ice_lite import Credentials, Path
+from media_worker.core.ice_lite import Credentials
+from media_worker.core.path_selection import Path, Source
 from media_worker.core.rate_limiter import TOO_MANY_MESSAGES, RateLimiter
 from media_worker.core.sdp_answer import LocalMedia, write_answer
 from media_worker.core.sdp_offer import parse_offer
@@ -52,6 +53,8 @@ _TEXTS_PER_S, _TEXTS_AT_ONCE = 1, 10
 """Each text is a request to a language model, which costs money."""
 _FIRST_EPOCH = 1
 _RETRY_S = 0.5
+_OFFERS_PER_S, _OFFERS_AT_ONCE = 1, 10
+"""Later offers: a browser makes one when its network changes, or its user puts the agent on hold."""
 _REPORT_TICKS = 125  # RTCP every 2.5 s
 _CHECK_TICKS = 50
 
@@ -86,6 +89,7 @@ class Session:
         self._offer = parse_offer(opening.sdp)
         self._answer_version = 1
         self._texts = RateLimiter(_TEXTS_PER_S, _TEXTS_AT_ONCE)
+        self._later_offers = RateLimiter(_OFFERS_PER_S, _OFFERS_AT_ONCE)
         self._closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._end_after_playout: str | None = None
         self._ticks = secrets.randbelow(_REPORT_TICKS)
@@ -131,6 +135,9 @@ class Session:
 
         Raises `OfferError`; nothing has changed then.
         """
+        if not self._later_offers.admits(asyncio.get_running_loop().time()):
+            message = f"at most {_OFFERS_PER_S} offer a second is answered during a session"
+            raise OfferError(message, code="too_many_offers")
         offer = parse_offer(sdp)
         if offer.fixed_parts != self._offer.fixed_parts:
             raise OfferError("a later offer must be of the same peer and the same sections", code="offer_changed")
@@ -242,11 +249,15 @@ class Session:
     def on_check(self, request: BindingRequest, path: Path) -> None:
         selected = self._path.on_check(request, path, asyncio.get_running_loop().time())
         if selected is not None:
-            self._route_agent_audio()
-            self._log.info("path_selected", address=f"{path.source[0]}:{path.source[1]}")
+            self._on_path(selected, "nominated")
 
     def was_heard_at(self, path: Path, now: float) -> bool:
         return self._path.was_heard_at(path, now)
+
+    def _on_path(self, selected: Path, reason: str) -> None:
+        self._route_agent_audio()
+        self._log.info("path_selected", reason=reason)
+        self._log.debug("path_address", address=f"{selected.source[0]}:{selected.source[1]}")
 
     def _route_agent_audio(self) -> None:
         self._downlink.set_sender(self._path.queue() if self._offer.wants_agent else discard)
@@ -254,9 +265,11 @@ class Session:
     def on_dtls(self, datagram: bytes) -> None:
         self._peer.on_datagram(datagram)
 
-    def on_media(self, datagram: bytes, now: float) -> None:
+    def on_media(self, datagram: bytes, source: Source, now: float) -> None:
         if self._rtp is not None and self._rtp.on_media(datagram, now):
-            self._path.last_heard_s = now
+            selected = self._path.on_authentic(source, now)
+            if selected is not None:
+                self._on_path(selected, "authentic_packet")
 
     def tick(self, slot: int, now: float) -> None:
         """Called every 20 ms once the caller is connected."""

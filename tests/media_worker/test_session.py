@@ -2,13 +2,22 @@
 
 import asyncio
 import re
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
+from aioice import ice as aioice_ice
+from structlog.testing import capture_logs
 
 from callers.caller import Caller
 from callers.signaling import NotConnected
+from media_worker.core.path_selection import Source
+from media_worker.core.rtp import is_rtcp
 from media_worker.peer import Peer
 from media_worker.rtp_session import RtpSession
+from shared.audio import UPLINK_RATE
 from shared.events import (
     CallerConnected,
     ClientEventSent,
@@ -24,7 +33,7 @@ from tests.fakes.counters import Gained
 from tests.fakes.media_correspondents import RunningMediaWorker, running_media_worker
 from tests.fakes.patience import eventually
 from tests.fakes.sounds import tone
-from tests.media_worker.calls import Call, calling, connect, of_another_peer
+from tests.media_worker.calls import Call, MovedCaller, calling, connect, of_another_peer
 from tests.media_worker.core.test_sdp_offer import CHROMIUM
 
 
@@ -144,6 +153,51 @@ async def test_a_caller_who_falls_silent_is_ended(broker_url: str) -> None:
         # The network is gone: neither packets nor goodbyes get through.
         await call.caller.pc.getSenders()[0].transport.transport._connection.close()
         assert await call.closed() == "silent_timeout"
+
+
+@pytest.mark.parametrize("kind", ["RTP", "RTCP", "checks"])
+async def test_a_caller_of_whom_only_one_kind_of_packet_arrives_is_not_silent(
+    broker_url: str, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(aioice_ice, "CONSENT_INTERVAL", 0.5)  # aiortc reports every 0.5 to 1.5 s
+    async with running_media_worker(broker_url, media_silent_timeout_s=2) as house, calling(house) as call:
+        session = call.session
+        taken: dict[str, Callable[..., None]] = {
+            "RTP": session.on_media,
+            "RTCP": session.on_media,
+            "checks": session.on_check,
+        }
+        arrived = Counter[str]()
+
+        def take(what: str, *arguments: Any) -> None:
+            arrived[what] += 1
+            if what == kind:
+                taken[what](*arguments)
+
+        def on_media(datagram: bytes, source: Source, now: float) -> None:
+            take("RTCP" if is_rtcp(datagram[1]) else "RTP", datagram, source, now)
+
+        monkeypatch.setattr(session, "on_media", on_media)
+        monkeypatch.setattr(session, "on_check", partial(take, "checks"))
+        heard_until = session._uplink._position + 4 * UPLINK_RATE
+        await eventually(lambda: session._uplink._position > heard_until or session._closed.done())
+        assert not session._closed.done()
+        assert min(arrived.values()) > 0 and len(arrived) == 3
+        kind = "none"
+        assert await call.closed() == "silent_timeout"
+
+
+async def test_logs_name_no_addresses_of_callers(house: RunningMediaWorker) -> None:
+    with capture_logs() as logs:
+        async with calling(house) as call:
+            moved = MovedCaller(call.answer)
+            await moved.check()
+            moved.socket.close()
+        await call.closed()
+    addresses = [entry["address"].rpartition(":")[0] for entry in logs if entry["event"] == "path_address"]
+    assert len(addresses) == 2
+    others = [str(entry) for entry in logs if entry["log_level"] != "debug"]
+    assert others and not any(address in entry for address in addresses for entry in others)
 
 
 async def test_a_failure_of_one_session_ends_only_that_one(house: RunningMediaWorker) -> None:
