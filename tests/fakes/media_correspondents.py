@@ -40,6 +40,7 @@ class Correspondent:
     def __init__(self, broker_url: str, media_worker: str, own_id: str) -> None:
         self.id = own_id
         self.received: list[Item] = []
+        self.batches = 0
         self._media_inbox = keys.inbox("media", media_worker)
         self._redis = connect(broker_url)
         self._blocking = connect_blocking(broker_url)
@@ -97,6 +98,7 @@ class Correspondent:
     async def _read(self) -> None:
         async for received in Inbox(self._blocking, keys.inbox(self.kind, self.id)):
             items = [item for batch in received for item in batch.items]
+            self.batches += len(received)
             async with self._arrived:
                 self.received += items
                 self._arrived.notify_all()

@@ -91,7 +91,7 @@ async def test_a_pipeline_worker_that_wakes_up_is_not_heard_and_is_told(house: R
             assert not is_to(successor, "replaced")
 
 
-def PipelineStandIn_of(house: RunningMediaWorker) -> PipelineStandIn:
+def woken_up(house: RunningMediaWorker) -> PipelineStandIn:
     """The same pipeline worker again, which has been stopped meanwhile."""
     awake = house.another_pipeline(claims=False)
     awake.id = house.pipeline.id
