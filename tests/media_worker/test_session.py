@@ -1,4 +1,4 @@
-"""How a session ends, and who may speak in it."""
+"""How a session ends."""
 
 import asyncio
 import re
@@ -11,7 +11,6 @@ import pytest
 from aioice import ice as aioice_ice
 from structlog.testing import capture_logs
 
-from callers.caller import Caller
 from callers.signaling import NotConnected
 from media_worker.core.path_selection import Source
 from media_worker.core.rtp import is_rtcp
@@ -20,81 +19,18 @@ from media_worker.rtp_session import RtpSession
 from shared.audio import UPLINK_RATE
 from shared.events import (
     CallerConnected,
-    ClientEventSent,
     CloseSession,
     EndSession,
     OfferAnswered,
-    PipelineAttached,
     PlayoutReported,
     PublishEvent,
     SessionClosed,
 )
-from tests.fakes.counters import Gained
 from tests.fakes.media_correspondents import RunningMediaWorker, running_media_worker
 from tests.fakes.patience import eventually
 from tests.fakes.sounds import tone
 from tests.media_worker.calls import Call, MovedCaller, calling, connect, of_another_peer
 from tests.media_worker.core.test_sdp_offer import CHROMIUM
-
-
-async def test_a_pipeline_worker_that_was_replaced_is_ignored(house: RunningMediaWorker) -> None:
-    stale = Gained("antiphon_media_stale_epoch_total")
-    async with calling(house) as call:
-        await house.pipeline.attach("s1", epoch=2)
-        await house.pipeline.until(lambda: len(house.pipeline.messages(CallerConnected)) == 2)
-        await house.pipeline.say("s1", tone(660, 0.5, 24_000).tobytes(), epoch=1)
-        await house.pipeline.send(
-            EndSession(session="s1", epoch=1, after_playout=False),
-            PipelineAttached(session="s1", epoch=1, pipeline_worker="p-old"),
-        )
-        await house.pipeline.say("s1", tone(660, 0.2, 24_000).tobytes(), epoch=2)
-        report = await house.pipeline.message(PlayoutReported, state="finished")
-        assert report.played_up_to == 4_800
-        assert stale() == 5 + 1 + 2
-        assert call.session.id == "s1"
-
-
-async def test_after_a_takeover_the_callers_frames_carry_the_new_epoch(house: RunningMediaWorker) -> None:
-    async with calling(house):
-        await house.pipeline.until(lambda: any(item.epoch == 1 for item in house.pipeline.uplink("s1")))
-        await house.pipeline.attach("s1", epoch=2)
-        await house.pipeline.until(lambda: any(item.epoch == 2 for item in house.pipeline.uplink("s1")))
-        items = house.pipeline.uplink("s1")
-        assert [item.seq for item in items] == list(range(len(items)))
-
-
-async def test_without_a_pipeline_worker_the_session_ends_with_an_error(broker_url: str) -> None:
-    async with running_media_worker(broker_url, media_pipeline_timeout_s=0.3) as house:
-
-        async def exchange_without_pipeline(sdp: str) -> str:
-            reply = await house.gateway.offer("s1", sdp)
-            assert isinstance(reply, OfferAnswered)
-            return reply.sdp
-
-        async with Caller(exchange=exchange_without_pipeline) as caller:
-            assert (await house.gateway.message(SessionClosed)).reason == "no_pipeline"
-            events = [m.event for m in house.gateway.messages(ClientEventSent)]
-            assert [e["code"] for e in events if e["type"] == "error"] == ["no_pipeline"]
-            assert events[-1]["status"] == "ended"
-            assert caller.microphone is not None
-
-
-async def test_what_the_caller_said_before_the_pipeline_came_is_kept_for_two_seconds(broker_url: str) -> None:
-    async with running_media_worker(broker_url) as house:
-
-        async def exchange_without_pipeline(sdp: str) -> str:
-            reply = await house.gateway.offer("s1", sdp)
-            assert isinstance(reply, OfferAnswered)
-            return reply.sdp
-
-        async with Caller(exchange=exchange_without_pipeline):
-            session = house.worker._sessions["s1"]
-            await eventually(lambda: session._uplink._seq >= 120)
-            await house.pipeline.attach("s1")
-            await house.pipeline.until(lambda: len(house.pipeline.uplink("s1")) > 100)
-            items = house.pipeline.uplink("s1")
-            assert items[0].seq > 0
-            assert [item.seq for item in items] == list(range(items[0].seq, items[0].seq + len(items)))
 
 
 async def test_a_hang_up_leaves_nothing_behind(house: RunningMediaWorker) -> None:
