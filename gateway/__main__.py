@@ -11,10 +11,11 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.core.client_messages import Limits
-from gateway.core.signaling import SignalingRules
+from gateway.core.signaling_rules import SignalingRules
 from gateway.media_link import MediaLink
 from gateway.placement_store import PlacementStore
 from gateway.placer import Placer
+from gateway.session_directory import SessionDirectory
 from gateway.settings import GatewaySettings
 from gateway.signaling_endpoint import SignalingEndpoint
 from gateway.worker_registry import WorkerRegistry
@@ -50,8 +51,8 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
         listener = listener or listen(settings.gateway_host, settings.gateway_port)
         registry = WorkerRegistry(data)
         link = MediaLink(gateway_id, data, blocking)
-        placer = Placer(agents, registry, PlacementStore(data), settings.zone, settings.gateway_retry_after_ms)
-        signaling = _signaling(settings, gateway_id, agents, placer, link)
+        placer = Placer(registry, PlacementStore(data), link, settings.zone, settings.gateway_retry_after_ms)
+        signaling = _signaling(settings, gateway_id, agents, placer, link, SessionDirectory(data))
         heartbeat = Heartbeat(data, lambda: _report(settings, gateway_id, signaling))
         server = _http_server(settings, agents, signaling, registry)
         await registry.refresh()
@@ -75,7 +76,12 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
 
 
 def _signaling(
-    settings: GatewaySettings, gateway_id: str, agents: Mapping[str, AgentDefinition], placer: Placer, link: MediaLink
+    settings: GatewaySettings,
+    gateway_id: str,
+    agents: Mapping[str, AgentDefinition],
+    placer: Placer,
+    link: MediaLink,
+    directory: SessionDirectory,
 ) -> SignalingEndpoint:
     rules = SignalingRules(
         gateway=gateway_id,
@@ -89,7 +95,7 @@ def _signaling(
         retry_after_ms=settings.gateway_retry_after_ms,
     )
     limits = Limits(settings.gateway_max_message_bytes, settings.gateway_max_sdp_bytes)
-    return SignalingEndpoint(rules, limits, placer, link, settings.gateway_send_timeout_s)
+    return SignalingEndpoint(rules, limits, placer, link, directory, settings.gateway_send_timeout_s)
 
 
 def _http_server(
