@@ -20,7 +20,7 @@ from shared.io.inbox import Inbox, Received
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
 
-LOST_AFTER_S = 2.5
+_LOST_AFTER_S = 2.5
 """A little longer than the workers wait for each other, so that a pipeline worker's takeover comes first."""
 _FORGET_AFTER_S = 5.0
 """By then the lease of a dead worker has expired. One without a session here may be alive and have nothing to say."""
@@ -61,9 +61,10 @@ class Mailbox:
 class MediaLink:
     """Routes by session. `run` reads the gateway's inbox and writes its outbox."""
 
-    def __init__(self, gateway_id: str, client: Redis, blocking: Redis) -> None:
+    def __init__(self, gateway_id: str, client: Redis, blocking: Redis, lost_after_s: float = _LOST_AFTER_S) -> None:
         self._inbox = Inbox(blocking, keys.inbox("gateway", gateway_id))
         self._outbox = Outbox(client, gateway_id)
+        self._lost_after_s = lost_after_s
         self._mailboxes: dict[str, Mailbox] = {}
         self._watched: dict[str, str] = {}
         """Session -> the media worker that should be heard, because it has the session."""
@@ -130,7 +131,7 @@ class MediaLink:
         now_s = asyncio.get_running_loop().time()
         watched = set(self._watched.values())
         for media_worker in watched - self._lost_at_s.keys():
-            if self._inbox.liveness.is_lost(media_worker, LOST_AFTER_S):
+            if self._inbox.liveness.is_lost(media_worker, self._lost_after_s):
                 _lost.inc()
                 log.warning("media_worker_lost", media_worker=media_worker)
                 self._lost_at_s[media_worker] = now_s
