@@ -25,6 +25,11 @@ class SentenceSplitter:
     def __init__(self) -> None:
         self._rest = ""
 
+    @property
+    def rest(self) -> str:
+        """The beginning of a sentence."""
+        return self._rest
+
     def push(self, text: str) -> list[str]:
         self._rest += text
         sentences = []
