@@ -83,7 +83,7 @@ class ConversationStore:
 
     async def claim(self) -> Past | None:
         """Takes the session over from another worker. None if a later one has done so. Raises `BROKER_FAILURES`."""
-        reply = await self._redis.eval(_CLAIM, 2, *self._keys, self._epoch, self._expiry_s)  # type: ignore[misc]
+        reply = await self._redis.eval(_CLAIM, 2, *self._keys, self._epoch, self._expiry_s)
         if reply == b"replaced":
             return None
         turn, conversation = cast(tuple[bytes, list[bytes]], reply)
@@ -147,7 +147,7 @@ class ConversationStore:
             return
         try:
             if not retention_s or await self._save():
-                await self._redis.eval(_CLOSE, 2, *self._keys, self._epoch, retention_s)  # type: ignore[misc]
+                await self._redis.eval(_CLOSE, 2, *self._keys, self._epoch, retention_s)
         except BROKER_FAILURES as error:
             log.warning("conversation_left_to_expire", session_id=self._session, error=str(error))
 
@@ -162,6 +162,7 @@ class ConversationStore:
         mode = "replace" if self._in_doubt else "append"
         memory = _as_json(_memories.dump_python(self._remember()))
         pipeline = self._redis.pipeline(transaction=False)
+        arguments: tuple[int | str | bytes, ...]
         arguments = (self._epoch, memory, self._expiry_s, MAX_ENTRIES, mode, *map(_entry_as_json, entries))
         pipeline.eval(_SAVE, 2, *self._keys, *arguments)
         saving, self._unsaved, self._in_doubt = self._unsaved, 0, True

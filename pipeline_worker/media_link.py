@@ -53,7 +53,7 @@ class MediaLink:
         self._generation = generation
         self._recent: deque[PublishEvent] = deque(maxlen=_EVENTS_KEPT)
         self._send_to = send
-        self._send = partial(send, keys.inbox("media", media_worker))
+        self._send: Callable[[Item], None] = partial(send, keys.inbox("media", media_worker))
 
     def attach(self, pipeline_worker: str, uplink_from: int | None = None) -> None:
         self._send(

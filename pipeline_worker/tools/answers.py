@@ -1,4 +1,4 @@
-"""The answers of a session's language model, with its tools if it has any. Knows what of them another worker would need."""
+"""The answers of a session's language model, with its tools if it has any."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -13,7 +13,9 @@ from pipeline_worker.turns.conversation import Entry, ToolCall, ToolUse
 
 
 class Answers:
-    """`save` writes down which tools have begun. A tool with side effects waits for it, or another worker would run it
+    """Knows what of the use of tools would be lost with this worker.
+
+    `save` writes down which tools have begun. A tool with side effects waits for it, or another worker would run it
     again."""
 
     def __init__(
