@@ -106,6 +106,7 @@ class Uplink:
         self._to_skip = 0
         self._reassembly = Reassembly()
         self._origin, self._settled = None, 0
+        self._last_ended = self.position
         self._unsettled = dict.fromkeys(self._unsettled, self.position)
 
     def settle(self, utterance: int) -> None:
@@ -119,7 +120,7 @@ class Uplink:
             return self._settled
         if self._unsettled:
             begins = min(self._unsettled.values())
-            return self._origin + max(self._last_ended if begins > self._last_ended else 0, begins - _PRE_ROLL)
+            return self._origin + max(self._last_ended if begins >= self._last_ended else 0, begins - _PRE_ROLL)
         return self._origin + (self.position if self.by_button else self._talkspurts.decided_up_to)
 
     def close(self) -> None:
