@@ -174,9 +174,9 @@ class SignalingConnection:
                 await self.feed(SocketClosed())
                 return
             message = self._parse(received.get("text"))
-            if self._machine.state is State.WAITING_FOR_OFFER and isinstance(message, Offer):
-                if message.resume_token is None:  # that token is as good
-                    message = await self._admitted(message)
+            new = self._machine.state is State.WAITING_FOR_OFFER
+            if new and isinstance(message, Offer) and message.resume_token is None:
+                message = await self._admitted(message)
             await self.feed(message)
 
     def _parse(self, text: str | None) -> Input:

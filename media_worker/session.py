@@ -97,6 +97,7 @@ class Session:
                 generation=resume.generation,
                 pool=opening.pool,
                 created_ms=opening.created_ms,
+                max_duration_s=opening.max_duration_s,
             ),
             context.jobs,
             context.outbox,

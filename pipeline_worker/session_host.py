@@ -259,7 +259,7 @@ class SessionHost:
 
     async def _open(self, request: StartPipeline, link: MediaLink) -> Session | None:
         """None if another worker has taken the session over, or the broker is away."""
-        agent = self._agents[request.agent_id]
+        agent = _limited(self._agents[request.agent_id], request.max_duration_s)
         if agent.mode == "echo":
             return EchoSession(link)
         expiry_s = agent.limits.max_duration_s + _EXPIRY_MARGIN_S
@@ -302,6 +302,14 @@ def _is_replaced(item: Item) -> bool:
 
 def _replaced(session: str) -> SessionClosed:
     return SessionClosed(session=session, reason="replaced")
+
+
+def _limited(agent: AgentDefinition, max_duration_s: int) -> AgentDefinition:
+    """The agent, in a session that may be shorter than the agent allows."""
+    if not 0 < max_duration_s < agent.limits.max_duration_s:
+        return agent
+    limits = agent.limits.model_copy(update={"max_duration_s": max_duration_s})
+    return agent.model_copy(update={"limits": limits})
 
 
 def _tell_failure(link: MediaLink, error: Exception) -> None:

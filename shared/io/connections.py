@@ -8,6 +8,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import ResponseError as CommandRefused
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 CONNECTION_FAILURES = (RedisConnectionError, RedisTimeoutError, OSError)
