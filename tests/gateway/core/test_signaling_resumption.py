@@ -257,6 +257,17 @@ def test_a_client_that_cannot_move_for_lack_of_room_may_try_again() -> None:
     assert machine.handle(MOVING_OFFER, 2.0) == [Lookup("s1")]
 
 
+def test_a_new_peer_connection_that_never_connects_does_not_cost_the_session() -> None:
+    failed = heard(SessionClosed(session="s1", reason="connect_timeout"), "m2")
+    machine = machine_after(*MOVING, MOVED_TO, ANSWER_THERE, state=State.ESTABLISHED)
+    goaway = {"type": "goaway", "timeLeftMs": 0, "scope": "media", "reason": "connect_timeout"}
+    assert machine.handle(failed, 5.0) == [SendToClient(goaway)]
+    assert machine.deadline_s == 35.0
+    assert machine.handle(MOVING_OFFER, 6.0) == [Lookup("s1")]
+    first = machine_in(State.ESTABLISHED)
+    assert closing(first.handle(heard(SessionClosed(session="s1", reason="connect_timeout")), 5.0)).code == 1011
+
+
 def test_a_new_place_that_does_not_answer_ends_silently() -> None:
     machine = machine_after(*MOVING, MOVED_TO, state=State.WAITING_FOR_ANSWER)
     assert machine.handle(DeadlinePassed(), 1.5) == [Place("echo", "gpu", frozenset({"m2"}), "s1", "m2")]
@@ -301,10 +312,10 @@ def test_a_session_without_media_waits_for_its_client_to_move() -> None:
 def test_a_media_worker_that_only_hung_has_its_session_again() -> None:
     machine = machine_in(State.MEDIA_LOST)
     assert machine.handle(MediaWorkerBack("other"), 1.0) == []
-    assert machine.deadline_s == 30.0
+    assert error_codes(machine.handle(LATER_OFFER, 1.0)) == ["media_worker_lost"]
     assert machine.handle(MediaWorkerBack("m1"), 1.0) == []
+    assert machine.handle(DeadlinePassed(), 99.0) == []
     assert machine.state is State.ESTABLISHED
-    assert machine.deadline_s is None
     moving = machine_after(*MOVING, LOST, MediaWorkerBack("m1"), NO_ROOM, state=State.ESTABLISHED)
     assert moving.handle(MediaWorkerLost("other"), 0.0) == []
     assert moving.state is State.ESTABLISHED
