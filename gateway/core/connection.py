@@ -53,6 +53,8 @@ class Connection:
         self.attempt: OfferAttempt | None = None
         self.attached: Attachment | None = None
         self.media_lost = False
+        self.has_moved = False
+        """The session was at another peer connection before the present one."""
         self.old_end_due = False
         """The session moved within its media worker, which will report the end of the old peer connection."""
         self.tokens = ResumeTokens(rules.new_secret)

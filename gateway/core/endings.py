@@ -17,6 +17,9 @@ from gateway.core.signaling_rules import GOING_AWAY, NORMAL, POLICY, TAKEN_OVER,
 from shared.events import ClientEventSent, SessionClosed
 
 
+_NEVER_CONNECTED = frozenset({"connect_timeout", "dtls_failed"})
+
+
 def bad_message(c: Connection, bad: BadMessage) -> Step:
     return c.reject(bad.code, bad.message)
 
@@ -35,6 +38,10 @@ def session_closed(c: Connection, closed: SessionClosed) -> Step:
     if closed.reason == "moved" and c.old_end_due:
         c.old_end_due = False
         return c.state, []
+    if c.has_moved and closed.reason in _NEVER_CONNECTED:
+        # Only the new peer connection has ended. The session waits for another one.
+        c.media_lost = True
+        return State.MEDIA_LOST, [goaway(0, "media", closed.reason)]
     return State.CLOSED, [CloseSocket(close_code(closed.reason), closed.reason)]
 
 

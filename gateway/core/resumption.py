@@ -62,6 +62,7 @@ def attach(c: Connection, shown: str, result: SessionFound) -> Step:
     hashes = (hash_of(token), hash_of(shown))
     expires_ms = record.created_ms + record.max_duration_s * 1000
     c.attached = Attachment(record.session, record.media_worker)
+    c.has_moved = False
     actions: list[Action] = [
         c.to_worker(GatewayAttached(session=record.session, gateway=c.rules.gateway, resume_tokens=hashes)),
         Watch(record.session, record.media_worker),

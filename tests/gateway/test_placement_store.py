@@ -2,13 +2,13 @@ import asyncio
 
 import pytest
 
-from gateway.placement_store import RESERVATION_MS, PlacementStore
+from gateway.placement_store import PlacementStore
 from shared import keys
 from shared.errors import BrokerError, RefusedError
 from shared.io.broker import Redis, connect
 from shared.io.heartbeat import Heartbeat, wall_ms
 from shared.keys import WorkerKind
-from shared.worker_report import WorkerReport, WorkerState
+from shared.worker_report import RESERVATION_MS, WorkerReport, WorkerState
 
 MEDIA = keys.reservations("media", "m1")
 POOL = keys.reservations("pipeline", "default")

@@ -108,12 +108,12 @@ async def test_an_offer_that_was_not_answered_is_placed_on_fresh_reports(broker:
 
 async def test_a_burst_of_offers_is_not_refused_while_there_is_room(broker: Redis, broker_url: str) -> None:
     for number in range(5):
-        await announce_worker(broker_url, "media", f"m{number}", 100)
-    await announce_worker(broker_url, "pipeline", "p1", 1000, pool="default")
+        await announce_worker(broker_url, "media", f"m{number}", 400)
+    await announce_worker(broker_url, "pipeline", "p1", 5000, pool="default")
     placer = await placer_of(broker)
-    placed = await asyncio.gather(*(placer.place(ECHO) for _ in range(500)))
+    placed = await asyncio.gather(*(placer.place(ECHO) for _ in range(2000)))
     workers = [each.media_worker for each in placed]
-    assert {worker: workers.count(worker) for worker in workers} == {f"m{number}": 100 for number in range(5)}
+    assert {worker: workers.count(worker) for worker in workers} == {f"m{number}": 400 for number in range(5)}
     with pytest.raises(RefusedError) as refused:
         await placer.place(ECHO)
     assert refused.value.retry_after_ms == 4000

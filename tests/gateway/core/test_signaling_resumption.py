@@ -69,7 +69,7 @@ GOAWAY = SendToClient({"type": "goaway", "timeLeftMs": 0, "scope": "media", "rea
 MOVED_TO = Placed("s1", "m2")
 ANSWER_THERE = heard(OfferAnswered(session="s1", sdp="a=2"), "m2")
 NO_ROOM = PlacementRefused("no_capacity", "full", 5000)
-MOVING = [OFFER, PLACED, ANSWERED, MOVING_OFFER, FOUND]
+MOVING: list[Input] = [OFFER, PLACED, ANSWERED, MOVING_OFFER, FOUND]
 """The offer of a session that is established here is being placed."""
 
 
@@ -152,7 +152,6 @@ def test_a_client_comes_back_to_a_session_whose_media_worker_is_lost() -> None:
 def test_a_client_that_leaves_while_its_session_is_looked_up() -> None:
     machine = machine_in(State.LOOKING_UP)
     assert machine.handle(SocketClosed(), 0.0) == []
-    assert machine.state is State.ABANDONING
     assert machine.handle(FOUND, 0.0) == []
     assert machine.state is State.CLOSED
 
@@ -204,7 +203,7 @@ def test_a_client_moves_when_its_media_worker_is_lost() -> None:
     assert actions[0] == Watch("s1", "m2")
     assert sent_to_client(actions) == ["session", "answer", "status", "status"]
     assert actions[-2:] == missed(3, 4)
-    assert (machine.state, machine.deadline_s) == (State.ESTABLISHED, None)
+    assert machine.handle(DeadlinePassed(), 99.0) == []
     assert machine.handle(heard(SessionClosed(session="s1", reason="moved")), 7.0) == [], "of the old media worker"
     assert machine.handle(heard(event(9)), 7.0) == []
     assert machine.handle(heard(event(5), "m2"), 7.0) == missed(5)
@@ -236,10 +235,9 @@ def test_a_token_counts_on_its_connection_before_the_media_worker_has_recorded_i
 
 
 def test_a_move_that_fails_changes_nothing() -> None:
-    for failure, codes in (
-        ([NO_ROOM], ["no_capacity"]),
-        ([MOVED_TO, heard(OfferRefused(session="s1", code="bad_sdp", message="no"), "m2")], ["bad_sdp"]),
-    ):
+    bad_offer = heard(OfferRefused(session="s1", code="bad_sdp", message="no"), "m2")
+    failures: list[tuple[list[Input], list[str]]] = [([NO_ROOM], ["no_capacity"]), ([MOVED_TO, bad_offer], ["bad_sdp"])]
+    for failure, codes in failures:
         machine = machine_after(*MOVING, state=State.PLACING)
         actions = [action for each in failure for action in machine.handle(each, 0.0)]
         assert error_codes(actions) == codes
@@ -257,6 +255,17 @@ def test_a_client_that_cannot_move_for_lack_of_room_may_try_again() -> None:
     assert refusal == SendToClient(error)
     assert (machine.state, machine.deadline_s) == (State.MEDIA_LOST, 31.0)
     assert machine.handle(MOVING_OFFER, 2.0) == [Lookup("s1")]
+
+
+def test_a_new_peer_connection_that_never_connects_does_not_cost_the_session() -> None:
+    failed = heard(SessionClosed(session="s1", reason="connect_timeout"), "m2")
+    machine = machine_after(*MOVING, MOVED_TO, ANSWER_THERE, state=State.ESTABLISHED)
+    goaway = {"type": "goaway", "timeLeftMs": 0, "scope": "media", "reason": "connect_timeout"}
+    assert machine.handle(failed, 5.0) == [SendToClient(goaway)]
+    assert machine.deadline_s == 35.0
+    assert machine.handle(MOVING_OFFER, 6.0) == [Lookup("s1")]
+    first = machine_in(State.ESTABLISHED)
+    assert closing(first.handle(heard(SessionClosed(session="s1", reason="connect_timeout")), 5.0)).code == 1011
 
 
 def test_a_new_place_that_does_not_answer_ends_silently() -> None:
@@ -303,9 +312,10 @@ def test_a_session_without_media_waits_for_its_client_to_move() -> None:
 def test_a_media_worker_that_only_hung_has_its_session_again() -> None:
     machine = machine_in(State.MEDIA_LOST)
     assert machine.handle(MediaWorkerBack("other"), 1.0) == []
-    assert machine.state is State.MEDIA_LOST
+    assert error_codes(machine.handle(LATER_OFFER, 1.0)) == ["media_worker_lost"]
     assert machine.handle(MediaWorkerBack("m1"), 1.0) == []
-    assert (machine.state, machine.deadline_s) == (State.ESTABLISHED, None)
+    assert machine.handle(DeadlinePassed(), 99.0) == []
+    assert machine.state is State.ESTABLISHED
     moving = machine_after(*MOVING, LOST, MediaWorkerBack("m1"), NO_ROOM, state=State.ESTABLISHED)
     assert moving.handle(MediaWorkerLost("other"), 0.0) == []
     assert moving.state is State.ESTABLISHED
