@@ -1,4 +1,4 @@
-"""The gateway's HTTP side: the page, signaling, the public API, the probes."""
+"""The gateway's HTTP side: the page, signaling, the public API, liveness and readiness."""
 
 import mimetypes
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from gateway.guard import Access, Guard
 from gateway.settings import IceServer
 from gateway.signaling_endpoint import SignalingEndpoint
 from shared.agent import AgentDefinition, EngineChoice
@@ -41,9 +42,11 @@ def create_app(
     listed_agents: Sequence[AgentDefinition],
     ice_servers: Sequence[IceServer],
     not_ready: Readiness,
+    access: Access,
+    origins: Sequence[str],
 ) -> Starlette:
+    """`origins` may read the API from their pages. `access` decides who gets here at all."""
     agents = [_described(agent) for agent in listed_agents]
-    # Any origin may read these, as any origin may open a session (see `signaling_endpoint`).
     api = Mount(
         "/api",
         routes=[
@@ -52,11 +55,14 @@ def create_app(
                 "/ice-servers", {"iceServers": [server.model_dump(exclude_none=True) for server in ice_servers]}
             ),
         ],
-        middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET"])],
+        middleware=[Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET"])],
     )
     # A route rather than a mount: a mount would also take WebSockets, which `StaticFiles` cannot serve.
     page = Route("/{path:path}", _Page(directory=PAGE_FOLDER, html=True))
-    return Starlette(routes=[WebSocketRoute("/signaling", signaling.serve), api, *probe_routes(not_ready), page])
+    return Starlette(
+        routes=[WebSocketRoute("/signaling", signaling.serve), api, *probe_routes(not_ready), page],
+        middleware=[Middleware(Guard, access=access)],
+    )
 
 
 class _Page(StaticFiles):

@@ -2,10 +2,8 @@
 
 Each connection has three readers (socket, mailbox, deadline). They feed the machine one input at a time, and so do
 a placement and a pipeline request when they end. A reader waits until its input is handled, so a client that sends fast
-only fills its own TCP window. A client that does not read hits the send deadline.
-
-Pages of any origin may connect: a session grants nothing that opening our own page would not. Agent tokens will
-distinguish customers' pages.
+only fills its own TCP window, up to a rate: more is not parsed. A client that does not read hits the send deadline.
+`guard` has checked the origin of its page.
 """
 
 import asyncio
@@ -15,8 +13,10 @@ from collections.abc import Mapping
 from prometheus_client import Counter, Gauge
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from gateway.core.client_address import address_block, is_loopback
 from gateway.core.client_messages import Limits, UnknownMessage, parse_client_message
-from gateway.core.signaling import SignalingMachine, SignalingRules, State
+from gateway.core.rate_limits import TOO_MANY_MESSAGES, MessageRateLimiter, SessionRateLimiter
+from gateway.core.signaling import POLICY, SignalingMachine, SignalingRules, State
 from gateway.core.signaling_events import (
     Action,
     BadMessage,
@@ -44,6 +44,7 @@ from shared.io.logs import get_logger
 
 _connections = Gauge("antiphon_gateway_signaling_connections", "Open signaling connections")
 _errors = Counter("antiphon_gateway_signaling_errors_total", "Errors sent to clients, by code", ["code"])
+_dropped = Counter("antiphon_gateway_dropped_messages_total", "Client messages over the rate limit")
 _unknown = Counter("antiphon_gateway_unknown_messages_total", "Client messages of a type that is not known")
 
 log = get_logger()
@@ -59,6 +60,7 @@ class SignalingEndpoint:
         limits: Limits,
         placer: Placer,
         link: MediaLink,
+        new_sessions: SessionRateLimiter,
         send_timeout_s: float = 5.0,
     ) -> None:
         self.agents = agents
@@ -66,6 +68,7 @@ class SignalingEndpoint:
         self.limits = limits
         self.placer = placer
         self.link = link
+        self.new_sessions = new_sessions
         self.send_timeout_s = send_timeout_s
         self.draining = False
         self._open: set[SignalingConnection] = set()
@@ -114,6 +117,7 @@ class SignalingConnection:
         self._endpoint = endpoint
         self._websocket = websocket
         self._machine = SignalingMachine(endpoint.rules, _now_s())
+        self._rate = MessageRateLimiter(endpoint.limits.max_message_bytes)
         self._mailbox = Mailbox()
         self._turn = asyncio.Lock()
         self._deadline_moved = asyncio.Event()
@@ -156,7 +160,20 @@ class SignalingConnection:
             if received["type"] == "websocket.disconnect":
                 await self.feed(SocketClosed())
                 return
-            await self.feed(self._parse(received.get("text")))
+            text = received.get("text")
+            match self._rate.judge(len(text or received["bytes"]), _now_s()):
+                case "admitted":
+                    await self.feed(self._parse(text))
+                case "refused":
+                    _dropped.inc()
+                    await self.feed(BadMessage("too_many_messages", TOO_MANY_MESSAGES))
+                case "dropped":
+                    _dropped.inc()
+                case "flood":
+                    log.info("signaling_flooded", session_id=self._machine.session)
+                    await self._close(POLICY, "too_many_messages")
+                    await self.feed(SocketClosed())
+                    return
 
     def _parse(self, text: str | None) -> Input:
         if text is None:
@@ -187,6 +204,10 @@ class SignalingConnection:
                 await self.feed(DeadlinePassed())
 
     async def _place(self, place: Place) -> None:
+        if not place.avoid and (wait_ms := self._wait_ms()):
+            message = "too many new sessions from this address"
+            await self.feed(PlacementRefused("too_many_sessions", message, wait_ms))
+            return
         try:
             placed = await self._endpoint.placer.place(place.agent_id, place.avoid)
         except (RefusedError, BrokerError) as error:
@@ -195,6 +216,11 @@ class SignalingConnection:
         self._endpoint.link.attach(placed.session, self._mailbox)
         self._sessions.append(placed.session)
         await self.feed(placed)
+
+    def _wait_ms(self) -> int:
+        """How long until this caller's address may open a session."""
+        address = self._websocket.client.host if self._websocket.client else ""
+        return 0 if is_loopback(address) else self._endpoint.new_sessions.wait_ms(address_block(address), _now_s())
 
     # Actions
 

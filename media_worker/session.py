@@ -10,7 +10,7 @@ from prometheus_client import Counter
 from media_worker.caller_path import CallerPath, discard
 from media_worker.core.control_messages import Mute, Ping, Text, for_pipeline, parse_control
 from media_worker.core.ice_lite import Credentials, Path
-from media_worker.core.rate_limiter import TOO_MANY_MESSAGES, RateLimiter
+from media_worker.core.rate_limiter import TOO_MANY_MESSAGES
 from media_worker.core.sdp_answer import LocalMedia, write_answer
 from media_worker.core.sdp_offer import parse_offer
 from media_worker.core.stun import BindingRequest
@@ -43,6 +43,7 @@ from shared.events import (
 from shared.frames import AudioFrame
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
+from shared.rate_limiter import RateLimiter
 
 _TEXTS_PER_S, _TEXTS_AT_ONCE = 1, 10
 """Each text is a request to a language model, which costs money."""
@@ -210,7 +211,7 @@ class Session:
         selected = self._path.on_check(request, path, asyncio.get_running_loop().time())
         if selected is not None:
             self._route_agent_audio()
-            self._log.info("path_selected", address=f"{path.source[0]}:{path.source[1]}")
+            self._log.debug("path_selected", address=f"{path.source[0]}:{path.source[1]}")
 
     def was_heard_at(self, path: Path, now: float) -> bool:
         return self._path.was_heard_at(path, now)

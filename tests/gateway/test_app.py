@@ -1,12 +1,17 @@
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 from starlette.types import Message
 
 from gateway.app import PAGE_FOLDER, create_app
+from gateway.core.client_address import TrustedProxies
+from gateway.core.connection_limits import ConnectionLimits
+from gateway.core.origins import OriginPolicy
+from gateway.guard import Access
 from gateway.settings import IceServer
 from gateway.signaling_endpoint import SignalingEndpoint
 from shared.agent import AgentDefinition, EngineChoice, TurnTaking
@@ -25,6 +30,7 @@ AGENTS = [
     ),
 ]
 ICE_SERVERS = [IceServer(urls="stun:192.0.2.1")]
+SHOP = "https://shop.example"
 
 
 class NoSignaling:
@@ -39,6 +45,15 @@ class Readiness:
         return self.reason
 
 
+def app_for(readiness: Readiness, allowed: Sequence[str] = ()) -> Starlette:
+    access = Access(OriginPolicy(allowed, loopback_only=False), TrustedProxies([]), ConnectionLimits(10, 10))
+    return create_app(cast(SignalingEndpoint, NoSignaling()), AGENTS, ICE_SERVERS, readiness, access, allowed)
+
+
+def client(app: Starlette) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway.test")
+
+
 @pytest.fixture
 def readiness() -> Readiness:
     return Readiness()
@@ -46,9 +61,8 @@ def readiness() -> Readiness:
 
 @pytest.fixture
 async def http(readiness: Readiness) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(cast(SignalingEndpoint, NoSignaling()), AGENTS, ICE_SERVERS, readiness)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway.test") as client:
-        yield client
+    async with client(app_for(readiness)) as http:
+        yield http
 
 
 async def test_the_page_has_the_specifications_elements(http: httpx.AsyncClient) -> None:
@@ -106,7 +120,7 @@ async def test_the_page_takes_no_posts(http: httpx.AsyncClient) -> None:
 
 
 async def test_a_websocket_to_an_unknown_path_is_refused(readiness: Readiness) -> None:
-    app = create_app(cast(SignalingEndpoint, NoSignaling()), AGENTS, ICE_SERVERS, readiness)
+    app = app_for(readiness)
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -133,12 +147,23 @@ async def test_ice_servers(http: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/agents", "/api/ice-servers"])
-async def test_pages_of_other_origins_may_read_the_api(http: httpx.AsyncClient, path: str) -> None:
+async def test_pages_of_allowed_origins_may_read_the_api(readiness: Readiness, path: str) -> None:
+    async with client(app_for(readiness, [SHOP])) as http:
+        response = await http.get(path, headers={"origin": SHOP})
+        assert (response.status_code, response.headers["access-control-allow-origin"]) == (200, SHOP)
+        page = await http.get("/", headers={"origin": SHOP})
+        assert "access-control-allow-origin" not in page.headers
+    async with client(app_for(readiness, ["*"])) as http:
+        response = await http.get(path, headers={"origin": SHOP})
+        assert response.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("path", ["/", "/api/agents", "/api/ice-servers"])
+async def test_any_website_could_read_the_turn_credentials(http: httpx.AsyncClient, path: str) -> None:
     response = await http.get(path, headers={"origin": "https://elsewhere.example"})
-    assert response.headers["access-control-allow-origin"] == "*"
-    assert (await http.get("/", headers={"origin": "https://elsewhere.example"})).headers.get(
-        "access-control-allow-origin"
-    ) is None
+    assert (response.status_code, response.json()["code"]) == (403, "origin_not_allowed")
+    assert "access-control-allow-origin" not in response.headers
+    assert (await http.get(path, headers={"origin": "http://gateway.test"})).status_code == 200
 
 
 async def test_probes(http: httpx.AsyncClient, readiness: Readiness) -> None:
@@ -147,4 +172,7 @@ async def test_probes(http: httpx.AsyncClient, readiness: Readiness) -> None:
     readiness.reason = "draining"
     response = await http.get("/readyz")
     assert (response.status_code, response.json()["reason"]) == (503, "draining")
-    assert "antiphon_gateway_signaling_connections" in (await http.get("/metrics")).text
+
+
+async def test_strangers_do_not_see_the_metrics(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/metrics")).status_code == 404
