@@ -34,6 +34,8 @@ _LINGER_S = 10.0
 _SHUTDOWN_S = 2
 _FRAMES_PER_S, _FRAME_BURST = 20, 100
 """Pings, pongs and fragments, which the application does not see. uvicorn pings every 20 s."""
+_LATE_BYTES = 262_144
+"""What a client may have on its way when it is told that the WebSocket is closed."""
 _SPARE_FILES = 256
 _EMPTY = b"content-length: 0\r\nconnection: close\r\n\r\n"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: %d\r\n" % RETRY_AFTER_S + _EMPTY
@@ -42,7 +44,9 @@ _BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\n" + _EMPTY
 _open = Gauge("antiphon_gateway_connections", "Open connections, HTTP and WebSocket")
 _refused = Counter("antiphon_gateway_refused_connections_total", "Connections over a limit", ["limit"])
 _expired = Counter("antiphon_gateway_expired_connections_total", "Connections closed at a deadline")
-_flooding = Counter("antiphon_gateway_flooding_connections_total", "WebSockets closed for pings or fragments")
+_flooding = Counter(
+    "antiphon_gateway_flooding_connections_total", "WebSockets cut off for pings, fragments, or data after the end"
+)
 
 log = get_logger()
 
@@ -123,6 +127,10 @@ class _HttpConnection(H11Protocol):
         self._cancel_deadline()
         connection = cast(_WebSocketConnection, self.transport.get_protocol())
         connection.slot, self._slot = self._slot, None
+        if not connection.handshake_initiated:
+            # More or longer headers than websockets takes. uvicorn would say nothing and keep the connection.
+            self.transport.write(_BAD_HANDSHAKE)
+            self.transport.close()
 
     def _watch(self) -> None:
         """Move the deadline when a request begins or its response is complete, and not when bytes arrive."""
@@ -153,6 +161,7 @@ class _WebSocketConnection(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._frames = RateLimiter(_FRAMES_PER_S, _FRAME_BURST)
+        self._late_bytes = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -163,13 +172,14 @@ class _WebSocketConnection(WebSocketsSansIOProtocol):
         super().on_task_complete(task)
         self.loop.call_later(_LINGER_S, self.transport.abort)
 
-    def handle_parser_exception(self) -> None:
-        if self.conn.close_sent is not None:
-            super().handle_parser_exception()
-            return
-        # The handshake has more or longer headers than websockets takes. uvicorn expects a close frame here and fails.
-        self.transport.write(_BAD_HANDSHAKE)
-        self.transport.close()
+    def data_received(self, data: bytes) -> None:
+        if self.close_sent:
+            # uvicorn parses what still comes, until the client's close frame or for 10 s.
+            self._late_bytes += len(data)
+            if self._late_bytes > _LATE_BYTES:
+                self._cut_off()
+                return
+        super().data_received(data)
 
     def handle_ping(self) -> None:
         if self._admits_frame():
@@ -186,10 +196,13 @@ class _WebSocketConnection(WebSocketsSansIOProtocol):
     def _admits_frame(self) -> bool:
         if self._frames.admits(self.loop.time()):
             return True
+        self._cut_off()
+        return False
+
+    def _cut_off(self) -> None:
         if not self.transport.is_closing():
             _flooding.inc()
             self.transport.abort()
-        return False
 
 
 def http_server(app: Any, bounds: HttpBounds, max_message_bytes: int) -> HttpServer:
