@@ -15,7 +15,8 @@ from gateway.core.origins import EVERYONE, OriginPolicy
 from gateway.core.rate_limits import SessionRateLimiter
 from gateway.core.signaling import SignalingRules
 from gateway.guard import Access
-from gateway.http_server import HttpBounds, allow_open_files, http_server, listen
+from gateway.http_connection import HttpBounds
+from gateway.http_server import allow_open_files, http_server, listen
 from gateway.media_link import MediaLink
 from gateway.placement_store import PlacementStore
 from gateway.placer import Placer

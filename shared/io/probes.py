@@ -48,7 +48,7 @@ class HttpServer(uvicorn.Server):
 
 async def serve_probes(host: str, port: int, not_ready: Readiness) -> None:
     """Serve until cancelled. Raises `ConfigError` if the port is not available."""
-    config = uvicorn.Config(probe_app(not_ready), log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(probe_app(not_ready), log_config=None, log_level="error", access_log=False, lifespan="off")
     server = HttpServer(config)
     with _listen(host, port) as listener:
         try:

@@ -59,7 +59,8 @@ def turn() -> Iterator[TurnServer]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def deployment(broker_url: str, turn: TurnServer) -> AsyncIterator[Deployment]:
-    async with deployed(broker_url, ANTIPHON_GATEWAY_ICE_SERVERS=turn.ice_servers) as running:
+    settings = {"ANTIPHON_GATEWAY_ICE_SERVERS": turn.ice_servers, "ANTIPHON_GATEWAY_ORIGINS": "*"}
+    async with deployed(broker_url, **settings) as running:
         yield running
 
 

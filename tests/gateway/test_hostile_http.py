@@ -243,7 +243,7 @@ async def test_garbage(gateway: RunningGateway, garbage: bytes, caplog: pytest.L
 async def test_pipelined_requests_whose_responses_nobody_reads(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.http_server._RESPONSE_S", 1.0)
+    monkeypatch.setattr("gateway.http_connection._RESPONSE_S", 1.0)
     expired = Gained("antiphon_gateway_expired_connections_total")
     request = b"GET /page.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     url = urlsplit(gateway.url)
@@ -333,7 +333,7 @@ async def test_a_flood_of_frames_that_are_no_messages(gateway: RunningGateway, f
 async def test_a_websocket_that_never_reads_is_thrown_out(
     settings: GatewaySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.http_server._LINGER_S", 0.5)
+    monkeypatch.setattr("gateway.http_connection._LINGER_S", 0.5)
     hasty = settings.model_copy(update={"gateway_send_timeout_s": 0.5})
     pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=10, pool="default")
     async with (
