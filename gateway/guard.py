@@ -51,7 +51,7 @@ class Guard:
         host, origin = headers.get("host"), headers.get("origin")
         code = self._access.origins.refusal(host, origin)
         if code is not None:
-            log.info(code, origin=(origin or "")[:_SHOWN], host=(host or "")[:_SHOWN], path=scope["path"][:_SHOWN])
+            log.info(code, origin=_shown(origin), host=_shown(host), path=_shown(scope["path"]))
             await _refuse(code, 403, scope, receive, send)
             return
         proxy, _ = scope.get("client") or ("", 0)
@@ -67,6 +67,11 @@ class Guard:
             await self._app({**scope, "client": (caller, 0)}, receive, send)
         finally:
             slot.free()
+
+
+def _shown(text: str | None) -> str | None:
+    """Short, and without characters that a terminal would obey."""
+    return text and ascii(text[:_SHOWN])[1:-1]
 
 
 async def _refuse(code: str, status: int, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.types import Message
+from structlog.testing import capture_logs
 
 from gateway.app import PAGE_FOLDER, create_app
 from gateway.core.client_address import TrustedProxies
@@ -164,6 +165,17 @@ async def test_any_website_could_read_the_turn_credentials(http: httpx.AsyncClie
     assert (response.status_code, response.json()["code"]) == (403, "origin_not_allowed")
     assert "access-control-allow-origin" not in response.headers
     assert (await http.get(path, headers={"origin": "http://gateway.test"})).status_code == 200
+
+
+async def test_a_refused_request_cannot_write_to_the_operators_terminal(http: httpx.AsyncClient) -> None:
+    origin = b"https://\x9b31m.example/" + 1000 * b"x"
+    with capture_logs() as logs:
+        assert (await http.get("/%1b[31m%0aready", headers=[(b"origin", origin)])).status_code == 403
+    [refusal] = logs
+    assert refusal["event"] == "origin_not_allowed"
+    assert refusal["path"] == r"/\x1b[31m\nready"
+    assert refusal["origin"].startswith(r"https://\x9b31m.example/xxx")
+    assert len(refusal["origin"]) < 250
 
 
 async def test_probes(http: httpx.AsyncClient, readiness: Readiness) -> None:
