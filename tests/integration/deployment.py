@@ -85,10 +85,9 @@ class Deployment:
             "ANTIPHON_GATEWAY_PORT": str(self.port),
             **settings,
         }
-        self.gateway = Service("gateway", common)
+        self.gateway = Service("gateway", {**common, "ANTIPHON_PROBE_PORT": str(free_port())})
         self.media = Service("media_worker", {**common, "ANTIPHON_PROBE_PORT": str(free_port())})
         self.pipeline = Service("pipeline_worker", {**common, "ANTIPHON_PROBE_PORT": str(free_port())})
-        self.gateway.probe_port = self.port
 
     @property
     def broker_port(self) -> int:
