@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from prometheus_client import REGISTRY
-from websockets.exceptions import ConnectionClosed
 
-from gateway.core.rate_limits import MESSAGE_BURST
+from gateway.core.rate_limits import MESSAGE_BURST, MESSAGES_PER_S
 from gateway.http_server import HEADER_BYTES, UNACKNOWLEDGED_MS, listen
 from gateway.settings import GatewaySettings
 from shared.events import ClientEventSent, CloseSession, client_event
@@ -291,15 +290,15 @@ async def test_one_socket_of_unknown_messages_took_a_gateway_core(gateway: Runni
         Gained("antiphon_gateway_unknown_messages_total"),
         Gained("antiphon_gateway_dropped_messages_total"),
     )
+    clock = asyncio.get_running_loop().time
     async with gateway.client() as client:
-        for _ in range(1000):
-            await client.websocket.send('{"type":"new"}')
+        started_at = clock()
+        client.websocket.transport.write(TEXT * 1000)
         assert (await client.hear())["code"] == "too_many_messages"
         assert await client.closed() == (1008, "too_many_messages")
-        with pytest.raises(ConnectionClosed):
-            await client.hear()
-    assert MESSAGE_BURST <= parsed() <= MESSAGE_BURST + 20
-    assert dropped() <= MESSAGE_BURST
+        allowed = MESSAGE_BURST + MESSAGES_PER_S * (clock() - started_at) + 1
+    assert MESSAGE_BURST <= parsed() <= allowed
+    assert dropped() <= allowed
 
 
 async def test_a_flood_that_goes_on_after_the_close_is_cut_off(gateway: RunningGateway) -> None:
