@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY
 from gateway.core.rate_limits import MESSAGE_BURST, MESSAGES_PER_S
 from gateway.http_server import HEADER_BYTES, UNACKNOWLEDGED_MS, listen
 from gateway.settings import GatewaySettings
-from shared.events import ClientEventSent, CloseSession, client_event
+from shared.events import ClientEventSent, GatewayDetached, client_event
 from shared.io.broker import Redis
 from shared.worker_report import WorkerReport
 from tests.fakes.counters import Gained
@@ -313,7 +313,7 @@ async def test_a_flood_that_goes_on_after_the_close_is_cut_off(gateway: RunningG
     await serves(gateway)
 
 
-async def test_a_flood_in_a_session_ends_it(settings: GatewaySettings) -> None:
+async def test_a_flood_costs_a_session_its_websocket(settings: GatewaySettings) -> None:
     pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=10, pool="default")
     async with (
         FakeMediaWorker(settings.redis_url).running() as worker,
@@ -325,7 +325,7 @@ async def test_a_flood_in_a_session_ends_it(settings: GatewaySettings) -> None:
         session, _ = await client.answer()
         for _ in range(300):
             await client.websocket.send('{"type":"new"}')
-        assert (await worker.wait_for(CloseSession)).session == session
+        assert (await worker.wait_for(GatewayDetached)).session == session
 
 
 TEXT = b"\x81\x8e\0\0\0\0" + b'{"type":"new"}'
@@ -364,6 +364,6 @@ async def test_a_websocket_that_never_reads_is_thrown_out(
         for number in range(100):
             event = client_event("transcript", number, {"role": "agent", "text": "x" * 100_000})
             worker.tell_gateway(ClientEventSent(session=session, event=event))
-        assert (await worker.wait_for(CloseSession)).session == session
+        assert (await worker.wait_for(GatewayDetached)).session == session
         await no_slot_is_held()
         client.websocket.transport.abort()  # it would wait for the close frame
