@@ -57,19 +57,12 @@ async def test_all_that_services_do_works_on_a_cluster(tmp_path: Path) -> None:
         transaction.expire("{s1}:conversation", 60)
         assert await transaction.execute() == [1, 1]
         assert await transaction.execute() == []
-        for each in (client, blocking):
-            await each.aclose()
-
-
-async def test_a_failure_in_a_transaction_is_raised(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path) as cluster:
-        client = connect(cluster.url)
-        transaction = client.pipeline(transaction=True)
-        transaction.set("{s1}:a", "text")
-        transaction.rpush("{s1}:a", "item")
+        transaction.set("{s1}:agent", "desk")
+        transaction.rpush("{s1}:agent", "item")
         with pytest.raises(BROKER_FAILURES, match="WRONGTYPE"):
             await transaction.execute()
-        await client.aclose()
+        for each in (client, blocking):
+            await each.aclose()
 
 
 async def test_no_message_is_lost_or_delayed_while_the_cluster_is_resharded(tmp_path: Path) -> None:
@@ -101,8 +94,8 @@ async def test_no_message_is_lost_or_delayed_while_the_cluster_is_resharded(tmp_
         def reshard() -> None:
             for inbox in INBOXES:
                 slot = key_slot(inbox.encode())
-                owner = slot * 3 // 16_384
-                cluster.move_slot(slot, owner, (owner + 1) % 3)
+                if (owner := slot * 3 // 16_384) != 2:
+                    cluster.move_slot(slot, owner, 2)
 
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             reading = [group.create_task(read_all(*pair)) for pair in zip(readers, INBOXES, strict=True)]
