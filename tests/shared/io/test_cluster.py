@@ -110,6 +110,18 @@ async def test_no_message_is_lost_or_delayed_while_the_cluster_is_resharded(tmp_
             await client.aclose()
 
 
+async def test_a_node_that_joined_after_the_client_looked_may_take_slots(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path) as cluster:
+        client: Any = connect(cluster.url)
+        key = inbox_of(cluster, 0)
+        assert await client.get(key) is None
+        client.nodes_manager.nodes_cache.pop(f"127.0.0.1:{cluster.servers[2].port}")
+        cluster.begin_move(key_slot(key.encode()), 0, 2)
+        await asyncio.gather(*(client.incr(key) for _ in range(CALLS)))
+        assert await client.get(key) == str(CALLS).encode()
+        await client.aclose()
+
+
 async def test_a_lost_master_fails_only_its_own_commands_until_its_replica_takes_over(tmp_path: Path) -> None:
     async with running_cluster(tmp_path) as cluster:
         client = connect(cluster.url)
