@@ -28,7 +28,10 @@ class Settings(BaseSettings):
     own_prefixes: ClassVar[tuple[str, ...]] = ()
     """Prefixes (after `ANTIPHON_`) whose names this class defines."""
 
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="broker: redis://, rediss:// or unix://")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="broker: redis://, rediss:// (TLS), unix://, redis+sentinel:// or redis+cluster://",
+    )
     agents_dir: Path = Field(BUNDLED_AGENTS, description="folder of agent files (*.yaml)")
     public_ips: str = Field(
         "", description="addresses under which callers reach the media workers, comma-separated (default: detected)"
