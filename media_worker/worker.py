@@ -348,8 +348,6 @@ class MediaWorker:
         )
 
     def _not_ready(self) -> str | None:
-        if self._state == "serving" and self._inbox.liveness.is_deaf(asyncio.get_running_loop().time()):
-            return "the broker does not answer"
         return None if self._state == "serving" else self._state
 
 

@@ -171,15 +171,6 @@ async def test_a_broker_that_is_away_for_a_moment_does_not_end_a_call(tmp_path: 
             assert [item.seq for item in items] == list(range(len(items))), "no frame is lost in so short a pause"
 
 
-async def test_a_worker_whose_broker_hangs_is_not_ready(broker_url: str) -> None:
-    async with running_media_worker(broker_url) as house:
-        await eventually(lambda: house.worker._not_ready() is None)
-        with capture_logs():
-            await house.pipeline._redis.client_pause(2_000)
-            await eventually(lambda: house.worker._not_ready() == "the broker does not answer")
-            await eventually(lambda: house.worker._not_ready() is None)
-
-
 # -- start ------------------------------------------------------------------------------------------------------------
 
 
