@@ -183,7 +183,10 @@ class SessionHost:
                 log.info("media_worker_changed", session_id=item.session, media_worker=item.media_worker)
                 self._liveness.expect(item.media_worker)
                 hosted.suspended = False
-            elif sender != hosted.link.media_worker and not _is_replaced(item):
+            elif type(item) is SessionClosed and item.reason == "replaced":
+                if item.epoch not in (0, hosted.link.epoch):
+                    continue  # we have attached again since
+            elif sender != hosted.link.media_worker:
                 continue
             hosted.silent_since, hosted.heard = now, True
             try:
@@ -300,10 +303,6 @@ class SessionHost:
                     await asyncio.sleep(_RETRY_S)
         except TimeoutError:
             return None
-
-
-def _is_replaced(item: Item) -> bool:
-    return isinstance(item, SessionClosed) and item.reason == "replaced"
 
 
 def _replaced(session: str) -> SessionClosed:
