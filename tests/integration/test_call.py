@@ -173,6 +173,9 @@ async def test_an_offer_without_audio_and_an_unknown_agent_are_refused_by_name(d
 async def test_twenty_calls_leave_nothing_behind(deployment: Deployment) -> None:
     client = connect(deployment.broker_url)
     await _one_call(deployment, "front-desk")  # the first call loads what is loaded once
+    async with asyncio.timeout(_FREED_TIMEOUT_S):
+        while await client.keys("antiphon:s:*"):  # noqa: ASYNC110 - a key has no event
+            await asyncio.sleep(0.05)
     before = await _footprint(deployment, client)
     for batch in range(5):
         agents = ["front-desk", "echo", "front-desk", "echo"]
