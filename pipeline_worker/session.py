@@ -321,6 +321,7 @@ class ConversationSession:
             uplink=self._uplink.settled_up_to,
             published=self._link.published,
             prompts_said=floor.prompts_said,
+            answered=floor.state is State.LISTENING and not floor.caller.unanswered,
             tools=self._answers.begun,
             waits_for_tools=self._answers.wait_for_tools,
             agent=floor.agent,

@@ -17,7 +17,7 @@ from pipeline_worker.tools.toolbox import Toolbox, Toolboxes
 from pipeline_worker.turns.conversation import ToolUse, Utterance
 from shared import keys
 from shared.agent_tools import Tool
-from shared.events import EndSession, FlushPlayout, PublishEvent, SessionClosed, TextReceived
+from shared.events import EndSession, FlushPlayout, InterruptRequested, PublishEvent, SessionClosed, TextReceived
 from shared.io.broker import Redis
 from tests.fakes.booking_tool import booked
 from tests.fakes.engines import FakeEngines, FakeLm, FakeStt
@@ -181,6 +181,22 @@ async def test_a_question_that_the_killed_worker_had_not_answered_is_answered(br
         await call.peer.play_turn()
         await call.peer.until_status("thinking", "speaking", "listening")
         assert call.transcript() == [("user", "when do you open"), ("agent", ANSWER)]
+
+
+async def test_a_question_whose_answer_the_caller_has_stopped_is_not_answered_by_the_next_worker(
+    broker: Redis,
+) -> None:
+    engines = engines_with(FakeStt("when do you open"))
+    engines.lm.may_answer.clear()
+    async with Call.begun(broker, engines) as call:
+        await call.peer.ask()
+        await call.peer.until_status("listening", "thinking")
+        call.peer.tell(InterruptRequested(session=SESSION))
+        await call.until_stored("when do you open", '"answered": true', '"turn": null')
+        await call.kill()
+        await call.take_over(FakeEngines())
+        await call.peer.until_status("listening")
+        assert call.engines.lm.asked == []
 
 
 async def test_the_caller_was_speaking_when_the_worker_was_killed_and_no_word_is_lost(broker: Redis) -> None:

@@ -36,8 +36,9 @@ def carried_on(
     rest: str = "",
     agent: AgentTurn = AgentTurn(),  # noqa: B008 (immutable)
     waits_for_tools: bool = False,
+    answered: bool = False,
 ) -> tuple[TurnTaking, list[Action]]:
-    memory = Memory(epoch=1, turn=turn, agent=agent, prompts_said=1, waits_for_tools=waits_for_tools)
+    memory = Memory(epoch=1, turn=turn, agent=agent, prompts_said=1, waits_for_tools=waits_for_tools, answered=answered)
     turns = TurnTaking(AGENT.model_copy(update={"greeting": GREETING}), memory)
     return turns, play(turns, taken_over(Past(entries, memory), heard, rest))
 
@@ -57,6 +58,11 @@ def test_if_nobody_was_speaking_the_agent_listens_and_does_not_greet_again() -> 
 def test_the_callers_last_words_are_answered(entries: tuple[Entry, ...]) -> None:
     turns, actions = carried_on(*entries)
     assert (turns.state, actions) == (State.THINKING, [THINKING, StartReply()])
+
+
+def test_words_whose_answer_the_caller_has_stopped_are_not_answered() -> None:
+    turns, actions = carried_on(ASKED, answered=True)
+    assert (turns.state, actions) == (State.LISTENING, [LISTENING])
 
 
 @pytest.mark.parametrize("rest", ["", "We open"])
