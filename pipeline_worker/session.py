@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, assert_never
 
 from pipeline_worker.conversation_store import ConversationStore
@@ -315,6 +316,8 @@ class ConversationSession:
             self._log.warning("session_not_saved")
 
     def _memory(self) -> Memory:
+        if self._past is not None and not self._connected:
+            return replace(self._past.memory, epoch=self._link.epoch)
         floor = self._turns.floor
         return Memory(
             epoch=self._link.epoch,

@@ -17,7 +17,15 @@ from pipeline_worker.tools.toolbox import Toolbox, Toolboxes
 from pipeline_worker.turns.conversation import ToolUse, Utterance
 from shared import keys
 from shared.agent_tools import Tool
-from shared.events import EndSession, FlushPlayout, InterruptRequested, PublishEvent, SessionClosed, TextReceived
+from shared.events import (
+    EndSession,
+    FlushPlayout,
+    InterruptRequested,
+    PipelineLeaving,
+    PublishEvent,
+    SessionClosed,
+    TextReceived,
+)
 from shared.io.broker import Redis
 from tests.fakes.booking_tool import booked
 from tests.fakes.engines import FakeEngines, FakeLm, FakeStt
@@ -229,6 +237,29 @@ async def test_the_events_of_both_workers_are_numbered_in_one_sequence(broker: R
         items = (*call.peer.sent_before, *call.peer.sent)
         numbers = [item.number for item in items if isinstance(item, PublishEvent)]
         assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_a_worker_that_dies_before_it_could_go_on_leaves_everything_to_the_next(broker: Redis) -> None:
+    engines = engines_with(FakeStt("when do you open"), FakeLm([Reply(ANSWER)]))
+    async with Call.begun(broker, engines) as call:
+        await call.peer.ask()
+        await until_heard(call, 3)
+        await call.until_stored("Anything else?", '"complete": true')
+        await call.kill()
+        second = await taken_over(call.peer, FakeEngines(), broker)
+        running = asyncio.create_task(second.run())
+        await asyncio.sleep(0)
+        second.leave(at_once=True)  # it saves what it knows
+        await call.until_stored('"epoch": 2')
+        await call.peer.until(lambda: isinstance(call.peer.sent[-1], PipelineLeaving))
+        second.receive(SessionClosed(session=SESSION, reason="replaced"))
+        await running
+        call.peer.epoch = 2
+        await call.take_over(FakeEngines())
+        await call.peer.play_turn()
+        await call.peer.until_status("speaking", "listening")
+        assert call.engines.tts.spoken == ["ten.", "Anything else?"]
+        assert call.transcript() == [("user", "when do you open"), ("agent", ANSWER)]
 
 
 async def test_a_worker_that_wakes_up_says_nothing_more_and_the_call_goes_on(broker: Redis) -> None:
