@@ -17,6 +17,13 @@ def lost_tool_uses(memory: Memory) -> list[ToolUse]:
     return [ToolUse(call, _UNKNOWN_RESULT) for call in memory.tools]
 
 
+def unpublished(past: Past, published: int) -> list[Utterance]:
+    """What was recorded, but not published: `published` events have arrived."""
+    missing = sum(number > published for number in past.memory.transcripts)
+    utterances = [entry for entry in past.entries if isinstance(entry, Utterance)]
+    return utterances[len(utterances) - missing :]
+
+
 def taken_over(past: Past, heard: str, rest: str) -> TakenOver:
     """`heard` is what the caller has heard of the agent's last turn, `rest` the rest of its text as far as it is
     known."""

@@ -239,6 +239,19 @@ async def test_the_events_of_both_workers_are_numbered_in_one_sequence(broker: R
         assert numbers == list(range(1, len(numbers) + 1))
 
 
+async def test_the_transcript_has_words_that_were_recorded_just_before_the_worker_was_killed(broker: Redis) -> None:
+    async with Call.begun(broker, FakeEngines(), greeting=GREETING) as call:
+        await call.peer.play_turn()
+        await call.peer.until_status("speaking", "listening")
+        await call.until_stored("Hello there.", '"turn": null')
+        await call.kill()
+        arrived = [item for item in call.peer.sent if isinstance(item, PublishEvent)]
+        lost = next(index for index, event in enumerate(arrived) if event.type == "transcript")
+        call.peer.sent = list(arrived[:lost])
+        await call.take_over(FakeEngines())
+        assert call.transcript() == [("agent", "Hello there.")]
+
+
 async def test_a_worker_that_dies_before_it_could_go_on_leaves_everything_to_the_next(broker: Redis) -> None:
     engines = engines_with(FakeStt("when do you open"), FakeLm([Reply(ANSWER)]))
     async with Call.begun(broker, engines) as call:

@@ -18,7 +18,7 @@ from pipeline_worker.turns.events import (
     StartReply,
 )
 from pipeline_worker.turns.memory import Memory, Past, TurnMemory
-from pipeline_worker.turns.recovery import lost_tool_uses, taken_over
+from pipeline_worker.turns.recovery import lost_tool_uses, taken_over, unpublished
 from pipeline_worker.turns.state import AgentTurn, State
 from pipeline_worker.turns.table import TurnTaking
 from tests.pipeline_worker.turns.scenarios import AGENT, GREETING, LISTENING, SPEAKING, THINKING, play
@@ -139,3 +139,11 @@ def test_the_model_reads_that_a_tool_may_have_run() -> None:
 def test_the_caller_is_understood_while_the_rest_is_said() -> None:
     turns, _ = carried_on(ASKED, turn=TURN, heard="We open", rest="at ten.")
     assert play(turns, FinalText(1, "")) == []
+
+
+@pytest.mark.parametrize(("published", "missing"), [(9, []), (8, [ANSWERED]), (4, [ASKED, ANSWERED])])
+def test_words_that_were_recorded_but_did_not_reach_the_client_are_published(
+    published: int, missing: list[Utterance]
+) -> None:
+    past = Past((ANSWERED, ASKED, ToolUse(BOOK, "booked"), ANSWERED), Memory(epoch=1, transcripts=(4, 7, 9)))
+    assert unpublished(past, published) == missing
