@@ -13,7 +13,7 @@ import pylibsrtp
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from av import AudioFrame
 
-from callers.caller import Exchange
+from callers.peer import Exchange
 from media_worker.core.rtp import is_rtcp, parse_header
 
 _pack = struct.Struct("!BBHII").pack
