@@ -5,7 +5,6 @@ narrow ones.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import NamedTuple
 import pytest
 import pytest_asyncio
 
-from shared import keys
 from shared.audio import Pcm
-from shared.io.broker import Redis, connect
+from shared.io.broker import connect
 from shared.keys import WorkerKind
 from tests.integration.deployment import Deployment, Service, deployed
+from tests.integration.kept_sessions import holder, session_keys
 from tests.integration.restartable_broker import RestartableBroker
 from tests.integration.speech import spoken
 from tests.integration.talk import Reply, Talk, talking, write_agent
@@ -34,7 +33,6 @@ _HEARD_S = 1.5
 _SPOKEN_S = 0.6
 _STALE_S = 3.0
 _WHOLE = Account(0, 0, 0)
-_WORKER_KEY = re.compile(r"antiphon:(\{workers\}:(gateway|media|pipeline)(:.*)?|[gmp]:.*:in)")
 
 
 class Stage(NamedTuple):
@@ -55,10 +53,9 @@ class Stage(NamedTuple):
         """The worker that has the session, by its record."""
         client = connect(self.deployment.broker_url)
         try:
-            worker_id = await client.hget(keys.session(talk.session), field)  # type: ignore[misc]
+            return self.deployment.worker(await holder(client, talk.session, field))
         finally:
             await client.aclose()
-        return self.deployment.worker(worker_id.decode())
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -213,7 +210,7 @@ async def test_afterwards_only_the_keys_of_workers_are_left(stage: Stage) -> Non
     left: list[str] = []
     try:
         async with asyncio.timeout(30):
-            while left := await _session_keys(client):  # noqa: ASYNC110 (keys expire)
+            while left := await session_keys(client):  # noqa: ASYNC110 (keys expire)
                 await asyncio.sleep(0.5)
     except TimeoutError:
         pytest.fail(f"keys are left: {left}")
@@ -246,9 +243,3 @@ def _assert_sessions_kept(*talks: Talk) -> None:
 def _assert_almost_whole(*replies: Reply) -> None:
     for reply in replies:
         assert max(reply.words) <= _WORDS_OFF, reply
-
-
-async def _session_keys(client: Redis) -> list[str]:
-    """All keys but those of workers and their inboxes."""
-    names = [key.decode() async for key in client.scan_iter("*")]
-    return sorted(name for name in names if not _WORKER_KEY.fullmatch(name))

@@ -45,6 +45,8 @@ class RtpCaller:
     def __init__(self, channel: bool = False) -> None:
         """With `channel`, there is a data channel, and `connect` waits until it is open."""
         self.received: list[Received] = []
+        self.heard_s = 0.0
+        """When the last packet came (monotonic)."""
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._channel = self._pc.createDataChannel("control") if channel else None
         self._dtls: Any = None
@@ -89,6 +91,7 @@ class RtpCaller:
         await self._pc.close()
 
     def _on_datagram(self, datagram: bytes, component: int) -> None:
+        self.heard_s = time.monotonic()
         if not 127 < datagram[0] < 192 or is_rtcp(datagram[1]):
             self._pass_on(datagram, component)
             return
