@@ -4,7 +4,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8080
 PIPELINE_WORKERS ?= 1
 UP_OPTIONS = --host $(HOST) --port $(PORT) --pipeline-workers $(PIPELINE_WORKERS) \
-	$(if $(MEDIA_WORKERS),--media-workers $(MEDIA_WORKERS))
+	$(if $(MEDIA_WORKERS),--media-workers $(MEDIA_WORKERS)) $(if $(OPEN),--open)
 
 PYTHON ?= python3
 PACKAGES = shared gateway media_worker pipeline_worker callers deploy tests
@@ -15,12 +15,12 @@ LIVEKIT_PLUGINS = livekit-plugins-openai==1.8.9 livekit-plugins-deepgram==1.8.9
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
 
 .DEFAULT_GOAL := help
-.PHONY: help up doctor test test-extras check format bench lock clean
+.PHONY: help up doctor test test-extras check format bench fuzz lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: .venv/installed ## Run everything on this machine until Ctrl-C  [PORT=8080 HOST=127.0.0.1 MEDIA_WORKERS=one per core PIPELINE_WORKERS=1]
+up: .venv/installed ## Run everything on this machine until Ctrl-C  [PORT=8080 HOST=127.0.0.1 MEDIA_WORKERS=one per core PIPELINE_WORKERS=1 OPEN=1 for no tokens]
 	@.venv/bin/python -m deploy.launch up $(UP_OPTIONS)
 
 doctor: .venv/installed ## Check what works on this machine, and say how to fix what does not
@@ -46,6 +46,9 @@ format: .venv/installed-dev ## Format the source, and fix what the linter can fi
 bench: .venv/installed-dev ## Measure load and delay on this machine (ARGS=--help lists the benchmarks)
 	.venv/bin/python -m tests.load $(ARGS)
 
+fuzz: .venv/installed-dev ## Feed random bytes to every parser of untrusted input, for a minute each  [SECONDS=60]
+	@.venv/bin/python -m tests.fuzz all --seconds $(or $(SECONDS),60) --corpus .fuzz
+
 lock: .venv/installed-dev ## Write the lock files from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	.venv/bin/python -m pip install --quiet pip-tools
 	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile $(LOCK_OPTIONS) $(UPGRADE) \
@@ -56,7 +59,7 @@ lock: .venv/installed-dev ## Write the lock files from pyproject.toml (UPGRADE=-
 LOCK_OPTIONS = --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe
 
 clean: ## Remove everything that make created
-	rm -rf .venv .venv-extras tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-extras tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/python:

@@ -21,6 +21,9 @@ HEALTHY_AFTER_S = 10.0
 HOPELESS_STARTS = 4
 """A child that never ran well is given up after this many crashes."""
 
+_HOPELESS_CODES = (EXIT_CONFIG, EXIT_BROKER)
+"""Exit codes with which a child that never ran well is given up at once."""
+
 _LAST_LINES = 100
 _OUTPUT_DRAIN_S = 1.0
 _REASON = re.compile(r"[a-z_]+: ")
@@ -35,16 +38,17 @@ class RestartPolicy:
         self._crashes_in_a_row = 0
         self._ran_well = False
 
-    def delay_after_crash(self, uptime_s: float) -> float | None:
+    def delay_after_crash(self, uptime_s: float, exit_code: int) -> float | None:
         """Seconds until the next start, or None to give up.
 
-        A child that has once run well is always restarted: the installation is not the problem.
+        A child that has once run well is always restarted: the installation is not the problem, and a broker that is
+        away comes back.
         """
         if uptime_s >= HEALTHY_AFTER_S:
             self._ran_well = True
             self._crashes_in_a_row = 0
         self._crashes_in_a_row += 1
-        if not self._ran_well and self._crashes_in_a_row >= HOPELESS_STARTS:
+        if not self._ran_well and (exit_code in _HOPELESS_CODES or self._crashes_in_a_row >= HOPELESS_STARTS):
             return None
         doublings = min(self._crashes_in_a_row - 1, 8)
         return min(FIRST_DELAY_S * float(2**doublings), LONGEST_DELAY_S)
@@ -101,14 +105,9 @@ class Child:
             if self._stopping.is_set():
                 return
             ending = _describe_end(exit_code)
-            if exit_code in (EXIT_CONFIG, EXIT_BROKER):
-                self._on_failed(ProcessFailed(f"{self.name} cannot run: {self._reason()}", exit_code))
-                return
-            delay_s = policy.delay_after_crash(clock() - started_at)
+            delay_s = policy.delay_after_crash(clock() - started_at, exit_code)
             if delay_s is None:
-                self._on_failed(
-                    ProcessFailed(f"{self.name} does not start: it {ending}\n{self._reason()}", EXIT_FAILED)
-                )
+                self._on_failed(self._failure(exit_code, ending))
                 return
             self._console.log(self.name, f"{ending}; starting again in {delay_s:g} s")
             with contextlib.suppress(TimeoutError):
@@ -152,6 +151,11 @@ class Child:
         self._last_lines.append(line)
         if not self._spec.quiet:
             self._console.log(self.name, line)
+
+    def _failure(self, exit_code: int, ending: str) -> ProcessFailed:
+        if exit_code in _HOPELESS_CODES:
+            return ProcessFailed(f"{self.name} cannot run: {self._reason()}", exit_code)
+        return ProcessFailed(f"{self.name} does not start: it {ending}\n{self._reason()}", EXIT_FAILED)
 
     def _reason(self) -> str:
         """The message that it printed when it failed, else its last lines."""

@@ -13,6 +13,7 @@ from deploy.console import Console
 from deploy.embedded_stack import embedded_stack
 from deploy.one_machine import OneMachine, Plan
 from deploy.process_command import ProcessFailed, module_command, with_import_path
+from gateway.core.api_keys import Scope, new_api_key
 from shared.errors import AntiphonError
 from shared.io.service import exit_code_for
 from shared.settings import Settings
@@ -40,6 +41,9 @@ def up(
         int | None, typer.Option(help="Number of media workers.  [default: one per core]", min=1, max=256)
     ] = None,
     pipeline_workers: Annotated[int, typer.Option(help="Number of pipeline workers.", min=1, max=256)] = 1,
+    everybody: Annotated[
+        bool, typer.Option("--open", help="Let everybody call who can reach the host, without a token.")
+    ] = False,
 ) -> None:
     """Run everything on this machine until Ctrl-C.
 
@@ -47,9 +51,10 @@ def up(
     and `antiphon pipeline-worker --help`. A broker is started too, unless ANTIPHON_REDIS_URL names one.
     """
     plan = Plan(host, port, media_workers or _cores(), pipeline_workers)
+    environment = dict(os.environ) | ({"ANTIPHON_GATEWAY_ACCESS": "open"} if everybody else {})
     try:
         Settings.load()
-        exit_code = asyncio.run(OneMachine(plan, os.environ, Console()).run())
+        exit_code = asyncio.run(OneMachine(plan, environment, Console()).run())
     except AntiphonError as error:
         print(f"antiphon: {error.message}", file=sys.stderr)
         exit_code = exit_code_for(error)
@@ -88,6 +93,20 @@ def evaluate(
         print(f"antiphon: {error.message}", file=sys.stderr)
         exit_code = error.exit_code
     raise typer.Exit(exit_code)
+
+
+@app.command()
+def api_key(
+    name: Annotated[str, typer.Argument(help="Who will use it, such as website.")],
+    scope: Annotated[Scope, typer.Option(help="What it allows.")] = "calls",
+) -> None:
+    """Make an API key: shows the key, and prints its line for ANTIPHON_GATEWAY_API_KEYS_FILE.
+
+    The line goes to the standard output, so that `>>` can append it to the file. The key itself is kept nowhere.
+    """
+    key, line = new_api_key(name, scope)
+    print(key, file=sys.stderr)
+    print(line)
 
 
 @app.command(context_settings=_PASS_ON)

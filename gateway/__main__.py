@@ -9,14 +9,17 @@ from contextlib import aclosing
 
 import uvicorn
 
+from gateway.access import Access
 from gateway.app import create_app
 from gateway.core.client_messages import Limits
 from gateway.core.signaling import SignalingRules
+from gateway.ice_servers import IceServers
 from gateway.media_link import MediaLink
 from gateway.placement_store import PlacementStore
 from gateway.placer import Placer
 from gateway.settings import GatewaySettings
 from gateway.signaling_endpoint import SignalingEndpoint
+from gateway.token_store import TokenStore
 from gateway.worker_registry import WorkerRegistry
 from shared.agent import AgentDefinition
 from shared.errors import AntiphonError
@@ -47,13 +50,15 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
         aclosing(connect_blocking(settings.redis_url)) as blocking,
     ):
         await check_broker(data, settings.redis_url)
+        access = Access(settings, agents, TokenStore(data))
+        ice_servers = IceServers(settings)
         listener = listener or listen(settings.gateway_host, settings.gateway_port)
         registry = WorkerRegistry(data)
         link = MediaLink(gateway_id, data, blocking)
         placer = Placer(agents, registry, PlacementStore(data), settings.zone, settings.gateway_retry_after_ms)
-        signaling = _signaling(settings, gateway_id, agents, placer, link)
+        signaling = _signaling(settings, gateway_id, agents, access, ice_servers, placer, link)
         heartbeat = Heartbeat(data, lambda: _report(settings, gateway_id, signaling))
-        server = _http_server(settings, agents, signaling, registry)
+        server = _http_server(settings, agents, access, ice_servers, signaling, registry)
         await registry.refresh()
 
         async with asyncio.TaskGroup() as tasks:
@@ -75,13 +80,19 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
 
 
 def _signaling(
-    settings: GatewaySettings, gateway_id: str, agents: Mapping[str, AgentDefinition], placer: Placer, link: MediaLink
+    settings: GatewaySettings,
+    gateway_id: str,
+    agents: Mapping[str, AgentDefinition],
+    access: Access,
+    ice_servers: IceServers,
+    placer: Placer,
+    link: MediaLink,
 ) -> SignalingEndpoint:
     rules = SignalingRules(
         gateway=gateway_id,
         agents=agents,
         listed_agents=[agent.id for agent in _listed(settings, agents)],
-        ice_servers=[server.model_dump(exclude_none=True) for server in settings.gateway_ice_servers],
+        ice_servers=ice_servers.of_client,
         max_candidates=settings.gateway_max_candidates,
         max_errors=settings.gateway_max_errors,
         offer_timeout_s=settings.gateway_offer_timeout_s,
@@ -89,12 +100,14 @@ def _signaling(
         retry_after_ms=settings.gateway_retry_after_ms,
     )
     limits = Limits(settings.gateway_max_message_bytes, settings.gateway_max_sdp_bytes)
-    return SignalingEndpoint(rules, limits, placer, link, settings.gateway_send_timeout_s)
+    return SignalingEndpoint(rules, limits, access, placer, link, settings.gateway_send_timeout_s)
 
 
 def _http_server(
     settings: GatewaySettings,
     agents: Mapping[str, AgentDefinition],
+    access: Access,
+    ice_servers: IceServers,
     signaling: SignalingEndpoint,
     registry: WorkerRegistry,
 ) -> HttpServer:
@@ -103,7 +116,7 @@ def _http_server(
             return "draining"
         return None if registry.fresh else "the broker does not answer"
 
-    app = create_app(signaling, _listed(settings, agents), settings.gateway_ice_servers, not_ready)
+    app = create_app(signaling, _listed(settings, agents), access, ice_servers, not_ready)
     config = uvicorn.Config(
         app,
         ws="websockets-sansio",

@@ -13,9 +13,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from gateway.settings import IceServer
+from gateway.access import Access
+from gateway.access_api import access_routes, answer_error
+from gateway.ice_servers import IceServers
 from gateway.signaling_endpoint import SignalingEndpoint
 from shared.agent import AgentDefinition, EngineChoice
+from shared.errors import AntiphonError
 from shared.io.probes import Readiness, probe_routes
 
 PAGE_FOLDER = Path(__file__).parent / "page"
@@ -39,7 +42,8 @@ _NAMING_OPTIONS = ("plugin", "model", "voice")
 def create_app(
     signaling: SignalingEndpoint,
     listed_agents: Sequence[AgentDefinition],
-    ice_servers: Sequence[IceServer],
+    access: Access,
+    ice_servers: IceServers,
     not_ready: Readiness,
 ) -> Starlette:
     agents = [_described(agent) for agent in listed_agents]
@@ -48,15 +52,17 @@ def create_app(
         "/api",
         routes=[
             _json_route("/agents", {"agents": agents}),
-            _json_route(
-                "/ice-servers", {"iceServers": [server.model_dump(exclude_none=True) for server in ice_servers]}
-            ),
+            *access_routes(access, ice_servers),
         ],
-        middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET"])],
+        # A caller's page may send its token; an API key belongs to no page, so no page may post.
+        middleware=[
+            Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET"], allow_headers=["authorization"])
+        ],
     )
     # A route rather than a mount: a mount would also take WebSockets, which `StaticFiles` cannot serve.
     page = Route("/{path:path}", _Page(directory=PAGE_FOLDER, html=True))
-    return Starlette(routes=[WebSocketRoute("/signaling", signaling.serve), api, *probe_routes(not_ready), page])
+    routes = [WebSocketRoute("/signaling", signaling.serve), api, *probe_routes(not_ready), page]
+    return Starlette(routes=routes, exception_handlers={AntiphonError: answer_error})
 
 
 class _Page(StaticFiles):

@@ -1,6 +1,8 @@
 """Settings of the gateway."""
 
-from typing import Annotated, ClassVar
+import ipaddress
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic_settings import NoDecode
@@ -48,3 +50,32 @@ class GatewaySettings(Settings):
         [], description='STUN and TURN servers for clients, as JSON: [{"urls": "stun:...", "username": "..."}]'
     )
     gateway_list_agents: bool = Field(True, description="whether /api/agents and errors list the agents")
+
+    # Access, see docs/access.md
+    gateway_access: Literal["auto", "open", "token"] = Field(
+        "auto",
+        description="who may call: open (everybody), token, or auto: open if gateway_host is loopback, else token",
+    )
+    gateway_api_keys_file: Path | None = Field(None, description="API keys; `antiphon api-key` makes its lines")
+    gateway_token_keys_file: Path | None = Field(
+        None, description="keys that sign tokens, the first signs (default: a random one, kept in the broker)"
+    )
+    gateway_token_max_ttl_s: int = Field(3600, ge=10, le=86_400, description="longest time until a token must be used")
+    gateway_turn_urls: str = Field(
+        "", description="TURN servers with use-auth-secret, such as turn:host, comma-separated"
+    )
+    gateway_turn_secret_file: Path | None = Field(None, description="their static-auth-secret")
+    gateway_turn_ttl_s: int = Field(3600, ge=60, le=86_400, description="time in which a client must connect to them")
+
+    @property
+    def token_required(self) -> bool:
+        if self.gateway_access == "auto":
+            return not is_loopback(self.gateway_host)
+        return self.gateway_access == "token"
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -4,17 +4,19 @@ Each connection has three readers (socket, mailbox, deadline). They feed the mac
 a placement when it ends. A reader waits until its input is handled, so a client that sends fast
 only fills its own TCP window. A client that does not read hits the send deadline.
 
-Pages of any origin may connect: a session grants nothing that opening our own page would not. Agent tokens will
-distinguish customers' pages.
+Pages of any origin may connect: a session grants nothing that opening our own page would not. Where tokens are
+required, the first offer brings one.
 """
 
 import asyncio
+import secrets
 from collections import deque
 
 from prometheus_client import Counter, Gauge
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from gateway.core.client_messages import Limits, UnknownMessage, parse_client_message
+from gateway.access import Access
+from gateway.core.client_messages import Limits, Offer, UnknownMessage, parse_client_message
 from gateway.core.signaling import SignalingMachine, SignalingRules, State
 from gateway.core.signaling_events import (
     Action,
@@ -32,6 +34,7 @@ from gateway.core.signaling_events import (
     SendToWorker,
     SocketClosed,
 )
+from gateway.core.tokens import OPEN
 from gateway.media_link import Mailbox, MediaLink
 from gateway.placer import Placer
 from shared.errors import BrokerError, PeerError, RefusedError
@@ -52,12 +55,14 @@ class SignalingEndpoint:
         self,
         rules: SignalingRules,
         limits: Limits,
+        access: Access,
         placer: Placer,
         link: MediaLink,
         send_timeout_s: float = 5.0,
     ) -> None:
         self.rules = rules
         self.limits = limits
+        self.access = access
         self.placer = placer
         self.link = link
         self.send_timeout_s = send_timeout_s
@@ -114,6 +119,9 @@ class SignalingConnection:
         self._ended = asyncio.Event()
         self._tasks: asyncio.TaskGroup
         self._sessions: list[str] = []
+        self._id = secrets.token_urlsafe(16)
+        self._grant = OPEN
+        self._unspent = OPEN  # the grant, until a session comes of it
 
     async def run(self) -> None:
         try:
@@ -137,6 +145,8 @@ class SignalingConnection:
                     failure = await self._do(action)
                     if failure is not None:
                         inputs.append(failure)
+            if self._machine.state is State.ESTABLISHED:
+                self._unspent = OPEN
             self._deadline_moved.set()
             if self._machine.state is State.CLOSED:
                 self._ended.set()
@@ -149,7 +159,10 @@ class SignalingConnection:
             if received["type"] == "websocket.disconnect":
                 await self.feed(SocketClosed())
                 return
-            await self.feed(self._parse(received.get("text")))
+            message = self._parse(received.get("text"))
+            if isinstance(message, Offer) and self._machine.state is State.WAITING_FOR_OFFER:
+                message = await self._admitted(message)
+            await self.feed(message)
 
     def _parse(self, text: str | None) -> Input:
         if text is None:
@@ -161,6 +174,23 @@ class SignalingConnection:
         if isinstance(message, UnknownMessage):
             _unknown.inc()
         return message
+
+    async def _admitted(self, offer: Offer) -> Offer | BadMessage:
+        """The offer, if its token allows it. A token that another offer brought before is free again."""
+        try:
+            grant = await self._endpoint.access.admit(offer.token, offer.agent_id, self._id)
+        except (PeerError, BrokerError) as error:
+            message = "the service cannot reach its broker" if isinstance(error, BrokerError) else error.message
+            return BadMessage(error.code, message)
+        if grant.token_id != self._unspent.token_id:
+            await self._free_token()
+        self._grant = self._unspent = grant
+        return offer
+
+    async def _free_token(self) -> None:
+        """Give the token back if no session came of it."""
+        unspent, self._unspent = self._unspent, OPEN
+        await self._endpoint.access.give_back(unspent)
 
     async def _read_mailbox(self) -> None:
         async for message in self._mailbox:
@@ -187,7 +217,15 @@ class SignalingConnection:
             return
         self._endpoint.link.attach(placed.session, self._mailbox)
         self._sessions.append(placed.session)
-        await self.feed(placed)
+        if self._grant.token_id:
+            log.info(
+                "session_admitted",
+                session_id=placed.session,
+                api_key=self._grant.api_key,
+                token_id=self._grant.token_id,
+                metadata=self._grant.metadata,
+            )
+        await self.feed(placed._replace(max_duration_s=self._grant.max_duration_s))
 
     # Actions
 
@@ -203,6 +241,7 @@ class SignalingConnection:
                 await self._endpoint.placer.release(session, media_worker)
             case CloseSocket(code, reason):
                 log.info("signaling_closed", session_id=self._machine.session, code=code, reason=reason)
+                await self._free_token()  # before the client can try again
                 await self._close(code, reason)
         return None
 
@@ -242,6 +281,7 @@ class SignalingConnection:
                 self._endpoint.link.send(action.media_worker, action.message)
         for session in self._sessions:
             self._endpoint.link.detach(session)
+        await self._free_token()
 
 
 def _now_s() -> float:

@@ -14,7 +14,7 @@ from shared.worker_report import WorkerReport
 
 POLL_INTERVAL_S = 0.5
 _FRESH_S = 0.1
-_STALE_AFTER_S = 3.0
+_STALE_AFTER_S = 2.0
 
 _free_slots = Gauge("antiphon_gateway_free_slots", "Sessions that the workers could still take", ["kind"])
 
@@ -33,7 +33,7 @@ class WorkerRegistry:
 
     @property
     def fresh(self) -> bool:
-        """Whether the broker answered within the last three seconds."""
+        """Whether the broker answered within the last two seconds."""
         return self._age_s() <= _STALE_AFTER_S
 
     def _age_s(self) -> float:

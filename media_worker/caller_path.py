@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from prometheus_client import Counter
 
-from media_worker.core.ice_lite import Credentials, IceLiteAgent, Path
+from media_worker.core.ice_lite import Credentials, IceLiteAgent
+from media_worker.core.path_selection import Path, Source
 from media_worker.core.stun import BindingRequest
 from media_worker.udp_port import Owner, UdpPort
 
@@ -13,7 +14,7 @@ _HEARD_LATELY_S = 15.0
 
 _refused = Counter(
     "antiphon_media_checks_refused_total",
-    "STUN checks with a wrong signature, copies of others, and those from another caller's address",
+    "STUN checks with a wrong signature, copies, those from another caller's address, too short or too many",
 )
 
 
@@ -25,6 +26,7 @@ class CallerPath:
         self._owner = owner
         self._new_credentials = new_credentials
         self._agent = IceLiteAgent(new_credentials())
+        self._paths = self._agent.paths
         self._send: Callable[[bytes], None] = discard
         self.last_heard_s = 0.0
 
@@ -70,6 +72,16 @@ class CallerPath:
             self._send = reply
         return answered.selected
 
+    def on_authentic(self, source: Source, now: float) -> Path | None:
+        """A packet of the caller that was decrypted. Returns the path if that selected another one."""
+        self.last_heard_s = now
+        if source == self._paths.proven or not self._paths.on_authentic(source, now):
+            return None
+        selected = self._paths.selected
+        assert selected is not None
+        self._send = self._port.sender(selected)
+        return selected
+
     def was_heard_at(self, path: Path, now: float) -> bool:
         """Whether a check of this caller came from there lately, selected or not."""
         checked_s = self._agent.checked_s(path)
@@ -81,7 +93,7 @@ class CallerPath:
 
     def queue(self) -> Callable[[bytes], None]:
         """A function that sends to the currently selected address, together with the slot's other packets."""
-        selected = self._agent.selected
+        selected = self._paths.selected
         return discard if selected is None else self._port.queue(selected)
 
 

@@ -20,6 +20,8 @@ _SLOTS_PER_FRAME = 4
 _MAX_PAYLOAD = 1_275
 _REPORT_TICKS = 5  # report to the pipeline every 100 ms
 
+_REPORTED_STATE = {"idle": "finished", "filling": "playing", "playing": "playing", "paused": "paused"}
+
 _underruns = Counter("antiphon_media_underruns_total", "Talkspurts that ran dry before their end")
 _overflows = Counter("antiphon_media_playout_overflow_samples_total", "Agent samples dropped: sent too far ahead")
 _packets_sent = Counter("antiphon_media_packets_sent_total", "RTP packets sent")
@@ -49,6 +51,8 @@ class Downlink:
         self.complexity = 5
         self._seq = 0
         self._ticks_until_report = _REPORT_TICKS
+        self._seen_position = 0
+        self._seen_s: float | None = None
         self._first_timestamp = 0
         self.timestamp = 0
         self._last_sent_slot = -_SLOTS_PER_FRAME
@@ -85,10 +89,9 @@ class Downlink:
         else:
             self._report(end_sample, "finished", None)
 
-    def restart(self) -> None:
-        """A new pipeline worker takes over: its positions start at zero."""
-        if self._buffer is not None:
-            self._buffer.restart()
+    def restart(self) -> int:
+        """A new pipeline worker takes over: its positions start at zero. Returns what was heard of the last one's."""
+        return 0 if self._buffer is None else self._buffer.restart()
 
     def flush(self) -> None:
         if self._buffer is not None:
@@ -103,6 +106,25 @@ class Downlink:
     def resume(self) -> None:
         if self._buffer is not None:
             self._buffer.resume()
+
+    def settle(self) -> None:
+        """Play what is left: a message of the pipeline worker was lost."""
+        if self._buffer is not None:
+            self._buffer.settle()
+
+    def report_now(self) -> None:
+        """Tell the pipeline worker where playout is."""
+        self._report(self.played_up_to, _REPORTED_STATE[self._buffer.state if self._buffer else "idle"], None)
+
+    @property
+    def played_up_to(self) -> int:
+        return self._buffer.played_up_to if self._buffer is not None else 0
+
+    def still_s(self, now: float) -> float:
+        """For how long nothing was played, as far as calls of this method have noticed."""
+        if self.played_up_to != self._seen_position or self._seen_s is None:
+            self._seen_position, self._seen_s = self.played_up_to, now
+        return now - self._seen_s
 
     @property
     def is_idle(self) -> bool:

@@ -1,4 +1,7 @@
-"""Events for one client: numbered, and sent both on the data channel and through the gateway."""
+"""Events for one client: numbered, and sent both on the data channel and through the gateway.
+
+Final events are recorded too, for a client that comes back.
+"""
 
 import json
 from collections import deque
@@ -6,23 +9,56 @@ from collections.abc import Callable
 from typing import Any
 
 from shared import keys
-from shared.events import ClientEventSent, client_event
+from shared.events import ClientEventSent, Message, client_event
 from shared.io.outbox import Outbox
 
 _EVENTS_KEPT = 100
+_PASSING = {"transcript-partial", "metrics", "goaway"}
+"""Of no use to a client that comes back."""
+_UNRECORDED_S = 2.0
+"""An event is surely recorded after this time."""
+_UNRECORDED_KEPT = 20
 
 
 class EventChannel:
-    """Keeps the newest events until the data channel is open; the gateway gets each at once."""
+    """Keeps the newest events until the data channel is open; the gateway gets each at once.
 
-    def __init__(self, session: str, gateway: str, outbox: Outbox, send_on_channel: Callable[[str], object]) -> None:
+    `seq` is the number of the session's last event, and `published` that of the pipeline workers' last one.
+    """
+
+    def __init__(
+        self,
+        session: str,
+        outbox: Outbox,
+        send_on_channel: Callable[[str], object],
+        record: Callable[[dict[str, Any], int], None],
+        clock: Callable[[], float],
+        seq: int = 0,
+        published: int = 0,
+    ) -> None:
         self._session = session
-        self._gateway = keys.inbox("gateway", gateway)
         self._outbox = outbox
         self._send_on_channel = send_on_channel
+        self._record = record
+        self._clock = clock
+        self._seq = seq
+        self.published = published
+        self.inbox = ""
+        """Key of the gateway's inbox; empty while the client has no WebSocket."""
         self._is_open = False
         self._waiting: deque[str] = deque(maxlen=_EVENTS_KEPT)
-        self._seq = 0
+        self._latest: deque[tuple[float, dict[str, Any]]] = deque(maxlen=_UNRECORDED_KEPT)
+
+    def attach(self, gateway: str) -> None:
+        """The client's WebSocket is at this gateway. It gets again what it may not find in the record yet."""
+        self.inbox = keys.inbox("gateway", gateway)
+        since_s = self._clock() - _UNRECORDED_S
+        for published_s, event in self._latest:
+            if published_s > since_s:
+                self.send(ClientEventSent(session=self._session, event=event))
+
+    def detach(self) -> None:
+        self.inbox = ""
 
     def open(self) -> None:
         """The data channel is open: send what waited for it."""
@@ -30,15 +66,25 @@ class EventChannel:
         while self._waiting:
             self._send_on_channel(self._waiting.popleft())
 
-    def publish(self, event_type: str, fields: dict[str, Any]) -> None:
+    def publish(self, event_type: str, fields: dict[str, Any], number: int = 0) -> None:
+        """`number` is the one that the pipeline worker gave the event."""
         self._seq += 1
+        self.published = max(self.published, number)
         event = client_event(event_type, self._seq, fields)
-        self._outbox.send(self._gateway, ClientEventSent(session=self._session, event=event))
+        self.send(ClientEventSent(session=self._session, event=event))
         text = json.dumps(event, ensure_ascii=False)
         if self._is_open:
             self._send_on_channel(text)
         else:
             self._waiting.append(text)
+        if event_type not in _PASSING:
+            self._latest.append((self._clock(), event))
+            self._record(event, number)
 
     def publish_error(self, code: str, message: str) -> None:
         self.publish("error", {"code": code, "message": message})
+
+    def send(self, message: Message) -> None:
+        """To the client's gateway."""
+        if self.inbox:
+            self._outbox.send(self.inbox, message)

@@ -1,60 +1,149 @@
-"""A session's connection to its pipeline worker: none at first, then the one that attached last.
+"""A session's connection to its pipeline worker: asks for one, accepts it alone, and replaces it when it is lost."""
 
-Each pipeline worker of a session has an epoch, one higher than its predecessor's. What an earlier one still sends is
-ignored. The caller's audio before the first one attaches is kept, up to two seconds.
-"""
-
-import asyncio
-from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
 
 from prometheus_client import Counter
 
+from media_worker.core.pipeline_guard import Asked, Decision, GivenUp, Lost, PipelineGuard, Verdict
+from media_worker.core.recent_frames import RecentFrames
+from media_worker.pipeline_jobs import PipelineJobs
 from shared import keys
-from shared.events import Message, PipelineMessage
+from shared.events import Message, PipelineMessage, SessionClosed, StartPipeline
 from shared.frames import AudioFrame, SilenceRun
+from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
+from shared.liveness import Liveness
 
-_FRAMES_KEPT = 100  # of 20 ms
+_stale = Counter("antiphon_media_stale_epoch_total", "Items of a pipeline worker that is not the session's")
+_lost = Counter("antiphon_media_pipelines_lost_total", "Pipeline workers that fell silent, counted for each session")
+_asked = Counter("antiphon_media_pipelines_asked_total", "Requests for a pipeline worker", ["why"])
+_attached = Counter("antiphon_media_pipelines_attached_total", "Pipeline workers that attached to a session", ["how"])
 
-_stale = Counter("antiphon_media_stale_epoch_total", "Messages of a pipeline worker that was replaced")
+_APOLOGIES = {
+    "no_pipeline": "No agent is free to answer. Try again later.",
+    "pipeline_lost": "The agent has failed repeatedly. Try again later.",
+}
+
+log = get_logger()
+
+
+class PipelineCallbacks(NamedTuple):
+    """What a `PipelineLink` tells its session."""
+
+    on_lost: Callable[[], None]
+    """There is no pipeline worker now; another one was asked for."""
+    on_given_up: Callable[[str, str], None]
+    """The session has to end: a code, and a message for the caller."""
 
 
 class PipelineLink:
-    """Sends to the session's pipeline worker, and ignores its predecessors."""
+    """`job` is the request for a pipeline worker but for its epoch."""
 
-    def __init__(self, epoch: int, outbox: Outbox) -> None:
-        self.epoch = epoch
-        self.attached = asyncio.Event()
-        """Set once there is a pipeline worker."""
+    def __init__(
+        self,
+        guard: PipelineGuard,
+        job: StartPipeline,
+        jobs: PipelineJobs,
+        outbox: Outbox,
+        liveness: Liveness,
+        callbacks: PipelineCallbacks,
+    ) -> None:
+        self.guard = guard
+        self._job = job
+        self._jobs = jobs
         self._outbox = outbox
-        self._inbox: str | None = None
-        self._frames_waiting: deque[AudioFrame | SilenceRun] = deque(maxlen=_FRAMES_KEPT)
+        self._liveness = liveness
+        self._callbacks = callbacks
+        self._recent = RecentFrames()
+        self.inbox = keys.inbox("pipeline", guard.worker) if guard.worker else ""
+        """Key of the pipeline worker's inbox; empty while there is none."""
+        self._log = log.bind(session_id=job.session)
 
-    def accepts(self, item: AudioFrame | PipelineMessage) -> bool:
-        """False for what an earlier pipeline worker sent; that is counted. An attachment may name a later epoch."""
-        accepted = item.epoch >= self.epoch if isinstance(item, PipelineMessage) else item.epoch == self.epoch
-        if not accepted:
-            _stale.inc()
-        return accepted
+    def begin(self, now: float) -> None:
+        """The caller is connected: ask for a worker, or watch the one that the session has already."""
+        if self.guard.worker:
+            self._liveness.expect(self.guard.worker)
+        self._act(self.guard.begin(now))
 
-    def attach(self, pipeline_worker: str, epoch: int) -> None:
-        """Send to this worker from now on, beginning with the frames that waited."""
-        self._inbox = keys.inbox("pipeline", pipeline_worker)
-        self.epoch = epoch
-        self.attached.set()
+    def check(self, now: float) -> None:
+        """Notice that the worker is lost, or that none comes. Call it a few times a second."""
+        liveness, worker = self._liveness, self.guard.worker
+        self._act(self.guard.check(now, bool(worker) and liveness.is_lost(worker), liveness.is_deaf(now)))
+
+    def leave(self) -> None:
+        """The worker drains."""
+        self._act(self.guard.on_leaving())
+
+    def attach(self, worker: str, epoch: int) -> Verdict:
+        """Send to this worker from now on, unless it is refused: then it is told so."""
+        before, epoch_before = self.guard.worker, self.guard.epoch
+        verdict = self.guard.on_attached(worker, epoch)
+        if verdict == "refused":
+            self._dismiss(worker, epoch)
+        elif verdict == "accepted":
+            if before not in ("", worker):
+                self._dismiss(before, epoch_before)
+            _attached.labels("handed_over" if before else "taken_over" if epoch_before else "first").inc()
+            self._log.info("pipeline_attached", pipeline_worker=worker, epoch=epoch, before=before)
+            self._jobs.withdraw(self._job.session)
+            self._liveness.expect(worker)
+            self.inbox = keys.inbox("pipeline", worker)
+        return verdict
+
+    def accepts(self, item: AudioFrame | PipelineMessage, sender: str) -> bool:
+        """False for what another worker sent; that is counted, and the sender of a message is told."""
+        if self.guard.accepts(sender, item.epoch):
+            return True
+        _stale.inc()
+        if isinstance(item, PipelineMessage):
+            self._dismiss(sender, item.epoch)
+        return False
 
     def send(self, message: Message) -> None:
         """Dropped while no pipeline worker is attached."""
-        if self._inbox is not None:
-            self._outbox.send(self._inbox, message)
+        if self.inbox:
+            self._outbox.send(self.inbox, message)
 
     def send_frame(self, frame: AudioFrame | SilenceRun) -> None:
-        """Kept while no pipeline worker is attached; the oldest goes first."""
-        if self._inbox is None:
-            self._frames_waiting.append(frame)
-        else:
-            self._outbox.send(self._inbox, frame)
+        self._recent.add(frame)
+        if self.inbox:
+            self._outbox.send(self.inbox, frame)
 
-    def send_waiting_frames(self) -> None:
-        while self._frames_waiting:
-            self.send_frame(self._frames_waiting.popleft()._replace(epoch=self.epoch))
+    def repeat_frames(self, first_sample: int) -> None:
+        """Send what is kept of the caller's audio from that sample on."""
+        for frame in self._recent.since(first_sample):
+            self._outbox.send(self.inbox, frame._replace(epoch=self.guard.epoch))
+
+    def end(self) -> None:
+        """The session ends soon: it needs no other worker."""
+        self.guard.end()
+        self._jobs.withdraw(self._job.session, ended=True)
+
+    def _act(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case Lost(worker=worker, epoch=epoch):
+                    _lost.inc()
+                    self._log.warning("pipeline_lost", pipeline_worker=worker, epoch=epoch)
+                    self.inbox = ""
+                    self._dismiss(worker, epoch)
+                    self._callbacks.on_lost()
+                case Asked(epoch=epoch, resumed=resumed):
+                    self._ask(epoch, resumed)
+                case GivenUp(code=code):
+                    self._callbacks.on_given_up(code, _APOLOGIES[code])
+
+    def _ask(self, epoch: int, resumed: bool) -> None:
+        why = "leaving" if self.guard.worker else "lost" if resumed else "first"
+        _asked.labels(why).inc()
+        self._log.info("pipeline_asked", epoch=epoch, why=why)
+        job = self._job.model_copy(update={"epoch": epoch, "resumed": resumed})
+        self._jobs.ask(job, self._on_look)
+
+    def _on_look(self, waiting: bool, now: float) -> None:
+        self._act(self.guard.on_look(waiting, now))
+
+    def _dismiss(self, worker: str, epoch: int) -> None:
+        closed = SessionClosed(session=self._job.session, reason="replaced", epoch=epoch)
+        self._outbox.send(keys.inbox("pipeline", worker), closed)

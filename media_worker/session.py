@@ -1,15 +1,16 @@
 """One caller's session: connects the transport, the audio both ways, the pipeline link and the event channel."""
 
 import asyncio
-import json
 import secrets
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from prometheus_client import Counter
-
+from media_worker.agent_audio import AgentAudio
+from media_worker.agent_side import AgentSide
+from media_worker.caller_messages import CallerMessages
 from media_worker.caller_path import CallerPath, discard
-from media_worker.core.control_messages import Mute, Ping, Text, for_pipeline, parse_control
-from media_worker.core.ice_lite import Credentials, Path
+from media_worker.core.ice_lite import Credentials
+from media_worker.core.path_selection import Path, Source
+from media_worker.core.pipeline_guard import PipelineGuard
 from media_worker.core.rate_limiter import TOO_MANY_MESSAGES, RateLimiter
 from media_worker.core.sdp_answer import LocalMedia, write_answer
 from media_worker.core.sdp_offer import parse_offer
@@ -17,8 +18,10 @@ from media_worker.core.stun import BindingRequest
 from media_worker.downlink import Downlink
 from media_worker.event_channel import EventChannel
 from media_worker.peer import Certificate, Peer, PeerCallbacks, PeerFailed
-from media_worker.pipeline_link import PipelineLink
+from media_worker.pipeline_jobs import PipelineJobs
+from media_worker.pipeline_link import PipelineCallbacks, PipelineLink
 from media_worker.rtp_session import RtpSession
+from media_worker.session_record import SessionRecord
 from media_worker.session_store import SessionStore
 from media_worker.settings import MediaSettings
 from media_worker.slot_clock import SlotClock
@@ -26,37 +29,18 @@ from media_worker.srtp import SrtpCodec
 from media_worker.udp_port import UdpPort
 from media_worker.uplink import Uplink
 from shared import keys
-from shared.errors import AntiphonError, OfferError, PeerError, leaves
-from shared.events import (
-    AgentSpeechEnded,
-    CallerConnected,
-    EndSession,
-    FlushPlayout,
-    OpenSession,
-    PausePlayout,
-    PipelineAttached,
-    PipelineMessage,
-    PlayoutReported,
-    PublishEvent,
-    ResumePlayout,
-    SessionClosed,
-    StartPipeline,
-)
+from shared.errors import AntiphonError, OfferError, leaves
+from shared.events import CloseSession, GatewayAttached, OpenSession, SessionClosed, StartPipeline
 from shared.frames import AudioFrame
-from shared.io.broker import BROKER_FAILURES, Redis
 from shared.io.heartbeat import wall_ms
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
+from shared.liveness import Liveness
 
-_TEXTS_PER_S, _TEXTS_AT_ONCE = 1, 10
-"""Each text is a request to a language model, which costs money."""
-_FIRST_EPOCH = 1
-_RETRY_S = 0.5
+_OFFERS_PER_S, _OFFERS_AT_ONCE = 1, 10
+"""Later offers: a browser makes one when its network changes, or its user puts the agent on hold."""
 _REPORT_TICKS = 125  # RTCP every 2.5 s
 _CHECK_TICKS = 50
-
-_control_errors = Counter("antiphon_media_control_errors_total", "Bad messages on data channels", ["code"])
-_unknown_control = Counter("antiphon_media_control_unknown_total", "Messages of unknown type on data channels")
 
 log = get_logger()
 
@@ -70,7 +54,9 @@ class MediaContext(NamedTuple):
     clock: SlotClock
     outbox: Outbox
     certificate: Certificate
-    broker: Redis
+    liveness: Liveness
+    store: SessionStore
+    jobs: PipelineJobs
 
 
 class Session:
@@ -79,15 +65,16 @@ class Session:
     def __init__(self, opening: OpenSession, context: MediaContext) -> None:
         """Raises `OfferError`; nothing is open then."""
         self.id = opening.session
-        self.gateway = opening.gateway
         self._context = context
-        self._opening = opening.model_copy(update={"created_ms": opening.created_ms or wall_ms()})
-        self._store = SessionStore(context.broker, self._opening, context.worker_id)
+        opening = opening.model_copy(update={"created_ms": opening.created_ms or wall_ms()})
+        self._record = SessionRecord(opening, context.worker_id, context.store)
+        resume = self._record.resume
         self._offer = parse_offer(opening.sdp)
         self._answer_version = 1
-        self._texts = RateLimiter(_TEXTS_PER_S, _TEXTS_AT_ONCE)
-        self._closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._end_after_playout: str | None = None
+        self._later_offers = RateLimiter(_OFFERS_PER_S, _OFFERS_AT_ONCE)
+        loop = asyncio.get_running_loop()
+        self._closed: asyncio.Future[str] = loop.create_future()
+        self._opened_s = loop.time()
         self._ticks = secrets.randbelow(_REPORT_TICKS)
         self._ssrc = secrets.randbits(31) | 1
         self._log = log.bind(session_id=self.id)
@@ -96,15 +83,52 @@ class Session:
         assert opus is not None  # parse_offer refuses an offer without Opus
         self._payload_type = opus.payload_type
         self._path = CallerPath(context.port, self, _new_credentials)
-        self._pipeline = PipelineLink(_FIRST_EPOCH, context.outbox)
-        self._uplink = Uplink(self.id, _FIRST_EPOCH, self._pipeline.send_frame, settings.media_reorder_wait_ms / 1000)
-        self._downlink = Downlink(
-            self._ssrc, opus.payload_type, settings.media_cushion_ms, settings.media_bitrate, self._report_playout
+        self._pipeline = PipelineLink(
+            PipelineGuard(
+                settings.media_pipeline_timeout_s,
+                settings.media_takeover_timeout_s,
+                resume.pipeline_worker,
+                resume.epoch,
+            ),
+            StartPipeline(
+                session=self.id,
+                agent_id=opening.agent_id,
+                media_worker=context.worker_id,
+                generation=resume.generation,
+                pool=opening.pool,
+                created_ms=opening.created_ms,
+            ),
+            context.jobs,
+            context.outbox,
+            context.liveness,
+            PipelineCallbacks(lambda: self.agent.on_lost(), lambda code, why: self.agent.give_up(code, why)),
         )
-        self._events = EventChannel(self.id, self.gateway, context.outbox, lambda text: self._peer.send_text(text))
+        self._uplink = Uplink(self.id, resume.epoch, self._pipeline.send_frame, settings.media_reorder_wait_ms / 1000)
+        self._downlink = Downlink(
+            self._ssrc,
+            opus.payload_type,
+            settings.media_cushion_ms,
+            settings.media_bitrate,
+            lambda *report: self.agent.report_playout(*report),
+        )
+        self._events = EventChannel(
+            self.id,
+            context.outbox,
+            lambda text: self._peer.send_text(text),
+            self._record.add_event,
+            loop.time,
+            resume.seq,
+            resume.published,
+        )
+        self._events.attach(opening.gateway)
+        audio = AgentAudio(self._downlink, self.close)
+        self.agent = AgentSide(self._pipeline, self._uplink, audio, self._events, self._record, self.close)
+        messages = CallerMessages(
+            self.id, self._events, self._uplink, self._pipeline, lambda text: self._peer.send_text(text)
+        )
         callbacks = PeerCallbacks(
             on_open=self._events.open,
-            on_text=self._on_control,
+            on_text=lambda text: messages.on_text(text, loop.time()),
             on_too_fast=lambda: self._events.publish("error", TOO_MANY_MESSAGES),
             on_closed=self.close,
         )
@@ -131,6 +155,9 @@ class Session:
 
         Raises `OfferError`; nothing has changed then.
         """
+        if not self._later_offers.admits(asyncio.get_running_loop().time()):
+            message = f"at most {_OFFERS_PER_S} offer a second is answered during a session"
+            raise OfferError(message, code="too_many_offers")
         offer = parse_offer(sdp)
         if offer.fixed_parts != self._offer.fixed_parts:
             raise OfferError("a later offer must be of the same peer and the same sections", code="offer_changed")
@@ -145,13 +172,14 @@ class Session:
 
     async def run(self) -> str:
         """Connect, talk, end. Returns the reason of the end; everything that it opened is closed by then."""
-        settings, clock = self._context.settings, self._context.clock
+        clock = self._context.clock
         self._path.open()
-        self._events.publish("status", {"status": "connecting"})
+        if self._record.opening.resume is None:
+            self._events.publish("status", {"status": "connecting"})
         reason = "internal"
         try:
             async with asyncio.TaskGroup() as tasks:
-                setup = tasks.create_task(self._connect(settings))
+                setup = tasks.create_task(self._connect())
                 reason = await self._closed
                 setup.cancel()
         except* AntiphonError as group:
@@ -171,9 +199,9 @@ class Session:
         if not self._closed.done():
             self._closed.set_result(reason)
 
-    async def _connect(self, settings: MediaSettings) -> None:
+    async def _connect(self) -> None:
         try:
-            async with asyncio.timeout(settings.media_connect_timeout_s):
+            async with asyncio.timeout(self._context.settings.media_connect_timeout_s):
                 pair = await self._peer.connect()
         except TimeoutError:
             self.close("connect_timeout")
@@ -188,38 +216,21 @@ class Session:
         self._uplink.begin(now)
         self._path.last_heard_s = now
         self._context.clock.join(self)
-        self._log.info("caller_connected")
-        self._pipeline.send(CallerConnected(session=self.id))
+        self._log.info("caller_connected", generation=self.generation)
+        self._lead(now)
         if self._offer.data is not None:
             await self._peer.open_data(self._offer.data.sctp_port or 5000, self._offer.data.max_message_size)
-        try:
-            async with asyncio.timeout(settings.media_pipeline_timeout_s):
-                await self._find_pipeline()
-        except TimeoutError:
-            self._events.publish_error("no_pipeline", "No agent is free to answer. Try again later.")
-            self.close("no_pipeline")
 
-    async def _find_pipeline(self) -> None:
-        opening = self._opening
-        job = StartPipeline(
-            session=self.id,
-            agent_id=opening.agent_id,
-            media_worker=self._context.worker_id,
-            epoch=self._pipeline.epoch,
-            pool=opening.pool,
-            created_ms=opening.created_ms,
-        )
-        while True:
-            try:
-                await self._store.request_pipeline(job)
-                break
-            except BROKER_FAILURES as error:
-                self._log.warning("pipeline_not_requested", error=str(error))
-                await asyncio.sleep(_RETRY_S)
-        await self._pipeline.attached.wait()
+    def _lead(self, now: float) -> None:
+        """The session is here now. A media worker that had it before lets go of it."""
+        self._record.leads = True
+        if before := self._record.previous_media_worker:
+            self._context.outbox.send(keys.inbox("media", before), CloseSession(session=self.id, reason="moved"))
+        self.agent.begin(self._context.worker_id, now)
 
     async def _say_goodbye(self, reason: str) -> None:
-        self._events.publish("status", {"status": "ended", "reason": reason})
+        if reason != "moved":
+            self._events.publish("status", {"status": "ended", "reason": reason})
         self._count()
         if self._rtp is not None:
             self._rtp.send_bye(self._path.send)
@@ -228,25 +239,65 @@ class Session:
     async def _release(self, reason: str) -> None:
         """Runs even if the goodbye failed, or the session would receive and decode until the process stops."""
         self._path.close()
-        closed = SessionClosed(session=self.id, reason=reason)
-        self._pipeline.send(closed)
-        self._context.outbox.send(keys.inbox("gateway", self.gateway), closed)
+        if reason != "moved":
+            self._events.send(SessionClosed(session=self.id, reason=reason))
+        self.agent.end(reason)
+        self._record.end(moved=reason == "moved")
         await self._peer.close()
-        try:
-            await self._store.close()
-        except BROKER_FAILURES as error:
-            self._log.warning("session_keys_left_to_expire", error=str(error))
+
+    def tend(self, now: float) -> None:
+        """Called a few times a second: notices who is missing, and playout that stands still."""
+        if self._rtp is None:
+            timeout_s = self._context.settings.media_check_timeout_s
+            if not self._path.last_heard_s and now - self._opened_s > timeout_s:
+                self.close("connect_timeout")
+            return
+        self.agent.tend(now)
+
+    def go_away(self, time_left_ms: int) -> None:
+        """This process drains: the client should move the session."""
+        self._events.publish("goaway", {"timeLeftMs": time_left_ms, "scope": "media", "reason": "draining"})
+
+    @property
+    def generation(self) -> int:
+        """Counts the media workers of the session."""
+        return self._record.resume.generation
+
+    @property
+    def correspondents(self) -> tuple[str, str]:
+        """Keys of the inboxes of pipeline worker and gateway; empty for one that is missing."""
+        return self._pipeline.inbox if self._rtp is not None else "", self._events.inbox
+
+    # -- the gateway ---------------------------------------------------------------------------------------------
+
+    def attach_gateway(self, message: GatewayAttached) -> None:
+        """The client has come back with another WebSocket."""
+        self._record.attach_gateway(message)
+        self._events.attach(message.gateway)
+        self.agent.save()
+
+    def detach_gateway(self, gateway: str) -> None:
+        """The client's WebSocket is gone. A caller who is connected stays."""
+        if self._record.detach_gateway(gateway):
+            if self._rtp is None:
+                self.close("hangup")
+            self._events.detach()
+            self.agent.save()
 
     # -- the caller ----------------------------------------------------------------------------------------------
 
     def on_check(self, request: BindingRequest, path: Path) -> None:
         selected = self._path.on_check(request, path, asyncio.get_running_loop().time())
         if selected is not None:
-            self._route_agent_audio()
-            self._log.info("path_selected", address=f"{path.source[0]}:{path.source[1]}")
+            self._on_path(selected, "nominated")
 
     def was_heard_at(self, path: Path, now: float) -> bool:
         return self._path.was_heard_at(path, now)
+
+    def _on_path(self, selected: Path, reason: str) -> None:
+        self._route_agent_audio()
+        self._log.info("path_selected", reason=reason)
+        self._log.debug("path_address", address=f"{selected.source[0]}:{selected.source[1]}")
 
     def _route_agent_audio(self) -> None:
         self._downlink.set_sender(self._path.queue() if self._offer.wants_agent else discard)
@@ -254,9 +305,11 @@ class Session:
     def on_dtls(self, datagram: bytes) -> None:
         self._peer.on_datagram(datagram)
 
-    def on_media(self, datagram: bytes, now: float) -> None:
+    def on_media(self, datagram: bytes, source: Source, now: float) -> None:
         if self._rtp is not None and self._rtp.on_media(datagram, now):
-            self._path.last_heard_s = now
+            selected = self._path.on_authentic(source, now)
+            if selected is not None:
+                self._on_path(selected, "authentic_packet")
 
     def tick(self, slot: int, now: float) -> None:
         """Called every 20 ms once the caller is connected."""
@@ -280,33 +333,11 @@ class Session:
     def set_complexity(self, complexity: int) -> None:
         self._downlink.set_complexity(complexity)
 
-    def _on_control(self, text: str) -> None:
-        try:
-            control = parse_control(text)
-        except PeerError as error:
-            _control_errors.labels(error.code).inc()
-            self._events.publish_error(error.code, error.message)
-            return
-        match control:
-            case None:
-                _unknown_control.inc()
-                return
-            case Text() if not self._texts.admits(asyncio.get_running_loop().time()):
-                self._events.publish("error", TOO_MANY_MESSAGES)
-                return
-            case Mute(muted=muted):
-                self._uplink.muted = muted
-            case Ping(id=ping_id):
-                self._peer.send_text(json.dumps({"type": "pong", "id": ping_id, "data": {"id": ping_id}}))
-        message = for_pipeline(self.id, control)
-        if message is not None:
-            self._pipeline.send(message)
-
     # -- the pipeline worker -------------------------------------------------------------------------------------
 
-    def on_frame(self, frame: AudioFrame) -> None:
+    def on_frame(self, frame: AudioFrame, sender: str) -> None:
         """Agent audio."""
-        if not self._pipeline.accepts(frame):
+        if not self._pipeline.accepts(frame, sender):
             return
         try:
             began = self._downlink.push(frame)
@@ -314,45 +345,6 @@ class Session:
                 self._context.clock.advance(self)
         except AntiphonError as error:
             self._log.warning("agent_audio_refused", code=error.code, error=error.message)
-
-    def on_pipeline(self, message: PipelineMessage) -> None:
-        if not self._pipeline.accepts(message):
-            return
-        match message:
-            case PipelineAttached(pipeline_worker=worker, epoch=epoch):
-                self._attach(worker, epoch)
-            case AgentSpeechEnded(end_sample=end_sample):
-                self._downlink.end_at(end_sample)
-            case FlushPlayout():
-                self._downlink.flush()
-            case PausePlayout():
-                self._downlink.pause()
-            case ResumePlayout():
-                self._downlink.resume()
-            case PublishEvent(type=event_type, fields=fields):
-                self._events.publish(event_type, fields)
-            case EndSession(reason=reason, after_playout=after_playout):
-                if after_playout and not self._downlink.is_idle:
-                    self._end_after_playout = reason
-                else:
-                    self.close(reason)
-
-    def _attach(self, worker: str, epoch: int) -> None:
-        if epoch > self._pipeline.epoch:
-            self._downlink.restart()
-        self._uplink.epoch = epoch
-        self._pipeline.attach(worker, epoch)
-        self._log.info("pipeline_attached", pipeline_worker=worker, epoch=epoch)
-        if self._rtp is not None:
-            self._pipeline.send(CallerConnected(session=self.id))
-        self._pipeline.send_waiting_frames()
-
-    def _report_playout(self, played_up_to: int, state: Any, at_unix_ms: float | None) -> None:
-        self._pipeline.send(
-            PlayoutReported(session=self.id, played_up_to=played_up_to, state=state, at_unix_ms=at_unix_ms)
-        )
-        if state in ("finished", "flushed") and self._end_after_playout is not None:
-            self.close(self._end_after_playout)
 
 
 def _new_credentials() -> Credentials:

@@ -1,58 +1,173 @@
-"""What a session keeps in Redis: the job by which it asks for a pipeline worker, and its record.
+"""What sessions keep in Redis, so that another media worker can take them over: a record and their last events each.
 
-Only the media worker that holds the session writes these. Every method raises one of `BROKER_FAILURES` when the broker
-is away.
+One task writes for all sessions of the process: what has changed, twenty times a second at most. It renews the expiry
+of the rest, and writes a record again that is missing, because a broker may come back empty.
 """
 
+import asyncio
+import contextlib
+import json
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from shared import keys
-from shared.events import OpenSession, StartPipeline
-from shared.io.broker import Redis
-from shared.io.heartbeat import wall_ms
-from shared.wire import encode_message
-from shared.worker_report import RESERVATION_MS
+from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.logs import get_logger
 
 _EXPIRY_S = 60
-"""Keys are renewed more often than this while their session lives."""
+_RENEW_S = 5.0
+_PACE_S = 0.05
+_RETRY_S = 0.25
+_EVENTS_KEPT = 200
+
+_UNLESS_NEWER = "if tonumber(redis.call('HGET', KEYS[1], 'generation') or 0) > tonumber(ARGV[1]) then return 0 end "
+"""A media worker that was stopped and wakes up must not touch the record of its successor."""
+_SAVE = (
+    _UNLESS_NEWER
+    + "redis.call('HSET', KEYS[1], unpack(ARGV, 3)) redis.call('EXPIRE', KEYS[1], tonumber(ARGV[2])) return 1"
+)
+_DELETE = _UNLESS_NEWER + "return redis.call('DEL', unpack(KEYS))"
+
+log = get_logger()
+
+
+class _Kept:
+    """One session's record, and its events that are not written yet."""
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        self.record: dict[str, str] = {}
+        self.unsaved = False
+        self.renew_s = 0.0
+        self.events: deque[tuple[int, str, int]] = deque(maxlen=_EVENTS_KEPT)
 
 
 class SessionStore:
-    """One session's keys. `opening` is the gateway's message, `media_worker` our own id."""
+    """`on_superseded` gets the id of a session that another media worker has taken over."""
 
-    def __init__(self, client: Redis, opening: OpenSession, media_worker: str) -> None:
+    def __init__(self, client: Redis, on_superseded: Callable[[str], None]) -> None:
         self._redis = client
-        self._opening = opening
-        self._media_worker = media_worker
-        self._jobs = keys.jobs(opening.pool)
-        self._waiting: bytes | None = None
+        self._on_superseded = on_superseded
+        self._kept: dict[str, _Kept] = {}
+        self._deleted: dict[str, int] = {}
+        self._changed = asyncio.Event()
 
-    async def request_pipeline(self, job: StartPipeline) -> None:
-        """Add the job to its pool's list, and hold a slot of the pool until the worker reports the session."""
-        opening = self._opening
-        payload = encode_message(job)
-        record = {
-            "agent": opening.agent_id,
-            "pool": opening.pool,
-            "media_worker": self._media_worker,
-            "gateway": opening.gateway,
-            "epoch": str(job.epoch),
-            "created_ms": str(opening.created_ms),
-        }
-        self._waiting = payload
-        reservations = keys.reservations("pipeline", opening.pool)
-        # No transaction, because the keys may be on several cluster nodes.
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.hset(keys.session(opening.session), mapping=record)  # type: ignore[arg-type]  # an invariant dict
-        pipeline.expire(keys.session(opening.session), opening.max_duration_s + _EXPIRY_S)
-        pipeline.zadd(reservations, {opening.session: wall_ms() + RESERVATION_MS})
-        pipeline.pexpire(reservations, RESERVATION_MS)
-        pipeline.rpush(self._jobs, payload)
-        pipeline.expire(self._jobs, _EXPIRY_S)
-        await pipeline.execute()
+    def save(self, session: str, generation: int, record: dict[str, str]) -> None:
+        """Write the record soon, and keep it alive until `delete` or `forget`."""
+        kept = self._of(session, generation)
+        if kept is not None:
+            kept.record, kept.unsaved = record, True
+            self._changed.set()
 
-    async def close(self) -> None:
-        """The session is over: delete its record, and the job if it still waits."""
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.delete(keys.session(self._opening.session))
-        if self._waiting is not None:
-            pipeline.lrem(self._jobs, 0, self._waiting)  # type: ignore[arg-type]  # redis-py wants a string
-        await pipeline.execute()
+    def add_event(self, session: str, generation: int, event: dict[str, Any], number: int) -> None:
+        """`number` is the one that the pipeline worker gave the event; 0 for our own."""
+        kept = self._of(session, generation)
+        if kept is not None:
+            kept.events.append((event["seq"], json.dumps(event, ensure_ascii=False), number))
+            self._changed.set()
+
+    def delete(self, session: str, generation: int) -> None:
+        """The session is over."""
+        if self.forget(session, generation):
+            self._deleted[session] = generation
+            self._changed.set()
+
+    def forget(self, session: str, generation: int) -> bool:
+        """The session goes on elsewhere. False if it does so here, as a later generation."""
+        kept = self._of(session, generation)
+        if kept is not None:
+            del self._kept[session]
+        return kept is not None
+
+    async def run(self) -> None:
+        """Write what changes, until cancelled."""
+        away = False
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._changed.wait()
+            try:
+                await self.write()
+                away = False
+            except BROKER_FAILURES as error:
+                if not away:
+                    log.warning("sessions_not_saved", error=str(error))
+                away = True
+                await asyncio.sleep(_RETRY_S)
+            await asyncio.sleep(_PACE_S)
+
+    async def write(self) -> None:
+        """Write what is due. Raises one of `BROKER_FAILURES`; then it is still due. Repeating a write is harmless."""
+        self._changed.clear()
+        now = asyncio.get_running_loop().time()
+        pipeline = self._redis.pipeline(transaction=False)  # the sessions may be on several cluster nodes
+        on_reply: list[Callable[[Any], None]] = []
+        for session, generation in self._deleted.items():
+            pipeline.eval(_DELETE, 2, keys.session(session), keys.events(session), str(generation))
+            on_reply.append(partial(self._on_deleted, session))
+        for session, kept in self._kept.items():
+            key, events = keys.session(session), keys.events(session)
+            if kept.unsaved:
+                fields = [text for field in kept.record.items() for text in field]
+                pipeline.eval(_SAVE, 1, key, str(kept.generation), str(_EXPIRY_S), *fields)
+                on_reply.append(partial(self._on_saved, session, kept, kept.record, now))
+            elif kept.record and now >= kept.renew_s:
+                pipeline.expire(key, _EXPIRY_S)
+                on_reply.append(partial(self._on_renewed, session, kept, now))
+                pipeline.expire(events, _EXPIRY_S)
+                on_reply.append(_checked)
+            for event in kept.events:
+                seq, text, number = event
+                # The id makes a repeated write an error.
+                fields_of_event: dict[Any, Any] = {"e": text, "n": number}
+                pipeline.xadd(events, fields_of_event, id=f"{seq}-0", maxlen=_EVENTS_KEPT, approximate=True)
+                on_reply.append(partial(_on_event_added, kept, event))
+            if kept.events:
+                pipeline.expire(events, _EXPIRY_S)
+                on_reply.append(_checked)
+        if on_reply:
+            replies = await pipeline.execute(raise_on_error=False)
+            for reply, take in zip(replies, on_reply, strict=True):
+                take(reply)
+
+    def _of(self, session: str, generation: int) -> _Kept | None:
+        """What is kept of the session; None if a later generation of it is here."""
+        kept = self._kept.get(session)
+        if kept is None or kept.generation < generation:
+            kept = self._kept[session] = _Kept(generation)
+        return kept if kept.generation == generation else None
+
+    def _on_saved(self, session: str, kept: _Kept, record: dict[str, str], now: float, reply: Any) -> None:
+        if not _checked(reply):
+            if self._kept.get(session) is kept:
+                del self._kept[session]
+                self._on_superseded(session)
+        elif kept.record is record:
+            kept.unsaved = False
+            kept.renew_s = now + _RENEW_S
+
+    def _on_renewed(self, session: str, kept: _Kept, now: float, reply: Any) -> None:
+        kept.renew_s = now + _RENEW_S
+        if not _checked(reply):
+            log.warning("session_record_missing", session_id=session)
+            kept.unsaved = True
+            self._changed.set()
+
+    def _on_deleted(self, session: str, reply: Any) -> None:
+        _checked(reply)
+        self._deleted.pop(session, None)
+
+
+def _on_event_added(kept: _Kept, event: tuple[int, str, int], reply: Any) -> None:
+    if "equal or smaller" not in str(reply):
+        _checked(reply)
+    if kept.events and kept.events[0] is event:
+        kept.events.popleft()
+
+
+def _checked(reply: Any) -> Any:
+    if isinstance(reply, Exception):
+        raise reply
+    return reply

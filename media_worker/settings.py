@@ -15,8 +15,14 @@ class MediaSettings(Settings):
     media_capacity: int = Field(150, ge=1, description="sessions that one process accepts")
     media_cushion_ms: int = Field(40, ge=20, le=500, description="agent audio that is buffered before it plays")
     media_connect_timeout_s: float = Field(30.0, gt=0, description="time a caller has to connect")
+    media_check_timeout_s: float = Field(
+        10.0, gt=0, description="time a caller has for the first valid connectivity check"
+    )
     media_silent_timeout_s: float = Field(15.0, gt=0, description="a session ends after so long without a packet")
     media_pipeline_timeout_s: float = Field(8.0, gt=0, description="how long a session waits for a pipeline worker")
+    media_takeover_timeout_s: float = Field(
+        30.0, gt=0, description="how long a session waits for another pipeline worker when it has lost its own"
+    )
     media_bitrate: int = Field(32_000, ge=6_000, le=256_000, description="bit rate of agent audio")
     media_complexity: int = Field(5, ge=0, le=10, description="effort of the Opus encoder; lowered under load")
     media_reorder_wait_ms: int = Field(

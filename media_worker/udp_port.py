@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import ifaddr
 from prometheus_client import Counter
 
-from media_worker.core.ice_lite import Path
+from media_worker.core.path_selection import Path, Source
 from media_worker.core.stun import Address, BindingRequest, StunError, parse_request
 from shared.errors import ConfigError
 from shared.io.logs import get_logger
@@ -38,7 +38,7 @@ class Owner(Protocol):
 
     def on_check(self, request: BindingRequest, path: Path) -> None: ...
 
-    def on_media(self, datagram: bytes, now: float) -> None: ...
+    def on_media(self, datagram: bytes, source: Source, now: float) -> None: ...
 
     def on_dtls(self, datagram: bytes) -> None: ...
 
@@ -58,13 +58,13 @@ class _Socket:
     def on_readable(self) -> None:
         """Reads everything, then processes everything, so that each loop's code stays in the processor's cache."""
         now = asyncio.get_running_loop().time()  # one time for all packets that came together
-        owners = self.owners
+        owners, index = self.owners, self.index
         for datagram, address in self._read_all():
             owner = owners.get(address)
             first = datagram[0] if datagram else 255
             try:
                 if owner is not None and 127 < first < 192:
-                    owner.on_media(datagram, now)
+                    owner.on_media(datagram, (index, address), now)
                 elif owner is not None and 19 < first < 64:
                     owner.on_dtls(datagram)
                 elif first < 4:
@@ -73,7 +73,7 @@ class _Socket:
                     _unowned.inc()
             except Exception:
                 # One caller's failure must not lose the packets of others.
-                log.exception("datagram_failed", address=address[0])
+                log.exception("datagram_failed")
                 if owner is not None:
                     owner.close("internal")
 

@@ -4,7 +4,17 @@ from collections.abc import Callable
 
 from prometheus_client import Counter
 
-from media_worker.core.decode_plan import DTX_PAYLOAD, RTP_RATE, Conceal, Decode, DecodeFec, DecodePlan, Silence, Step
+from media_worker.core.decode_plan import (
+    DTX_PAYLOAD,
+    RTP_RATE,
+    Conceal,
+    Decode,
+    DecodeFec,
+    DecodePlan,
+    Drop,
+    Silence,
+    Step,
+)
 from media_worker.core.jitter import JitterBuffer, Ordered, Packet
 from media_worker.opus import Decoder, packet_ticks
 from shared.audio import BYTES_PER_SAMPLE, UPLINK_RATE
@@ -13,6 +23,7 @@ from shared.frames import AudioFrame, SilenceRun
 _concealed = Counter("antiphon_media_uplink_concealed_samples_total", "16 kHz samples concealed or recovered by FEC")
 _malformed = Counter("antiphon_media_uplink_malformed_total", "Packets that are not Opus")
 _late = Counter("antiphon_media_uplink_late_packets_total", "Packets that came after their place was given up")
+_dropped = Counter("antiphon_media_uplink_dropped_samples_total", "16 kHz samples that came faster than time passes")
 
 Emit = Callable[[AudioFrame | SilenceRun], None]
 
@@ -33,6 +44,7 @@ class Uplink:
         self._seq = 0
         self._position = 0
         self._concealed_samples = 0
+        self._dropped_samples = 0
 
     def begin(self, now: float) -> None:
         self._plan.begin(now)
@@ -49,6 +61,7 @@ class Uplink:
             "lost_packets": self.jitter.lost,
             "late_packets": self.jitter.late,
             "concealed_ms": self._concealed_samples * 1000 // UPLINK_RATE,
+            "dropped_ms": self._dropped_samples * 1000 // UPLINK_RATE,
         }
 
     def on_packet(self, packet: Packet, now: float) -> None:
@@ -71,9 +84,7 @@ class Uplink:
         if self.jitter.waiting:
             for ordered in self.jitter.poll(now):
                 self._play(ordered, now)
-            if self.jitter.waiting:
-                return  # there is sound behind a hole, so this is not silence
-        silence = self._plan.on_time(now)
+        silence = self._plan.on_time(now, sound_waits=self.jitter.waiting)
         if silence is not None:
             self._emit_silence(silence.samples)
 
@@ -101,6 +112,9 @@ class Uplink:
                 self._emit_pcm(self._decoder.conceal(samples))
             case Silence(samples):
                 self._emit_silence(samples)
+            case Drop(samples):
+                self._dropped_samples += samples
+                _dropped.inc(samples)
 
     def _decode(self, payload: bytes) -> None:
         pcm = self._decoder.decode(payload)

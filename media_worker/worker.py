@@ -1,19 +1,22 @@
 """The media worker process: takes offers from its inbox, runs a session for each, and reports its capacity."""
 
 import asyncio
+import contextlib
 import gc
+import math
 import os
 import socket
 import time
 from collections.abc import Awaitable
-from itertools import chain
 
 from prometheus_client import Counter, Gauge
 
 from media_worker import opus, peer
 from media_worker.core.admission import Admission
 from media_worker.peer import Certificate
+from media_worker.pipeline_jobs import PipelineJobs
 from media_worker.session import MediaContext, Session
+from media_worker.session_store import SessionStore
 from media_worker.settings import MediaSettings
 from media_worker.slot_clock import SlotClock
 from media_worker.udp_port import UdpPort, detect_addresses
@@ -21,6 +24,8 @@ from shared import keys
 from shared.errors import OfferError
 from shared.events import (
     CloseSession,
+    GatewayAttached,
+    GatewayDetached,
     Message,
     OfferAnswered,
     OfferRefused,
@@ -39,12 +44,14 @@ from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
 from shared.io.probes import serve_probes
 from shared.io.service import settle_memory
+from shared.liveness import TOUCH_INTERVAL_S
 from shared.wire import Item
 from shared.worker_report import WorkerReport, WorkerState
 
 _RETRY_AFTER_MS = 2_000
 _LOAD_INTERVAL_S = 1.0
 _STOP_DEADLINE_S = 3.0
+_TEND_INTERVAL_S = TOUCH_INTERVAL_S / 2
 _COLLECT_AFTER = 20
 """Ended sessions per collection: aiortc's transports are cycles whose OpenSSL memory the collector does not count."""
 
@@ -70,6 +77,9 @@ class MediaWorker:
         self._complexity = settings.media_complexity
         self._state: WorkerState = "starting"
         self._heartbeat = Heartbeat(self._redis, self._report)
+        self._store = SessionStore(self._redis, self._on_superseded)
+        self._jobs = PipelineJobs(self._redis)
+        self._inbox = Inbox(self._blocking, keys.inbox("media", self.id))
         self._tasks: asyncio.TaskGroup | None = None
         self._empty = asyncio.Event()
         self._empty.set()
@@ -93,7 +103,17 @@ class MediaWorker:
         port = UdpPort(addresses, settings.udp_port)
         clock = SlotClock(self._admission.on_slot, port.send_queued)
         outbox = Outbox(self._redis, self.id)
-        context = MediaContext(self.id, settings, port, clock, outbox, Certificate.generate(), self._redis)
+        context = MediaContext(
+            worker_id=self.id,
+            settings=settings,
+            port=port,
+            clock=clock,
+            outbox=outbox,
+            certificate=Certificate.generate(),
+            liveness=self._inbox.liveness,
+            store=self._store,
+            jobs=self._jobs,
+        )
         port.start()
         clock.start()
         settle_memory()
@@ -105,6 +125,9 @@ class MediaWorker:
                     services.create_task(self._heartbeat.run()),
                     services.create_task(self._adapt_complexity()),
                     services.create_task(self._read_inbox(context)),
+                    services.create_task(self._store.run()),
+                    services.create_task(self._jobs.run()),
+                    services.create_task(self._tend(outbox)),
                 ]
                 if settings.probe_port:
                     background.append(
@@ -120,28 +143,33 @@ class MediaWorker:
             clock.stop()
             port.close()
             await outbox.close()
-            await self._ignoring_broker(self._heartbeat.withdraw())
+            for last in (self._jobs.write(), self._store.write(), self._heartbeat.withdraw()):
+                await self._ignoring_broker(last)
 
     async def _read_inbox(self, context: MediaContext) -> None:
-        async for received in Inbox(self._blocking, keys.inbox("media", self.id)):
-            for item in chain.from_iterable(batch.items for batch in received):
-                try:
-                    self._on_item(item, context)
-                except Exception:
-                    # A failure of one session must not end the others.
-                    log.exception("item_failed", session_id=item.session)
-                    if item.session in self._sessions:
-                        self._sessions[item.session].close("internal")
+        async for received in self._inbox:
+            for batch in received:
+                if batch.follows_gap:
+                    for session in list(self._sessions.values()):
+                        session.agent.on_gap(batch.sender, asyncio.get_running_loop().time())
+                for item in batch.items:
+                    try:
+                        self._on_item(item, batch.sender, context)
+                    except Exception:
+                        # A failure of one session must not end the others.
+                        log.exception("item_failed", session_id=item.session)
+                        if item.session in self._sessions:
+                            self._sessions[item.session].close("internal")
 
-    def _on_item(self, item: Item, context: MediaContext) -> None:
+    def _on_item(self, item: Item, sender: str, context: MediaContext) -> None:
         if isinstance(item, AudioFrame):
             session = self._sessions.get(item.session)
             if session is not None:
-                session.on_frame(item)
+                session.on_frame(item, sender)
         elif isinstance(item, Message):
-            self._on_message(item, context)
+            self._on_message(item, sender, context)
 
-    def _on_message(self, message: Message, context: MediaContext) -> None:
+    def _on_message(self, message: Message, sender: str, context: MediaContext) -> None:
         if isinstance(message, OpenSession):
             self._open(message, context)
             return
@@ -150,23 +178,57 @@ class MediaWorker:
             _strays.inc()
             if isinstance(message, PipelineAttached):
                 self._refuse_late_pipeline(message, context)
-        elif isinstance(message, PipelineMessage):
-            session.on_pipeline(message)
-        elif isinstance(message, CloseSession):
-            session.close(message.reason)
-        elif isinstance(message, UpdateOffer):
-            self._update(session, message, context)
+            return
+        match message:
+            case PipelineMessage():
+                session.agent.on_message(message, sender)
+            case CloseSession(reason=reason):
+                session.close(reason)
+            case UpdateOffer():
+                self._update(session, message, context)
+            case GatewayAttached():
+                session.attach_gateway(message)
+            case GatewayDetached(gateway=gateway):
+                session.detach_gateway(gateway)
+
+    async def _tend(self, outbox: Outbox) -> None:
+        """Looks after all sessions, and tells everybody whom they talk to that this process is alive."""
+        clock = asyncio.get_running_loop().time
+        touched_s = -math.inf
+        while True:
+            now = clock()
+            touches = now - touched_s >= TOUCH_INTERVAL_S
+            if touches:
+                touched_s = now
+            for session in list(self._sessions.values()):
+                try:
+                    session.tend(now)
+                except Exception:
+                    log.exception("session_not_tended", session_id=session.id)
+                    session.close("internal")
+                if touches:
+                    for inbox in filter(None, session.correspondents):
+                        outbox.touch(inbox)
+            await asyncio.sleep(_TEND_INTERVAL_S)
+
+    def _on_superseded(self, session_id: str) -> None:
+        """Another media worker has the session since."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            session.close("moved")
 
     def _refuse_late_pipeline(self, message: PipelineAttached, context: MediaContext) -> None:
         """The session ended before its pipeline worker attached. Telling the worker frees its slot."""
-        closed = SessionClosed(session=message.session, reason="session_gone")
+        closed = SessionClosed(session=message.session, reason="session_gone", epoch=message.epoch)
         context.outbox.send(keys.inbox("pipeline", message.pipeline_worker), closed)
 
     def _open(self, opening: OpenSession, context: MediaContext) -> None:
         gateway = keys.inbox("gateway", opening.gateway)
-        if opening.session in self._sessions:
+        before = self._sessions.get(opening.session)
+        if before is not None and (opening.resume is None or opening.resume.generation <= before.generation):
             return  # a repeated message; the session is being answered already
-        refusal = self._admission.refusal(len(self._sessions), self._state == "draining")
+        others = len(self._sessions) - (before is not None)
+        refusal = self._admission.refusal(others, self._state == "draining")
         if refusal is not None:
             _refused.labels("no_capacity").inc()
             context.outbox.send(
@@ -186,6 +248,8 @@ class MediaWorker:
             context.outbox.send(gateway, OfferRefused(session=opening.session, code=error.code, message=error.message))
             return
         assert self._tasks is not None
+        if before is not None:
+            before.close("moved")
         session.set_complexity(self._complexity)
         self._sessions[session.id] = session
         self._empty.clear()
@@ -206,7 +270,8 @@ class MediaWorker:
             _ended.labels("internal").inc()
             log.exception("session_broken", session_id=session.id)
         finally:
-            del self._sessions[session.id]
+            if self._sessions.get(session.id) is session:  # not if the client has come back with a new connection
+                del self._sessions[session.id]
             _sessions.set(len(self._sessions))
             if not self._sessions:
                 self._empty.set()
@@ -239,15 +304,24 @@ class MediaWorker:
                 session.set_complexity(self._complexity)
 
     async def _drain(self) -> None:
+        """Take no more sessions, ask the clients of the running ones to move them, and end those that are left."""
+        timeout_s = self._settings.drain_timeout_s
         self._state = "draining"
         await self._ignoring_broker(self._heartbeat.announce())
-        for session in list(self._sessions.values()):
+        for session in self._sessions.values():
+            session.go_away(round(timeout_s * 1000))
+        await self._until_empty(timeout_s)
+        for session in self._sessions.values():
             session.close("worker_stopped")
-        try:
-            async with asyncio.timeout(_STOP_DEADLINE_S):
-                await self._empty.wait()
-        except TimeoutError:
+        if not await self._until_empty(_STOP_DEADLINE_S):
             log.warning("sessions_left_at_stop", sessions=len(self._sessions))
+
+    async def _until_empty(self, timeout_s: float) -> bool:
+        """Wait until all sessions have ended. False if some are left."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._empty.wait()
+        return not self._sessions
 
     @staticmethod
     async def _ignoring_broker(command: Awaitable[object]) -> None:
@@ -268,7 +342,7 @@ class MediaWorker:
         )
 
     def _not_ready(self) -> str | None:
-        return None if self._state == "serving" else self._state
+        return self._heartbeat.not_ready() if self._state == "serving" else self._state
 
 
 async def serve(settings: MediaSettings, stop: asyncio.Event) -> None:

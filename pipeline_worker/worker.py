@@ -188,7 +188,7 @@ class PipelineWorker:
         )
 
     def _not_ready(self) -> str | None:
-        return None if self._state == "serving" else self._state
+        return self._heartbeat.not_ready() if self._state == "serving" else self._state
 
     async def _drain(self, claiming: list[asyncio.Task[None]]) -> None:
         """Claim no more; let running sessions finish until the drain timeout."""

@@ -117,10 +117,15 @@ class ClientEventSent(Message):
 
 
 class SessionClosed(Message):
-    """The session has ended. Sent to the pipeline worker too."""
+    """The session has ended. Sent to the pipeline worker too.
+
+    `replaced`: another pipeline worker has the session, so it goes on.
+    """
 
     kind: Literal["session-closed"] = "session-closed"
     reason: str = "hangup"
+    epoch: int = 0
+    """With `replaced`: that of the pipeline worker which is meant, because the same process may have attached again."""
 
 
 # media worker -> pipeline workers (list of jobs)

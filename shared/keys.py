@@ -50,3 +50,18 @@ def workers(kind: WorkerKind) -> str:
 def reservations(kind: WorkerKind, owner: str) -> str:
     """Sorted set: session -> end of its slot lease; the owner is a media worker or a pipeline pool."""
     return f"antiphon:{{workers}}:reserved:{kind}:{owner}"
+
+
+def token(token_id: str) -> str:
+    """String: the signaling connection that uses this session token. Expires with the token."""
+    return f"antiphon:token:{token_id}"
+
+
+def token_key() -> str:
+    """String: the key with which all gateways sign tokens, if they have no file of keys."""
+    return "antiphon:token-key"
+
+
+def tokens_made(api_key: str, minute: int) -> str:
+    """Counter: tokens made with this API key in this minute since the epoch."""
+    return f"antiphon:tokens-made:{api_key}:{minute}"

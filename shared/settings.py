@@ -74,4 +74,4 @@ class Settings(BaseSettings):
 def _shown(default: Any) -> str:
     if default == BUNDLED_AGENTS:
         return "the bundled agents"
-    return str(default) if default != "" else "none"
+    return str(default) if default not in ("", None) else "none"

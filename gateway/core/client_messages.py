@@ -18,11 +18,13 @@ class _ClientMessage(BaseModel):
 
 
 class Offer(_ClientMessage):
-    """A client may also send `token` and `resumeToken`; nothing reads them yet."""
+    """A client may also send `resumeToken`; nothing reads it yet."""
 
     type: Literal["offer"]
     sdp: str = Field(min_length=1)
     agent_id: str = Field(alias="agentId", min_length=1, max_length=64)
+    token: str | None = None
+    """Of any length that a message may have: whoever reads it says what is wrong with it."""
 
 
 class RTCIceCandidateInit(_ClientMessage):

@@ -80,7 +80,8 @@ class SignalingRules(NamedTuple):
     gateway: str
     agents: Mapping[str, AgentDefinition]
     listed_agents: Sequence[str]
-    ice_servers: Sequence[Mapping[str, Any]] = ()
+    ice_servers: Callable[[str], Sequence[Mapping[str, Any]]] = lambda _: ()
+    """Those of a session."""
     max_candidates: int = 20
     max_errors: int = 20
     offer_timeout_s: float = 10.0
@@ -213,7 +214,11 @@ class SignalingMachine:
     # The media worker's messages
 
     def _established(self, answer: OfferAnswered) -> Step:
-        session = {"type": "session", "sessionId": self.session, "iceServers": list(self._rules.ice_servers)}
+        session = {
+            "type": "session",
+            "sessionId": self.session,
+            "iceServers": list(self._rules.ice_servers(self.session)),
+        }
         return State.ESTABLISHED, [
             SendToClient(session),
             SendToClient({"type": "answer", "sdp": answer.sdp}),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gateway.core.client_messages import Bye, IceCandidate, Offer, UnknownMessage
+from gateway.core.tokens import LONGEST_SESSION_S
 from shared.events import Message
 
 # Inputs, besides the client's messages and the media worker's
@@ -21,6 +22,8 @@ class Placed(NamedTuple):
 
     session: str
     media_worker: str
+    max_duration_s: int = LONGEST_SESSION_S
+    """What the caller's token allows; the agent may allow less."""
 
 
 class PlacementRefused(NamedTuple):

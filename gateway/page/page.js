@@ -21,6 +21,9 @@ const CURES = {
   unreachable: 'Check the network, then start again.',
   connection_lost: 'Check the network, then start again.',
   connect_timeout: 'A firewall may be blocking UDP between you and the server.',
+  token_required: 'Open this page by the link that you were given.',
+  token_used: 'Open a new link for another call.',
+  token_expired: 'Open a new link.',
 };
 
 const ENGINES = { speechToText: 'Recogniser', languageModel: 'Language model', textToSpeech: 'Voice' };
@@ -31,6 +34,15 @@ let client = null;
 let agents = [];
 let entries = [];
 let talking = false;
+let token;
+
+/** From `/#token=...`: a fragment stays out of logs. It is removed, so that nobody reads it in the address bar. */
+function takeToken() {
+  const given = new URLSearchParams(location.hash.slice(1)).get('token');
+  if (!given) return;
+  token = given;
+  history.replaceState(null, '', location.pathname + location.search);
+}
 
 function showStatus(status) {
   element('status').textContent = STATUS_TEXT[status] ?? status;
@@ -124,16 +136,17 @@ function clearTranscript() {
 }
 
 async function fetchJson(path) {
-  const response = await fetch(path);
-  if (!response.ok) throw new VoiceAgentError('unreachable', 'The server cannot be reached.');
-  return response.json();
+  const response = await fetch(path, token && { headers: { authorization: `Bearer ${token}` } });
+  if (response.ok) return response.json();
+  const { code, message } = await response.json();
+  throw new VoiceAgentError(code, message);
 }
 
 async function start() {
   clearTranscript();
   showProblem(null);
   showStatus('connecting');
-  const call = new VoiceAgentClient({ serverUrl, agentId: chosenAgent() });
+  const call = new VoiceAgentClient({ serverUrl, agentId: chosenAgent(), token });
   client = call;
   showButtons();
   call.onTranscript = (entry) => {
@@ -152,8 +165,9 @@ async function start() {
   };
   try {
     call.iceServers = (await fetchJson('/api/ice-servers')).iceServers;
-  } catch {
-    call.end(new VoiceAgentError('unreachable', 'The server cannot be reached.'));
+  } catch (error) {
+    const known = error instanceof VoiceAgentError && error.code;
+    call.end(known ? error : new VoiceAgentError('unreachable', 'The server cannot be reached.'));
     return;
   }
   if (!call.ended) await call.connect().catch(() => {});
@@ -216,4 +230,6 @@ talkButton.onblur = () => talk(false);
 talkButton.oncontextmenu = (event) => event.preventDefault();
 window.addEventListener('blur', () => talk(false));
 window.addEventListener('pagehide', () => client?.disconnect());
+window.addEventListener('hashchange', takeToken);
+takeToken();
 loadAgents();

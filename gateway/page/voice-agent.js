@@ -20,6 +20,7 @@ export class VoiceAgentClient {
   constructor(config) {
     this.serverUrl = config.serverUrl;
     this.agentId = config.agentId;
+    this.token = config.token;
     this.iceServers = config.iceServers ?? [];
     this.remoteAudio = config.remoteAudio ?? document.getElementById('remoteAudio');
     this.peerConnection = null;
@@ -57,7 +58,8 @@ export class VoiceAgentClient {
         () => this.end(new VoiceAgentError('connect_timeout', 'No audio connection could be made.')),
         CONNECT_TIMEOUT_MS,
       );
-      this.sendSignaling({ type: 'offer', sdp: this.peerConnection.localDescription.sdp, agentId: this.agentId });
+      const { sdp } = this.peerConnection.localDescription;
+      this.sendSignaling({ type: 'offer', sdp, agentId: this.agentId, token: this.token });
     } catch (error) {
       if (this.ended) return;
       const failure = error instanceof VoiceAgentError ? error : new VoiceAgentError('failed', error.message);

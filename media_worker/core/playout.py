@@ -104,11 +104,16 @@ class PlayoutBuffer:
         self._buffered = 0
         self._end_now("flushed")
 
-    def restart(self) -> None:
-        """Another pipeline worker takes over, with positions from 0: the old audio fades out, unreported."""
+    def restart(self) -> int:
+        """Another pipeline worker takes over, with positions from 0: the old audio fades out, unreported.
+
+        Returns what was heard of it.
+        """
         self.flush()
         self._outcomes.clear()
+        heard_up_to = self.played_up_to
         self._end_sample = self.played_up_to = 0
+        return heard_up_to
 
     def pause(self) -> None:
         if self.state in ("playing", "filling"):
@@ -121,6 +126,12 @@ class PlayoutBuffer:
     def resume(self) -> None:
         if self.state == "paused":
             self.state = "filling"
+
+    def settle(self) -> None:
+        """Play what is left: the message that should have resumed or ended the talkspurt was lost."""
+        self.resume()
+        if self.state == "filling":
+            self.end_talkspurt()
 
     def take(self) -> Frame | Ended | None:
         """What to send in this 20 ms: a frame, or nothing; or that playing ended."""

@@ -50,6 +50,8 @@ class BindingRequest(NamedTuple):
     signed: bytes
     """The bytes that MESSAGE-INTEGRITY covers, with the length field that they were signed with."""
     integrity: bytes
+    size: int
+    """Of the whole request, in bytes."""
 
 
 def parse_request(data: bytes) -> BindingRequest:
@@ -95,6 +97,7 @@ def parse_request(data: bytes) -> BindingRequest:
         controlled,
         data[:2] + signed_length.to_bytes(2, "big") + data[4:integrity_at],
         data[integrity_at + 4 : integrity_at + 24],
+        len(data),
     )
 
 
@@ -115,11 +118,14 @@ def success_response(request: BindingRequest, source: Address, password: str) ->
 
 
 def role_conflict_response(request: BindingRequest, password: str) -> bytes:
-    """487: a lite agent is always controlled, so its peer must not be (RFC 8445 §7.3.1.1)."""
+    """487: a lite agent is always controlled, so its peer must not be (RFC 8445 §7.3.1.1).
+
+    Without a reason phrase, so that it is not longer than any request.
+    """
     return _seal(
         _BINDING_ERROR,
         request.transaction_id,
-        _attribute(_ERROR_CODE, bytes([0, 0, 4, 87]) + b"Role Conflict"),
+        _attribute(_ERROR_CODE, bytes([0, 0, 4, 87])),
         password,
     )
 

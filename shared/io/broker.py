@@ -1,27 +1,32 @@
 """Connections to Redis, tuned for real time: short deadlines, no hidden retries (they blocked for 58 s when tried).
 
 A data connection times out after half a second and leaves retrying to its owner. A blocking connection has one reader
-and blocks for less than its socket timeout.
+and blocks for less than its socket timeout. The same holds for a server, Sentinel and a cluster (`broker_url`).
 """
 
-import asyncio
-from collections.abc import Iterable
+from typing import Any, cast
 
 import redis.asyncio
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio import SSLConnection
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from shared.errors import BrokerError
+from shared.io.broker_url import BrokerUrl, parse_broker_url, without_secrets
+from shared.io.cluster import Cluster
+from shared.io.connections import BROKER_FAILURES as BROKER_FAILURES
+from shared.io.connections import Pool, SentinelPool, dependable
 
 Redis = redis.asyncio.Redis
-BROKER_FAILURES = (RedisError, OSError, TimeoutError)
-"""What a broken, slow or absent broker makes a command raise."""
 
 BLOCK_MS = 1_500
 _DATA_TIMEOUT_S = 0.5
 _BLOCKING_TIMEOUT_S = 4.0
+_CLUSTER_CONNECTIONS = 256
+"""Per node. Beyond it a cluster's client refuses commands, where the others let them wait."""
 OLDEST_VERSION = (7, 0)
 
 
@@ -36,37 +41,51 @@ def connect_blocking(url: str) -> Redis:
 
 
 def _client(url: str, socket_timeout_s: float, max_connections: int) -> Redis:
+    deadlines: dict[str, Any] = {
+        "socket_timeout": socket_timeout_s,
+        "socket_connect_timeout": 2.0,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+        # They let the server extend the deadlines, and keep the pool from noticing that a connection is closed.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
     try:
-        # redis-py's default pool raises when all connections are busy; this one waits for a free one.
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            url,
-            timeout=socket_timeout_s,
-            socket_timeout=socket_timeout_s,
-            socket_connect_timeout=2.0,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-            max_connections=max_connections,
+        parsed = parse_broker_url(url)
+        if parsed.kind == "cluster":
+            # It has the methods of `Redis`, but no common base class with them.
+            return cast(Redis, _cluster(parsed, deadlines))
+        waiting: dict[str, Any] = {"timeout": socket_timeout_s, "max_connections": max_connections}
+        pool = (
+            _sentinel_pool(parsed, deadlines, waiting)
+            if parsed.kind == "sentinel"
+            else Pool(connection_class=dependable(parsed.connection_class), **deadlines, **waiting, **parsed.options)
         )
-        pool.connection_class = type("Connection", (_Cancellable, pool.connection_class), {})
+        pool.make_connection()  # type: ignore[no-untyped-call] # raises if an option of the URL is unknown
         return Redis.from_pool(pool)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise BrokerError(f"ANTIPHON_REDIS_URL is not usable: {error}", code="broker_url") from error
 
 
-class _Cancellable(AbstractConnection):
-    """Keeps cancellations that redis-py would lose, after which a task would never end.
+def _cluster(url: BrokerUrl, deadlines: dict[str, Any]) -> Cluster:
+    return Cluster(
+        dependable(url.connection_class),
+        startup_nodes=[ClusterNode(*node) for node in url.nodes],
+        ssl=issubclass(url.connection_class, SSLConnection),
+        max_connections=_CLUSTER_CONNECTIONS,
+        **deadlines,
+        **url.options,
+    )
 
-    redis-py sends through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that arrives while the
-    bytes are sent (python/cpython#86296).
-    """
 
-    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
-        task = asyncio.current_task()
-        cancelled_before = task.cancelling() if task else 0
-        await super().send_packed_command(command, check_health)
-        if task and task.cancelling() > cancelled_before:
-            await self.disconnect(nowait=True)
-            raise asyncio.CancelledError
+def _sentinel_pool(url: BrokerUrl, deadlines: dict[str, Any], waiting: dict[str, Any]) -> SentinelPool:
+    options = dict(url.options)
+    with_tls = issubclass(url.connection_class, SSLConnection)
+    sentinel_options = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    sentinel_options |= {"ssl": with_tls, "password": options.pop("sentinel_password", None)}
+    sentinel = Sentinel(url.nodes, sentinel_kwargs=deadlines | sentinel_options)  # type: ignore[no-untyped-call]
+    managed = SentinelManagedSSLConnection if with_tls else SentinelManagedConnection
+    options |= {"connection_class": dependable(managed), **deadlines, **waiting}
+    return SentinelPool(url.service, sentinel, **options)  # type: ignore[no-untyped-call]
 
 
 async def check_broker(client: Redis, url: str) -> str:
@@ -75,14 +94,9 @@ async def check_broker(client: Redis, url: str) -> str:
         info = await client.info("server")
     except BROKER_FAILURES as error:
         raise BrokerError(
-            f"no Redis at {_without_password(url)} ({error}): start one, or set ANTIPHON_REDIS_URL"
+            f"no Redis at {without_secrets(url)} ({error}): start one, or set ANTIPHON_REDIS_URL"
         ) from error
     version = str(info.get("redis_version", "0"))
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VERSION:
         raise BrokerError(f"Redis {version} is too old: use {'.'.join(map(str, OLDEST_VERSION))} or newer")
     return version
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

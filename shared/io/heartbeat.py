@@ -1,6 +1,7 @@
 """Heartbeats: each worker renews its lease and its report every second. Also reads the reports of live workers."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -17,14 +18,29 @@ from shared.worker_report import LEASE_MS, REPORT_INTERVAL_S, WorkerReport
 log = get_logger()
 
 _LATE_MAIL_S = 10
+_AWAY_AFTER_S = 2.0
+_LISTED_AFTER_LEASE_MS = 60_000
+_JITTER = 0.1
+"""Share of the interval. Without it, workers that an outage brought into step would stay in step."""
 
 
 class Heartbeat:
-    """Keeps one worker's lease alive while `run` runs."""
+    """Keeps one worker's lease alive while `run` runs. `chance` returns a random number from 0 to 1."""
 
-    def __init__(self, client: Redis, report: Callable[[], WorkerReport]) -> None:
+    def __init__(
+        self, client: Redis, report: Callable[[], WorkerReport], chance: Callable[[], float] = random.random
+    ) -> None:
         self._redis = client
         self._report = report
+        self._chance = chance
+        self._answered_at_s: float | None = None
+
+    def not_ready(self) -> str | None:
+        """Why the worker is not ready: it was never announced, or the broker has not answered for two seconds."""
+        if self._answered_at_s is None:
+            return "not announced to the broker yet"
+        silence_s = asyncio.get_running_loop().time() - self._answered_at_s
+        return f"the broker has not answered for {silence_s:.0f} s" if silence_s >= _AWAY_AFTER_S else None
 
     async def run(self) -> None:
         while True:
@@ -32,7 +48,7 @@ class Heartbeat:
                 await self.announce()
             except BROKER_FAILURES as error:
                 log.warning("heartbeat_not_sent", error=str(error))
-            await asyncio.sleep(REPORT_INTERVAL_S)
+            await asyncio.sleep(REPORT_INTERVAL_S * (1 + _JITTER * (2 * self._chance() - 1)))
 
     async def announce(self, placed: tuple[str, str] | None = None) -> None:
         """Report now. `placed` is a reservation (key, session) that the report replaces."""
@@ -43,9 +59,12 @@ class Heartbeat:
         pipeline.hset(key, mapping=cast(Any, report.to_hash()))
         pipeline.pexpire(key, LEASE_MS)
         pipeline.zadd(keys.workers(report.kind), {report.worker_id: now_ms + LEASE_MS})
+        # Workers that were killed did not withdraw.
+        pipeline.zremrangebyscore(keys.workers(report.kind), "-inf", now_ms - _LISTED_AFTER_LEASE_MS)
         if placed is not None:
             pipeline.zrem(*placed)
         await pipeline.execute()
+        self._answered_at_s = asyncio.get_running_loop().time()
         # On a cluster the inbox lives on another node, so it cannot be part of the transaction.
         inbox = keys.inbox(report.kind, report.worker_id)
         if not await self._redis.expire(inbox, INBOX_EXPIRY_S):

@@ -19,6 +19,8 @@ EXIT_BROKER = 69
 EXIT_FAILED = 70
 """Exit codes as in sysexits.h: restarting does not help against `EXIT_CONFIG`."""
 
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS_HELP = "SIGTERM or SIGINT lets it finish its sessions and end; a second one ends it at once."
 _YOUNG_OBJECTS = 10_000
 
 _tasks = Gauge("antiphon_tasks", "Tasks on the event loop of this process")
@@ -34,7 +36,8 @@ def run_service(name: str, purpose: str, settings_type: type[SettingsT], serve: 
     if arguments:
         wants_help = arguments in (["--help"], ["-h"])
         command = name.replace("_", "-")
-        text = f"usage: antiphon {command}\n\n{purpose}\n\nsettings (environment):\n{settings_type.help_text()}"
+        usage = f"usage: antiphon {command}\n\n{purpose}\n{_SIGNALS_HELP}"
+        text = f"{usage}\n\nsettings (environment):\n{settings_type.help_text()}"
         print(text if wants_help else f"{name}: the only argument is --help; settings come from the environment")
         return 0 if wants_help else 2
     try:
@@ -51,8 +54,16 @@ async def _supervise(name: str, settings: SettingsT, serve: Serve[SettingsT]) ->
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     _tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+
+    def on_signal() -> None:
+        stop.set()
+        for number in _STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+            # The kernel ends the process at the second signal, also if the event loop hangs.
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, on_signal)
     exit_code = 0
     try:
         await serve(settings, stop)

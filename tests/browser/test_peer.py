@@ -59,7 +59,11 @@ def turn() -> Iterator[TurnServer]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def deployment(broker_url: str, turn: TurnServer) -> AsyncIterator[Deployment]:
-    async with deployed(broker_url, ANTIPHON_GATEWAY_ICE_SERVERS=turn.ice_servers) as running:
+    settings = {
+        "ANTIPHON_GATEWAY_TURN_URLS": turn.url,
+        "ANTIPHON_GATEWAY_TURN_SECRET_FILE": str(turn.secret_file),
+    }
+    async with deployed(broker_url, **settings) as running:
         yield running
 
 

@@ -1,7 +1,9 @@
-"""A real TURN server (coturn) on loopback, for callers whose network allows nothing else."""
+"""A real TURN server (coturn) on loopback, for callers whose network allows nothing else.
+
+It knows no users: it takes those whose names are signed with its secret (`use-auth-secret`).
+"""
 
 import contextlib
-import json
 import secrets
 import shutil
 import socket
@@ -15,7 +17,6 @@ from typing import NamedTuple
 
 from tests.fakes.ports import free_port
 
-_USER = "caller"
 _STOP_TIMEOUT_S = 10.0
 _BINDING_REQUEST = struct.pack("!HHI12x", 0x0001, 0, 0x2112A442)  # RFC 8489 §5
 _ATTEMPTS = 50
@@ -23,28 +24,28 @@ _ATTEMPTS = 50
 
 class TurnServer(NamedTuple):
     port: int
-    password: str
+    secret_file: Path
     log: Path
 
     @property
-    def ice_servers(self) -> str:
-        """The gateway's setting."""
-        url = f"turn:127.0.0.1:{self.port}?transport=udp"
-        return json.dumps([{"urls": url, "username": _USER, "credential": self.password}])
+    def url(self) -> str:
+        return f"turn:127.0.0.1:{self.port}?transport=udp"
 
 
 @contextlib.contextmanager
 def turn_server() -> Iterator[TurnServer]:
-    """Relays from and to loopback only, for one user, and keeps its files to itself."""
+    """Relays from and to loopback only, and keeps its files to itself."""
     executable = shutil.which("turnserver")
     assert executable, "no turnserver: sh deploy/debian-packages.sh coturn"
     with tempfile.TemporaryDirectory() as folder:
-        server = TurnServer(free_port(), secrets.token_hex(8), Path(folder) / "turn.log")
+        server = TurnServer(free_port(), Path(folder) / "secret", Path(folder) / "turn.log")
+        secret = secrets.token_hex(16)
+        server.secret_file.write_text(secret)
         options = [
             "-n",  # no configuration file
             *("--listening-ip", "127.0.0.1", "--relay-ip", "127.0.0.1", "--listening-port", str(server.port)),
             "--allow-loopback-peers",
-            *("--lt-cred-mech", "--realm", "antiphon.test", "--user", f"{_USER}:{server.password}"),
+            *("--use-auth-secret", "--static-auth-secret", secret, "--realm", "antiphon.test"),
             *("--no-tls", "--no-dtls", "--no-tcp", "--no-cli", "--no-multicast-peers", "--relay-threads", "1"),
             *("--userdb", f"{folder}/turn.db", "--pidfile", f"{folder}/turn.pid"),
             *("--log-file", str(server.log), "--simple-log", "--verbose"),

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.process_command import APP_FOLDER
+from gateway.core.api_keys import find_key
+from gateway.secret_files import read_api_keys
 from shared.io.service import EXIT_BROKER, EXIT_CONFIG
 
 
@@ -25,8 +27,14 @@ def antiphon(folder: Path, *arguments: str, **settings: str) -> subprocess.Compl
 def test_help_names_every_command(tmp_path: Path) -> None:
     run = antiphon(tmp_path, "--help")
     assert run.returncode == 0
-    for command in ("up", "doctor", "eval", "gateway", "media-worker", "pipeline-worker"):
+    for command in ("up", "doctor", "eval", "api-key", "gateway", "media-worker", "pipeline-worker"):
         assert f" {command} " in run.stdout
+
+
+def test_an_api_key_is_shown_and_its_line_can_be_appended_to_the_file(tmp_path: Path) -> None:
+    run = antiphon(tmp_path, "api-key", "website")
+    (tmp_path / "api-keys").write_text(run.stdout)
+    assert find_key(read_api_keys(tmp_path / "api-keys"), run.stderr.strip()) == "website"
 
 
 def test_a_mistyped_setting_is_reported_before_anything_starts(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ssl import SSLContext
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -19,13 +20,14 @@ class FlakyBroker:
         self._server: asyncio.Server
         self._connections: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._stranded: set[asyncio.StreamWriter] = set()
         self.refused = asyncio.Event()
         self.url = ""
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["FlakyBroker"]:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+    async def running(self, tls: SSLContext | None = None) -> AsyncIterator["FlakyBroker"]:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=tls)
+        self.url = f"{'rediss' if tls else 'redis'}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
         try:
             yield self
         finally:
@@ -39,6 +41,10 @@ class FlakyBroker:
         self.refused.clear()
         if mood != "loses replies":
             self._drop_connections()
+
+    def strands_its_connections(self) -> None:
+        """Open connections get no more replies and are not closed, as when a machine is lost. New ones work."""
+        self._stranded |= self._writers
 
     def _drop_connections(self) -> None:
         for writer in self._writers:
@@ -68,6 +74,8 @@ class FlakyBroker:
 
         async def replies() -> None:
             while data := await broker_reader.read(65_536):
+                if writer in self._stranded:
+                    continue
                 if self._mood == "works":
                     writer.write(data)
                 elif self._mood == "loses replies":

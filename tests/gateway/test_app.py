@@ -4,12 +4,17 @@ from typing import cast
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 from starlette.types import Message
 
+from gateway.access import Access
 from gateway.app import PAGE_FOLDER, create_app
-from gateway.settings import IceServer
+from gateway.ice_servers import IceServers
+from gateway.settings import GatewaySettings, IceServer
 from gateway.signaling_endpoint import SignalingEndpoint
+from gateway.token_store import TokenStore
 from shared.agent import AgentDefinition, EngineChoice, TurnTaking
+from shared.io.broker import connect
 
 BY_BUTTON = TurnTaking(mode="push_to_talk")
 AGENTS = [
@@ -24,7 +29,7 @@ AGENTS = [
         text_to_speech=EngineChoice(engine="openai", options={"model": "gpt-tts", "voice": "alloy", "speed": 1.2}),
     ),
 ]
-ICE_SERVERS = [IceServer(urls="stun:192.0.2.1")]
+SETTINGS = GatewaySettings(gateway_ice_servers=[IceServer(urls="stun:192.0.2.1")])
 
 
 class NoSignaling:
@@ -39,6 +44,11 @@ class Readiness:
         return self.reason
 
 
+def app_of(readiness: Readiness) -> Starlette:
+    access = Access(SETTINGS, [], TokenStore(connect("redis://127.0.0.1:1/0")))
+    return create_app(cast(SignalingEndpoint, NoSignaling()), AGENTS, access, IceServers(SETTINGS), readiness)
+
+
 @pytest.fixture
 def readiness() -> Readiness:
     return Readiness()
@@ -46,8 +56,9 @@ def readiness() -> Readiness:
 
 @pytest.fixture
 async def http(readiness: Readiness) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(cast(SignalingEndpoint, NoSignaling()), AGENTS, ICE_SERVERS, readiness)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway.test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app_of(readiness)), base_url="http://gateway.test"
+    ) as client:
         yield client
 
 
@@ -106,7 +117,6 @@ async def test_the_page_takes_no_posts(http: httpx.AsyncClient) -> None:
 
 
 async def test_a_websocket_to_an_unknown_path_is_refused(readiness: Readiness) -> None:
-    app = create_app(cast(SignalingEndpoint, NoSignaling()), AGENTS, ICE_SERVERS, readiness)
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -115,7 +125,7 @@ async def test_a_websocket_to_an_unknown_path_is_refused(readiness: Readiness) -
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app({"type": "websocket", "path": "/elsewhere", "headers": []}, receive, send)
+    await app_of(readiness)({"type": "websocket", "path": "/elsewhere", "headers": []}, receive, send)
     assert [message["type"] for message in sent] == ["websocket.close"]
 
 
@@ -139,6 +149,20 @@ async def test_pages_of_other_origins_may_read_the_api(http: httpx.AsyncClient, 
     assert (await http.get("/", headers={"origin": "https://elsewhere.example"})).headers.get(
         "access-control-allow-origin"
     ) is None
+
+
+async def test_a_callers_page_may_send_its_token_but_no_page_may_make_one(http: httpx.AsyncClient) -> None:
+    async def allowed(path: str, method: str) -> bool:
+        asks = {"access-control-request-method": method, "access-control-request-headers": "authorization"}
+        return (await http.options(path, headers={"origin": "https://elsewhere.example"} | asks)).status_code == 200
+
+    assert await allowed("/api/ice-servers", "GET")
+    assert not await allowed("/api/tokens", "POST")
+
+
+async def test_an_error_of_the_api_has_code_and_message(http: httpx.AsyncClient) -> None:
+    response = await http.post("/api/tokens", json={"agentId": "echo"})
+    assert (response.status_code, response.json()["code"]) == (401, "api_key_required")
 
 
 async def test_probes(http: httpx.AsyncClient, readiness: Readiness) -> None:

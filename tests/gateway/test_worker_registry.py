@@ -5,6 +5,7 @@ import pytest
 from gateway.worker_registry import WorkerRegistry
 from shared.io.broker import BROKER_FAILURES, Redis, connect
 from tests.fakes.media_worker import announce_worker
+from tests.fakes.virtual_time import in_virtual_time
 
 
 async def test_it_lists_the_live_workers(broker: Redis, broker_url: str) -> None:
@@ -36,4 +37,18 @@ async def test_without_a_broker_it_keeps_trying_and_is_not_fresh() -> None:
         async with asyncio.timeout(0.05):
             await registry.run()
     assert not registry.fresh
+    await client.aclose()
+
+
+@in_virtual_time
+async def test_it_is_not_fresh_two_seconds_after_the_brokers_last_answer() -> None:
+    """In a hang of the broker the gateway's `/readyz` stayed 200 for three seconds."""
+    client = connect("redis://127.0.0.1:1/0")
+    registry = WorkerRegistry(client)
+    registry.refreshed_at_s = asyncio.get_running_loop().time()
+    freshness = []
+    for _ in range(3):
+        freshness.append(registry.fresh)
+        await asyncio.sleep(1.01)
+    assert freshness == [True, True, False]
     await client.aclose()

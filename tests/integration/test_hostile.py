@@ -3,11 +3,8 @@
 import asyncio
 import json
 import re
-import secrets
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from struct import pack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -17,14 +14,25 @@ import websockets
 from aioice import ice as aioice_ice
 from aioice import stun as aioice_stun
 from aiortc import RTCConfiguration, RTCPeerConnection
-from aiortc.rtcsctptransport import Chunk, DataChunk, RTCSctpTransport, SackChunk, serialize_packet
 from aiortc.sdp import SessionDescription
 
 from callers.caller import Caller
-from callers.signaling import NotConnected
+from callers.signaling import NotConnected, Signaling
 from callers.voice import RATE
 from shared.audio import Pcm
 from tests.integration.deployment import Deployment, deployed
+from tests.integration.hostile_datagrams import (
+    SCTP_CHUNKS,
+    Address,
+    check,
+    junk,
+    misuse,
+    null_cipher_hello,
+    received,
+    sockets,
+)
+from tests.integration.neighbour import talking
+from tests.load.rtp_caller import RtpCaller
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -36,12 +44,10 @@ _LISTEN_S = 3.0
 _ATTEMPTS = 40
 _RETRY_S = 0.5
 _SCTP_PACKETS = 1_000
-_SCTP_CHUNKS = 50
 _DROPPED = "antiphon_media_datagrams_dropped_total"
 _CHECKS_REFUSED = "antiphon_media_checks_refused_total"
+_AUDIO_DROPPED = "antiphon_media_uplink_dropped_samples_total"
 _OFFERS_REFUSED = "antiphon_media_offers_refused_total"
-
-Address = tuple[str, int]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -59,11 +65,11 @@ async def deployment(broker_url: str) -> AsyncIterator[Deployment]:
 
 async def test_null_cipher_hellos_and_junk_while_a_call_is_set_up(deployment: Deployment) -> None:
     async with _beside_a_call(deployment), _counting(deployment, _DROPPED) as dropped:
-        with _sockets(1) as (stranger,):
+        with sockets(1) as (stranger,):
 
             async def attack(address: Address) -> None:
                 for number in range(_JUNK):
-                    stranger.sendto(_null_cipher_hello() if number % 2 else _junk(number), address)
+                    stranger.sendto(null_cipher_hello() if number % 2 else junk(number), address)
                     if number % 50 == 0:
                         await asyncio.sleep(0.002)
 
@@ -74,13 +80,13 @@ async def test_null_cipher_hellos_and_junk_while_a_call_is_set_up(deployment: De
 async def test_checks_with_wrong_passwords_from_many_sources(deployment: Deployment) -> None:
     async with _beside_a_call(deployment) as answer, _counting(deployment, _CHECKS_REFUSED, _DROPPED) as refused:
         ufrag = _fragment_of(answer)
-        with _sockets(_SOURCES) as strangers:
+        with sockets(_SOURCES) as strangers:
             for stranger in strangers:
-                stranger.sendto(_check(ufrag, "guessed" * 4), _address_of(answer))
-                stranger.sendto(_check("nobody", "guessed" * 4), _address_of(answer))
+                stranger.sendto(check(ufrag, "guessed" * 4), _address_of(answer))
+                stranger.sendto(check("nobody", "guessed" * 4), _address_of(answer))
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0.5)
-            assert [stranger for stranger in strangers if _received(stranger)] == []
+            assert [stranger for stranger in strangers if received(stranger)] == []
         await _one_call(deployment)
     assert refused() == 2 * _SOURCES
 
@@ -89,7 +95,8 @@ async def test_a_callers_own_check_sent_again_by_another_steals_nothing(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Anyone on the path can copy a check. An attacker who also holds back the original looks like a caller whose
-    address changed: no ICE agent can tell them apart. They would only get packets that are encrypted for someone else.
+    address changed, for the second within which that address must show a packet that only the caller can make. They
+    would only get packets that are encrypted for someone else.
     """
     sent: list[bytes] = []
     send_stun = aioice_ice.StunProtocol.send_stun
@@ -101,19 +108,19 @@ async def test_a_callers_own_check_sent_again_by_another_steals_nothing(
     monkeypatch.setattr(aioice_ice.StunProtocol, "send_stun", watched)
     async with _calling(deployment) as caller:
         nominating = [data for data in sent if "USE-CANDIDATE" in aioice_stun.parse_message(data).attributes]
-        with _sockets(1) as (thief,):
+        with sockets(1) as (thief,):
             async with _counting(deployment, _CHECKS_REFUSED) as refused:
                 for data in nominating:
                     thief.sendto(data, _address_of(caller.pc.remoteDescription.sdp))
                 await _talk(caller)
-            assert _received(thief) == []
+            assert received(thief) == []
     assert refused() == len(nominating) > 0
     await _one_call(deployment)
 
 
 @pytest.mark.parametrize("count", [1, 2_000])
 async def test_candidates_that_name_a_service_behind_us(deployment: Deployment, count: int) -> None:
-    with _sockets(1) as (internal,):
+    with sockets(1) as (internal,):
         host, port = internal.getsockname()
         named = f"candidate:1 1 udp 2130706431 {host} {port} typ host"
         offer = {"type": "offer", "sdp": _with_candidates(await _offer(), [named] * count), "agentId": "echo"}
@@ -125,7 +132,7 @@ async def test_candidates_that_name_a_service_behind_us(deployment: Deployment, 
                 await asyncio.sleep(_RETRY_S)
             else:
                 pytest.fail("the offer was not answered")
-            assert _received(internal) == []
+            assert received(internal) == []
     await _one_call(deployment)
 
 
@@ -181,12 +188,43 @@ async def test_a_connected_caller_who_misuses_the_data_channel(deployment: Deplo
                 if attack == "many channels":
                     hostile.pc.createDataChannel("another")
                 elif attack == "a flood":
-                    for _ in range(_SCTP_CHUNKS):
+                    for _ in range(SCTP_CHUNKS):
                         hostile.channel.send('{"type": "interrupt"}')
                 else:
-                    await sctp.transport._send_data(_misuse(attack, sctp, number))
+                    await sctp.transport._send_data(misuse(attack, sctp, number))
                 await asyncio.sleep(0.002)
         await _one_call(deployment)
+
+
+async def test_packets_that_claim_47_times_real_time(deployment: Deployment) -> None:
+    """All of it reached the recogniser, who bills by the second."""
+    long = bytes([9 << 3 | 3, 6]) + 6 * b"speech"  # six frames of 20 ms
+    async with (
+        _beside_a_call(deployment),
+        _counting(deployment, _AUDIO_DROPPED) as dropped,
+        _calling_with_rtp(deployment) as hostile,
+    ):
+        for number in range(round(_TALK_S * 390)):
+            hostile.send(long, number * 5_760)
+            await asyncio.sleep(1 / 500)
+    assert dropped() / 16_000 > _TALK_S * 390 * 0.12 * 0.8
+    await _one_call(deployment)
+
+
+async def test_a_flood_of_valid_checks_is_answered_with_no_more_bytes(deployment: Deployment) -> None:
+    async with _beside_a_call(deployment), _calling(deployment) as hostile:
+        answer = hostile.pc.remoteDescription.sdp
+        sent = answered = 0
+        with sockets(1) as (flooder,):
+            for number in range(_JUNK):
+                request = check(_fragment_of(answer), _password_of(answer), nominates=False)
+                flooder.sendto(request, _address_of(answer))
+                sent += len(request)
+                if number % 4 == 0:
+                    await asyncio.sleep(0.001)
+                answered += sum(map(len, received(flooder)))
+        assert 0 < answered < sent / 4
+        await _talk(hostile)
 
 
 # -- callers ----------------------------------------------------------------------------------------------------------
@@ -194,26 +232,9 @@ async def test_a_connected_caller_who_misuses_the_data_channel(deployment: Deplo
 
 @asynccontextmanager
 async def _beside_a_call(deployment: Deployment) -> AsyncIterator[str]:
-    """A call whose caller hears their own echo all the time. Yields the answer."""
-    async with _calling(deployment) as caller:
-        over = asyncio.Event()
-        talking = asyncio.create_task(_talk_on(caller, over))
-        try:
-            yield caller.pc.remoteDescription.sdp
-        finally:
-            over.set()
-            said_s = await talking
-        await caller.wait_for(lambda: caller.record.heard.sound_s(0) > 0.8 * said_s)
-
-
-async def _talk_on(caller: Caller, over: asyncio.Event) -> float:
-    """Send a tone until `over`. Returns its length in seconds."""
-    said_s = 0.0
-    while not over.is_set():
-        sound = caller.microphone.play(_tone(1.0))
-        said_s += sound.length_s
-        await sound.over.wait()
-    return said_s
+    """A call whose caller hears their own echo all the time, without a gap. Yields the answer."""
+    async with _calling(deployment) as caller, talking(caller):
+        yield caller.pc.remoteDescription.sdp
 
 
 async def _talk(caller: Caller) -> None:
@@ -262,6 +283,33 @@ async def _calling(
         await asyncio.sleep(_RETRY_S)
 
 
+@asynccontextmanager
+async def _calling_with_rtp(deployment: Deployment) -> AsyncIterator[RtpCaller]:
+    """A caller whose packets we write ourselves."""
+    signaling = Signaling(deployment.signaling_url, "echo", lambda _: None)
+
+    async def exchange(sdp: str) -> str:
+        nonlocal signaling
+        for _ in range(_ATTEMPTS):
+            try:
+                return await signaling.exchange(sdp)
+            except NotConnected as refused:
+                if refused.code != "no_capacity":
+                    raise
+            await signaling.close()
+            await asyncio.sleep(_RETRY_S)
+            signaling = Signaling(deployment.signaling_url, "echo", lambda _: None)
+        pytest.fail("there was no room")
+
+    caller = RtpCaller()
+    try:
+        await caller.connect(exchange)
+        yield caller
+    finally:
+        await caller.close()
+        await signaling.close()
+
+
 async def _signal(deployment: Deployment, *messages: dict[str, Any], stay_s: float = 0.0) -> dict[str, Any]:
     """The gateway's answer or error. The socket stays open for `stay_s` after it."""
     async with websockets.connect(deployment.signaling_url) as client, asyncio.timeout(20):
@@ -307,73 +355,8 @@ def _fragment_of(answer: str) -> str:
     return answer.partition("a=ice-ufrag:")[2].split("\r\n")[0]
 
 
-# -- datagrams --------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _sockets(count: int) -> Iterator[list[socket.socket]]:
-    opened = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    try:
-        for each in opened:
-            each.bind(("127.0.0.1", 0))
-            each.setblocking(False)
-        yield opened
-    finally:
-        for each in opened:
-            each.close()
-
-
-def _received(each: socket.socket) -> list[bytes]:
-    datagrams = []
-    try:
-        while True:
-            datagrams.append(each.recv(2_048))
-    except BlockingIOError:
-        return datagrams
-
-
-def _null_cipher_hello() -> bytes:
-    """A DTLS 1.2 ClientHello (RFC 6347 §4.2) whose only cipher suite is NULL."""
-    body = b"\xfe\xfd" + secrets.token_bytes(32) + b"\0\0" + b"\0\2\0\0" + b"\1\0"
-    length = len(body).to_bytes(3, "big")
-    handshake = b"\1" + length + b"\0\0" + bytes(3) + length + body
-    return b"\x16\xfe\xff" + bytes(8) + len(handshake).to_bytes(2, "big") + handshake
-
-
-def _junk(number: int) -> bytes:
-    return bytes([20 + number % 200]) + secrets.token_bytes(60)
-
-
-def _check(ufrag: str, password: str) -> bytes:
-    message = aioice_stun.Message(message_method=aioice_stun.Method.BINDING, message_class=aioice_stun.Class.REQUEST)
-    message.attributes["USERNAME"] = f"{ufrag}:theirs"
-    message.attributes["USE-CANDIDATE"] = None
-    message.add_message_integrity(password.encode())
-    return bytes(message)
-
-
-class _Written(Chunk):
-    """A chunk that is sent as it is, valid or not."""
-
-    def __bytes__(self) -> bytes:
-        return self.body
-
-
-def _misuse(attack: str, sctp: RTCSctpTransport, number: int) -> bytes:
-    """An SCTP packet with a valid checksum."""
-    chunks: list[Chunk]
-    match attack:
-        case "a hole":
-            first = sctp._local_tsn + 1 + number * _SCTP_CHUNKS
-            tsns = [(first + n) % 2**32 for n in range(_SCTP_CHUNKS)]
-            chunks = [DataChunk(body=pack("!LHHL", tsn, 2, 0, 51) + b"x") for tsn in tsns]
-        case "no length":
-            chunks = [_Written(body=bytes([4, 0, 0, 12, 0, 1, 0, 0, 0, 0, 0, 0]))]  # a heartbeat
-        case _:
-            every = pack("!HH", 1, 0xFFFF) * 250
-            chunks = [SackChunk(body=pack("!LLHH", sctp._last_received_tsn, 1_000_000, 250, 0) + every)]
-    body = b"".join(map(bytes, chunks))
-    return serialize_packet(5_000, 5_000, sctp._remote_verification_tag, _Written(body=body))
+def _password_of(answer: str) -> str:
+    return answer.partition("a=ice-pwd:")[2].split("\r\n")[0]
 
 
 @asynccontextmanager

@@ -6,7 +6,8 @@ import pytest
 from aioice import stun as aioice_stun
 
 from media_worker.caller_path import CallerPath
-from media_worker.core.ice_lite import Credentials, Path
+from media_worker.core.ice_lite import Credentials
+from media_worker.core.path_selection import Path, Source
 from media_worker.core.stun import BindingRequest, parse_request
 from media_worker.udp_port import UdpPort
 from tests.fakes.counters import Gained
@@ -38,7 +39,7 @@ class Caller:
 
     def on_check(self, request: BindingRequest, path: Path) -> None: ...
 
-    def on_media(self, datagram: bytes, now: float) -> None: ...
+    def on_media(self, datagram: bytes, source: Source, now: float) -> None: ...
 
     def on_dtls(self, datagram: bytes) -> None: ...
 

@@ -7,38 +7,80 @@ from shared.events import ClientEventSent, client_event
 from shared.io.outbox import Outbox
 
 
-class Both:
-    """What went out on the data channel, and what to the gateway."""
+class Client:
+    """What goes out on the data channel, to each gateway and into the record."""
 
-    def __init__(self) -> None:
+    def __init__(self, seq: int = 0, published: int = 0) -> None:
         self.on_channel: list[dict[str, Any]] = []
-        self.to_gateway: list[dict[str, Any]] = []
-        self.events = EventChannel("s1", "g1", cast(Outbox, cast(Any, self)), self._on_channel)
+        self.to_gateway: dict[str, list[dict[str, Any]]] = {}
+        self.recorded: list[tuple[str, int]] = []
+        self.now = 0.0
+        self.events = EventChannel(
+            "s1",
+            cast(Outbox, cast(Any, self)),
+            lambda text: self.on_channel.append(json.loads(text)),
+            lambda event, number: self.recorded.append((event["type"], number)),
+            lambda: self.now,
+            seq,
+            published,
+        )
+        self.events.attach("g1")
 
     def send(self, inbox: str, message: ClientEventSent) -> None:
-        assert inbox == keys.inbox("gateway", "g1")
-        self.to_gateway.append(message.event)
+        self.to_gateway.setdefault(inbox, []).append(message.event)
 
-    def _on_channel(self, text: str) -> None:
-        self.on_channel.append(json.loads(text))
+    def at(self, gateway: str) -> list[dict[str, Any]]:
+        return self.to_gateway.get(keys.inbox("gateway", gateway), [])
 
 
 def test_events_are_numbered_and_the_same_on_both_ways() -> None:
-    both = Both()
-    both.events.open()
-    both.events.publish("status", {"status": "connecting"})
-    both.events.publish_error("no_pipeline", "Später")
-    assert both.on_channel == both.to_gateway
-    assert both.on_channel == [
+    client = Client()
+    client.events.open()
+    client.events.publish("status", {"status": "connecting"})
+    client.events.publish_error("no_pipeline", "Später")
+    assert client.on_channel == client.at("g1")
+    assert client.on_channel == [
         client_event("status", 1, {"status": "connecting"}),
         client_event("error", 2, {"code": "no_pipeline", "message": "Später"}),
     ]
 
 
 def test_the_newest_hundred_events_wait_for_the_data_channel() -> None:
-    both = Both()
+    client = Client()
     for n in range(110):
-        both.events.publish("status", {"n": n})
-    assert (len(both.to_gateway), both.on_channel) == (110, [])
-    both.events.open()
-    assert [event["seq"] for event in both.on_channel] == list(range(11, 111))
+        client.events.publish("status", {"n": n})
+    assert (len(client.at("g1")), client.on_channel) == (110, [])
+    client.events.open()
+    assert [event["seq"] for event in client.on_channel] == list(range(11, 111))
+
+
+def test_final_events_are_recorded_with_the_number_of_the_pipeline_worker() -> None:
+    client = Client()
+    client.events.publish("status", {"status": "connecting"})
+    client.events.publish("transcript-partial", {"text": "a ta"}, number=1)
+    client.events.publish("transcript", {"text": "a table"}, number=2)
+    client.events.publish("metrics", {"turn": 1}, number=3)
+    client.events.publish("goaway", {"timeLeftMs": 1})
+    assert client.recorded == [("status", 0), ("transcript", 2)]
+    assert client.events.published == 3
+
+
+def test_a_session_that_moved_here_goes_on_with_its_numbers() -> None:
+    client = Client(seq=41, published=7)
+    assert client.events.published == 7
+    client.events.publish("transcript", {"text": "hello"}, number=8)
+    assert (client.at("g1")[0]["seq"], client.events.published) == (42, 8)
+
+
+def test_a_new_gateway_gets_what_may_not_be_recorded_yet_and_the_old_one_nothing_more() -> None:
+    client = Client()
+    client.events.publish("transcript", {"text": "long ago"})
+    client.now = 10.0
+    client.events.publish("transcript", {"text": "just now"})
+    client.now = 10.1
+    client.events.detach()
+    client.events.publish("transcript", {"text": "meanwhile"})
+    client.events.attach("g2")
+    client.events.publish("transcript", {"text": "later"})
+    assert [event["text"] for event in client.at("g1")] == ["long ago", "just now"]
+    assert [event["text"] for event in client.at("g2")] == ["just now", "meanwhile", "later"]

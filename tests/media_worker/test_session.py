@@ -1,91 +1,36 @@
-"""How a session ends, and who may speak in it."""
+"""How a session ends."""
 
 import asyncio
 import re
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
+from aioice import ice as aioice_ice
+from structlog.testing import capture_logs
 
-from callers.caller import Caller
 from callers.signaling import NotConnected
+from media_worker.core.path_selection import Source
+from media_worker.core.rtp import is_rtcp
 from media_worker.peer import Peer
 from media_worker.rtp_session import RtpSession
+from shared.audio import UPLINK_RATE
 from shared.events import (
     CallerConnected,
-    ClientEventSent,
     CloseSession,
     EndSession,
     OfferAnswered,
-    PipelineAttached,
     PlayoutReported,
     PublishEvent,
     SessionClosed,
 )
-from tests.fakes.counters import Gained
 from tests.fakes.media_correspondents import RunningMediaWorker, running_media_worker
 from tests.fakes.patience import eventually
 from tests.fakes.sounds import tone
-from tests.media_worker.calls import Call, calling, connect, of_another_peer
+from tests.media_worker.calls import Call, MovedCaller, calling, connect, of_another_peer
 from tests.media_worker.core.test_sdp_offer import CHROMIUM
-
-
-async def test_a_pipeline_worker_that_was_replaced_is_ignored(house: RunningMediaWorker) -> None:
-    stale = Gained("antiphon_media_stale_epoch_total")
-    async with calling(house) as call:
-        await house.pipeline.attach("s1", epoch=2)
-        await house.pipeline.until(lambda: len(house.pipeline.messages(CallerConnected)) == 2)
-        await house.pipeline.say("s1", tone(660, 0.5, 24_000).tobytes(), epoch=1)
-        await house.pipeline.send(
-            EndSession(session="s1", epoch=1, after_playout=False),
-            PipelineAttached(session="s1", epoch=1, pipeline_worker="p-old"),
-        )
-        await house.pipeline.say("s1", tone(660, 0.2, 24_000).tobytes(), epoch=2)
-        report = await house.pipeline.message(PlayoutReported, state="finished")
-        assert report.played_up_to == 4_800
-        assert stale() == 5 + 1 + 2
-        assert call.session.id == "s1"
-
-
-async def test_after_a_takeover_the_callers_frames_carry_the_new_epoch(house: RunningMediaWorker) -> None:
-    async with calling(house):
-        await house.pipeline.until(lambda: any(item.epoch == 1 for item in house.pipeline.uplink("s1")))
-        await house.pipeline.attach("s1", epoch=2)
-        await house.pipeline.until(lambda: any(item.epoch == 2 for item in house.pipeline.uplink("s1")))
-        items = house.pipeline.uplink("s1")
-        assert [item.seq for item in items] == list(range(len(items)))
-
-
-async def test_without_a_pipeline_worker_the_session_ends_with_an_error(broker_url: str) -> None:
-    async with running_media_worker(broker_url, media_pipeline_timeout_s=0.3) as house:
-
-        async def exchange_without_pipeline(sdp: str) -> str:
-            reply = await house.gateway.offer("s1", sdp)
-            assert isinstance(reply, OfferAnswered)
-            return reply.sdp
-
-        async with Caller(exchange=exchange_without_pipeline) as caller:
-            assert (await house.gateway.message(SessionClosed)).reason == "no_pipeline"
-            events = [m.event for m in house.gateway.messages(ClientEventSent)]
-            assert [e["code"] for e in events if e["type"] == "error"] == ["no_pipeline"]
-            assert events[-1]["status"] == "ended"
-            assert caller.microphone is not None
-
-
-async def test_what_the_caller_said_before_the_pipeline_came_is_kept_for_two_seconds(broker_url: str) -> None:
-    async with running_media_worker(broker_url) as house:
-
-        async def exchange_without_pipeline(sdp: str) -> str:
-            reply = await house.gateway.offer("s1", sdp)
-            assert isinstance(reply, OfferAnswered)
-            return reply.sdp
-
-        async with Caller(exchange=exchange_without_pipeline):
-            session = house.worker._sessions["s1"]
-            await eventually(lambda: session._uplink._seq >= 120)
-            await house.pipeline.attach("s1")
-            await house.pipeline.until(lambda: len(house.pipeline.uplink("s1")) > 100)
-            items = house.pipeline.uplink("s1")
-            assert items[0].seq > 0
-            assert [item.seq for item in items] == list(range(items[0].seq, items[0].seq + len(items)))
 
 
 async def test_a_hang_up_leaves_nothing_behind(house: RunningMediaWorker) -> None:
@@ -144,6 +89,51 @@ async def test_a_caller_who_falls_silent_is_ended(broker_url: str) -> None:
         # The network is gone: neither packets nor goodbyes get through.
         await call.caller.pc.getSenders()[0].transport.transport._connection.close()
         assert await call.closed() == "silent_timeout"
+
+
+@pytest.mark.parametrize("kind", ["RTP", "RTCP", "checks"])
+async def test_a_caller_of_whom_only_one_kind_of_packet_arrives_is_not_silent(
+    broker_url: str, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(aioice_ice, "CONSENT_INTERVAL", 0.5)  # aiortc reports every 0.5 to 1.5 s
+    async with running_media_worker(broker_url, media_silent_timeout_s=2) as house, calling(house) as call:
+        session = call.session
+        taken: dict[str, Callable[..., None]] = {
+            "RTP": session.on_media,
+            "RTCP": session.on_media,
+            "checks": session.on_check,
+        }
+        arrived = Counter[str]()
+
+        def take(what: str, *arguments: Any) -> None:
+            arrived[what] += 1
+            if what == kind:
+                taken[what](*arguments)
+
+        def on_media(datagram: bytes, source: Source, now: float) -> None:
+            take("RTCP" if is_rtcp(datagram[1]) else "RTP", datagram, source, now)
+
+        monkeypatch.setattr(session, "on_media", on_media)
+        monkeypatch.setattr(session, "on_check", partial(take, "checks"))
+        heard_until = session._uplink._position + 4 * UPLINK_RATE
+        await eventually(lambda: session._uplink._position > heard_until or session._closed.done())
+        assert not session._closed.done()
+        assert min(arrived.values()) > 0 and len(arrived) == 3
+        kind = "none"
+        assert await call.closed() == "silent_timeout"
+
+
+async def test_logs_name_no_addresses_of_callers(house: RunningMediaWorker) -> None:
+    with capture_logs() as logs:
+        async with calling(house) as call:
+            moved = MovedCaller(call.answer)
+            await moved.check()
+            moved.socket.close()
+        await call.closed()
+    addresses = [entry["address"].rpartition(":")[0] for entry in logs if entry["event"] == "path_address"]
+    assert len(addresses) == 2
+    others = [str(entry) for entry in logs if entry["log_level"] != "debug"]
+    assert others and not any(address in entry for address in addresses for entry in others)
 
 
 async def test_a_failure_of_one_session_ends_only_that_one(house: RunningMediaWorker) -> None:

@@ -94,6 +94,22 @@ async def test_checks_with_a_guessed_password_are_not_answered(house: RunningMed
         guessing.socket.close()
 
 
+async def test_an_attacker_with_the_credentials_has_the_agents_voice_for_a_second(house: RunningMediaWorker) -> None:
+    async with calling(house) as call:
+        paths = call.session._path._paths
+        await eventually(lambda: paths.proven is not None)
+        home = paths.selected
+        thief = MovedCaller(call.answer)
+        await thief.check()
+        assert paths.selected != home
+        await eventually(lambda: paths.selected == home)
+        await thief.check()
+        assert paths.selected == home, "a second attempt gets nothing"
+        await house.pipeline.say("s1", tone(660, 1, 24_000).tobytes())
+        await call.caller.wait_for(lambda: hears(call.caller, 660))
+        thief.socket.close()
+
+
 async def test_the_callers_own_exchange_is_not_disturbed_by_its_neighbours(house: RunningMediaWorker) -> None:
     calls = [asyncio.create_task(connect(house, f"s{n}")) for n in range(4)]
     connected = await asyncio.gather(*calls)

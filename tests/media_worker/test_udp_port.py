@@ -6,7 +6,7 @@ import pytest
 from aioice import stun as aioice_stun
 
 from media_worker import udp_port
-from media_worker.core.ice_lite import Path
+from media_worker.core.path_selection import Path, Source
 from media_worker.core.stun import BindingRequest
 from media_worker.udp_port import UdpPort, detect_addresses
 from shared.errors import ConfigError
@@ -31,7 +31,7 @@ class RecordingOwner:
         self._port.sender(path)(b"answer")
         self.seen.put_nowait(("check", request.local_ufrag.encode()))
 
-    def on_media(self, datagram: bytes, now: float) -> None:
+    def on_media(self, datagram: bytes, source: Source, now: float) -> None:
         self.seen.put_nowait(("media", datagram))
 
     def on_dtls(self, datagram: bytes) -> None:

@@ -149,7 +149,9 @@ async def test_calls_one_after_another_leave_nothing_behind(broker_url: str, bro
                 tasks, files = len(asyncio.all_tasks()), psutil.Process().num_fds()
         await eventually(lambda: len(asyncio.all_tasks()) <= tasks)
         await eventually(lambda: psutil.Process().num_fds() <= files)
-        assert list(await broker.keys("antiphon:s:*")) == []
+        async with asyncio.timeout(5):
+            while await broker.keys("antiphon:s:*"):  # noqa: ASYNC110 - a key has no event
+                await asyncio.sleep(0.01)
 
 
 async def test_a_broker_that_is_away_for_a_moment_does_not_end_a_call(tmp_path: Path) -> None:

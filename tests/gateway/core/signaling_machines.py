@@ -20,7 +20,7 @@ RULES = SignalingRules(
     gateway="g1",
     agents=frozenset({"front-desk", "echo", "hidden"}),
     listed_agents=["echo", "front-desk"],
-    ice_servers=[{"urls": "stun:192.0.2.1"}],
+    ice_servers=lambda _: [{"urls": "stun:192.0.2.1"}],
     max_candidates=3,
     max_errors=5,
 )

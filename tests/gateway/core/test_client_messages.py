@@ -38,7 +38,7 @@ def test_the_specification_clients_offer() -> None:
 
 def test_an_offer_may_carry_what_we_do_not_read_yet() -> None:
     text = json.dumps({"type": "offer", "sdp": "v=0", "agentId": "a", "token": "t", "resumeToken": 7, "new": [1]})
-    assert parse_client_message(text, LIMITS) == Offer(type="offer", sdp="v=0", agentId="a")
+    assert parse_client_message(text, LIMITS) == Offer(type="offer", sdp="v=0", agentId="a", token="t")
 
 
 def test_a_browsers_candidate() -> None:

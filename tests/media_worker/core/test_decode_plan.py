@@ -215,6 +215,9 @@ def test_an_hour_of_talk_pauses_loss_and_jitter_does_not_drift() -> None:
             told += samples(sender.send(arrival_s, VOICE if talking else DTX, missing))
             missing = 0
             assert 0 <= told - (n + 1) * FRAME <= 3 * 16_000
+    for last in range(tick, 3_608 * 50):
+        silence = plan.on_time(last * 0.02)
+        told += silence.samples if silence else 0
     sender.skip(400)
     told += samples(sender.send(3_608.0, DTX))
     assert told == 180_401 * FRAME

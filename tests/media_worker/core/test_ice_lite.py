@@ -1,7 +1,10 @@
 import pytest
 from aioice import stun as aioice_stun
+from hypothesis import given
+from hypothesis import strategies as st
 
-from media_worker.core.ice_lite import Answered, Credentials, IceLiteAgent, Path
+from media_worker.core.ice_lite import Answered, Credentials, IceLiteAgent
+from media_worker.core.path_selection import Path
 from media_worker.core.stun import BindingRequest, parse_request
 
 OURS = Credentials("ours", "password-of-ours-22-chars")
@@ -40,7 +43,7 @@ def accepted(answered: Answered | None) -> Answered:
 def test_a_wrong_password_changes_nothing(agent: IceLiteAgent) -> None:
     forged = check(Credentials("ours", "guessed-guessed-guessed-1"), nominate=True)
     assert agent.on_request(forged, HOME, 1.0) is None
-    assert agent.selected is None
+    assert agent.paths.selected is None
     assert agent.checked_s(HOME) is None
 
 
@@ -52,7 +55,7 @@ def test_a_strange_fragment_changes_nothing(agent: IceLiteAgent) -> None:
 def test_the_first_signed_check_is_answered_and_selects(agent: IceLiteAgent) -> None:
     answered = accepted(agent.on_request(check(), HOME, 1.0))
     assert read(answered).attributes["XOR-MAPPED-ADDRESS"] == HOME.source
-    assert answered.selected == agent.selected == HOME
+    assert answered.selected == agent.paths.selected == HOME
     assert agent.checked_s(HOME) is not None
 
 
@@ -60,14 +63,14 @@ def test_a_second_address_is_validated_but_not_selected_before_nomination(agent:
     agent.on_request(check(), HOME, 1.0)
     assert accepted(agent.on_request(check(), MOBILE, 1.1)).selected is None
     assert agent.checked_s(MOBILE) is not None
-    assert agent.selected == HOME
+    assert agent.paths.selected == HOME
 
 
 def test_nomination_is_followed(agent: IceLiteAgent) -> None:
     agent.on_request(check(), HOME, 1.0)
     agent.on_request(check(), MOBILE, 1.1)
     assert accepted(agent.on_request(check(nominate=True), MOBILE, 1.2)).selected == MOBILE
-    assert agent.selected == MOBILE
+    assert agent.paths.selected == MOBILE
 
 
 def test_a_repeated_nomination_selects_nothing_new(agent: IceLiteAgent) -> None:
@@ -104,7 +107,7 @@ def test_old_credentials_stay_good_until_a_nomination_with_the_new_ones(agent: I
     assert answered.selected == MOBILE
     assert agent.offered_credentials == agent.credentials == RESTARTED
     assert agent.on_request(check(nominate=True), HOME, 4.0) is None
-    assert agent.selected == MOBILE
+    assert agent.paths.selected == MOBILE
 
 
 def test_a_browser_that_only_tries_the_new_credentials_keeps_its_connection(agent: IceLiteAgent) -> None:
@@ -115,7 +118,7 @@ def test_a_browser_that_only_tries_the_new_credentials_keeps_its_connection(agen
     assert read(answered, RESTARTED).error_code is None
     assert agent.checked_s(MOBILE) is not None
     assert agent.on_request(check(nominate=True), REBOUND, 3.0) is not None
-    assert agent.selected == REBOUND
+    assert agent.paths.selected == REBOUND
 
 
 def test_new_fragment_with_the_old_password_is_forged(agent: IceLiteAgent) -> None:
@@ -174,7 +177,7 @@ def test_a_copied_check_from_another_address_gets_no_answer(agent: IceLiteAgent)
     assert agent.on_request(nominating, MOBILE, 1.1) is None
     assert agent.on_request(nominating, MOBILE, 9.9) is None
     assert agent.checked_s(MOBILE) is None
-    assert agent.selected == HOME
+    assert agent.paths.selected == HOME
 
 
 def test_a_check_that_is_repeated_is_answered_again(agent: IceLiteAgent) -> None:
@@ -189,3 +192,70 @@ def test_of_the_checks_of_a_long_call_the_last_are_remembered(agent: IceLiteAgen
         agent.on_request(each, HOME, number * 2.5)
     assert agent.on_request(checks[200], MOBILE, 750.0) is None
     assert len(agent._checks) == 256
+
+
+@given(
+    st.sampled_from([HOME, MOBILE]),
+    st.integers(0, 40),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+def test_no_answer_is_longer_than_its_request(
+    path: Path, their_ufrag: int, nominates: bool, has_role: bool, is_controlled: bool, has_fingerprint: bool
+) -> None:
+    message = aioice_stun.Message(message_method=aioice_stun.Method.BINDING, message_class=aioice_stun.Class.REQUEST)
+    message.attributes["USERNAME"] = f"{OURS.ufrag}:{'t' * their_ufrag}"
+    if nominates:
+        message.attributes["USE-CANDIDATE"] = None
+    if has_role:
+        message.attributes["ICE-CONTROLLED" if is_controlled else "ICE-CONTROLLING"] = 1
+    message.add_message_integrity(OURS.password.encode())
+    if has_fingerprint:
+        message.add_fingerprint()
+    request = bytes(message)
+    agent = IceLiteAgent(OURS)
+    answered = agent.on_request(parse_request(request), path, 1.0)
+    if answered is None:
+        assert len(request) < 76
+        assert agent.checked_s(path) is None
+        assert agent.paths.selected is None
+    else:
+        assert len(answered.response) <= len(request)
+
+
+def test_a_check_as_browsers_send_it_is_answered_over_ipv6(agent: IceLiteAgent) -> None:
+    message = aioice_stun.Message(message_method=aioice_stun.Method.BINDING, message_class=aioice_stun.Class.REQUEST)
+    message.attributes.update({"USERNAME": "ours:t", "ICE-CONTROLLING": 1, "PRIORITY": 1})
+    message.add_message_integrity(OURS.password.encode())
+    message.add_fingerprint()
+    assert agent.on_request(parse_request(bytes(message)), MOBILE, 1.0) is not None
+
+
+def test_of_a_flood_of_valid_checks_100_a_second_are_answered(agent: IceLiteAgent) -> None:
+    answered = sum(agent.on_request(check(), HOME, n / 1_000) is not None for n in range(5_000))
+    assert answered == pytest.approx(200 + 5 * 100, abs=2)
+
+
+def test_a_browser_that_checks_every_20_ms_gets_every_answer(agent: IceLiteAgent) -> None:
+    assert all(agent.on_request(check(), HOME, n * 0.02) for n in range(1_000))
+
+
+def test_a_flood_of_checks_makes_the_callers_path_not_stale(agent: IceLiteAgent) -> None:
+    agent.on_request(check(nominate=True), HOME, 0.0)
+    for n in range(20_000):
+        agent.on_request(check(), MOBILE, n / 1_000)
+        if n % 1_000 == 0:
+            agent.on_request(check(), HOME, n / 1_000)
+    assert agent.paths.selected == HOME
+
+
+def test_the_path_before_the_selected_one_stays_valid_while_it_may_be_restored(agent: IceLiteAgent) -> None:
+    agent.on_request(check(nominate=True), HOME, 1.0)
+    agent.paths.on_authentic(HOME, 1.0)
+    for port in range(5000, 5100):
+        agent.on_request(check(nominate=True), Path(0, ("192.0.2.9", port)), 1.1)
+    assert agent.checked_s(HOME) is not None
+    assert agent.paths.on_authentic(HOME, 2.2)
+    assert agent.paths.selected == HOME

@@ -1,12 +1,17 @@
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from shared.errors import BrokerError
 from shared.io.broker import BLOCK_MS, BROKER_FAILURES, Redis, check_broker, connect, connect_blocking
+from tests.fakes.certificates import self_signed
 from tests.fakes.flaky_broker import FlakyBroker
+from tests.fakes.own_broker import OwnBroker
+
+CALLERS = 40
 
 
 async def test_check_broker_returns_the_version(broker: Redis, broker_url: str) -> None:
@@ -36,7 +41,18 @@ async def test_an_unreachable_server_is_named_without_its_password() -> None:
     assert "secret" not in error.value.message
 
 
-@pytest.mark.parametrize("url", ["", "http://x", "127.0.0.1:6379", "redis://x:notaport"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://x",
+        "127.0.0.1:6379",
+        "redis://x:notaport",
+        "redis://x?colour=red",
+        "redis+cluster://x?colour=red",
+        "redis+sentinel://x",
+    ],
+)
 def test_an_invalid_address_is_named(url: str) -> None:
     for open_connection in (connect, connect_blocking):
         with pytest.raises(BrokerError) as error:
@@ -114,3 +130,41 @@ async def test_a_task_that_is_cancelled_while_it_connects_or_sends_ends(broker_u
     done, _ = await asyncio.wait({reader}, timeout=30)
     assert done
     await client.aclose()
+
+
+async def test_after_a_restart_of_the_broker_the_next_offers_are_taken(tmp_path: Path) -> None:
+    """After 40 offers at once and a restart, 7 of the next 8 got `broker_unavailable`: dead sockets were handed out."""
+    with OwnBroker(tmp_path).running() as own:
+        client = connect(own.url)
+        await asyncio.gather(*(client.incr("offers") for _ in range(CALLERS)))
+        await asyncio.to_thread(own.restart)
+        for _ in range(CALLERS):
+            await client.incr("offers")
+        await asyncio.gather(*(client.incr("offers") for _ in range(CALLERS)))
+        await client.aclose()
+
+
+async def test_when_the_brokers_machine_is_lost_one_command_fails_and_the_next_succeed(
+    broker: Redis, broker_url: str
+) -> None:
+    """A lost machine closes no socket. Each idle connection cost a command and half a second."""
+    async with FlakyBroker(broker_url).running() as flaky:
+        client = connect(flaky.url)
+        await asyncio.gather(*(client.incr("offers") for _ in range(CALLERS)))
+        flaky.strands_its_connections()
+        with pytest.raises(BROKER_FAILURES):
+            await client.incr("offers")
+        await asyncio.gather(*(client.incr("offers") for _ in range(CALLERS)))
+        await client.aclose()
+
+
+async def test_with_tls_the_authority_is_named_in_the_url(broker: Redis, broker_url: str, tmp_path: Path) -> None:
+    tls, authority = self_signed(tmp_path)
+    async with FlakyBroker(broker_url).running(tls) as secured:
+        trusting, url = connect(f"{secured.url}?ssl_ca_certs={authority}"), secured.url
+        await check_broker(trusting, url)
+        await trusting.aclose()
+        other = connect(url)
+        with pytest.raises(BrokerError, match="certificate verify failed"):
+            await check_broker(other, url)
+        await other.aclose()

@@ -1,4 +1,6 @@
 import asyncio
+from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -8,6 +10,9 @@ from shared.io.heartbeat import Heartbeat, live_workers, wall_ms
 from shared.io.inbox import PAYLOAD
 from shared.worker_report import LEASE_MS, WorkerReport
 from tests.fakes.flaky_broker import FlakyBroker
+from tests.fakes.own_broker import OwnBroker
+from tests.fakes.patience import eventually
+from tests.fakes.virtual_time import in_virtual_time
 
 REPORT = WorkerReport(worker_id="m1", kind="media", sessions=2, capacity=9)
 INBOX = keys.inbox("media", "m1")
@@ -48,6 +53,15 @@ async def test_an_expired_lease_does_not_count_while_its_entry_is_still_listed(
     await heartbeat(broker).announce()
     monkeypatch.setattr("shared.io.heartbeat.wall_ms", lambda: now)
     assert await live_workers(broker, "media") == []
+
+
+async def test_workers_that_were_killed_are_not_listed_for_ever(broker: Redis) -> None:
+    now = wall_ms()
+    await broker.zadd(keys.workers("media"), {"killed": now - 61_000, "late": now - 30_000})
+    await broker.zadd(keys.workers("pipeline"), {"killed": now - 61_000})
+    await heartbeat(broker).announce()
+    assert await broker.zrange(keys.workers("media"), 0, -1) == [b"late", b"m1"]
+    assert await broker.zcard(keys.workers("pipeline")) == 1
 
 
 async def test_a_worker_with_a_missing_or_malformed_report_is_left_out(broker: Redis) -> None:
@@ -92,3 +106,41 @@ async def test_the_lease_is_renewed_again_after_the_broker_was_away(
         renewing.cancel()
         await asyncio.wait({renewing})
         await client.aclose()
+
+
+async def test_a_worker_is_not_ready_within_two_seconds_when_the_broker_hangs(tmp_path: Path) -> None:
+    """`/readyz` of the workers stayed 200."""
+    with OwnBroker(tmp_path).running() as own:
+        client = connect(own.url)
+        beating = heartbeat(client)
+        assert beating.not_ready() == "not announced to the broker yet"
+        running = asyncio.create_task(beating.run())
+        await eventually(lambda: beating.not_ready() is None)
+        own.hang()
+        await eventually(lambda: beating.not_ready() == "the broker has not answered for 2 s")
+        own.go_on()
+        await eventually(lambda: beating.not_ready() is None)
+        running.cancel()
+        await asyncio.wait({running})
+        await client.aclose()
+
+
+class AbsentBroker:
+    """Refuses everything, and records when it was asked."""
+
+    def __init__(self) -> None:
+        self.asked_at_s: list[float] = []
+
+    def pipeline(self, transaction: bool) -> None:
+        self.asked_at_s.append(asyncio.get_running_loop().time())
+        raise ConnectionError("away")
+
+
+@in_virtual_time
+async def test_heartbeats_after_an_outage_do_not_stay_in_step() -> None:
+    broker, chances = AbsentBroker(), iter([0.0, 1.0, 0.5, 0.5])
+    running = asyncio.create_task(Heartbeat(cast(Redis, broker), lambda: REPORT, lambda: next(chances)).run())
+    await asyncio.sleep(3.5)
+    running.cancel()
+    await asyncio.wait({running})
+    assert broker.asked_at_s == pytest.approx([0.0, 0.9, 2.0, 3.0])

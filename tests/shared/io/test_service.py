@@ -70,6 +70,20 @@ def test_a_signal_lets_it_end_what_it_runs(number: signal.Signals) -> None:
     assert ended(process)[:2] == (0, "closed\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("draining", ["await asyncio.sleep(600)", "import time; time.sleep(600)"])
+def test_a_second_signal_ends_a_process_that_is_draining_or_hangs_at_once(
+    draining: str, number: signal.Signals
+) -> None:
+    process = service(f"print('open', flush=True); await stop.wait(); print('draining', flush=True); {draining}")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "draining\n"
+    process.send_signal(number)
+    assert ended(process) == (-number, "", "")
+
+
 def test_a_wrong_setting_prevents_the_start() -> None:
     code, out, err = ended(service("print('started')", ANTIPHON_NO_SUCH="1"))
     assert (code, out) == (EXIT_CONFIG, "")
@@ -80,6 +94,7 @@ def test_help_says_purpose_and_settings() -> None:
     code, out, _ = ended(service("print('started')", "--help"))
     assert code == 0
     assert out.startswith("usage: antiphon kitchen\n\nCooks.\n")
+    assert "a second one ends it at once" in out
     assert "ANTIPHON_REDIS_URL" in out
     assert "started" not in out
 

@@ -1,0 +1,67 @@
+"""What a session keeps in Redis, as far as it is this media worker's to write: see `session_store`."""
+
+from typing import Any
+
+from media_worker.core.pipeline_guard import PipelineGuard
+from media_worker.session_store import SessionStore
+from shared.events import GatewayAttached, OpenSession, Resume
+
+
+class SessionRecord:
+    """`opening` is the gateway's message, kept up to date."""
+
+    def __init__(self, opening: OpenSession, media_worker: str, store: SessionStore) -> None:
+        self.opening = opening
+        self.resume = opening.resume or Resume(generation=1)
+        self._media_worker = media_worker
+        self._store = store
+        self.leads = self.resume.media_worker == media_worker
+        """Whether the session is ours: once the caller is connected, or from the start if it was ours before."""
+
+    @property
+    def previous_media_worker(self) -> str:
+        """Another one that may still have the session; empty if there is none."""
+        return "" if self.resume.media_worker == self._media_worker else self.resume.media_worker
+
+    def save(self, guard: PipelineGuard) -> None:
+        """Write everything that another media worker would go on from."""
+        opening = self.opening
+        record = {
+            "agent": opening.agent_id,
+            "pool": opening.pool,
+            "media_worker": self._media_worker,
+            "generation": str(self.resume.generation),
+            "gateway": opening.gateway,
+            "pipeline_worker": guard.worker,
+            "epoch": str(guard.epoch),
+            "created_ms": str(opening.created_ms),
+            "max_duration_s": str(opening.max_duration_s),
+            "resume_tokens": ",".join(opening.resume_tokens),
+            "state": "running" if guard.worker else "reconnecting" if guard.epoch else "starting",
+        }
+        if self.leads:
+            self._store.save(opening.session, self.resume.generation, record)
+
+    def add_event(self, event: dict[str, Any], number: int) -> None:
+        """An event for clients that come back. `number` is the one that the pipeline worker gave it."""
+        if self.leads:
+            self._store.add_event(self.opening.session, self.resume.generation, event, number)
+
+    def attach_gateway(self, message: GatewayAttached) -> None:
+        update = {"gateway": message.gateway, "resume_tokens": message.resume_tokens}
+        self.opening = self.opening.model_copy(update=update)
+
+    def detach_gateway(self, gateway: str) -> bool:
+        """False if the client is at another gateway by now."""
+        if gateway != self.opening.gateway:
+            return False
+        self.opening = self.opening.model_copy(update={"gateway": ""})
+        return True
+
+    def end(self, moved: bool) -> None:
+        """Delete everything, or leave it to the media worker that the session `moved` to."""
+        if moved:
+            self._store.forget(self.opening.session, self.resume.generation)
+        elif self.leads:
+            self._store.delete(self.opening.session, self.resume.generation)
+        self.leads = False

@@ -1,0 +1,315 @@
+"""A session that moves between media workers or gateways, and what it keeps in Redis for that."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from callers.caller import Caller
+from shared import keys
+from shared.events import (
+    CallerConnected,
+    ClientEventSent,
+    CloseSession,
+    GatewayAttached,
+    GatewayDetached,
+    MediaAttached,
+    OfferAnswered,
+    OfferRefused,
+    OpenSession,
+    PlayoutReported,
+    PublishEvent,
+    Resume,
+    SessionClosed,
+)
+from shared.ids import new_worker_id
+from shared.io.broker import Redis
+from tests.fakes.media_correspondents import (
+    PATIENCE_S,
+    GatewayStandIn,
+    RunningMediaWorker,
+    running_media_worker,
+)
+from tests.fakes.patience import eventually
+from tests.fakes.sounds import tone
+from tests.media_worker.calls import calling
+from tests.media_worker.core.test_sdp_offer import CHROMIUM
+
+
+async def record_of(broker: Redis, session: str = "s1") -> dict[str, str]:
+    fields = await cast(Awaitable[dict[bytes, bytes]], broker.hgetall(keys.session(session)))
+    return {name.decode(): value.decode() for name, value in fields.items()}
+
+
+async def recorded(
+    broker: Redis, fits: Callable[[dict[str, str]], object], session: str = "s1", timeout_s: float = PATIENCE_S
+) -> dict[str, str]:
+    """The record, once it fits."""
+    async with asyncio.timeout(timeout_s):
+        while not fits(record := await record_of(broker, session)):  # noqa: ASYNC110 - a key has no event
+            await asyncio.sleep(0.02)
+    return record
+
+
+async def stored_events(broker: Redis) -> list[tuple[dict[str, Any], int]]:
+    entries = await broker.xrange(keys.events("s1"))
+    return [(json.loads(fields[b"e"]), int(fields[b"n"])) for _, fields in entries]
+
+
+def resume_of(house: RunningMediaWorker, **changes: Any) -> Resume:
+    fields = {
+        "generation": 2,
+        "epoch": 1,
+        "pipeline_worker": house.pipeline.id,
+        "media_worker": house.worker.id,
+        "seq": 40,
+        "published": 5,
+    }
+    return Resume(**{**fields, **changes})
+
+
+def offering(house: RunningMediaWorker, resume: Resume) -> Callable[[str], Awaitable[str]]:
+    async def exchange(sdp: str) -> str:
+        house.gateway.received.clear()
+        reply = await house.gateway.offer("s1", sdp, resume)
+        assert isinstance(reply, OfferAnswered)
+        return reply.sdp
+
+    return exchange
+
+
+# -- the record -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_record_says_what_another_media_worker_needs(broker_url: str, broker: Redis) -> None:
+    async with running_media_worker(broker_url) as house, calling(house):
+        record = await recorded(broker, lambda record: record.get("pipeline_worker"))
+        created_ms = record.pop("created_ms")
+        assert int(created_ms) > 0
+        assert record == {
+            "agent": "echo",
+            "pool": "default",
+            "media_worker": house.worker.id,
+            "generation": "1",
+            "gateway": house.gateway.id,
+            "pipeline_worker": house.pipeline.id,
+            "epoch": "1",
+            "max_duration_s": "3600",
+            "resume_tokens": "",
+            "state": "running",
+        }
+        assert 50 < await broker.ttl(keys.session("s1")) <= 60
+        house.gateway.received.clear()
+        attached = GatewayAttached(session="s1", gateway="g-other", resume_tokens=("new", "old"))
+        await house.gateway.send(attached)
+        record = await recorded(broker, lambda record: record["gateway"] == "g-other")
+        assert record["resume_tokens"] == "new,old"
+
+
+async def test_a_broker_that_comes_back_empty_gets_the_record_again(broker_url: str, broker: Redis) -> None:
+    async with running_media_worker(broker_url) as house, calling(house):
+        before = await recorded(broker, lambda record: record.get("pipeline_worker"))
+        await broker.flushall()
+        assert await recorded(broker, bool) == before
+
+
+async def test_final_events_are_kept_for_a_client_that_comes_back(broker_url: str, broker: Redis) -> None:
+    async with running_media_worker(broker_url) as house, calling(house):
+        for number, event_type in enumerate(("status", "transcript-partial", "transcript", "metrics"), 1):
+            fields = {"text": f"word {number}"}
+            await house.pipeline.send(
+                PublishEvent(session="s1", epoch=1, type=event_type, fields=fields, number=number)
+            )
+        async with asyncio.timeout(PATIENCE_S):
+            while len(events := await stored_events(broker)) < 2:  # noqa: ASYNC110 - a key has no event
+                await asyncio.sleep(0.02)
+        assert [(event["type"], event["text"], number) for event, number in events] == [
+            ("status", "word 1", 1),
+            ("transcript", "word 3", 3),
+        ]
+        assert [event["seq"] for event, _ in events] == [2, 4]
+        assert 0 < await broker.ttl(keys.events("s1")) <= 60
+
+
+async def test_an_ended_session_leaves_no_keys(broker_url: str, broker: Redis) -> None:
+    async with running_media_worker(broker_url) as house:
+        async with calling(house):
+            await recorded(broker, bool)
+        await house.gateway.message(SessionClosed)
+        await recorded(broker, lambda record: not record)
+        assert await broker.keys("antiphon:s:*") == []
+
+
+async def test_twenty_silent_offers_take_no_pipeline_slots_and_are_gone_soon(broker_url: str, broker: Redis) -> None:
+    async with running_media_worker(broker_url, media_check_timeout_s=0.3) as house:
+        for n in range(20):
+            assert isinstance(await house.gateway.offer(f"s{n}", CHROMIUM), OfferAnswered)
+        assert await broker.keys("antiphon:jobs:*") == []
+        assert await broker.keys("*reserved:pipeline*") == []
+        await eventually(lambda: not house.worker._sessions)
+        await house.gateway.until(lambda: len(house.gateway.messages(SessionClosed)) == 20)
+        assert {closed.reason for closed in house.gateway.messages(SessionClosed)} == {"connect_timeout"}
+        assert house.pipeline.jobs == []
+        assert await broker.keys("antiphon:s:*") == []
+
+
+# -- media workers ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_client_that_reloads_its_page_goes_on_with_the_same_agent(house: RunningMediaWorker) -> None:
+    async with calling(house) as call:
+        before = call.session
+        house.pipeline.received.clear()
+        async with Caller(exchange=offering(house, resume_of(house))) as reloaded:
+            attached = await house.pipeline.message(MediaAttached)
+            assert (attached.media_worker, attached.generation, attached.published) == (house.worker.id, 2, 5)
+            assert house.worker._sessions["s1"] is not before
+            await eventually(before._closed.done)
+            await house.pipeline.until(lambda: len(house.pipeline.uplink("s1")) > 10)
+            position = 96_000
+            await house.pipeline.say("s1", tone(660, 0.5, 24_000).tobytes(), first_sample=position)
+            report = await house.pipeline.message(PlayoutReported, state="finished")
+            assert report.played_up_to == position + 12_000
+            await house.pipeline.send(
+                PublishEvent(session="s1", epoch=1, type="transcript", fields={"text": "hello"}, number=6)
+            )
+            await reloaded.wait_for(lambda: any(e.get("text") == "hello" for e in reloaded.channel_events))
+            assert [e["seq"] for e in reloaded.channel_events] == [41]
+            assert not house.pipeline.messages(SessionClosed)
+            assert not house.gateway.messages(SessionClosed)
+            assert not house.pipeline.messages(CallerConnected)
+    assert (await house.pipeline.message(SessionClosed)).reason == "hangup"
+
+
+async def test_a_session_moves_to_another_media_worker(broker_url: str, broker: Redis) -> None:
+    async with running_media_worker(broker_url) as old, running_media_worker(broker_url, claims=False) as new:
+        async with calling(old) as call:
+            await recorded(broker, lambda record: record.get("pipeline_worker"))
+            async with Caller(exchange=offering(new, resume_of(old))):
+                await old.pipeline.message(MediaAttached, media_worker=new.worker.id, generation=2)
+                record = await recorded(broker, lambda record: record["generation"] == "2")
+                assert (record["media_worker"], record["epoch"]) == (new.worker.id, "1")
+                await eventually(lambda: not old.worker._sessions)
+                assert not old.pipeline.messages(SessionClosed), "the conversation goes on"
+                assert not old.gateway.messages(SessionClosed)
+                assert "ended" not in [event.get("status") for event in call.caller.channel_events]
+                assert (await record_of(broker))["media_worker"] == new.worker.id
+        await new.gateway.message(SessionClosed)
+
+
+async def test_both_workers_of_a_session_may_die_at_once(broker_url: str) -> None:
+    async with running_media_worker(broker_url) as house:
+        dead = resume_of(house, media_worker="m-dead", pipeline_worker="p-dead", epoch=7)
+        async with Caller(exchange=offering(house, dead)):
+            await house.pipeline.message(CallerConnected, published=5)
+            assert [(job.epoch, job.generation, job.resumed) for job in house.pipeline.jobs] == [(8, 2, True)]
+
+
+async def test_a_media_worker_that_was_stopped_does_not_end_the_session_that_has_moved(
+    broker_url: str, broker: Redis
+) -> None:
+    async with running_media_worker(broker_url) as house, calling(house) as call:
+        await recorded(broker, bool)
+        await cast(Awaitable[int], broker.hset(keys.session("s1"), mapping={"generation": "2", "media_worker": "m2"}))
+        attached = GatewayAttached(session="s1", gateway=house.gateway.id)
+        await house.gateway.send(attached)
+        session = call.session
+        await eventually(session._closed.done)
+        assert session._closed.result() == "moved"
+        await eventually(lambda: not house.worker._sessions)
+        assert (await record_of(broker))["media_worker"] == "m2"
+        assert not house.pipeline.messages(SessionClosed)
+
+
+async def test_an_attempt_to_move_that_never_connects_harms_nobody(broker_url: str, broker: Redis) -> None:
+    async with (
+        running_media_worker(broker_url) as old,
+        running_media_worker(broker_url, claims=False, media_check_timeout_s=0.3) as new,
+        calling(old),
+    ):
+        await recorded(broker, lambda record: record.get("pipeline_worker"))
+        assert isinstance(await new.gateway.offer("s1", CHROMIUM, resume_of(old)), OfferAnswered)
+        assert (await new.gateway.message(SessionClosed)).reason == "connect_timeout"
+        await eventually(lambda: not new.worker._sessions)
+        assert (await record_of(broker))["media_worker"] == old.worker.id
+        await old.pipeline.say("s1", tone(660, 0.2, 24_000).tobytes())
+        await old.pipeline.message(PlayoutReported, state="finished")
+        assert not old.pipeline.messages(SessionClosed)
+
+
+async def test_an_offer_of_an_earlier_generation_changes_nothing(house: RunningMediaWorker) -> None:
+    async with calling(house) as call:
+        opening = OpenSession(
+            session="s1",
+            gateway=house.gateway.id,
+            agent_id="echo",
+            sdp=CHROMIUM,
+            resume=resume_of(house, generation=1),
+        )
+        await house.gateway.send(opening)
+        await house.pipeline.say("s1", tone(660, 0.2, 24_000).tobytes())
+        await house.pipeline.message(PlayoutReported, state="finished")
+        assert call.session.generation == 1
+
+
+async def test_a_draining_worker_asks_clients_to_move_and_ends_only_those_who_stay(
+    broker_url: str, broker: Redis
+) -> None:
+    async with (
+        running_media_worker(broker_url, drain_timeout_s=3) as house,
+        calling(house, "s1") as staying,
+        calling(house, "s2") as leaving,
+    ):
+        house.stop.set()
+        for call in (staying, leaving):
+            await call.caller.wait_for(lambda call=call: any(map(is_goaway, call.caller.channel_events)))  # type: ignore[misc]
+        (goaway,) = filter(is_goaway, staying.caller.channel_events)
+        assert (goaway["timeLeftMs"], goaway["scope"], goaway["reason"]) == (3_000, "media", "draining")
+        assert isinstance(await house.gateway.offer("s3", CHROMIUM), OfferRefused)
+        await house.gateway.send(CloseSession(session="s2", reason="moved"))
+        await eventually(lambda: list(house.worker._sessions) == ["s1"])
+        await house.pipeline.say("s1", tone(660, 0.5, 24_000).tobytes())
+        await house.pipeline.message(PlayoutReported, session="s1", state="finished")
+        assert await staying.closed() == "worker_stopped"
+        assert not [closed for closed in house.gateway.messages(SessionClosed) if closed.session == "s2"]
+
+
+def is_goaway(event: dict[str, Any]) -> bool:
+    return bool(event["type"] == "goaway")
+
+
+# -- gateways ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_lost_websocket_does_not_end_the_call_and_the_next_gateway_gets_the_events(
+    house: RunningMediaWorker, broker_url: str
+) -> None:
+    async with calling(house) as call:
+        await house.gateway.send(GatewayDetached(session="s1", gateway=house.gateway.id))
+        await eventually(lambda: call.session.correspondents[1] == "")
+        await house.pipeline.send(PublishEvent(session="s1", epoch=1, type="transcript", fields={"text": "meanwhile"}))
+        await call.caller.wait_for(lambda: any(e.get("text") == "meanwhile" for e in call.caller.channel_events))
+        async with GatewayStandIn(broker_url, house.worker.id, new_worker_id("g", "other")) as other:
+            await other.send(GatewayAttached(session="s1", gateway=other.id))
+            await other.until(lambda: any(m.event.get("text") == "meanwhile" for m in other.messages(ClientEventSent)))
+            await other.send(GatewayDetached(session="s1", gateway=house.gateway.id))
+            await house.pipeline.send(PublishEvent(session="s1", epoch=1, type="transcript", fields={"text": "later"}))
+            await other.until(lambda: any(m.event.get("text") == "later" for m in other.messages(ClientEventSent)))
+            await call.caller.__aexit__()
+            assert (await other.message(SessionClosed)).reason == "hangup"
+
+
+async def test_a_websocket_that_is_lost_before_the_caller_is_connected_ends_the_session(
+    house: RunningMediaWorker,
+) -> None:
+    assert isinstance(await house.gateway.offer("s1", CHROMIUM), OfferAnswered)
+    await house.gateway.send(GatewayDetached(session="s1", gateway=house.gateway.id))
+    await eventually(lambda: not house.worker._sessions)
+
+
+async def test_correspondents_hear_of_the_media_worker_all_the_time(house: RunningMediaWorker) -> None:
+    async with calling(house):
+        pipeline, gateway = house.pipeline, house.gateway
+        for each in (pipeline, gateway):
+            began = each.batches
+            await eventually(lambda each=each, began=began: each.batches > began + 3)  # type: ignore[misc]
