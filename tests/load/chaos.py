@@ -138,6 +138,7 @@ async def _run(report: BenchReport, rows: Sequence[str], faults: int) -> None:
             began_s = time.monotonic()
             await asyncio.sleep(_WARM_UP_S)
             for row in rows:
+                print(f"{time.monotonic() - began_s:5.1f} s: {row}", flush=True)
                 await ROWS[row](stage, faults)
             await asyncio.sleep(_LAST_TURN_S)
             ended_s = time.monotonic()

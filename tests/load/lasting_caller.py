@@ -62,9 +62,10 @@ class LastingCaller:
         await self.signaling.close()
 
     def send(self, payload: bytes) -> None:
-        """The next 20 ms."""
+        """The next 20 ms. Lost if there is no connection."""
         self._frames += 1
-        self._rtp.send(payload, self._frames * _TICKS_PER_FRAME)
+        if self._rtp.is_connected:
+            self._rtp.send(payload, self._frames * _TICKS_PER_FRAME)
 
     def listen(self) -> None:
         """Record what has come."""

@@ -81,6 +81,11 @@ class RtpCaller:
         self._pass_on = connection.data_received
         connection.data_received = self._on_datagram  # there is no public way to tap
 
+    @property
+    def is_connected(self) -> bool:
+        """False once the server or this side has closed the connection."""
+        return self._pair is not None and not self._pair.protocol.transport.is_closing()
+
     def send(self, payload: bytes, timestamp: int, marker: bool = False) -> None:
         """The next packet of our stream."""
         self._seq = (self._seq + 1) & 0xFFFF
