@@ -12,11 +12,12 @@ import uvicorn
 from gateway.access import Access
 from gateway.app import create_app
 from gateway.core.client_messages import Limits
-from gateway.core.signaling import SignalingRules
+from gateway.core.signaling_rules import SignalingRules
 from gateway.ice_servers import IceServers
 from gateway.media_link import MediaLink
 from gateway.placement_store import PlacementStore
 from gateway.placer import Placer
+from gateway.session_directory import SessionDirectory
 from gateway.settings import GatewaySettings
 from gateway.signaling_endpoint import SignalingEndpoint
 from gateway.token_store import TokenStore
@@ -55,8 +56,9 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
         listener = listener or listen(settings.gateway_host, settings.gateway_port)
         registry = WorkerRegistry(data)
         link = MediaLink(gateway_id, data, blocking)
-        placer = Placer(agents, registry, PlacementStore(data), settings.zone, settings.gateway_retry_after_ms)
-        signaling = _signaling(settings, gateway_id, agents, access, ice_servers, placer, link)
+        placer = Placer(registry, PlacementStore(data), link, settings.zone, settings.gateway_retry_after_ms)
+        directory = SessionDirectory(data)
+        signaling = _signaling(settings, gateway_id, agents, access, ice_servers, placer, link, directory)
         heartbeat = Heartbeat(data, lambda: _report(settings, gateway_id, signaling))
         server = _http_server(settings, agents, access, ice_servers, signaling, registry)
         await registry.refresh()
@@ -87,6 +89,7 @@ def _signaling(
     ice_servers: IceServers,
     placer: Placer,
     link: MediaLink,
+    directory: SessionDirectory,
 ) -> SignalingEndpoint:
     rules = SignalingRules(
         gateway=gateway_id,
@@ -100,7 +103,7 @@ def _signaling(
         retry_after_ms=settings.gateway_retry_after_ms,
     )
     limits = Limits(settings.gateway_max_message_bytes, settings.gateway_max_sdp_bytes)
-    return SignalingEndpoint(rules, limits, access, placer, link, settings.gateway_send_timeout_s)
+    return SignalingEndpoint(rules, limits, access, placer, link, directory, settings.gateway_send_timeout_s)
 
 
 def _http_server(

@@ -14,6 +14,7 @@ from shared.errors import BrokerError, RefusedError
 from shared.io.broker import BROKER_FAILURES, Redis
 from shared.worker_report import RESERVATION_MS
 
+# A session that moves has its pipeline worker already: its pool is empty, and not checked.
 # KEYS: pool reservations; report and reservations of each media worker; reports of pipeline workers.
 # ARGV: session, lease, pool, number of media workers. Returns the index of the media worker that was reserved, or why
 # there is none. A report's key lives as long as the worker's lease, so a worker without a report is gone. All keys are
@@ -41,7 +42,7 @@ for index = 2 * media_workers + 2, #KEYS do
     free = free + math.max(0, (tonumber(pipeline[4]) or 0) - (tonumber(pipeline[3]) or 0))
   end
 end
-if free <= 0 then return 'no pipeline worker of pool ' .. pool .. ' has room' end
+if pool ~= '' and free <= 0 then return 'no pipeline worker of pool ' .. pool .. ' has room' end
 
 local full, away = 0, 0
 for index = 1, media_workers do
@@ -72,7 +73,7 @@ class PlacementStore:
     ) -> int:
         """Hold a slot of the first media worker that has room; returns its index.
 
-        Raises `RefusedError` if there is none, or if the pool has no room.
+        Raises `RefusedError` if there is none, or if the pool has no room. No `pool` needs no room.
         """
         reserve_keys = [keys.reservations("pipeline", pool)]
         for worker_id in media_workers:

@@ -1,7 +1,7 @@
 """Signaling over a WebSocket: feeds the machine in `core.signaling` and carries out its actions.
 
 Each connection has three readers (socket, mailbox, deadline). They feed the machine one input at a time, and so do
-a placement when it ends. A reader waits until its input is handled, so a client that sends fast
+placements and look-ups when they end. A reader waits until its input is handled, so a client that sends fast
 only fills its own TCP window. A client that does not read hits the send deadline.
 
 Pages of any origin may connect: a session grants nothing that opening our own page would not. Where tokens are
@@ -17,7 +17,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from gateway.access import Access
 from gateway.core.client_messages import Limits, Offer, UnknownMessage, parse_client_message
-from gateway.core.signaling import SignalingMachine, SignalingRules, State
+from gateway.core.connection import State
+from gateway.core.signaling import SignalingMachine
 from gateway.core.signaling_events import (
     Action,
     BadMessage,
@@ -26,19 +27,30 @@ from gateway.core.signaling_events import (
     DeadlinePassed,
     DrainEnded,
     DrainStarted,
+    EventsRead,
+    Heard,
     Input,
+    Lookup,
+    LookupFailed,
     Place,
+    Placed,
     PlacementRefused,
+    ReadEvents,
     Release,
     SendToClient,
     SendToWorker,
+    SessionFound,
+    SessionUnknown,
     SocketClosed,
+    Watch,
 )
+from gateway.core.signaling_rules import SignalingRules
 from gateway.core.tokens import OPEN
 from gateway.media_link import Mailbox, MediaLink
 from gateway.placer import Placer
+from gateway.session_directory import SessionDirectory
 from shared.errors import BrokerError, PeerError, RefusedError
-from shared.events import OfferRefused
+from shared.events import GatewayAttached, OfferRefused, OpenSession
 from shared.io.logs import get_logger
 
 _connections = Gauge("antiphon_gateway_signaling_connections", "Open signaling connections")
@@ -58,6 +70,7 @@ class SignalingEndpoint:
         access: Access,
         placer: Placer,
         link: MediaLink,
+        directory: SessionDirectory,
         send_timeout_s: float = 5.0,
     ) -> None:
         self.rules = rules
@@ -65,6 +78,7 @@ class SignalingEndpoint:
         self.access = access
         self.placer = placer
         self.link = link
+        self.directory = directory
         self.send_timeout_s = send_timeout_s
         self.draining = False
         self._open: set[SignalingConnection] = set()
@@ -118,7 +132,7 @@ class SignalingConnection:
         self._deadline_moved = asyncio.Event()
         self._ended = asyncio.Event()
         self._tasks: asyncio.TaskGroup
-        self._sessions: list[str] = []
+        self._sessions: set[str] = set()
         self._id = secrets.token_urlsafe(16)
         self._grant = OPEN
         self._unspent = OPEN  # the grant, until a session comes of it
@@ -160,7 +174,8 @@ class SignalingConnection:
                 await self.feed(SocketClosed())
                 return
             message = self._parse(received.get("text"))
-            if isinstance(message, Offer) and self._machine.state is State.WAITING_FOR_OFFER:
+            new = self._machine.state is State.WAITING_FOR_OFFER
+            if new and isinstance(message, Offer) and message.resume_token is None:
                 message = await self._admitted(message)
             await self.feed(message)
 
@@ -193,10 +208,10 @@ class SignalingConnection:
         await self._endpoint.access.give_back(unspent)
 
     async def _read_mailbox(self) -> None:
-        async for message in self._mailbox:
-            if isinstance(message, OfferRefused):
-                log.info("offer_refused", session_id=message.session, code=message.code, reason=message.message)
-            await self.feed(message)
+        async for mail in self._mailbox:
+            if isinstance(mail, Heard) and isinstance(refusal := mail.message, OfferRefused):
+                log.info("offer_refused", session_id=refusal.session, code=refusal.code, reason=refusal.message)
+            await self.feed(mail)
         await self.feed(ClientTooSlow())
 
     async def _keep_deadline(self) -> None:
@@ -210,22 +225,47 @@ class SignalingConnection:
                 await self.feed(DeadlinePassed())
 
     async def _place(self, place: Place) -> None:
+        rules = self._endpoint.rules
         try:
-            placed = await self._endpoint.placer.place(place.agent_id, place.avoid)
+            async with asyncio.timeout(rules.answer_timeout_s):
+                outcome: Input = self._granted(place, await self._endpoint.placer.place(place))
         except (RefusedError, BrokerError) as error:
-            await self.feed(PlacementRefused(error.code, error.message, error.retry_after_ms))
-            return
-        self._endpoint.link.attach(placed.session, self._mailbox)
-        self._sessions.append(placed.session)
-        if self._grant.token_id:
+            outcome = PlacementRefused(error.code, error.message, error.retry_after_ms)
+        except TimeoutError:
+            outcome = PlacementRefused(BrokerError.code, "no place was found in time", rules.retry_after_ms)
+        await self.feed(outcome)
+
+    def _granted(self, place: Place, placed: Placed) -> Placed:
+        """A new session lasts as long as the caller's token allows."""
+        grant = self._grant
+        if place.session:  # moves
+            return placed
+        if grant.token_id:
             log.info(
                 "session_admitted",
                 session_id=placed.session,
-                api_key=self._grant.api_key,
-                token_id=self._grant.token_id,
-                metadata=self._grant.metadata,
+                api_key=grant.api_key,
+                token_id=grant.token_id,
+                metadata=grant.metadata,
             )
-        await self.feed(placed._replace(max_duration_s=self._grant.max_duration_s))
+        return placed._replace(max_duration_s=grant.max_duration_s)
+
+    async def _look_up(self, session: str) -> None:
+        try:
+            known = await self._endpoint.directory.find(session)
+        except BrokerError as error:
+            log.warning("session_not_looked_up", session_id=session, error=error.message)
+            message = "the service cannot reach its broker"
+            await self.feed(LookupFailed(error.code, message, self._endpoint.rules.retry_after_ms))
+            return
+        if known is None:
+            await self.feed(SessionUnknown())
+        else:
+            alive = self._endpoint.placer.is_alive(known.record.media_worker)
+            await self.feed(SessionFound(known.record, known.events, alive))
+
+    async def _read_events(self, session: str) -> None:
+        await self.feed(EventsRead(await self._endpoint.directory.settled_events(session)))
 
     # Actions
 
@@ -234,9 +274,18 @@ class SignalingConnection:
             case SendToClient(message):
                 return await self._send(dict(message))
             case SendToWorker(media_worker, message):
+                if isinstance(message, OpenSession | GatewayAttached):
+                    self._endpoint.link.attach(message.session, self._mailbox)
+                    self._sessions.add(message.session)
                 self._endpoint.link.send(media_worker, message)
+            case Watch(session, media_worker):
+                self._endpoint.link.watch(session, media_worker)
             case Place():
                 self._tasks.create_task(self._place(action))
+            case Lookup(session):
+                self._tasks.create_task(self._look_up(session))
+            case ReadEvents(session):
+                self._tasks.create_task(self._read_events(session))
             case Release(session, media_worker):
                 await self._endpoint.placer.release(session, media_worker)
             case CloseSocket(code, reason):
@@ -280,7 +329,7 @@ class SignalingConnection:
             if isinstance(action, SendToWorker):
                 self._endpoint.link.send(action.media_worker, action.message)
         for session in self._sessions:
-            self._endpoint.link.detach(session)
+            self._endpoint.link.detach(session, self._mailbox)
         await self._free_token()
 
 

@@ -9,15 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from shared import keys
-from shared.events import ClientEventSent, Message, client_event
+from shared.events import ClientEventSent, Message, SessionClosed, client_event
 from shared.io.outbox import Outbox
 
 _EVENTS_KEPT = 100
 _PASSING = {"transcript-partial", "metrics", "goaway"}
 """Of no use to a client that comes back."""
-_UNRECORDED_S = 2.0
-"""An event is surely recorded after this time."""
-_UNRECORDED_KEPT = 20
 
 
 class EventChannel:
@@ -32,7 +29,6 @@ class EventChannel:
         outbox: Outbox,
         send_on_channel: Callable[[str], object],
         record: Callable[[dict[str, Any], int], None],
-        clock: Callable[[], float],
         seq: int = 0,
         published: int = 0,
     ) -> None:
@@ -40,22 +36,19 @@ class EventChannel:
         self._outbox = outbox
         self._send_on_channel = send_on_channel
         self._record = record
-        self._clock = clock
         self._seq = seq
         self.published = published
         self.inbox = ""
         """Key of the gateway's inbox; empty while the client has no WebSocket."""
         self._is_open = False
         self._waiting: deque[str] = deque(maxlen=_EVENTS_KEPT)
-        self._latest: deque[tuple[float, dict[str, Any]]] = deque(maxlen=_UNRECORDED_KEPT)
 
     def attach(self, gateway: str) -> None:
-        """The client's WebSocket is at this gateway. It gets again what it may not find in the record yet."""
-        self.inbox = keys.inbox("gateway", gateway)
-        since_s = self._clock() - _UNRECORDED_S
-        for published_s, event in self._latest:
-            if published_s > since_s:
-                self.send(ClientEventSent(session=self._session, event=event))
+        """The client's WebSocket is at this gateway now. Another one that still has one of this client is told."""
+        inbox = keys.inbox("gateway", gateway)
+        if self.inbox != inbox:
+            self.send(SessionClosed(session=self._session, reason="replaced"))
+        self.inbox = inbox
 
     def detach(self) -> None:
         self.inbox = ""
@@ -78,7 +71,6 @@ class EventChannel:
         else:
             self._waiting.append(text)
         if event_type not in _PASSING:
-            self._latest.append((self._clock(), event))
             self._record(event, number)
 
     def publish_error(self, code: str, message: str) -> None:

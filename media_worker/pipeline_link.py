@@ -62,8 +62,11 @@ class PipelineLink:
 
     def begin(self, now: float) -> None:
         """The caller is connected: ask for a worker, or watch the one that the session has already."""
-        if self.guard.worker:
-            self._liveness.expect(self.guard.worker)
+        worker = self.guard.worker
+        if worker:
+            self._liveness.expect(worker)
+            if self._liveness.is_lost(worker):
+                self._liveness.on_heard(worker)  # it was silent because it had nothing to say to us
         self._act(self.guard.begin(now))
 
     def check(self, now: float) -> None:

@@ -97,6 +97,7 @@ class Session:
                 generation=resume.generation,
                 pool=opening.pool,
                 created_ms=opening.created_ms,
+                max_duration_s=opening.max_duration_s,
             ),
             context.jobs,
             context.outbox,
@@ -116,7 +117,6 @@ class Session:
             context.outbox,
             lambda text: self._peer.send_text(text),
             self._record.add_event,
-            loop.time,
             resume.seq,
             resume.published,
         )
@@ -239,8 +239,7 @@ class Session:
     async def _release(self, reason: str) -> None:
         """Runs even if the goodbye failed, or the session would receive and decode until the process stops."""
         self._path.close()
-        if reason != "moved":
-            self._events.send(SessionClosed(session=self.id, reason=reason))
+        self._events.send(SessionClosed(session=self.id, reason=reason))
         self.agent.end(reason)
         self._record.end(moved=reason == "moved")
         await self._peer.close()

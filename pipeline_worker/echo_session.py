@@ -27,6 +27,7 @@ class EchoSession:
     def __init__(self, link: MediaLink) -> None:
         self._link = link
         self._over = asyncio.Event()
+        self._left = False
         self._seq = 0
         self._next_sample = 0
         self._talking = False
@@ -50,12 +51,29 @@ class EchoSession:
         elif isinstance(item, CallerConnected):
             self._link.publish_status("listening")
         elif isinstance(item, SessionClosed):
+            if item.reason == "replaced":
+                self._link.silence()
             self._over.set()
 
     def end(self, reason: str) -> None:
         if not self._over.is_set():
             self._link.end_session(reason)
             self._over.set()
+
+    @property
+    def uplink_from(self) -> int | None:
+        return None
+
+    def suspend(self, unreachable: bool) -> None:
+        """Nothing is sent while nothing comes."""
+
+    def on_messages_lost(self) -> None:
+        """What is lost is not echoed."""
+
+    def leave(self, at_once: bool = False) -> None:
+        if not self._left:
+            self._left = True
+            self._link.leave()
 
     def _echo(self, frame: AudioFrame) -> None:
         if self._surplus >= frame.samples and self._may_leave_out(frame):

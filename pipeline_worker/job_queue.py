@@ -3,6 +3,7 @@
 A job that was taken is gone. If its worker dies before it attaches, the media worker adds another.
 """
 
+from collections.abc import Iterable
 from typing import cast
 
 from shared import keys
@@ -10,7 +11,9 @@ from shared.errors import WireError
 from shared.events import StartPipeline
 from shared.io.broker import BLOCK_MS, Redis
 from shared.io.logs import get_logger
-from shared.wire import decode_message
+from shared.wire import decode_message, encode_message
+
+_EXPIRY_S = 60
 
 log = get_logger()
 
@@ -30,6 +33,15 @@ class JobQueue:
             await self._redis.blmpop(BLOCK_MS / 1000, 1, self._key, direction="LEFT", count=count),
         )
         return [job for payload in (reply[1] if reply else ()) if (job := self._decode(payload)) is not None]
+
+    async def give_back(self, jobs: Iterable[StartPipeline]) -> None:
+        """For another worker, before all others. If that fails, the media worker asks again."""
+        payloads = [encode_message(job) for job in jobs]
+        if payloads:
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.lpush(self._key, *reversed(payloads))
+            pipeline.expire(self._key, _EXPIRY_S)
+            await pipeline.execute()
 
     def _decode(self, payload: bytes) -> StartPipeline | None:
         try:

@@ -1,5 +1,6 @@
 """Sends a session's items to its media worker, under the epoch by which this process owns the session."""
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,8 +11,10 @@ from shared.events import (
     AgentSpeechEnded,
     EndSession,
     FlushPlayout,
+    MediaAttached,
     PausePlayout,
     PipelineAttached,
+    PipelineLeaving,
     PublishEvent,
     ResumePlayout,
     StatusWord,
@@ -27,23 +30,65 @@ _ENGINE_FAILURES = {
     "engine_refused": "A service does not accept the agent's request: the operator finds the reason in the log.",
 }
 
+_EVENTS_KEPT = 100
+_PASSING = ("transcript-partial", "metrics")
+"""Events that are worth nothing later."""
+
 Send = Callable[[str, Item], None]
 """Queues an item for the inbox with this key, as `shared.io.outbox.Outbox.send` does."""
 
 
 class MediaLink:
-    def __init__(self, send: Send, media_worker: str, session: str, epoch: int) -> None:
+    """The session's present media worker, and the events that were published, so that a new one gets those that the
+    client may have missed."""
+
+    def __init__(
+        self, send: Send, media_worker: str, session: str, epoch: int, generation: int = 1, published: int = 0
+    ) -> None:
         self.media_worker = media_worker
         self.session = session
         self.epoch = epoch
-        self._send = partial(send, keys.inbox("media", media_worker))
+        self.published = published
+        """The number of the session's last event."""
+        self._generation = generation
+        self._recent: deque[PublishEvent] = deque(maxlen=_EVENTS_KEPT)
+        self._send_to = send
+        self._send: Callable[[Item], None] = partial(send, keys.inbox("media", media_worker))
 
-    def attach(self, pipeline_worker: str) -> None:
-        self._send(PipelineAttached(session=self.session, epoch=self.epoch, pipeline_worker=pipeline_worker))
+    def attach(self, pipeline_worker: str, uplink_from: int | None = None) -> None:
+        self._send(
+            PipelineAttached(
+                session=self.session, epoch=self.epoch, pipeline_worker=pipeline_worker, uplink_from=uplink_from
+            )
+        )
+
+    def move_to(self, message: MediaAttached) -> bool:
+        """The session has a new media worker. False if the message is an old one."""
+        if message.generation <= self._generation:
+            return False
+        self.media_worker, self._generation = message.media_worker, message.generation
+        self._send = partial(self._send_to, keys.inbox("media", message.media_worker))
+        for event in self._recent:
+            if event.number > message.published:
+                self._send(event)
+        return True
+
+    def leave(self) -> None:
+        self._send(PipelineLeaving(session=self.session, epoch=self.epoch))
+
+    def silence(self) -> None:
+        """Another pipeline worker has the session: nothing more is sent."""
+        self._send = _nowhere
 
     def publish(self, event_type: str, **fields: Any) -> None:
         """An event for the client."""
-        self._send(PublishEvent(session=self.session, epoch=self.epoch, type=event_type, fields=fields))
+        self.published += 1
+        event = PublishEvent(
+            session=self.session, epoch=self.epoch, type=event_type, fields=fields, number=self.published
+        )
+        if event_type not in _PASSING:
+            self._recent.append(event)
+        self._send(event)
 
     def publish_status(self, status: StatusWord) -> None:
         self.publish("status", status=status)
@@ -76,3 +121,7 @@ class MediaLink:
 
     def end_session(self, reason: str, after_playout: bool = False) -> None:
         self._send(EndSession(session=self.session, epoch=self.epoch, reason=reason, after_playout=after_playout))
+
+
+def _nowhere(_: Item) -> None:
+    """Takes what nobody gets any more."""

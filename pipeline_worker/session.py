@@ -1,19 +1,19 @@
 """One conversation: wires the caller's audio, the turn taking, the engines and the agent's audio together."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from typing import Any, assert_never
 
 from pipeline_worker.conversation_store import ConversationStore
 from pipeline_worker.engines.catalog import Engines
-from pipeline_worker.engines.protocols import Reply
 from pipeline_worker.hearing.transcription import Transcription
 from pipeline_worker.hearing.uplink import Uplink
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.speaking.downlink import Downlink
+from pipeline_worker.speaking.spoken_text import recall
 from pipeline_worker.speaking.voice import AgentVoice, Patience, VoiceOwner
 from pipeline_worker.telemetry.turn_meter import TurnMeter
-from pipeline_worker.tools.loop import ToolLoop
+from pipeline_worker.tools.answers import Answers
 from pipeline_worker.tools.toolbox import Toolbox
 from pipeline_worker.turns.conversation import Conversation, Entry, Utterance
 from pipeline_worker.turns.events import (
@@ -36,20 +36,26 @@ from pipeline_worker.turns.events import (
     RecordCaller,
     ReleaseReply,
     ResumeSpeaking,
+    ResumeTurn,
     Say,
     StartReply,
     StopPressed,
     StopSpeaking,
     TextTyped,
 )
+from pipeline_worker.turns.memory import Memory, Past
+from pipeline_worker.turns.recovery import lost_tool_uses, taken_over
 from pipeline_worker.turns.state import IllegalInput, State
 from pipeline_worker.turns.table import TurnTaking
 from shared import events
 from shared.agent import AgentDefinition
-from shared.errors import EngineError
+from shared.errors import AntiphonError
 from shared.frames import AudioFrame, SilenceRun
 from shared.io.logs import get_logger
 from shared.wire import Item
+
+_SAVING_S = 1.0
+"""How long a tool or a hand-over waits for the broker."""
 
 _LOGGED: Mapping[type[Action], str] = {
     CancelReply: "agent_interrupted",
@@ -71,7 +77,9 @@ class ConversationSession:
         retention_s: int = 0,
         patience: Patience = Patience(),  # noqa: B008 (immutable)
         toolbox: Toolbox | None = None,
+        past: Past | None = None,
     ) -> None:
+        """`past`: another pipeline worker had the session."""
         self._link = link
         self._store = store
         self._retention_s = retention_s
@@ -80,17 +88,27 @@ class ConversationSession:
         self._failure: Exception | None = None
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
-        self._conversation = Conversation()
-        self._turns = TurnTaking(agent)
+        self._past = past
+        self._connected = False
+        self._messages_lost = False
+        self._leaving: asyncio.Task[None] | None = None
+        self._drains = False
+        self._conversation = Conversation(past.entries if past is not None else ())
+        self._turns = TurnTaking(agent, past.memory if past is not None else None)
         self._meter = TurnMeter(agent.id, link.session, self._publish)
-        self._lm = engines.lm
-        self._tools = ToolLoop(engines.lm, toolbox, link.session, self._publish, self._record) if toolbox else None
+        self._answers = Answers(engines.lm, toolbox, link.session, self._publish, self._record, self._save)
         self._transcription = Transcription(engines.stt, self._on_interim, self._on_final, self._on_engine_failure)
         self._interim_shown: InterimText | None = None
-        self._uplink = Uplink(agent, engines.vad, self._transcription, self._turns, self._handle, self._fail)
+        self._uplink = Uplink(agent, engines.vad, self._transcription, self._turns, self._handle, self._fail, past)
         self._downlink = Downlink(link, engines.tts.sample_rate)
-        owner = VoiceOwner(self._handle, self._on_engine_failure, self._spawn)
-        self._voice = AgentVoice(agent, self._answer, engines.tts, self._downlink, self._meter, owner, patience)
+        owner = VoiceOwner(self._handle, self._on_engine_failure, self._spawn, store.change)
+        self._voice = AgentVoice(agent, self._answers.reply, engines.tts, self._downlink, self._meter, owner, patience)
+        store.watch(self._memory, self._on_replaced)
+
+    @property
+    def uplink_from(self) -> int | None:
+        """From where on the caller's audio is to be repeated after a takeover."""
+        return self._uplink.settled_up_to if self._past is not None else None
 
     async def run(self) -> None:
         """Returns when the session is over. Raises what breaks it."""
@@ -107,7 +125,7 @@ class ConversationSession:
             self._record_agent()
             self._meter.session_ended()
             self._uplink.close()
-            await (self._tools or self._lm).close()
+            await self._answers.close()
             await self._store.close(self._retention_s)
 
     def receive(self, item: Item) -> None:
@@ -118,6 +136,8 @@ class ConversationSession:
             if not isinstance(item, AudioFrame | SilenceRun):
                 self._take_message(item)
             elif item.epoch == self._link.epoch:
+                if self._messages_lost and not self._connected:  # audio follows the message that was lost
+                    self._connect(events.CallerConnected(session=item.session))
                 self._uplink.take(item)
         except Exception as error:  # noqa: BLE001 - ends this session only; others have items in the same batch
             self._fail(error)
@@ -127,6 +147,31 @@ class ConversationSession:
             self._link.end_session(reason)
             self._over.set()
 
+    def suspend(self, unreachable: bool) -> None:
+        """The media worker cannot be reached, or it can be again."""
+        if unreachable:
+            self._downlink.suspend()
+        else:
+            self._downlink.unsuspend()
+
+    def on_messages_lost(self) -> None:
+        """The media worker has sent what did not arrive."""
+        self._messages_lost = True
+        self._downlink.repeat_pause()
+        if self._uplink.by_button:  # the release may be among it
+            self._uplink.end_utterance()
+
+    def leave(self, at_once: bool = False) -> None:
+        """Let another worker take the session over as soon as nobody has the floor, or `at_once`."""
+        self._drains = True
+        listens = self._turns.state is State.LISTENING and self._turns.floor.caller.open_utterance is None
+        if self._leaving is None and not self._over.is_set() and (at_once or listens):
+            self._leaving = self._spawn(self._leave())
+
+    async def _leave(self) -> None:
+        await self._save()
+        self._link.leave()
+
     def _fail(self, error: Exception) -> None:
         self._failure = error
         self._over.set()
@@ -135,8 +180,12 @@ class ConversationSession:
         match message:
             case events.PlayoutReported() as report:
                 self._on_playout(report)
-            case events.CallerConnected():
-                self._handle(CallerConnected())
+            case events.CallerConnected() as connected:
+                self._connect(connected)
+            case events.MediaAttached(session=session):
+                self._uplink.restart()
+                self._downlink.repeat()
+                self._connect(events.CallerConnected(session=session))
             case events.TextReceived(text=text) if text.strip():
                 self._handle(TextTyped(text.strip()))
             case events.InterruptRequested():
@@ -148,9 +197,36 @@ class ConversationSession:
                 self._uplink.release()
             case events.MuteChanged(muted=True):
                 self._uplink.end_utterance()
+            case events.SessionClosed(reason="replaced"):
+                self._on_replaced()
             case events.SessionClosed(reason=reason):
                 self._log.info("session_closed_by_media_worker", reason=reason)
                 self._over.set()
+
+    def _connect(self, connected: events.CallerConnected) -> None:
+        if self._connected:
+            return
+        self._connected = True
+        self._link.published = max(self._link.published, connected.published)
+        if (past := self._past) is None:
+            self._handle(CallerConnected())
+            return
+        for use in lost_tool_uses(past.memory):
+            self._record(use)
+        turn = past.memory.turn
+        heard, rest = recall(turn, connected.played_up_to) if turn is not None else ("", "")
+        event = taken_over(past, heard, rest)
+        if event.has_turn:
+            self._voice.recall(heard, complete=not event.rest and turn is not None and not turn.interrupted)
+        self._log.info("session_taken_over", entries=len(past.entries), heard=bool(heard), rest=bool(event.rest))
+        self._handle(event)
+
+    def _on_replaced(self) -> None:
+        """Another worker has the session, and it alone speaks and writes."""
+        self._log.info("session_replaced")
+        self._store.abandon()
+        self._link.silence()
+        self._over.set()
 
     def _on_playout(self, report: events.PlayoutReported) -> None:
         heard_before = self._downlink.heard
@@ -174,6 +250,10 @@ class ConversationSession:
             if (logged := _LOGGED.get(type(action))) is not None:
                 self._log.info(logged, by=type(event).__name__)
             self._act(action)
+        if actions:
+            self._store.change(at_once=False)
+        if self._drains:
+            self.leave()
         return self._turns.state
 
     def _act(self, action: Action) -> None:
@@ -182,6 +262,8 @@ class ConversationSession:
                 self._link.publish_status(status)
             case Say(text):
                 self._voice.say(text)
+            case ResumeTurn(text, answer):
+                self._voice.resume(text, self._conversation.to_answer() if answer else None)
             case StartReply():
                 self._voice.reply(self._conversation.to_answer())
             case PrepareReply(text):
@@ -208,8 +290,9 @@ class ConversationSession:
                 self._meter.speech_ended(self._uplink.speech_end)
                 self._meter.endpoint_decided(self._uplink.position)
                 self._transcription.finish(utterance)
-            case DropUtterance():
+            case DropUtterance(utterance):
                 self._transcription.drop()
+                self._uplink.settle(utterance)
             case DismissSpeech():
                 self._meter.speech_dismissed()
             case RecordCaller(text):
@@ -223,13 +306,29 @@ class ConversationSession:
             case _:
                 assert_never(action)
 
-    def _answer(self, conversation: Sequence[Entry], confirmed: asyncio.Event) -> AsyncGenerator[Reply, None]:
-        return self._tools.reply(conversation, confirmed) if self._tools else self._lm.reply(conversation)
+    async def _save(self) -> None:
+        self._store.change()
+        if not await self._store.saved(_SAVING_S):
+            self._log.warning("session_not_saved")
+
+    def _memory(self) -> Memory:
+        floor = self._turns.floor
+        return Memory(
+            epoch=self._link.epoch,
+            uplink=self._uplink.settled_up_to,
+            published=self._link.published,
+            prompts_said=floor.prompts_said,
+            tools=self._answers.begun,
+            waits_for_tools=self._answers.wait_for_tools,
+            agent=floor.agent,
+            turn=self._voice.memory(),
+        )
 
     def _record_agent(self) -> None:
         heard = self._voice.end_turn()
         if heard is None:
             return
+        self._store.change()
         self._meter.turn_finished(interrupted=not heard.complete)
         if heard.text:
             self._record(Utterance("agent", heard.text, interrupted=not heard.complete))
@@ -254,8 +353,9 @@ class ConversationSession:
     def _on_final(self, final: FinalText) -> None:
         self._meter.stt_final()
         self._handle(final)
+        self._uplink.settle(final.utterance)
 
-    def _on_engine_failure(self, error: EngineError) -> None:
+    def _on_engine_failure(self, error: AntiphonError) -> None:
         """The turn is lost, the session is not."""
         self._log.warning("engine_failed", code=error.code, error=error.message)
         self._link.publish_failure(error)

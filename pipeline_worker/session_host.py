@@ -1,8 +1,9 @@
 """The sessions of this process. A failure of one does not affect the others."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from prometheus_client import Counter, Gauge
@@ -15,15 +16,26 @@ from pipeline_worker.session import ConversationSession
 from pipeline_worker.settings import PipelineSettings
 from pipeline_worker.speaking.voice import Patience
 from pipeline_worker.tools.toolbox import Toolbox
+from pipeline_worker.turns.memory import Past
+from shared import keys
 from shared.agent import AgentDefinition
 from shared.errors import AntiphonError, leaves
-from shared.events import StartPipeline
-from shared.io.broker import Redis
+from shared.events import MediaAttached, SessionClosed, StartPipeline
+from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.heartbeat import wall_ms
+from shared.io.inbox import Received
 from shared.io.logs import get_logger
+from shared.liveness import Liveness
 from shared.wire import Item
 
-_CONNECTING_S = 45.0
-"""Nothing arrives before the caller is connected; a media worker gives up on them after 30 s."""
+_CONNECTING_S = 15.0
+"""The caller is connected already. A media worker that does not answer has another pipeline worker, or none left."""
+_CLAIM_S = 3.0
+"""By then the media worker has asked another pipeline worker."""
+_PREDECESSOR_S = 2.0
+_LEAVING_S = 3.0
+"""Before the deadline of a drain, sessions leave in the middle of a turn: another worker needs some time."""
+_RETRY_S = 0.2
 _EXPIRY_MARGIN_S = 60
 
 _sessions = Gauge("antiphon_pipeline_sessions", "Sessions that run in this pipeline worker")
@@ -40,10 +52,23 @@ class Session(Protocol):
 
     def end(self, reason: str) -> None: ...
 
+    @property
+    def uplink_from(self) -> int | None: ...
+
+    def suspend(self, unreachable: bool) -> None: ...
+
+    def on_messages_lost(self) -> None: ...
+
+    def leave(self, at_once: bool = False) -> None: ...
+
 
 OpenEngines = Callable[[str], Engines]
 OpenToolbox = Callable[[str], Toolbox]
 """Take an agent's id."""
+
+
+Touch = Callable[[str], None]
+"""Lets the owner of the inbox with this key know that we are alive, as `shared.io.outbox.Outbox.touch` does."""
 
 
 @dataclass
@@ -52,9 +77,13 @@ class _Hosted:
     link: MediaLink
     silent_since: float
     heard: bool = False
+    suspended: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class SessionHost:
+    """`liveness` knows which media workers are silent, and whether we can hear them at all."""
+
     def __init__(
         self,
         worker_id: str,
@@ -64,6 +93,8 @@ class SessionHost:
         open_toolbox: OpenToolbox,
         broker: Redis,
         send: Send,
+        touch: Touch,
+        liveness: Liveness,
     ) -> None:
         self._worker_id = worker_id
         self._settings = settings
@@ -72,44 +103,81 @@ class SessionHost:
         self._open_toolbox = open_toolbox
         self._broker = broker
         self._send = send
+        self._touch = touch
+        self._liveness = liveness
         self._hosted: dict[str, _Hosted] = {}
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
 
     def refusal(self, request: StartPipeline) -> str | None:
         """Why this session cannot run here, or None."""
         if request.agent_id not in self._agents:
             return f"unknown agent {request.agent_id}"
-        if request.session in self._hosted:
+        hosted = self._hosted.get(request.session)
+        if hosted is not None and hosted.link.epoch >= request.epoch:
             return "runs here already"
         return None
 
     async def run(self, request: StartPipeline) -> None:
         """Run one session from start to end. Raises nothing."""
-        link = MediaLink(self._send, request.media_worker, request.session, request.epoch)
+        link = MediaLink(
+            self._send, request.media_worker, request.session, request.epoch, generation=request.generation
+        )
+        hosted: _Hosted | None = None
         how = "finished"
         try:
-            session = self._open(self._agents[request.agent_id], link)
-            self._hosted[request.session] = _Hosted(session, link, asyncio.get_running_loop().time())
-            _sessions.set(len(self._hosted))
-            link.attach(self._worker_id)
-            log.info("session_started", session_id=link.session, agent_id=request.agent_id, epoch=link.epoch)
+            await self._replace_own(request)
+            session = await self._open(request, link)
+            if session is None:
+                how = "not taken over"
+                return
+            hosted = _Hosted(session, link, asyncio.get_running_loop().time())
+            self._hosted[request.session] = hosted
+            self._count()
+            self._liveness.expect(request.media_worker)
+            link.attach(self._worker_id, session.uplink_from)
+            log.info(
+                "session_started",
+                session_id=link.session,
+                agent_id=request.agent_id,
+                epoch=link.epoch,
+                resumed=request.resumed,
+            )
             await session.run()
         except Exception as error:
             how = "failed"
             log.exception("session_failed", session_id=link.session)
+            if hosted is None:
+                link.attach(self._worker_id)  # only the attached worker may end a session
             _tell_failure(link, error)
         finally:
-            self._hosted.pop(request.session, None)
-            _sessions.set(len(self._hosted))
+            if hosted is not None:
+                hosted.over.set()
+                if self._hosted.get(request.session) is hosted:
+                    del self._hosted[request.session]
+            self._count()
             _ended.labels(how).inc()
             log.info("session_freed", session_id=link.session, how=how)
 
-    def dispatch(self, items: Iterable[Item]) -> None:
-        """Hand each item to its session."""
+    def dispatch(self, received: Received) -> None:
+        """Hand each item of a batch to its session, if it comes from the session's media worker."""
         now = asyncio.get_running_loop().time()
-        for item in items:
+        sender = received.sender
+        if received.follows_gap:
+            for gapped in [hosted for hosted in self._hosted.values() if hosted.link.media_worker == sender]:
+                gapped.session.on_messages_lost()
+        for item in received.items:
             hosted = self._hosted.get(item.session)
             if hosted is None:
                 _unknown.inc()
+                continue
+            if type(item) is MediaAttached:  # `isinstance` of a pydantic model is slow
+                if not hosted.link.move_to(item):
+                    continue
+                log.info("media_worker_changed", session_id=item.session, media_worker=item.media_worker)
+                self._liveness.expect(item.media_worker)
+                hosted.suspended = False
+            elif sender != hosted.link.media_worker and not _is_replaced(item):
                 continue
             hosted.silent_since, hosted.heard = now, True
             try:
@@ -119,31 +187,129 @@ class SessionHost:
                 _tell_failure(hosted.link, error)
                 hosted.session.end("pipeline_error")
 
-    def end_abandoned(self) -> None:
-        """Call every second: ends sessions whose media worker has fallen silent."""
+    def tend(self) -> None:
+        """Call every `TOUCH_INTERVAL_S`: tells media workers that we live, and looks which of them do."""
         now = asyncio.get_running_loop().time()
+        deaf = self._liveness.is_deaf(now)
+        for media_worker in {hosted.link.media_worker for hosted in self._hosted.values()}:
+            self._touch(keys.inbox("media", media_worker))
         for hosted in list(self._hosted.values()):
-            patience_s = self._settings.pipeline_media_timeout_s if hosted.heard else _CONNECTING_S
-            if now - hosted.silent_since > patience_s:
-                log.warning("media_worker_gone", session_id=hosted.link.session, media_worker=hosted.link.media_worker)
-                hosted.session.end("media_worker_gone")
+            self._watch(hosted, now, deaf)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Hands sessions over between their turns, or shortly before the time is up. Ends those that nobody takes."""
+        margin_s = min(_LEAVING_S, timeout_s / 2)
+        self._leave()
+        if not await self._idle_within(timeout_s - margin_s):
+            self._leave(at_once=True)
+            if not await self._idle_within(margin_s):
+                log.warning("sessions_cut_by_drain", sessions=len(self._hosted))
+                self.end_all("server_shutdown")
 
     def end_all(self, reason: str) -> None:
         for hosted in list(self._hosted.values()):
             hosted.session.end(reason)
 
-    def _open(self, agent: AgentDefinition, link: MediaLink) -> Session:
+    def _leave(self, at_once: bool = False) -> None:
+        for hosted in list(self._hosted.values()):
+            hosted.session.leave(at_once)
+
+    async def _idle_within(self, timeout_s: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._is_idle.wait()
+        return self._is_idle.is_set()
+
+    def _count(self) -> None:
+        _sessions.set(len(self._hosted))
+        if self._hosted:
+            self._is_idle.clear()
+        else:
+            self._is_idle.set()
+
+    def _watch(self, hosted: _Hosted, now: float, deaf: bool) -> None:
+        media_worker = hosted.link.media_worker
+        lost = self._liveness.is_lost(media_worker)
+        if (deaf or lost) != hosted.suspended:
+            hosted.suspended = deaf or lost
+            log.info(
+                "session_suspended" if hosted.suspended else "session_unsuspended",
+                session_id=hosted.link.session,
+                media_worker=media_worker,
+                by="broker" if deaf else "media worker",
+            )
+            hosted.session.suspend(hosted.suspended)
+        if deaf or lost:
+            hosted.silent_since = now
+        silent_s = self._liveness.silent_s(media_worker) if lost else now - hosted.silent_since
+        if not hosted.heard and now - hosted.silent_since > _CONNECTING_S:
+            log.warning("session_never_connected", session_id=hosted.link.session, media_worker=media_worker)
+            hosted.session.receive(_replaced(hosted.link.session))
+        elif silent_s > self._settings.pipeline_media_timeout_s:
+            log.warning("media_worker_gone", session_id=hosted.link.session, media_worker=media_worker)
+            hosted.session.end("media_worker_gone")
+
+    async def _replace_own(self, request: StartPipeline) -> None:
+        """The session may still run here under an earlier epoch: we were silent for so long that we seemed lost."""
+        earlier = self._hosted.get(request.session)
+        if earlier is not None:
+            earlier.session.receive(_replaced(request.session))
+            async with asyncio.timeout(_PREDECESSOR_S):
+                await earlier.over.wait()
+
+    async def _open(self, request: StartPipeline, link: MediaLink) -> Session | None:
+        """None if another worker has taken the session over, or the broker is away."""
+        agent = _limited(self._agents[request.agent_id], request.max_duration_s)
         if agent.mode == "echo":
             return EchoSession(link)
+        expiry_s = agent.limits.max_duration_s + _EXPIRY_MARGIN_S
+        store = ConversationStore(self._broker, link.session, expiry_s, link.epoch)
+        past = None
+        if request.resumed:
+            past = await self._claim(store)
+            if past is None:
+                return None
+            if request.created_ms:
+                past = past._replace(elapsed_s=max(0, wall_ms() - request.created_ms) / 1000)
+            link.published = past.memory.published
         return ConversationSession(
             agent,
             self._open_engines(agent.id),
             link,
-            ConversationStore(self._broker, link.session, agent.limits.max_duration_s + _EXPIRY_MARGIN_S),
+            store,
             self._settings.pipeline_conversation_retention_s,
             Patience(engine_s=self._settings.pipeline_engine_timeout_s),
             self._open_toolbox(agent.id) if agent.tools else None,
+            past,
         )
+
+    async def _claim(self, store: ConversationStore) -> Past | None:
+        try:
+            async with asyncio.timeout(_CLAIM_S):
+                while True:
+                    try:
+                        return await store.claim()
+                    except BROKER_FAILURES as error:
+                        log.warning("session_not_claimed", error=str(error))
+                    await asyncio.sleep(_RETRY_S)
+        except TimeoutError:
+            return None
+
+
+def _is_replaced(item: Item) -> bool:
+    return isinstance(item, SessionClosed) and item.reason == "replaced"
+
+
+def _replaced(session: str) -> SessionClosed:
+    return SessionClosed(session=session, reason="replaced")
+
+
+def _limited(agent: AgentDefinition, max_duration_s: int) -> AgentDefinition:
+    """The agent, in a session that may be shorter than the agent allows."""
+    if not 0 < max_duration_s < agent.limits.max_duration_s:
+        return agent
+    limits = agent.limits.model_copy(update={"max_duration_s": max_duration_s})
+    return agent.model_copy(update={"limits": limits})
 
 
 def _tell_failure(link: MediaLink, error: Exception) -> None:

@@ -16,7 +16,7 @@ class PipelineSettings(Settings):
         10.0, gt=0, description="how long an engine may keep a caller waiting for its next output"
     )
     pipeline_media_timeout_s: float = Field(
-        20.0, gt=0, description="silence of its media worker after which a session ends"
+        30.0, gt=0, description="how long a session waits for another media worker when it has lost its own"
     )
     pipeline_conversation_retention_s: int = Field(
         0, ge=0, description="how long the conversation is kept after the session (0: deleted at its end)"

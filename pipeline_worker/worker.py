@@ -20,9 +20,9 @@ from shared.io.inbox import Inbox
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
 from shared.io.probes import serve_probes
+from shared.liveness import TOUCH_INTERVAL_S
 from shared.worker_report import WorkerReport, WorkerState
 
-_HOUSEKEEPING_S = 1.0
 _RETRY_S = 0.5
 _CLOSE_S = 5.0
 _TICKS_PER_LOAD = round(1 / TICK_S)
@@ -64,19 +64,22 @@ class PipelineWorker:
         # Agent audio does not age: it waits for its playout anyway, and `speaking.downlink` bounds its amount.
         self._outbox = Outbox(broker, worker_id, max_frame_age_s=math.inf)
         self._heartbeat = Heartbeat(broker, self._report)
-        send = self._outbox.send
-        self._host = SessionHost(worker_id, settings, agents, open_engines, open_toolbox, broker, send)
+        self._inbox_connection = connect_blocking(settings.redis_url)
+        self._inbox = Inbox(self._inbox_connection, keys.inbox("pipeline", worker_id))
+        outbox, liveness = self._outbox, self._inbox.liveness
+        self._host = SessionHost(
+            worker_id, settings, agents, open_engines, open_toolbox, broker, outbox.send, outbox.touch, liveness
+        )
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain. Closes what it opened, not `broker`."""
-        inbox_connection = connect_blocking(self._settings.redis_url)
         job_connections = {pool: connect_blocking(self._settings.redis_url) for pool in self._settings.pools}
         queues = [JobQueue(connection, pool) for pool, connection in job_connections.items()]
         try:
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(self._outbox.run()),
-                    tasks.create_task(self._read_inbox(inbox_connection)),
+                    tasks.create_task(self._read_inbox()),
                     tasks.create_task(self._keep_house()),
                     tasks.create_task(self._watch_load()),
                 ]
@@ -94,7 +97,7 @@ class PipelineWorker:
                     task.cancel()
             await self._withdraw()
         finally:
-            for connection in (inbox_connection, *job_connections.values()):
+            for connection in (self._inbox_connection, *job_connections.values()):
                 await connection.aclose()
 
     async def _claim(self, queue: JobQueue, tasks: asyncio.TaskGroup) -> None:
@@ -106,6 +109,9 @@ class PipelineWorker:
                 return
             try:
                 jobs = await queue.claim(self._room())
+                if self._state != "serving":
+                    await queue.give_back(jobs)
+                    return
             except BROKER_FAILURES as error:
                 if not away:
                     log.warning("jobs_unreachable", pool=queue.pool, error=str(error))
@@ -138,15 +144,15 @@ class PipelineWorker:
         except BROKER_FAILURES as error:
             log.warning("reservation_left_to_expire", session_id=session, error=str(error))
 
-    async def _read_inbox(self, connection: Redis) -> None:
-        async for received in Inbox(connection, keys.inbox("pipeline", self._id)):
+    async def _read_inbox(self) -> None:
+        async for received in self._inbox:
             for batch in received:
-                self._host.dispatch(batch.items)
+                self._host.dispatch(batch)
 
     async def _keep_house(self) -> None:
         while True:
-            await asyncio.sleep(_HOUSEKEEPING_S)
-            self._host.end_abandoned()
+            await asyncio.sleep(TOUCH_INTERVAL_S)
+            self._host.tend()
 
     async def _watch_load(self) -> None:
         """Measures what all sessions share: the load of this process and of its helpers, and the loop's lateness."""
@@ -191,7 +197,8 @@ class PipelineWorker:
         return self._heartbeat.not_ready() if self._state == "serving" else self._state
 
     async def _drain(self, claiming: list[asyncio.Task[None]]) -> None:
-        """Claim no more; let running sessions finish until the drain timeout."""
+        """Claim no more; let running sessions finish, or go to other workers, until the drain timeout."""
+        deadline = asyncio.get_running_loop().time() + self._settings.drain_timeout_s
         self._state = "draining"
         self._count_room()
         log.info("pipeline_worker_draining", sessions=self._sessions)
@@ -199,11 +206,10 @@ class PipelineWorker:
             await self._heartbeat.announce()
         except BROKER_FAILURES as error:
             log.warning("drain_not_announced", error=str(error))
-        await asyncio.wait(claiming)
-        if not await self._idle_within(self._settings.drain_timeout_s):
-            log.warning("sessions_cut_by_drain", sessions=self._sessions)
-            self._host.end_all("server_shutdown")
-            await self._idle_within(_CLOSE_S)
+        await asyncio.wait(claiming)  # or the sessions that leave would come back
+        await self._host.drain(max(0.0, deadline - asyncio.get_running_loop().time()))
+        if not await self._idle_within(_CLOSE_S):
+            log.warning("sessions_left_behind", sessions=self._sessions)
 
     async def _idle_within(self, timeout_s: float) -> bool:
         try:

@@ -141,6 +141,8 @@ class StartPipeline(Message):
     generation: int = 1
     pool: str = "default"
     created_ms: int = 0
+    max_duration_s: int = 0
+    """What the caller may use; 0 leaves it to the agent, who may allow less."""
     resumed: bool = False
     """The session had a pipeline worker before: its conversation is in Redis."""
 

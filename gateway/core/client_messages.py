@@ -1,6 +1,6 @@
 """What a client may say on the signaling channel: JSON text in, typed messages out.
 
-The specification's client sends `offer` and `ice-candidate`; `bye` is ours. Unknown fields are ignored,
+The specification's client sends `offer` and `ice-candidate`; `resume` and `bye` are ours. Unknown fields are ignored,
 so a newer client can talk to an older gateway. Input is untrusted; the limits are checked first.
 """
 
@@ -12,19 +12,32 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from shared.errors import PeerError
 from shared.validation_errors import first_problem
 
+_MAX_SEQ = 2**31 - 1
+
 
 class _ClientMessage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
 class Offer(_ClientMessage):
-    """A client may also send `resumeToken`; nothing reads it yet."""
+    """With a `resumeToken`, the session of that token moves to the new peer connection."""
 
     type: Literal["offer"]
     sdp: str = Field(min_length=1)
     agent_id: str = Field(alias="agentId", min_length=1, max_length=64)
     token: str | None = None
     """Of any length that a message may have: whoever reads it says what is wrong with it."""
+    resume_token: str | None = Field(None, alias="resumeToken", max_length=256)
+    last_seq: int = Field(0, alias="lastSeq", ge=0, le=_MAX_SEQ)
+
+
+class ResumeSession(_ClientMessage):
+    """Only the WebSocket was lost: go on with the same peer connection."""
+
+    type: Literal["resume"]
+    resume_token: str = Field(alias="resumeToken", max_length=256)
+    last_seq: int = Field(0, alias="lastSeq", ge=0, le=_MAX_SEQ)
+    """Of the newest event that the client has seen."""
 
 
 class RTCIceCandidateInit(_ClientMessage):
@@ -62,11 +75,12 @@ class Limits(NamedTuple):
     max_sdp_bytes: int
 
 
-ClientMessage = Offer | IceCandidate | Bye | UnknownMessage
+ClientMessage = Offer | ResumeSession | IceCandidate | Bye | UnknownMessage
 _UNION_MEMBERS = ("RTCIceCandidateInit", "str")
 """Pydantic puts the name of the union's member into an error's location."""
 _TYPES: dict[str, TypeAdapter[Any]] = {
     "offer": TypeAdapter(Offer),
+    "resume": TypeAdapter(ResumeSession),
     "ice-candidate": TypeAdapter(IceCandidate),
     "bye": TypeAdapter(Bye),
 }

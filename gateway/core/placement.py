@@ -35,21 +35,28 @@ class RecentPlacements:
 
 
 def rank(
-    reports: Sequence[WorkerReport], recent: RecentPlacements, session: str, zone: str, avoid: Collection[str] = ()
+    reports: Sequence[WorkerReport],
+    recent: RecentPlacements,
+    session: str,
+    zone: str,
+    avoid: Collection[str] = (),
+    silent: Collection[str] = (),
 ) -> list[Candidate]:
-    """All workers but those to `avoid`, best first: our zone first, then the lowest load.
+    """All workers but those to `avoid`, best first: the `silent` last, our zone first, then the lowest load.
 
     Ties are ordered by a hash of worker and session, so that gateways that see the same reports do not all choose
     the same worker (Thaler & Ravishankar 1998, highest random weight).
     """
-    ranked: list[tuple[bool, float, bytes, Candidate]] = []
+    ranked: list[tuple[bool, bool, float, bytes, Candidate]] = []
     for report in reports:
         if report.worker_id in avoid:
             continue
         sessions = report.sessions + recent.since(report)
         load = sessions / max(1, report.capacity)
         away = bool(zone) and report.zone != zone
-        reason = f"{'other zone, ' if away else ''}{sessions} of {report.capacity} sessions"
+        doubtful = report.worker_id in silent
+        notes = f"{'silent, ' if doubtful else ''}{'other zone, ' if away else ''}"
+        reason = f"{notes}{sessions} of {report.capacity} sessions"
         tie_break = hashlib.blake2b(f"{session} {report.worker_id}".encode(), digest_size=8).digest()
-        ranked.append((away, load, tie_break, Candidate(report.worker_id, load, reason)))
+        ranked.append((doubtful, away, load, tie_break, Candidate(report.worker_id, load, reason)))
     return [candidate for *_, candidate in sorted(ranked)]

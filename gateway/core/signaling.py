@@ -1,61 +1,54 @@
 """Signaling of one client, without its socket: inputs and the time go in, actions come out.
 
-Theory of operation. A client has a deadline for its first offer. Placing the offer reserves slots and sends the offer
+Theory of operation. A client has a deadline for its first offer. Placing the offer reserves a slot and sends the offer
 to a media worker, which answers or refuses. The answer establishes the session. The media worker asks for a pipeline
-worker when the caller is connected, so a stranger's offer occupies none. If the media worker has no room, the offer is
-placed elsewhere, up to three times in all; after any other refusal the client may send another offer.
+worker when the caller is connected, so a stranger's offer occupies none. If the media worker has no room or stays
+silent, the offer is placed elsewhere, up to three times in all and within one deadline; a silent one is kept until
+there is another place, because it may only be busy. After any other refusal the client may send another offer.
 
 A later offer renegotiates (an ICE restart). If it fails, the session continues under the old description. Later offers
 are numbered, so that a late answer to one is not taken for the answer to the next.
 
-Every path ends in `closed`, which accepts nothing. A client that leaves while its offer is being placed puts the
-machine into `abandoning`, until it is known which slots to release.
+A session outlives its WebSocket: one that closes without a goodbye is reported to the media worker. Its client comes
+back with a resume token, through any gateway. A `resume` attaches the new WebSocket and replays the events that were
+missed. An offer with the token moves the session to a new peer connection, on another media worker if the old one is
+lost. The old one counts until the new one has answered: if the move fails, nothing has changed.
+
+Every path ends in `closed`, which accepts nothing. A client that leaves while something is being found out for it puts
+the machine into `abandoning`, until it is known what to release. Every wait for somebody else has a deadline.
 
 The table lists the inputs that each state handles. Other messages of the client or a worker are late and are ignored;
 other inputs of our own are bugs and raise. WHIP and an OpenAI Realtime endpoint are meant to drive this same machine.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from gateway.core.client_messages import Bye, IceCandidate, Offer
+from gateway.core import endings, offers, resumption
+from gateway.core.client_messages import Bye, IceCandidate, Offer, ResumeSession
+from gateway.core.connection import Connection, State, Step
 from gateway.core.signaling_events import (
     Action,
     BadMessage,
     ClientTooSlow,
-    CloseSocket,
     DeadlinePassed,
     DrainEnded,
     DrainStarted,
+    EventsRead,
+    Heard,
     Input,
-    Place,
+    LookupFailed,
+    MediaWorkerBack,
+    MediaWorkerLost,
     Placed,
     PlacementRefused,
-    Release,
-    SendToClient,
-    SendToWorker,
+    SessionFound,
+    SessionUnknown,
     SocketClosed,
 )
-from shared.agent import AgentDefinition
+from gateway.core.signaling_rules import SignalingRules
 from shared.errors import AntiphonError
-from shared.events import (
-    ClientEventSent,
-    CloseSession,
-    Message,
-    OfferAnswered,
-    OfferRefused,
-    OpenSession,
-    SessionClosed,
-    UpdateOffer,
-)
-
-NORMAL, GOING_AWAY, POLICY, FAILED, TRY_AGAIN_LATER = 1000, 1001, 1008, 1011, 1013
-"""RFC 6455 §7.4.1 and the IANA registry of WebSocket close codes."""
-
-_NORMAL_ENDS = frozenset({"hangup", "agent_hangup", "user_idle", "max_duration"})
-_NO_ROOM = frozenset({"no_capacity", "draining"})
-_MAX_PLACEMENTS = 3
+from shared.events import ClientEventSent, OfferAnswered, OfferRefused, SessionClosed
 
 
 class IllegalInput(AntiphonError):
@@ -64,324 +57,167 @@ class IllegalInput(AntiphonError):
     code = "illegal_input"
 
 
-class State(Enum):
-    WAITING_FOR_OFFER = "waiting_for_offer"
-    PLACING = "placing"
-    WAITING_FOR_ANSWER = "waiting_for_answer"
-    ESTABLISHED = "established"
-    RENEGOTIATING = "renegotiating"
-    ABANDONING = "abandoning"
-    CLOSED = "closed"
-
-
-class SignalingRules(NamedTuple):
-    """The configuration of the machine."""
-
-    gateway: str
-    agents: Mapping[str, AgentDefinition]
-    listed_agents: Sequence[str]
-    ice_servers: Callable[[str], Sequence[Mapping[str, Any]]] = lambda _: ()
-    """Those of a session."""
-    max_candidates: int = 20
-    max_errors: int = 20
-    offer_timeout_s: float = 10.0
-    answer_timeout_s: float = 10.0
-    retry_after_ms: int = 5000
-
-
-Step = tuple[State, list[Action]]
-
-
 class SignalingMachine:
     """One client's signaling. `deadline_s` is when `DeadlinePassed` is due, on the clock that `handle` is given."""
 
     def __init__(self, rules: SignalingRules, now_s: float) -> None:
-        self.state = State.WAITING_FOR_OFFER
         self.deadline_s: float | None = now_s + rules.offer_timeout_s
-        self.session = ""
         self._rules = rules
-        self._offer: Offer | None = None
-        self._later_offers = 0
-        self._placements: list[str] = []
-        self._candidates = 0
-        self._errors = 0
+        self._connection = Connection(rules, now_s)
+
+    @property
+    def state(self) -> State:
+        return self._connection.state
+
+    @property
+    def session(self) -> str:
+        """The session of this connection, for the log."""
+        return self._connection.session
 
     def handle(self, event: Input, now_s: float) -> list[Action]:
         """The actions to take, in order. Raises `IllegalInput` if our own side is out of step."""
-        if isinstance(event, Message) and event.session != self.session:
-            return []  # a media worker had no room for that session, and the offer was placed elsewhere
-        if isinstance(event, OfferAnswered | OfferRefused) and event.offer_number not in (0, self._later_offers):
-            return []  # a reply to an offer that timed out; 0 is the first offer, or any offer of an older worker
-        step = _TABLE[self.state].get(type(event))
+        connection = self._connection
+        content: object = event
+        if isinstance(event, Heard):
+            if not self._awaits(event):
+                return []
+            connection.speaker, content = event
+        step = _TABLE[connection.state].get(type(content))
         if step is None:
-            if isinstance(event, Placed | PlacementRefused):
-                raise IllegalInput(f"{type(event).__name__} while {self.state.value}")
+            if isinstance(content, _OUR_ANSWERS):
+                raise IllegalInput(f"{type(content).__name__} while {connection.state.value}")
             return []
-        if isinstance(event, DeadlinePassed) and (self.deadline_s is None or now_s < self.deadline_s):
+        if isinstance(content, DeadlinePassed) and (self.deadline_s is None or now_s < self.deadline_s):
             return []
-        state, actions = step(self, event)
-        if self._errors > self._rules.max_errors and state not in (State.ABANDONING, State.CLOSED):
-            self._enter(state, now_s)
-            state, farewell = self._give_up()
+        connection.now_s = now_s
+        state, actions = step(connection, content)
+        if connection.errors > self._rules.max_errors and state not in (State.ABANDONING, State.CLOSED):
+            self._enter(state)
+            state, farewell = endings.give_up(connection)
             actions = [*actions, *farewell]
-        self._enter(state, now_s)
+        self._enter(state)
         return actions
 
-    def _enter(self, state: State, now_s: float) -> None:
-        if state is self.state:
-            return
-        self.state = state
-        timeout_s = self._timeout_s(state)
-        self.deadline_s = None if timeout_s is None else now_s + timeout_s
+    def _awaits(self, heard: Heard) -> bool:
+        """Whether the message is of this session, and of a media worker that has it now or has the offer."""
+        connection, message = self._connection, heard.message
+        if isinstance(message, OfferAnswered | OfferRefused):
+            # A reply to an offer that timed out is late. 0 is the first offer, or any offer of an older worker.
+            expected = (0, connection.later_offers) if self.state is State.RENEGOTIATING else (0,)
+            if message.offer_number not in expected:
+                return False
+        place = connection.attempt.place if connection.attempt is not None else None
+        return (message.session, heard.media_worker) in (connection.attached, place and place[:2])
 
-    def _timeout_s(self, state: State) -> float | None:
+    def _enter(self, state: State) -> None:
+        if state is not self.state:
+            self._connection.state = state
+            self.deadline_s = self._deadline_s(state)
+
+    def _deadline_s(self, state: State) -> float | None:
+        rules, now_s = self._rules, self._connection.now_s
         match state:
             case State.WAITING_FOR_OFFER:
-                return self._rules.offer_timeout_s
-            case State.WAITING_FOR_ANSWER | State.RENEGOTIATING:
-                return self._rules.answer_timeout_s
+                return now_s + rules.offer_timeout_s
+            case State.WAITING_FOR_ANSWER:
+                attempt = self._connection.pending
+                first_s = now_s + rules.place_again_after_s if attempt.may_try_elsewhere else attempt.answer_by_s
+                return min(first_s, attempt.answer_by_s)
+            case State.RENEGOTIATING:
+                return now_s + rules.answer_timeout_s
+            case State.MEDIA_LOST:
+                return now_s + rules.media_lost_timeout_s
         return None
 
-    # The client's messages
 
-    def _place(self, offer: Offer) -> Step:
-        if offer.agent_id not in self._rules.agents:
-            named = f"; known agents: {', '.join(self._rules.listed_agents)}" if self._rules.listed_agents else ""
-            return self._reject("unknown_agent", f"no agent '{offer.agent_id}'{named}")
-        self._offer = offer
-        self._candidates = 0
-        self._placements = []
-        return State.PLACING, [Place(offer.agent_id, frozenset())]
+_OUR_ANSWERS = (Placed, PlacementRefused, SessionFound, SessionUnknown, LookupFailed)
 
-    def _renegotiate(self, offer: Offer) -> Step:
-        self._candidates = 0
-        self._later_offers += 1
-        update = UpdateOffer(
-            session=self.session, gateway=self._rules.gateway, sdp=offer.sdp, offer_number=self._later_offers
-        )
-        return State.RENEGOTIATING, [self._to_worker(update)]
-
-    def _offer_pending(self, _: Offer) -> Step:
-        return self._reject("offer_pending", "the previous offer has not been answered yet")
-
-    def _early_candidate(self, _: IceCandidate) -> Step:
-        return self._reject("candidate_before_offer", "an ice-candidate belongs to an offer: send the offer first")
-
-    def _count_candidate(self, candidate: IceCandidate) -> Step:
-        # Not forwarded: media workers are ICE-lite (RFC 8445 §2.5). They learn a client's addresses from its checks and
-        # never send to an address that it only names. Otherwise a page could make us probe our own network.
-        if not candidate.is_last:
-            self._candidates += 1
-        if self._candidates == self._rules.max_candidates + 1:
-            return self._reject("too_many_candidates", f"only {self._rules.max_candidates} candidates are read")
-        return self.state, []
-
-    def _bad_message(self, bad: BadMessage) -> Step:
-        return self._reject(bad.code, bad.message)
-
-    def _bye(self, _: Bye) -> Step:
-        return self._leave("hangup", CloseSocket(NORMAL, "bye"))
-
-    # Placement
-
-    def _placed(self, placed: Placed) -> Step:
-        self.session = placed.session
-        self._placements.append(placed.media_worker)
-        offer = self._pending_offer
-        agent = self._rules.agents[offer.agent_id]
-        opening = OpenSession(
-            session=placed.session,
-            gateway=self._rules.gateway,
-            agent_id=agent.id,
-            sdp=offer.sdp,
-            pool=agent.pool,
-            max_duration_s=agent.limits.max_duration_s,
-        )
-        return State.WAITING_FOR_ANSWER, [self._to_worker(opening)]
-
-    def _placed_too_late(self, placed: Placed) -> Step:
-        return State.CLOSED, [Release(placed.session, placed.media_worker)]
-
-    def _refuse(self, refusal: PlacementRefused) -> Step:
-        return State.CLOSED, [
-            _error(refusal.code, refusal.message, refusal.retry_after_ms),
-            CloseSocket(TRY_AGAIN_LATER, refusal.code),
-        ]
-
-    def _refused_too_late(self, _: PlacementRefused) -> Step:
-        return State.CLOSED, []
-
-    # The media worker's messages
-
-    def _established(self, answer: OfferAnswered) -> Step:
-        session = {
-            "type": "session",
-            "sessionId": self.session,
-            "iceServers": list(self._rules.ice_servers(self.session)),
-        }
-        return State.ESTABLISHED, [
-            SendToClient(session),
-            SendToClient({"type": "answer", "sdp": answer.sdp}),
-        ]
-
-    def _renegotiated(self, answer: OfferAnswered) -> Step:
-        return State.ESTABLISHED, [SendToClient({"type": "answer", "sdp": answer.sdp})]
-
-    def _refused_by_worker(self, refusal: OfferRefused) -> Step:
-        released = self._release()
-        if refusal.code in _NO_ROOM:
-            if len(self._placements) < _MAX_PLACEMENTS:
-                offer = self._pending_offer
-                return State.PLACING, [released, Place(offer.agent_id, frozenset(self._placements))]
-            retry_after_ms = refusal.retry_after_ms or self._rules.retry_after_ms
-            state, actions = self._refuse(PlacementRefused("no_capacity", refusal.message, retry_after_ms))
-            return state, [released, *actions]
-        leftover = [] if refusal.final else self._end_session("refused")
-        rejection = self._reject(refusal.code, refusal.message, refusal.retry_after_ms)[1]
-        return State.WAITING_FOR_OFFER, [*(leftover or [released]), *rejection]
-
-    def _update_refused(self, refusal: OfferRefused) -> Step:
-        if refusal.final:
-            error = _error(refusal.code, refusal.message, refusal.retry_after_ms)
-            return State.CLOSED, [error, CloseSocket(FAILED, refusal.code)]
-        return State.ESTABLISHED, self._reject(refusal.code, refusal.message, refusal.retry_after_ms)[1]
-
-    def _relay(self, sent: ClientEventSent) -> Step:
-        return self.state, [SendToClient(sent.event)]
-
-    def _session_closed(self, closed: SessionClosed) -> Step:
-        code = NORMAL if closed.reason in _NORMAL_ENDS else FAILED
-        return State.CLOSED, [*self._unclaimed(), CloseSocket(code, closed.reason)]
-
-    # Deadlines and ends
-
-    def _no_offer(self, _: DeadlinePassed) -> Step:
-        message = f"no offer within {self._rules.offer_timeout_s:g} s"
-        return State.CLOSED, [_error("offer_timeout", message), CloseSocket(POLICY, "offer_timeout")]
-
-    def _no_answer(self, _: DeadlinePassed) -> Step:
-        error = _error("answer_timeout", "no media worker answered the offer in time", self._rules.retry_after_ms)
-        end = self._end_session("answer_timeout")
-        return State.CLOSED, [error, *end, CloseSocket(TRY_AGAIN_LATER, "answer_timeout")]
-
-    def _no_update_answer(self, _: DeadlinePassed) -> Step:
-        message = "the offer was not answered in time; the session continues unchanged"
-        return State.ESTABLISHED, self._reject("answer_timeout", message)[1]
-
-    def _gone(self, _: SocketClosed) -> Step:
-        return self._leave("hangup")
-
-    def _too_slow(self, _: ClientTooSlow) -> Step:
-        return self._leave("too_slow", CloseSocket(POLICY, "too_slow"))
-
-    def _warn(self, drain: DrainStarted) -> Step:
-        return self.state, [SendToClient({"type": "goaway", "timeLeftMs": drain.time_left_ms})]
-
-    def _go_away(self, drain: DrainStarted) -> Step:
-        return State.CLOSED, [*self._warn(drain)[1], CloseSocket(GOING_AWAY, "goaway")]
-
-    def _stop(self, _: DrainEnded) -> Step:
-        return self._leave("goaway", CloseSocket(GOING_AWAY, "goaway"))
-
-    def _give_up(self) -> Step:
-        error = _error("too_many_errors", f"more than {self._rules.max_errors} messages were refused")
-        return self._leave("too_many_errors", error, CloseSocket(POLICY, "too_many_errors"))
-
-    # Actions
-
-    def _reject(self, code: str, message: str, retry_after_ms: int | None = None) -> Step:
-        self._errors += 1
-        return self.state, [_error(code, message, retry_after_ms)]
-
-    def _leave(self, reason: str, *farewell: Action) -> Step:
-        if self.state is State.PLACING:
-            return State.ABANDONING, [*farewell]
-        return State.CLOSED, [*self._end_session(reason), *farewell]
-
-    def _end_session(self, reason: str) -> list[Action]:
-        if self.state is State.WAITING_FOR_OFFER:
-            return []
-        return [self._to_worker(CloseSession(session=self.session, reason=reason)), *self._unclaimed()]
-
-    def _unclaimed(self) -> list[Action]:
-        """Release the slots of a session that was never established; after that they belong to the workers."""
-        return [self._release()] if self.state is State.WAITING_FOR_ANSWER else []
-
-    def _release(self) -> Action:
-        return Release(self.session, self._placements[-1])
-
-    def _to_worker(self, message: OpenSession | UpdateOffer | CloseSession) -> Action:
-        return SendToWorker(self._placements[-1], message)
-
-    @property
-    def _pending_offer(self) -> Offer:
-        assert self._offer is not None, "only waiting_for_offer has no offer"
-        return self._offer
-
-
-def _error(code: str, message: str, retry_after_ms: int | None = None) -> Action:
-    error: dict[str, Any] = {"type": "error", "code": code, "message": message}
-    if retry_after_ms is not None:
-        error["retryAfterMs"] = retry_after_ms
-    return SendToClient(error)
-
-
-_Handler = Callable[[SignalingMachine, Any], Step]
-_M = SignalingMachine
-_LEAVING: dict[type, _Handler] = {
-    Bye: _M._bye,
-    SocketClosed: _M._gone,
-    ClientTooSlow: _M._too_slow,
-    DrainEnded: _M._stop,
+_Handler = Callable[[Connection, Any], Step]
+_OPEN: dict[type, _Handler] = {
+    BadMessage: endings.bad_message,
+    IceCandidate: offers.count_candidate,
+    Bye: endings.bye,
+    SocketClosed: endings.gone,
+    ClientTooSlow: endings.too_slow,
+    DrainStarted: endings.warn,
+    DrainEnded: endings.stop,
 }
 _RUNNING: dict[type, _Handler] = {
-    **_LEAVING,
-    BadMessage: _M._bad_message,
-    IceCandidate: _M._count_candidate,
-    ClientEventSent: _M._relay,
-    SessionClosed: _M._session_closed,
-    DrainStarted: _M._warn,
+    **_OPEN,
+    ResumeSession: resumption.already_attached,
+    ClientEventSent: endings.pass_on,
+    EventsRead: resumption.events_read,
+    SessionClosed: endings.session_closed,
+    MediaWorkerLost: resumption.lose_media,
+}
+_BUSY: dict[type, _Handler] = {
+    **_OPEN,
+    Offer: offers.offer_pending,
+    ResumeSession: offers.offer_pending,
+    ClientEventSent: endings.pass_on,
+    EventsRead: resumption.events_read,
+    SessionClosed: endings.closed_while_offering,
+    MediaWorkerLost: resumption.note_lost,
+    MediaWorkerBack: resumption.note_back,
 }
 
 _TABLE: Mapping[State, Mapping[type, _Handler]] = {
     State.WAITING_FOR_OFFER: {
-        **_LEAVING,
-        Offer: _M._place,
-        BadMessage: _M._bad_message,
-        IceCandidate: _M._early_candidate,
-        DeadlinePassed: _M._no_offer,
-        DrainStarted: _M._go_away,
+        **_OPEN,
+        Offer: offers.first_offer,
+        ResumeSession: resumption.look_up,
+        IceCandidate: offers.early_candidate,
+        DeadlinePassed: endings.no_offer,
+        DrainStarted: endings.go_away,
+    },
+    State.LOOKING_UP: {
+        **_BUSY,
+        SessionFound: resumption.found,
+        SessionUnknown: resumption.refuse_resume,
+        LookupFailed: resumption.look_up_failed,
     },
     State.PLACING: {
-        **_LEAVING,
-        Offer: _M._offer_pending,
-        BadMessage: _M._bad_message,
-        IceCandidate: _M._count_candidate,
-        Placed: _M._placed,
-        PlacementRefused: _M._refuse,
-        DrainStarted: _M._warn,
+        **_BUSY,
+        Placed: offers.send_to_place,
+        PlacementRefused: offers.refuse,
     },
     State.WAITING_FOR_ANSWER: {
-        **_RUNNING,
-        Offer: _M._offer_pending,
-        OfferAnswered: _M._established,
-        OfferRefused: _M._refused_by_worker,
-        DeadlinePassed: _M._no_answer,
+        **_BUSY,
+        OfferAnswered: offers.replied,
+        OfferRefused: offers.replied,
+        DeadlinePassed: offers.no_answer,
+    },
+    State.PLACING_AGAIN: {
+        **_BUSY,
+        OfferAnswered: offers.keep_reply,
+        OfferRefused: offers.keep_reply,
+        Placed: offers.place_again,
+        PlacementRefused: offers.nowhere_else,
     },
     State.ESTABLISHED: {
         **_RUNNING,
-        Offer: _M._renegotiate,
+        Offer: offers.later_offer,
     },
     State.RENEGOTIATING: {
         **_RUNNING,
-        Offer: _M._offer_pending,
-        OfferAnswered: _M._renegotiated,
-        OfferRefused: _M._update_refused,
-        DeadlinePassed: _M._no_update_answer,
+        Offer: offers.offer_pending,
+        OfferAnswered: offers.renegotiated,
+        OfferRefused: offers.update_refused,
+        DeadlinePassed: offers.no_update_answer,
+    },
+    State.MEDIA_LOST: {
+        **_RUNNING,
+        Offer: resumption.offer_after_loss,
+        MediaWorkerBack: resumption.regain_media,
+        MediaWorkerLost: resumption.note_lost,
+        DeadlinePassed: resumption.not_moved,
     },
     State.ABANDONING: {
-        Placed: _M._placed_too_late,
-        PlacementRefused: _M._refused_too_late,
+        Placed: offers.placed_too_late,
+        PlacementRefused: offers.too_late,
+        SessionFound: offers.too_late,
+        SessionUnknown: offers.too_late,
+        LookupFailed: offers.too_late,
     },
     State.CLOSED: {},
 }

@@ -1,13 +1,14 @@
 """The inputs and the actions of the signaling machine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gateway.core.client_messages import Bye, IceCandidate, Offer, UnknownMessage
+from gateway.core.client_messages import Bye, IceCandidate, Offer, ResumeSession, UnknownMessage
+from gateway.core.session_record import SessionRecord, StoredEvent
 from gateway.core.tokens import LONGEST_SESSION_S
 from shared.events import Message
 
-# Inputs, besides the client's messages and the media worker's
+# Inputs, besides the client's messages
 
 
 class BadMessage(NamedTuple):
@@ -24,6 +25,8 @@ class Placed(NamedTuple):
     media_worker: str
     max_duration_s: int = LONGEST_SESSION_S
     """What the caller's token allows; the agent may allow less."""
+    created_ms: int = 0
+    """Unix time at which the session began."""
 
 
 class PlacementRefused(NamedTuple):
@@ -32,6 +35,51 @@ class PlacementRefused(NamedTuple):
     code: str
     message: str
     retry_after_ms: int | None = None
+
+
+class SessionFound(NamedTuple):
+    """The session that the client names. Whether its token is right is not checked yet."""
+
+    record: SessionRecord
+    events: Sequence[StoredEvent] = ()
+    media_alive: bool = True
+
+
+class SessionUnknown(NamedTuple):
+    """There is no session of that name (any more)."""
+
+
+class LookupFailed(NamedTuple):
+    """The broker is away."""
+
+    code: str
+    message: str
+    retry_after_ms: int | None = None
+
+
+class EventsRead(NamedTuple):
+    """The stored events of the session, those included that came while this gateway was being attached."""
+
+    events: Sequence[StoredEvent]
+
+
+class Heard(NamedTuple):
+    """A message of a media worker."""
+
+    media_worker: str
+    message: Message
+
+
+class MediaWorkerLost(NamedTuple):
+    """Nothing was heard of this media worker for too long."""
+
+    media_worker: str
+
+
+class MediaWorkerBack(NamedTuple):
+    """A media worker that counted as lost was heard again."""
+
+    media_worker: str
 
 
 class DeadlinePassed(NamedTuple):
@@ -58,13 +106,20 @@ class DrainEnded(NamedTuple):
 
 Input = (
     Offer
+    | ResumeSession
     | IceCandidate
     | Bye
     | UnknownMessage
     | BadMessage
     | Placed
     | PlacementRefused
-    | Message
+    | SessionFound
+    | SessionUnknown
+    | LookupFailed
+    | EventsRead
+    | Heard
+    | MediaWorkerLost
+    | MediaWorkerBack
     | DeadlinePassed
     | SocketClosed
     | ClientTooSlow
@@ -80,10 +135,37 @@ class SendToClient(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Reserve a slot for a new session; answered by `Placed` or `PlacementRefused`. `avoid`: workers that refused."""
+    """Reserve a slot; answered by `Placed` or `PlacementRefused`.
+
+    A session that moves has a name already, and its pipeline worker: no room is needed in the pool.
+    """
 
     agent_id: str
-    avoid: frozenset[str]
+    pool: str
+    avoid: frozenset[str] = frozenset()
+    """Workers that have refused, have not answered in time or are lost."""
+    session: str = ""
+    silent: str = ""
+    """The worker that has not answered in time, if that is why another one is looked for."""
+
+
+class Lookup(NamedTuple):
+    """Find the session; answered by `SessionFound`, `SessionUnknown` or `LookupFailed`."""
+
+    session: str
+
+
+class Watch(NamedTuple):
+    """This media worker has the session now: report when it is lost."""
+
+    session: str
+    media_worker: str
+
+
+class ReadEvents(NamedTuple):
+    """Read the stored events once the media worker knows of this gateway; always answered by `EventsRead`."""
+
+    session: str
 
 
 class Release(NamedTuple):
@@ -94,6 +176,8 @@ class Release(NamedTuple):
 
 
 class SendToWorker(NamedTuple):
+    """From `OpenSession` or `GatewayAttached` on, what is said of the session comes to this client."""
+
     media_worker: str
     message: Message
 
@@ -105,4 +189,4 @@ class CloseSocket(NamedTuple):
     reason: str
 
 
-Action = SendToClient | Place | Release | SendToWorker | CloseSocket
+Action = SendToClient | Place | Lookup | ReadEvents | Watch | Release | SendToWorker | CloseSocket

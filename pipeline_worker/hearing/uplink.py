@@ -18,6 +18,7 @@ from pipeline_worker.turns.events import (
     UtteranceEnded,
     UtteranceStarted,
 )
+from pipeline_worker.turns.memory import Past
 from pipeline_worker.turns.table import TurnTaking
 from pipeline_worker.turns.timers import TurnTimers
 from shared.agent import AgentDefinition
@@ -26,6 +27,7 @@ from shared.frames import AudioFrame, SilenceRun
 
 _PRE_ROLL_MS = 300
 """Recognisers need a little quiet before the first sound, and detectors notice soft onsets late."""
+_PRE_ROLL = samples_in(_PRE_ROLL_MS, UPLINK_RATE)
 _RELEASE_TAIL = samples_in(60, UPLINK_RATE)
 """Audio arrives later than messages, because of the jitter buffer and the codec."""
 MAX_BACKLOG = 250
@@ -49,6 +51,7 @@ class Uplink:
         turns: TurnTaking,
         on_input: Callable[[Input], object],
         on_failure: Callable[[Exception], None],
+        past: Past | None = None,
     ) -> None:
         self._vad = vad.open(self._on_probabilities, on_failure)
         self._transcription = transcription
@@ -63,7 +66,7 @@ class Uplink:
         self._to_skip = 0
         """Samples of known silence after those that the detector is processing."""
         self._judging = False
-        self._timers = TurnTimers(agent)
+        self._timers = TurnTimers(agent, past.elapsed_s if past is not None else 0.0)
         self._talkspurts = Talkspurts(vad.chunk_samples, agent.turn_taking.barge_in_ms, vad.tail_samples)
         self._endpointing = Endpointing(agent.turn_taking, agent.language)
         self._hangover = samples_in(HANGOVER_MS, UPLINK_RATE) + vad.chunk_samples
@@ -73,6 +76,13 @@ class Uplink:
             samples_in(_PRE_ROLL_MS + ONSET_MS, UPLINK_RATE) + 2 * vad.chunk_samples
         ) * BYTES_PER_SAMPLE
         self._release_at: int | None = None
+        self._origin: int | None = None
+        """Where the audio began, in the media worker's samples: known with the first frame."""
+        self._settled = past.memory.uplink if past is not None else 0
+        """Up to here the caller's speech was settled before that, or when the last utterance ended."""
+        self._unsettled: dict[int, int] = {}
+        """Utterances that may still be heard by another worker, and where they began."""
+        self._last_ended = 0
         self.position = 0
         """End of the audio that was processed."""
         self.speech_end = 0
@@ -88,6 +98,30 @@ class Uplink:
             _dropped.inc()
         self._backlog.append(item)
         self._work()
+
+    def restart(self) -> None:
+        """A new media worker, whose positions begin again. An open utterance goes on with its audio."""
+        self._backlog.clear()
+        self._stretches.clear()
+        self._to_skip = 0
+        self._reassembly = Reassembly()
+        self._origin, self._settled = None, 0
+        self._last_ended = self.position
+        self._unsettled = dict.fromkeys(self._unsettled, self.position)
+
+    def settle(self, utterance: int) -> None:
+        """What was said is recorded, or dismissed."""
+        self._unsettled.pop(utterance, None)
+
+    @property
+    def settled_up_to(self) -> int:
+        """What the caller says from here on is not settled yet. In the media worker's samples."""
+        if self._origin is None:
+            return self._settled
+        if self._unsettled:
+            begins = min(self._unsettled.values())
+            return self._origin + max(self._last_ended if begins >= self._last_ended else 0, begins - _PRE_ROLL)
+        return self._origin + (self.position if self.by_button else self._talkspurts.decided_up_to)
 
     def close(self) -> None:
         self._vad.close()
@@ -130,6 +164,8 @@ class Uplink:
                 stretches = self._reassembly.accept(self._backlog.popleft())
                 if not stretches:
                     _unusable.inc()
+                elif self._origin is None:
+                    self._origin = stretches[0].first_sample - self.position
                 self._stretches.extend(stretches)
             else:
                 return
@@ -200,8 +236,10 @@ class Uplink:
     def _tell(self, events: list[UtteranceEvent]) -> None:
         for event in events:
             if isinstance(event, UtteranceStarted):
+                self._unsettled[event.utterance] = event.at_sample
                 self._transcription.begin(event.utterance, self._pre_roll(event.at_sample))
             if isinstance(event, UtteranceEnded):
+                self._last_ended = event.at_sample
                 self.speech_end = self._endpointing.last_sound or event.at_sample
             self._on_input(event)
 
@@ -213,5 +251,5 @@ class Uplink:
 
     def _pre_roll(self, at_sample: int) -> Pcm:
         """The recent sound from a little before `at_sample`."""
-        since = self.position - at_sample + samples_in(_PRE_ROLL_MS, UPLINK_RATE)
+        since = self.position - at_sample + _PRE_ROLL
         return as_samples(b"".join(self._recent))[-since:]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable
 
 from pipeline_worker.media_link import MediaLink
@@ -20,8 +21,17 @@ _FINISH_GRACE_S = 3.0
 log = get_logger()
 
 
+class PlayoutStalled(AntiphonError):
+    """The media worker lives and plays nothing."""
+
+    code = "playout_stalled"
+
+
 class Downlink:
-    """Positions count samples of the session's agent audio, one stream over all turns."""
+    """Positions count samples of the session's agent audio, one stream over all turns.
+
+    While the media worker cannot be reached (`suspend`), nothing is sent and no wait times out.
+    """
 
     def __init__(self, link: MediaLink, sample_rate: int) -> None:
         self._link = link
@@ -37,6 +47,10 @@ class Downlink:
         self._paused = False
         self._pauses = 0
         self._reported = asyncio.Event()
+        self._reachable = True
+        self._unheard: deque[tuple[int, bytes]] = deque()
+        """First sample and audio of what was sent and is not reported as played: at most what runs ahead of playout."""
+        self._speech_ended = False
         self.played_up_to = 0
 
     @property
@@ -57,12 +71,14 @@ class Downlink:
     def begin_turn(self) -> None:
         """Discard the rest of an interrupted turn. The first audio of the new turn is sent at once."""
         self._pending.clear()
+        self._unheard.clear()
+        self._speech_ended = False
         self._turn_began = self._sent
 
     async def send(self, samples: Pcm) -> None:
         """Queue audio. Returns when all but a short rest has been sent.
 
-        Raises `AntiphonError` with code `playout_stalled` if the caller hears nothing of it for 10 s.
+        Raises `PlayoutStalled` if the caller hears nothing of it for 10 s.
         """
         self._pending += samples.astype("<i2").tobytes()
         while self._pending:
@@ -82,6 +98,7 @@ class Downlink:
         if not self.begun:
             return
         self._link.end_speech(self._sent)
+        self._speech_ended = True
         paused = -1
         while self._paused or self._pauses != paused:  # the wait starts again after a pause
             paused = self._pauses
@@ -89,6 +106,7 @@ class Downlink:
             if await self._until(lambda: self.played_up_to >= self._sent, remaining_s + _FINISH_GRACE_S):
                 return
         self.played_up_to = self._sent
+        self._unheard.clear()
 
     def pause(self) -> None:
         """Silence at once. `resume` continues at the same sample."""
@@ -106,6 +124,7 @@ class Downlink:
     async def flush(self, timeout_s: float) -> bool:
         """Discard what is queued. False if the media worker did not report in time what was heard."""
         self._paused = False
+        self._unheard.clear()
         if not self.begun:
             return True
         reports = self._flushes_reported
@@ -115,30 +134,71 @@ class Downlink:
             log.warning("flush_not_reported", session_id=self._link.session)
         return reported
 
+    def suspend(self) -> None:
+        """The media worker cannot be reached."""
+        self._reachable = False
+        self._reported.set()
+
+    def unsuspend(self) -> None:
+        self._reachable = True
+        self._reported.set()
+
+    def repeat_pause(self) -> None:
+        """Messages were lost: tell again whether the agent is paused."""
+        if self.begun and self.played_up_to < self._sent:
+            (self._link.pause_playout if self._paused else self._link.resume_playout)()
+
+    def repeat(self) -> None:
+        """A new media worker has nothing of this stream yet: send it what was not heard."""
+        for first_sample, pcm in self._unheard:
+            heard = max(0, self.played_up_to - first_sample)
+            self._send_audio(first_sample + heard, pcm[heard * BYTES_PER_SAMPLE :])
+        if self._unheard and self._speech_ended:
+            self._link.end_speech(self._sent)
+        if self._paused and self.begun:
+            self._link.pause_playout()
+        self._flushes_reported += 1  # it has nothing to flush
+        self.unsuspend()
+
     def on_report(self, report: PlayoutReported) -> None:
         self.played_up_to = max(self.played_up_to, min(report.played_up_to, self._sent))
+        while self._unheard and self._unheard[0][0] + len(self._unheard[0][1]) // BYTES_PER_SAMPLE <= self.played_up_to:
+            self._unheard.popleft()
         self._flushes_reported += report.state == "flushed"
         self._reported.set()
 
     async def _send_frame(self, samples: int) -> None:
         if not (self._may_send() or await self._until(self._may_send, _STALL_S)):
-            raise AntiphonError(f"no agent audio was played for {_STALL_S} s", code="playout_stalled")
-        size = samples * BYTES_PER_SAMPLE
-        self._link.send_audio(self._seq, self._sent, self._rate, bytes(self._pending[:size]))
-        del self._pending[:size]
-        self._seq += 1
+            raise PlayoutStalled(f"no agent audio was played for {_STALL_S} s")
+        pcm = bytes(self._pending[: samples * BYTES_PER_SAMPLE])
+        del self._pending[: samples * BYTES_PER_SAMPLE]
+        self._unheard.append((self._sent, pcm))
+        self._send_audio(self._sent, pcm)
         self._sent += samples
+
+    def _send_audio(self, first_sample: int, pcm: bytes) -> None:
+        self._link.send_audio(self._seq, first_sample, self._rate, pcm)
+        self._seq += 1
 
     def _may_send(self) -> bool:
         """A paused turn that has not begun waits here, because the media worker has nothing to pause yet."""
         # Samples before the turn began may have been flushed, and are never played.
         queued = self._sent - max(self.played_up_to, self._turn_began)
-        return queued < self._ahead and (self.begun or not self._paused)
+        return self._reachable and queued < self._ahead and (self.begun or not self._paused)
 
     async def _until(self, reached: Callable[[], bool], timeout_s: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while not reached():
-                    self._reported.clear()
+        """The time begins again when the media worker can be reached again."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + timeout_s
+        while not reached():
+            if self._reachable and now() >= deadline:
+                return False
+            self._reported.clear()
+            if not self._reachable:
+                await self._reported.wait()
+                deadline = now() + timeout_s
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
                     await self._reported.wait()
-        return reached()
+        return True

@@ -1,6 +1,7 @@
 """One turn of the agent: text as it forms -> sentences -> speech -> the downlink."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -9,6 +10,7 @@ from pipeline_worker.speaking.downlink import Downlink
 from pipeline_worker.speaking.spoken_text import Heard, SpokenText
 from pipeline_worker.telemetry.turn_meter import TurnMeter
 from pipeline_worker.text.sentences import SentenceSplitter, split_sentences
+from pipeline_worker.turns.memory import TurnMemory
 
 
 class SpokenTurn:
@@ -22,8 +24,12 @@ class SpokenTurn:
         meter: TurnMeter,
         on_first_audio: Callable[[], object],
         prepared: bool = False,
+        is_answer: bool = True,
+        before: str = "",
+        on_progress: Callable[[bool], object] = lambda sentence_began: None,
     ) -> None:
-        """`on_first_audio` is called before the first audio is sent."""
+        """`on_first_audio` is called before the first audio is sent. `before` is what was heard of the turn from
+        another worker. `on_progress` is called when `memory` has changed."""
         self._tts = tts
         self._downlink = downlink
         self._meter = meter
@@ -31,38 +37,70 @@ class SpokenTurn:
         self.released = asyncio.Event()
         if not prepared:
             self.released.set()
+        self.interrupted = False
+        """The caller has taken the floor."""
+        self._language = language
+        self._is_answer = is_answer
+        self._before = before
+        self._on_progress = on_progress
         self._spoken = SpokenText(tts.sample_rate, language)
+        self._splitter = SentenceSplitter()
+        self._waiting: deque[str] = deque()
+        """Sentences that are not begun yet."""
+        self._known = False
+        """The whole text is known."""
+        self._end_call = False
         self._began = False
-        self._shown = ""
+        self._shown = before
         self._complete = False
 
     async def speak(self, replies: AsyncGenerator[Reply, None]) -> bool:
         """Speak all of `replies`. True if the agent ends the call after it. Raises `EngineError`."""
         self._downlink.begin_turn()
-        splitter = SentenceSplitter()
-        end_call = False
         async with aclosing(replies):
             async for reply in replies:
                 self._meter.llm_first_token()
-                end_call = end_call or reply.end_call
-                for sentence in splitter.push(reply.text):
-                    await self._speak_sentence(sentence)
-        for sentence in splitter.finish():
-            await self._speak_sentence(sentence)
+                self._end_call = self._end_call or reply.end_call
+                self._waiting.extend(self._splitter.push(reply.text))
+                await self._speak_waiting()
+        self._waiting.extend(self._splitter.finish())
+        self._known = True
+        await self._speak_waiting()
         await self.released.wait()
-        self._complete = True
-        return end_call
+        self.conclude()
+        return self._end_call
+
+    def conclude(self) -> None:
+        """Nothing more is to be said."""
+        self._known = self._complete = True
+        self._on_progress(False)
 
     async def add(self, text: str) -> None:
         """Speak `text` after `speak` has failed. Raises `EngineError`."""
         await self._downlink.send_rest()
-        for sentence in split_sentences(text):
-            await self._speak_sentence(sentence)
+        self._waiting = deque(split_sentences(text))
+        self._known = True
+        await self._speak_waiting()
 
     def heard(self) -> Heard:
         """What the caller has heard so far."""
         heard = self._spoken.heard(self._downlink.played_up_to)
-        return Heard(heard.text, heard.complete and self._complete)
+        return Heard(f"{self._before} {heard.text}".strip(), heard.complete and self._complete)
+
+    def memory(self) -> TurnMemory:
+        heard, sentences = self._spoken.memory(self._downlink.played_up_to)
+        waiting = " ".join([*self._waiting, self._splitter.rest.strip()]).strip()
+        return TurnMemory(
+            sample_rate=self._tts.sample_rate,
+            language=self._language,
+            is_answer=self._is_answer,
+            before=f"{self._before} {heard}".strip(),
+            sentences=sentences,
+            waiting=waiting,
+            complete=self._known or (not self._is_answer and bool(heard or sentences or waiting)),
+            end_call=self._end_call,
+            interrupted=self.interrupted,
+        )
 
     def newly_heard(self) -> str | None:
         """The words that the caller has heard so far, if there are more than at the last call."""
@@ -72,8 +110,13 @@ class SpokenTurn:
         self._shown = text
         return text
 
+    async def _speak_waiting(self) -> None:
+        while self._waiting:
+            await self._speak_sentence(self._waiting.popleft())
+
     async def _speak_sentence(self, text: str) -> None:
         sentence = self._spoken.begin(text, self._downlink.position)
+        self._on_progress(True)
         if sentence.spoken:
             async with aclosing(self._tts.speak(sentence.spoken)) as pieces:
                 async for piece in pieces:
@@ -85,6 +128,8 @@ class SpokenTurn:
                         self._began = True
                         self._on_first_audio()
                     sentence.add(len(piece.samples), piece.words)
+                    self._on_progress(False)
                     await self._downlink.send(piece.samples)
             await self._downlink.send_rest()
         sentence.finish()
+        self._on_progress(False)

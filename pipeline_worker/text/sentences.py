@@ -27,6 +27,11 @@ class SentenceSplitter:
     def __init__(self) -> None:
         self._rest = ""
 
+    @property
+    def rest(self) -> str:
+        """The beginning of a sentence."""
+        return self._rest
+
     def push(self, text: str) -> list[str]:
         sentences = []
         for begin in range(0, len(text), _AT_ONCE):

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from prometheus_client import Counter
@@ -26,6 +26,8 @@ _uses = Counter("antiphon_pipeline_tool_uses_total", "Uses of tools, by how they
 log = get_logger()
 
 Publish = Callable[[str, dict[str, Any]], None]
+Begin = Callable[[ToolCall], Awaitable[None]]
+"""Takes a call with side effects before it runs, and may wait until it is written down."""
 TellLate = Callable[[ToolUse, bool], None]
 """Takes a tool use whose turn was given up, and whether it has ended."""
 
@@ -47,12 +49,19 @@ class ToolBatch:
     """
 
     def __init__(
-        self, toolbox: Toolbox, session_id: str, calls: Sequence[ToolCall], publish: Publish, tell_late: TellLate
+        self,
+        toolbox: Toolbox,
+        session_id: str,
+        calls: Sequence[ToolCall],
+        publish: Publish,
+        tell_late: TellLate,
+        begin: Begin | None = None,
     ) -> None:
         self._toolbox = toolbox
         self._session_id = session_id
         self._publish = publish
         self._tell_late = tell_late
+        self._begin = begin
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._given_up = False
         self._runs = [_Run(call, self._has_side_effects(call)) for call in calls]
@@ -99,6 +108,8 @@ class ToolBatch:
             how = "cancelled"
             outcome = _STOPPED
             try:
+                if run.has_side_effects and self._begin is not None:
+                    await self._begin(_use(run.call, _STILL_RUNNING).call)
                 outcome = await self._toolbox.run(run.call, self._session_id)
                 how = "ok" if outcome.ok else "failed"
             finally:

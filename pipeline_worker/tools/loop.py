@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import Any
 
 from pipeline_worker.engines.protocols import LanguageModel, Reply
-from pipeline_worker.tools.batch import Publish, ToolBatch
+from pipeline_worker.tools.batch import Begin, Publish, ToolBatch
 from pipeline_worker.tools.toolbox import Toolbox
 from pipeline_worker.turns.conversation import Entry, ToolCall, ToolUse, Utterance
 from shared.errors import EngineError
@@ -43,16 +43,25 @@ class LateUses:
 class ToolLoop:
     """Itself a `LanguageModel`, whose replies hold no tool calls.
 
-    `publish` takes events for the client, `record` entries for the conversation. A tool may take its time between two
-    pieces of a reply: a guard with a shorter deadline would break it.
+    `publish` takes events for the client, `record` entries for the conversation, `begin` calls with side effects. A
+    tool may take its time between two pieces of a reply: a guard with a shorter deadline would break it.
     """
 
-    def __init__(self, lm: LanguageModel, toolbox: Toolbox, session_id: str, publish: Publish, record: Record) -> None:
+    def __init__(
+        self,
+        lm: LanguageModel,
+        toolbox: Toolbox,
+        session_id: str,
+        publish: Publish,
+        record: Record,
+        begin: Begin | None = None,
+    ) -> None:
         self._lm = lm
         self._toolbox = toolbox
         self._session_id = session_id
         self._publish_to = publish
         self._record_to = record
+        self._begin = begin
         self._late = LateUses()
         self._closed = False
 
@@ -92,7 +101,7 @@ class ToolLoop:
                 continue
             if confirmed is not None:
                 await confirmed.wait()
-            batch = ToolBatch(self._toolbox, self._session_id, calls, self._publish, self._tell_late)
+            batch = ToolBatch(self._toolbox, self._session_id, calls, self._publish, self._tell_late, self._begin)
             try:
                 if not (said or filled) and batch.filler and not await batch.finish(rules.filler_after_s):
                     filled = True

@@ -4,7 +4,7 @@ Its length is bounded, because a session may last for hours.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 MAX_ENTRIES = 200
@@ -42,8 +42,8 @@ NOT_UNDERSTOOD = Utterance("user", "")
 class Conversation:
     """The newest entries, oldest first. Speech that was not understood is not kept."""
 
-    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
-        self._entries: deque[Entry] = deque(maxlen=max_entries)
+    def __init__(self, entries: Iterable[Entry] = (), max_entries: int = MAX_ENTRIES) -> None:
+        self._entries: deque[Entry] = deque(entries, maxlen=max_entries)
 
     def add(self, entry: Entry) -> None:
         if isinstance(entry, Utterance) and not entry.text:

@@ -12,6 +12,23 @@ class CallerConnected:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenOver:
+    """Media flows, and an earlier pipeline worker has left the session like this."""
+
+    began: bool = False
+    """Something was said: no greeting."""
+    unanswered: bool = False
+    """The caller, or the result of a tool, had the last word."""
+    has_turn: bool = False
+    """The agent's turn was not over yet."""
+    rest: str = ""
+    """What the caller has not heard of its text."""
+    continues: bool = False
+    """After `rest`, the model is asked again: the turn had waited for tools."""
+    end_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class UtteranceStarted:
     """Utterances are numbered from 1."""
 
@@ -127,6 +144,7 @@ class TimeExceeded:
 
 Input: TypeAlias = (
     CallerConnected
+    | TakenOver
     | UtteranceStarted
     | SpeechSustained
     | SpeechProlonged
@@ -158,6 +176,14 @@ class Say:
     """A turn of the agent with a given text."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeTurn:
+    """Go on with the turn of which an earlier worker was heard: say `text`, and then answer if it is an `answer`."""
+
+    text: str
+    answer: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +269,7 @@ class EndSession:
 Action: TypeAlias = (
     PublishStatus
     | Say
+    | ResumeTurn
     | StartReply
     | PrepareReply
     | ReleaseReply

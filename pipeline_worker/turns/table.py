@@ -20,6 +20,9 @@ continues where it stopped. It also continues when the decision takes too long. 
 Words may be understood after the utterance has ended. They can still take the floor, and their final text is awaited
 then. Typed text and the stop button take the floor at once.
 
+After a takeover by another pipeline worker, whoever had the floor keeps it (`recovery`): the agent says the rest of its
+turn, or answers the caller's last words, or listens.
+
 `interrupted` lasts until playout has reported what was heard of the agent's turn. What the caller says meanwhile is
 held, so that the conversation stays in order. If the agent is still `thinking`, nothing was heard of its reply, which
 is cancelled at once.
@@ -31,9 +34,10 @@ silent caller is prompted and then hung up on. docs/turn-taking.md has a diagram
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
-from pipeline_worker.turns import agent_speech, barge_in, caller_speech
+from pipeline_worker.turns import agent_speech, barge_in, caller_speech, recovery
 from pipeline_worker.turns.backchannels import BargeInWords, expected
 from pipeline_worker.turns.events import (
     Action,
@@ -52,12 +56,14 @@ from pipeline_worker.turns.events import (
     SpeechProlonged,
     SpeechSustained,
     StopPressed,
+    TakenOver,
     TextTyped,
     TimeExceeded,
     UtteranceEnded,
     UtteranceResumed,
     UtteranceStarted,
 )
+from pipeline_worker.turns.memory import Memory
 from pipeline_worker.turns.state import Floor, IllegalInput, Outcome, State
 from shared.agent import AgentDefinition
 
@@ -65,8 +71,12 @@ from shared.agent import AgentDefinition
 class TurnTaking:
     """The turn taking of one session."""
 
-    def __init__(self, agent: AgentDefinition) -> None:
+    def __init__(self, agent: AgentDefinition, memory: Memory | None = None) -> None:
+        """`memory` is what an earlier pipeline worker has left."""
         self.floor = Floor(agent, BargeInWords(expected(agent), agent.turn_taking.barge_in_words))
+        if memory is not None:
+            turn = replace(memory.agent, playout_began=None, complete=False)
+            self.floor = replace(self.floor, agent=turn, prompts_said=memory.prompts_said)
 
     @property
     def state(self) -> State:
@@ -111,6 +121,7 @@ _S = State
 
 TABLE: dict[tuple[State, type[Input]], Entry] = {
     (_S.WAITING, CallerConnected): _to(agent_speech.greet, _S.LISTENING, _S.SPEAKING),
+    (_S.WAITING, TakenOver): _to(recovery.carry_on, _S.LISTENING, _S.THINKING, _S.SPEAKING, _S.ENDED),
     (_S.WAITING, UtteranceStarted): _to(caller_speech.begin_utterance),
     (_S.WAITING, SpeechSustained): _to(caller_speech.sustain),
     (_S.WAITING, UtteranceEnded): _to(caller_speech.drop_utterance),

@@ -14,8 +14,9 @@ _LONGEST_DECISION = samples_in(600, UPLINK_RATE)
 class TurnTimers:
     """The session's duration, the caller's silence and the agent's pause."""
 
-    def __init__(self, agent: AgentDefinition) -> None:
-        self._time_left = agent.limits.max_duration_s * UPLINK_RATE
+    def __init__(self, agent: AgentDefinition, elapsed_s: float = 0.0) -> None:
+        """`elapsed_s` of the session's time have passed."""
+        self._time_left = max(1, round((agent.limits.max_duration_s - elapsed_s) * UPLINK_RATE))
         idle_s = agent.idle.prompt_after_s
         self._idle_after = round(idle_s * UPLINK_RATE) if idle_s is not None else None
         self._idle = 0

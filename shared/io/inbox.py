@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple, cast
 
 from prometheus_client import Counter
-from redis.exceptions import ResponseError
 
 from shared.errors import WireError
-from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.broker import BROKER_FAILURES, CommandRefused, Redis
 from shared.io.logs import get_logger
 from shared.liveness import Liveness
 from shared.wire import Item, decode_batch
@@ -113,7 +112,7 @@ class Inbox:
         """
         try:
             last_id = cast(bytes, (await self._redis.xinfo_stream(self._key))["last-generated-id"])
-        except ResponseError:
+        except CommandRefused:
             last_id = b"0-0"  # there is no stream
         if _as_number(last_id) < _as_number(self._last_id):
             log.warning("inbox_starts_again", key=self._key)

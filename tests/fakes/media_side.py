@@ -1,4 +1,4 @@
-"""What pipeline workers meet on the broker: a gateway that asks for them and a media worker that talks to them."""
+"""What pipeline workers meet on the broker: a media worker that asks for them and talks to them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,8 +8,9 @@ from typing import TypeVar
 from shared import keys
 from shared.events import Message, PipelineAttached, StartPipeline
 from shared.io.broker import Redis, connect_blocking
-from shared.io.inbox import PAYLOAD, Inbox
+from shared.io.inbox import Inbox
 from shared.io.outbox import Outbox
+from shared.liveness import TOUCH_INTERVAL_S
 from shared.wire import Item, encode_message
 
 MEDIA_WORKER = "media-1"
@@ -22,13 +23,14 @@ class MediaSide:
         self._broker = broker
         self._outbox = Outbox(broker, MEDIA_WORKER)
         self._arrived = asyncio.Event()
+        self._told: set[str] = set()
 
     @classmethod
     @asynccontextmanager
     async def running(cls, broker: Redis, broker_url: str) -> AsyncIterator["MediaSide"]:
         side = cls(broker)
         blocking = connect_blocking(broker_url)
-        tasks = [asyncio.create_task(side._outbox.run()), asyncio.create_task(side._read(blocking))]
+        tasks = [asyncio.create_task(work) for work in (side._outbox.run(), side._read(blocking), side._touch())]
         try:
             yield side
         finally:
@@ -37,9 +39,11 @@ class MediaSide:
             await asyncio.wait(tasks)
             await blocking.aclose()
 
-    async def ask_for_pipeline(self, session: str, agent_id: str, pool: str = "default", entry_id: str = "*") -> None:
-        request = StartPipeline(session=session, agent_id=agent_id, media_worker=MEDIA_WORKER)
-        await self._broker.xadd(keys.jobs(pool), {PAYLOAD: encode_message(request)}, id=entry_id)
+    async def ask_for_pipeline(self, session: str, agent_id: str, pool: str = "default", epoch: int = 1) -> None:
+        request = StartPipeline(
+            session=session, agent_id=agent_id, media_worker=MEDIA_WORKER, pool=pool, epoch=epoch, resumed=epoch > 1
+        )
+        await self._broker.rpush(keys.jobs(pool), encode_message(request))
 
     async def until_attached(self, session: str) -> str:
         """The pipeline worker that took the session."""
@@ -47,7 +51,9 @@ class MediaSide:
         return self.of(session, PipelineAttached)[0].pipeline_worker
 
     def tell(self, pipeline_worker: str, item: Item) -> None:
-        self._outbox.send(keys.inbox("pipeline", pipeline_worker), item)
+        key = keys.inbox("pipeline", pipeline_worker)
+        self._told.add(key)
+        self._outbox.send(key, item)
 
     def of(self, session: str, message_type: type[MessageT]) -> list[MessageT]:
         return [item for item in self.received if item.session == session and isinstance(item, message_type)]
@@ -64,3 +70,9 @@ class MediaSide:
             items = [item for batch in received for item in batch.items]
             self.received += items
             self._arrived.set()
+
+    async def _touch(self) -> None:
+        while True:
+            await asyncio.sleep(TOUCH_INTERVAL_S)
+            for key in self._told:
+                self._outbox.touch(key)

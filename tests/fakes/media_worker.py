@@ -1,18 +1,27 @@
-"""A media worker without media: sends heartbeats, reads its inbox, and answers as configured."""
+"""A media worker without media: sends heartbeats, keeps records, reads its inbox, and answers as configured."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from shared import keys
-from shared.events import Message, OfferAnswered, OpenSession, UpdateOffer
-from shared.io.broker import Redis, connect, connect_blocking
+from shared.events import (
+    ClientEventSent,
+    GatewayAttached,
+    Message,
+    OfferAnswered,
+    OpenSession,
+    UpdateOffer,
+    client_event,
+)
+from shared.io.broker import connect, connect_blocking
 from shared.io.heartbeat import Heartbeat
-from shared.io.inbox import PAYLOAD, Inbox
+from shared.io.inbox import Inbox
 from shared.io.outbox import Outbox
 from shared.keys import WorkerKind
-from shared.wire import decode_message
+from shared.liveness import TOUCH_INTERVAL_S
 from shared.worker_report import WorkerReport
 
 Respond = Callable[[Message], Sequence[Message]]
@@ -41,6 +50,8 @@ class FakeMediaWorker:
         self._outbox = Outbox(self._client, worker_id)
         self._heartbeat = Heartbeat(self._client, lambda: self.report)
         self._gateways: dict[str, str] = {}
+        self._openings: dict[str, OpenSession] = {}
+        self._running: list[asyncio.Task[None]] = []
         self._arrived = asyncio.Condition()
 
     @asynccontextmanager
@@ -48,15 +59,40 @@ class FakeMediaWorker:
         await self._heartbeat.announce()
         try:
             async with asyncio.TaskGroup() as tasks:
-                running = [
-                    tasks.create_task(work) for work in (self._heartbeat.run(), self._outbox.run(), self._read())
-                ]
+                works = (self._heartbeat.run(), self._outbox.run(), self._read(), self._touch())
+                self._running = [tasks.create_task(work) for work in works]
                 yield self
-                for task in running:
-                    task.cancel()
+                self.die()
         finally:
             await self._client.aclose()
             await self._blocking.aclose()
+
+    def die(self) -> None:
+        """As by `kill -9`: its lease expires by itself."""
+        for task in self._running:
+            task.cancel()
+
+    async def connect_caller(self, session: str) -> None:
+        """The caller's media is up: write the session's record."""
+        opening = self._openings[session]
+        record = {
+            "agent": opening.agent_id,
+            "pool": opening.pool,
+            "media_worker": self.worker_id,
+            "generation": opening.resume.generation if opening.resume else 1,
+            "gateway": opening.gateway,
+            "created_ms": opening.created_ms,
+            "max_duration_s": opening.max_duration_s,
+            "resume_tokens": ",".join(opening.resume_tokens),
+        }
+        await self._client.hset(keys.session(session), mapping=record)  # type: ignore[arg-type]  # an invariant dict
+
+    async def publish(self, session: str, seq: int, text: str) -> dict[str, Any]:
+        """Record an event of the pipeline worker and send it to the client."""
+        event = client_event("transcript", seq, {"role": "agent", "text": text})
+        await self._client.xadd(keys.events(session), {"e": json.dumps(event), "n": str(seq)})
+        self.tell_gateway(ClientEventSent(session=session, event=event))
+        return event
 
     def tell_gateway(self, message: Message) -> None:
         self._outbox.send(keys.inbox("gateway", self._gateways[message.session]), message)
@@ -77,11 +113,22 @@ class FakeMediaWorker:
                 for item in items:
                     assert isinstance(item, Message)
                     self.received.append(item)
-                    if isinstance(item, OpenSession):
+                    if isinstance(item, OpenSession | GatewayAttached):
                         self._gateways[item.session] = item.gateway
+                    if isinstance(item, OpenSession):
+                        self._openings[item.session] = item
+                    if isinstance(item, GatewayAttached):
+                        record = {"gateway": item.gateway, "resume_tokens": ",".join(item.resume_tokens)}
+                        await self._client.hset(keys.session(item.session), mapping=record)  # type: ignore[arg-type]
                     for response in self.respond(item):
                         self.tell_gateway(response)
                 self._arrived.notify_all()
+
+    async def _touch(self) -> None:
+        while True:
+            for gateway in set(self._gateways.values()):
+                self._outbox.touch(keys.inbox("gateway", gateway))
+            await asyncio.sleep(TOUCH_INTERVAL_S)
 
 
 async def announce_worker(
@@ -105,9 +152,3 @@ async def present_worker(broker_url: str, report: WorkerReport) -> AsyncIterator
         yield
         running.cancel()
     await client.aclose()
-
-
-async def jobs_of(client: Redis, pool: str) -> list[Message]:
-    """The jobs that wait for the pipeline workers of a pool, as soon as there is one."""
-    reply = cast(Any, await client.xread({keys.jobs(pool): "0"}, block=400))
-    return [decode_message(fields[PAYLOAD]) for _, entries in reply for _, fields in entries]

@@ -34,6 +34,7 @@ class SignalingClient:
 
     def __init__(self, websocket: ClientConnection) -> None:
         self.websocket = websocket
+        self.resume_token = ""
 
     async def say(self, **message: Any) -> None:
         await self.websocket.send(json.dumps(message))
@@ -51,6 +52,7 @@ class SignalingClient:
         """The session's name and the answer's SDP."""
         session, answer = await self.hear(), await self.hear()
         assert (session["type"], answer["type"]) == ("session", "answer"), (session, answer)
+        self.resume_token = session["resumeToken"]
         return session["sessionId"], answer["sdp"]
 
     async def closed(self) -> tuple[int | None, str | None]:

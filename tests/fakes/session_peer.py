@@ -26,21 +26,40 @@ class SessionPeer:
     """Give `send` to the session's link and the session to `connect`."""
 
     def __init__(self, vad: FakeVad | None = None) -> None:
+        self.epoch = EPOCH
         self.sent: list[Item] = []
+        self.sent_before: list[Item] = []
+        """What the workers before the present one sent."""
         self.played_up_to = 0
         self.reports_flush = True
         self._vad = vad
         self._session: Receives | None = None
         self._seq = 0
         self._position = 0
+        self._kept: list[AudioFrame | SilenceRun] = []
         self._sent = asyncio.Event()
 
     def connect(self, session: Receives) -> None:
         self._session = session
         self.tell(CallerConnected(session=SESSION))
 
+    def take_over(self, session: Receives, uplink_from: int | None) -> None:
+        """`session` replaces the present one: it hears the caller again from there on."""
+        assert uplink_from is not None
+        self._session = session
+        published = len([item for item in (*self.sent_before, *self.sent) if isinstance(item, PublishEvent)])
+        connected = CallerConnected(session=SESSION, played_up_to=self.played_up_to, published=published)
+        self.sent_before += self.sent
+        self.sent, self.played_up_to, self.epoch = [], 0, self.epoch + 1
+        self.tell(connected)
+        for item in self._kept:
+            if item.end_sample > uplink_from:
+                session.receive(item._replace(epoch=self.epoch))
+
     def tell(self, item: Item) -> None:
         assert self._session is not None
+        if isinstance(item, AudioFrame | SilenceRun):
+            self._kept.append(item)
         self._session.receive(item)
 
     def send(self, inbox_key: str, item: Item) -> None:
@@ -62,7 +81,7 @@ class SessionPeer:
     def skip_silence(self, duration_ms: int) -> None:
         """No packets: known silence."""
         samples = samples_in(duration_ms, UPLINK_RATE)
-        self.tell(SilenceRun(SESSION, EPOCH, self._seq, self._position, UPLINK_RATE, samples))
+        self.tell(SilenceRun(SESSION, self.epoch, self._seq, self._position, UPLINK_RATE, samples))
         self._seq += 1
         self._position += samples
 
@@ -80,7 +99,7 @@ class SessionPeer:
 
     def next_frame(self, level: int = LOUD) -> AudioFrame:
         pcm = np.full(FRAME, level, dtype="<i2").tobytes()
-        frame = AudioFrame(SESSION, EPOCH, self._seq, self._position, UPLINK_RATE, 1, pcm)
+        frame = AudioFrame(SESSION, self.epoch, self._seq, self._position, UPLINK_RATE, 1, pcm)
         self._seq += 1
         self._position += FRAME
         return frame
@@ -123,6 +142,11 @@ class SessionPeer:
 
     def published(self, event_type: str) -> list[dict[str, Any]]:
         return [event.fields for event in self.all(PublishEvent) if event.type == event_type]
+
+    def published_ever(self, event_type: str) -> list[dict[str, Any]]:
+        """Also by the workers before the present one."""
+        items = (*self.sent_before, *self.sent)
+        return [item.fields for item in items if isinstance(item, PublishEvent) and item.type == event_type]
 
     @property
     def statuses(self) -> list[str]:

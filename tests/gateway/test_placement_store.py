@@ -2,13 +2,13 @@ import asyncio
 
 import pytest
 
-from gateway.placement_store import RESERVATION_MS, PlacementStore
+from gateway.placement_store import PlacementStore
 from shared import keys
 from shared.errors import BrokerError, RefusedError
 from shared.io.broker import Redis, connect
 from shared.io.heartbeat import Heartbeat, wall_ms
 from shared.keys import WorkerKind
-from shared.worker_report import WorkerReport, WorkerState
+from shared.worker_report import RESERVATION_MS, WorkerReport, WorkerState
 
 MEDIA = keys.reservations("media", "m1")
 POOL = keys.reservations("pipeline", "default")
@@ -40,15 +40,22 @@ async def outcome(
         return refused.message
 
 
-async def test_both_slots_are_held_for_a_while(broker: Redis) -> None:
+async def test_a_slot_is_held_for_a_while_but_none_of_the_pool(broker: Redis) -> None:
     await announce(broker, "media", "m1", 2)
     await announce(broker, "pipeline", "p1", 2, pool="default")
     assert await outcome(PlacementStore(broker), "s1", ["m1"], ["p1"]) == "m1"
-    for key in (MEDIA, POOL):
-        ends_at_ms = await broker.zscore(key, "s1")
-        assert ends_at_ms is not None
-        assert 0 < ends_at_ms - wall_ms() <= RESERVATION_MS
-        assert 0 < await broker.pttl(key) <= RESERVATION_MS
+    ends_at_ms = await broker.zscore(MEDIA, "s1")
+    assert ends_at_ms is not None
+    assert 0 < ends_at_ms - wall_ms() <= RESERVATION_MS
+    assert 0 < await broker.pttl(MEDIA) <= RESERVATION_MS
+    assert await broker.exists(POOL) == 0, "a stranger's offer costs no pipeline slot"
+
+
+async def test_a_session_that_moves_needs_no_room_in_its_pool(broker: Redis) -> None:
+    await announce(broker, "media", "m1", 1)
+    store = PlacementStore(broker)
+    assert await outcome(store, "s1", ["m1"], [], pool="") == "m1"
+    assert await outcome(store, "s2", ["m1"], [], pool="") == M1_FULL
 
 
 async def test_reservations_count_against_the_media_worker(broker: Redis) -> None:
@@ -64,8 +71,9 @@ async def test_reservations_count_against_the_pool(broker: Redis) -> None:
     await announce(broker, "pipeline", "p1", 2, sessions=1, pool="default")
     await announce(broker, "pipeline", "p2", 1, pool="default")
     store = PlacementStore(broker)
-    verdicts = [await outcome(store, f"s{number}", ["m1"], ["p1", "p2"]) for number in range(3)]
-    assert verdicts == ["m1", "m1", NO_PIPELINE]
+    for number, verdict in enumerate(["m1", "m1", NO_PIPELINE]):
+        assert await outcome(store, f"s{number}", ["m1"], ["p1", "p2"]) == verdict
+        await broker.zadd(POOL, {f"s{number}": wall_ms() + RESERVATION_MS})  # as the media worker does
     assert await broker.zcard(MEDIA) == 2, "a refusal holds nothing"
 
 
@@ -99,7 +107,7 @@ async def test_the_first_media_worker_with_room_is_taken(broker: Redis) -> None:
     assert [await outcome(store, f"s{number}", ranked, ["p1"]) for number in range(2)] == ["m1", "m2"]
     why = "media workers: 1 full, 3 gone or not serving"
     assert await outcome(store, "s3", ranked[:4], ["p1"]) == why
-    assert await broker.zcard(POOL) == 2, "a refusal holds nothing"
+    assert await broker.zcard(keys.reservations("media", "full")) == 0, "a refusal holds nothing"
 
 
 async def test_an_expired_reservation_no_longer_counts(broker: Redis) -> None:
@@ -126,8 +134,8 @@ async def test_released_slots_are_free_again(broker: Redis) -> None:
     await announce(broker, "pipeline", "p1", 1, pool="default")
     store = PlacementStore(broker)
     await store.reserve("s1", ["m1"], "default", ["p1"])
-    await store.release("s1", "m1", "default")
-    assert await broker.exists(MEDIA, POOL) == 0
+    await store.release("s1", "m1")
+    assert await broker.exists(MEDIA) == 0
     assert await outcome(store, "s2", ["m1"], ["p1"]) == "m1"
 
 
@@ -151,5 +159,5 @@ async def test_the_broker_is_away() -> None:
     with pytest.raises(BrokerError):
         await store.reserve("s1", ["m1"], "default", [])
     with pytest.raises(BrokerError):
-        await store.release("s1", "m1", "default")
+        await store.release("s1", "m1")
     await client.aclose()

@@ -3,7 +3,7 @@ from typing import Any, cast
 
 from media_worker.event_channel import EventChannel
 from shared import keys
-from shared.events import ClientEventSent, client_event
+from shared.events import ClientEventSent, SessionClosed, client_event
 from shared.io.outbox import Outbox
 
 
@@ -14,20 +14,19 @@ class Client:
         self.on_channel: list[dict[str, Any]] = []
         self.to_gateway: dict[str, list[dict[str, Any]]] = {}
         self.recorded: list[tuple[str, int]] = []
-        self.now = 0.0
         self.events = EventChannel(
             "s1",
             cast(Outbox, cast(Any, self)),
             lambda text: self.on_channel.append(json.loads(text)),
             lambda event, number: self.recorded.append((event["type"], number)),
-            lambda: self.now,
             seq,
             published,
         )
         self.events.attach("g1")
 
-    def send(self, inbox: str, message: ClientEventSent) -> None:
-        self.to_gateway.setdefault(inbox, []).append(message.event)
+    def send(self, inbox: str, message: ClientEventSent | SessionClosed) -> None:
+        told = message.event if isinstance(message, ClientEventSent) else {"text": message.reason}
+        self.to_gateway.setdefault(inbox, []).append(told)
 
     def at(self, gateway: str) -> list[dict[str, Any]]:
         return self.to_gateway.get(keys.inbox("gateway", gateway), [])
@@ -72,15 +71,14 @@ def test_a_session_that_moved_here_goes_on_with_its_numbers() -> None:
     assert (client.at("g1")[0]["seq"], client.events.published) == (42, 8)
 
 
-def test_a_new_gateway_gets_what_may_not_be_recorded_yet_and_the_old_one_nothing_more() -> None:
+def test_events_go_to_the_gateway_of_the_last_websocket_and_another_one_is_told_to_close_its_own() -> None:
     client = Client()
-    client.events.publish("transcript", {"text": "long ago"})
-    client.now = 10.0
-    client.events.publish("transcript", {"text": "just now"})
-    client.now = 10.1
+    for gateway in ("g1", "g2", "g2"):
+        client.events.attach(gateway)
+        client.events.publish("transcript", {"text": f"for {gateway}"})
     client.events.detach()
-    client.events.publish("transcript", {"text": "meanwhile"})
-    client.events.attach("g2")
-    client.events.publish("transcript", {"text": "later"})
-    assert [event["text"] for event in client.at("g1")] == ["long ago", "just now"]
-    assert [event["text"] for event in client.at("g2")] == ["just now", "meanwhile", "later"]
+    client.events.publish("transcript", {"text": "for nobody"})
+    client.events.attach("g3")
+    assert [event["text"] for event in client.at("g1")] == ["for g1", "replaced"]
+    assert [event["text"] for event in client.at("g2")] == ["for g2", "for g2"]
+    assert client.at("g3") == []

@@ -117,7 +117,7 @@ async def test_a_pipeline_worker_that_dies_before_it_attaches_is_replaced(broker
 
         async with Caller(exchange=exchange):
             async with asyncio.timeout(10):
-                while not await broker.lpop(keys.jobs("default")):  # type: ignore[misc]  # noqa: ASYNC110
+                while not await broker.lpop(keys.jobs("default")):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
             async with house.another_pipeline() as second:
                 await second.message(CallerConnected)

@@ -43,6 +43,19 @@ def session_of(
     return ConversationSession(definition, engines.open(AGENT.id), link, store, retention_s, patience, toolbox)
 
 
+async def taken_over(
+    peer: SessionPeer, engines: FakeEngines, broker: Redis, toolbox: Toolbox | None = None, **agent: Any
+) -> ConversationSession:
+    """The session as the next worker opens it."""
+    definition = AGENT.model_copy(update=agent)
+    epoch = peer.epoch + 1
+    store = ConversationStore(broker, SESSION, 100, epoch)
+    past = await store.claim()
+    assert past is not None
+    link = MediaLink(peer.send, "media-1", SESSION, epoch, published=past.memory.published)
+    return ConversationSession(definition, engines.open(AGENT.id), link, store, 0, PATIENCE, toolbox, past)
+
+
 @asynccontextmanager
 async def connected(
     engines: FakeEngines,

@@ -9,6 +9,7 @@ from gateway.core.client_messages import (
     IceCandidate,
     Limits,
     Offer,
+    ResumeSession,
     RTCIceCandidateInit,
     UnknownMessage,
     parse_client_message,
@@ -37,7 +38,7 @@ def test_the_specification_clients_offer() -> None:
 
 
 def test_an_offer_may_carry_what_we_do_not_read_yet() -> None:
-    text = json.dumps({"type": "offer", "sdp": "v=0", "agentId": "a", "token": "t", "resumeToken": 7, "new": [1]})
+    text = json.dumps({"type": "offer", "sdp": "v=0", "agentId": "a", "token": "t", "new": [1]})
     assert parse_client_message(text, LIMITS) == Offer(type="offer", sdp="v=0", agentId="a", token="t")
 
 
@@ -55,6 +56,19 @@ def test_a_candidate_may_be_a_string_or_null(candidate: str, is_last: bool) -> N
     message = parse_client_message(f'{{"type":"ice-candidate","candidate":{candidate}}}', LIMITS)
     assert isinstance(message, IceCandidate)
     assert message.is_last is is_last
+
+
+def test_an_offer_that_moves_a_session() -> None:
+    text = json.dumps({"type": "offer", "sdp": "v=0", "agentId": "a", "resumeToken": "s.t", "lastSeq": 7})
+    message = parse_client_message(text, LIMITS)
+    assert message == Offer(type="offer", sdp="v=0", agentId="a", resumeToken="s.t", lastSeq=7)
+
+
+def test_resume() -> None:
+    message = parse_client_message('{"type":"resume","resumeToken":"s.t","lastSeq":7}', LIMITS)
+    assert message == ResumeSession(type="resume", resumeToken="s.t", lastSeq=7)
+    seen_nothing = parse_client_message('{"type":"resume","resumeToken":"s.t"}', LIMITS)
+    assert seen_nothing == ResumeSession(type="resume", resumeToken="s.t", lastSeq=0)
 
 
 def test_bye() -> None:
@@ -83,6 +97,11 @@ def test_json_that_is_not_a_message(text: str) -> None:
         ({"type": "offer", "sdp": 5, "agentId": "a"}, "sdp"),
         ({"type": "offer", "sdp": "v=0"}, "agentId"),
         ({"type": "offer", "sdp": "v=0", "agentId": "a" * 65}, "agentId"),
+        ({"type": "offer", "sdp": "v=0", "agentId": "a", "resumeToken": 7}, "resumeToken"),
+        ({"type": "offer", "sdp": "v=0", "agentId": "a", "lastSeq": -1}, "lastSeq"),
+        ({"type": "resume"}, "resumeToken"),
+        ({"type": "resume", "resumeToken": "t" * 257}, "resumeToken"),
+        ({"type": "resume", "resumeToken": "t", "lastSeq": 2**31}, "lastSeq"),
         ({"type": "ice-candidate"}, "candidate"),
         ({"type": "ice-candidate", "candidate": 5}, "candidate"),
         ({"type": "ice-candidate", "candidate": {"sdpMid": "0"}}, "candidate.candidate"),
@@ -123,8 +142,14 @@ def test_any_text_is_a_message_or_refused(text: str) -> None:
 
 @given(
     st.fixed_dictionaries(
-        {"type": st.sampled_from(["offer", "ice-candidate", "bye", "other"])},
-        optional={"sdp": json_values, "agentId": json_values, "candidate": json_values},
+        {"type": st.sampled_from(["offer", "resume", "ice-candidate", "bye", "other"])},
+        optional={
+            "resumeToken": json_values,
+            "lastSeq": json_values,
+            "sdp": json_values,
+            "agentId": json_values,
+            "candidate": json_values,
+        },
     )
 )
 def test_any_json_is_a_message_or_refused(content: dict[str, object]) -> None:

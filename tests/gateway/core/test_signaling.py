@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core import client_messages, signaling
+from gateway.core import client_messages, endings, offers, resumption
 from gateway.core.client_messages import Offer, UnknownMessage
-from gateway.core.signaling import _TABLE, IllegalInput, SignalingMachine, State
+from gateway.core.connection import State
+from gateway.core.session_record import StoredEvent
+from gateway.core.signaling import _TABLE, IllegalInput, SignalingMachine
 from gateway.core.signaling_events import (
     BadMessage,
     ClientTooSlow,
@@ -18,59 +20,39 @@ from gateway.core.signaling_events import (
     DeadlinePassed,
     DrainEnded,
     DrainStarted,
+    EventsRead,
+    Heard,
     Input,
-    PipelineNotRequested,
-    Place,
+    LookupFailed,
+    MediaWorkerBack,
+    MediaWorkerLost,
     Placed,
     PlacementRefused,
     Release,
-    RequestPipeline,
     SendToClient,
     SendToWorker,
+    SessionFound,
+    SessionUnknown,
     SocketClosed,
 )
 from shared.errors import BrokerError, OfferError, RefusedError
-from shared.events import ClientEventSent, OfferAnswered, OfferRefused, OpenSession, SessionClosed
+from shared.events import ClientEventSent, OfferAnswered, OfferRefused, OpenSession, SessionClosed, client_event
 from tests.gateway.core.signaling_machines import (
-    ANSWERED,
     BYE,
     CANDIDATE,
+    FOUND,
     LAST_CANDIDATE,
     LATER_OFFER,
     LIVE,
+    MOVING_OFFER,
     OFFER,
     PLACED,
-    RELEASE,
+    RECORD,
+    RESUME,
     RULES,
     error_codes,
     machine_in,
 )
-
-
-def test_a_full_worker_is_avoided_in_up_to_three_placements() -> None:
-    machine = machine_in(State.WAITING_FOR_ANSWER)
-    full = {"code": "no_capacity", "message": "full", "retry_after_ms": 700}
-    assert machine.handle(OfferRefused(session="s1", **full), 0.0) == [RELEASE, Place("echo", frozenset({"m1"}))]
-    machine.handle(Placed("s2", "m2"), 0.0)
-    assert machine.handle(OfferRefused(session="s2", **full), 0.0) == [
-        Release("s2", "m2", "echo"),
-        Place("echo", frozenset({"m1", "m2"})),
-    ]
-    machine.handle(Placed("s3", "m3"), 0.0)
-    assert machine.handle(OfferRefused(session="s3", **full), 0.0) == [
-        Release("s3", "m3", "echo"),
-        SendToClient({"type": "error", "code": "no_capacity", "message": "full", "retryAfterMs": 700}),
-        CloseSocket(1013, "no_capacity"),
-    ]
-
-
-def test_late_messages_of_a_session_that_was_placed_elsewhere_are_ignored() -> None:
-    machine = machine_in(State.WAITING_FOR_ANSWER)
-    machine.handle(OfferRefused(session="s1", code="no_capacity", message="full"), 0.0)
-    machine.handle(Placed("s2", "m2"), 0.0)
-    assert machine.handle(SessionClosed(session="s1"), 0.0) == []
-    assert machine.handle(ANSWERED, 0.0) == []
-    assert machine.state is State.WAITING_FOR_ANSWER
 
 
 @pytest.mark.parametrize("state", LIVE)
@@ -88,13 +70,28 @@ def test_an_unknown_message_is_ignored(state: State) -> None:
     assert machine.state is state
 
 
-@pytest.mark.parametrize("state", [s for s in State if s not in (State.PLACING, State.ABANDONING)])
-@pytest.mark.parametrize("event", [PLACED, PlacementRefused("no_capacity", "full")])
-def test_an_unexpected_placement_raises(state: State, event: Input) -> None:
+REFUSED = PlacementRefused("no_capacity", "full")
+LOOKED_UP: list[Input] = [FOUND, SessionUnknown(), LookupFailed("broker_unavailable", "away")]
+EXPECTED: dict[State, list[Input]] = {
+    State.LOOKING_UP: LOOKED_UP,
+    State.PLACING: [PLACED, REFUSED],
+    State.PLACING_AGAIN: [PLACED, REFUSED],
+    State.ABANDONING: [PLACED, REFUSED, *LOOKED_UP],
+}
+"""The answers to our own questions that each state waits for."""
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("event", [PLACED, REFUSED, *LOOKED_UP])
+def test_an_answer_that_was_not_asked_for_raises_and_changes_nothing(state: State, event: Input) -> None:
     machine = machine_in(state)
+    if event in EXPECTED.get(state, []):
+        machine.handle(event, 0.0)
+        return
+    deadline_s = machine.deadline_s
     with pytest.raises(IllegalInput):
         machine.handle(event, 0.0)
-    assert machine.state is state
+    assert (machine.state, machine.deadline_s) == (state, deadline_s)
 
 
 def test_every_state_has_a_row_and_closed_has_no_way_out() -> None:
@@ -102,31 +99,33 @@ def test_every_state_has_a_row_and_closed_has_no_way_out() -> None:
     assert _TABLE[State.CLOSED] == {}
 
 
+@pytest.mark.parametrize(
+    "state", [State.WAITING_FOR_OFFER, State.WAITING_FOR_ANSWER, State.RENEGOTIATING, State.MEDIA_LOST]
+)
+def test_every_wait_for_somebody_else_has_a_deadline(state: State) -> None:
+    machine = machine_in(state)
+    assert machine.deadline_s is not None
+    machine.handle(DeadlinePassed(), machine.deadline_s)
+    assert machine.state is not state
+
+
 def test_every_code_is_in_the_protocols_document() -> None:
     root = Path(__file__).resolve().parents[3]
     protocol = (root / "docs" / "protocol.md").read_text()
     codes = {BrokerError.code, OfferError.code, RefusedError.code}
-    for module in (client_messages, signaling):
+    for module in (client_messages, endings, offers, resumption):
         source = Path(str(module.__file__)).read_text()
-        codes |= set(re.findall(r'(?:code=|_reject\(|_error\(|CloseSocket\([A-Z_]+, )"(\w+)"', source))
-    assert len(codes) > 12
+        codes |= set(re.findall(r'(?:code=|reject\(|error\(|Refused\(|CloseSocket\([A-Z_]+, )"(\w+)"', source))
+    assert len(codes) > 15
     assert [code for code in sorted(codes) if f"`{code}`" not in protocol] == []
 
 
 refusal_codes = st.sampled_from(["bad_sdp", "no_capacity", "draining", "internal"])
-
-
 numbers = st.integers(0, 3)
-
-
-sessions = st.sampled_from(["s0", "s1", "s2", "s3"])
-
-
-inputs: st.SearchStrategy[Any] = st.one_of(
-    st.sampled_from([OFFER, LATER_OFFER, CANDIDATE, LAST_CANDIDATE, BYE, SocketClosed(), ClientTooSlow()]),
-    st.sampled_from([DeadlinePassed(), DrainStarted(1000), DrainEnded(), PipelineNotRequested("away")]),
-    st.sampled_from([BadMessage("bad_json", "no"), UnknownMessage("x"), PlacementRefused("no_capacity", "full")]),
-    st.builds(OfferAnswered, session=sessions, sdp=st.just("a"), offer_number=numbers),
+sessions = st.sampled_from(["s0", "s1", "s2"])
+workers = st.sampled_from(["m1", "m2"])
+messages: st.SearchStrategy[Any] = st.one_of(
+    st.builds(OfferAnswered, session=sessions, sdp=st.just("a=0"), offer_number=numbers),
     st.builds(
         OfferRefused,
         session=sessions,
@@ -135,45 +134,61 @@ inputs: st.SearchStrategy[Any] = st.one_of(
         final=st.booleans(),
         offer_number=numbers,
     ),
-    st.builds(ClientEventSent, session=sessions, event=st.just({"type": "status", "status": "listening"})),
-    st.builds(SessionClosed, session=sessions, reason=st.sampled_from(["hangup", "worker_stopped"])),
-    st.builds(Placed, sessions, st.sampled_from(["m1", "m2"])),
+    st.builds(
+        ClientEventSent, session=sessions, event=st.builds(client_event, st.just("status"), numbers, st.just({}))
+    ),
+    st.builds(SessionClosed, session=sessions, reason=st.sampled_from(["hangup", "moved", "worker_stopped"])),
+)
+events = st.lists(st.builds(StoredEvent, numbers, st.builds(client_event, st.just("status"), numbers, st.just({}))))
+inputs: st.SearchStrategy[Any] = st.one_of(
+    st.sampled_from([OFFER, LATER_OFFER, MOVING_OFFER, RESUME, CANDIDATE, LAST_CANDIDATE]),
+    st.sampled_from([BYE, SocketClosed(), ClientTooSlow(), DeadlinePassed(), DrainStarted(1000), DrainEnded()]),
+    st.sampled_from([BadMessage("bad_json", "no"), UnknownMessage("x"), REFUSED, *LOOKED_UP]),
+    st.builds(SessionFound, st.sampled_from([RECORD, RECORD.model_copy(update={"resume_tokens": ()})]), events),
+    st.builds(EventsRead, events),
+    st.builds(Heard, workers, messages),
+    st.builds(MediaWorkerLost, workers),
+    st.builds(MediaWorkerBack, workers),
+    st.builds(Placed, sessions, workers),
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=500)
 @given(st.lists(st.tuples(inputs, st.floats(0, 20)), max_size=40))
 def test_any_inputs_in_any_order(events: list[tuple[Input, float]]) -> None:
     machine = SignalingMachine(RULES, 0.0)
     now_s = 0.0
-    offers_owed = reserved = opened = closes = 0
+    offers_owed = reserved = closes = 0
     for event, later_s in events:
         now_s += later_s
         before = machine.state
         try:
             actions = machine.handle(event, now_s)
         except IllegalInput:
-            assert isinstance(event, Placed | PlacementRefused)
+            assert isinstance(event, Placed | PlacementRefused | SessionFound | SessionUnknown | LookupFailed)
             assert machine.state is before
             continue
         if before is State.CLOSED:
             assert actions == []
         if isinstance(event, Placed):
             reserved += 1
-        if isinstance(event, Offer) and before in (State.WAITING_FOR_OFFER, State.ESTABLISHED):
+        if isinstance(event, Offer) and machine.state is not before:
             offers_owed = 1
         for action in actions:
             match action:
                 case SendToClient({"type": "answer"}):
                     offers_owed -= 1
                     assert offers_owed == 0, "two answers to one offer"
+                case SendToClient({"type": "session"}):
+                    reserved -= 1
                 case SendToWorker(_, OpenSession()):
-                    opened += 1
-                case RequestPipeline() | Release():
+                    assert reserved == 1, "two media workers have the offer"
+                case Release():
                     reserved -= 1
                     assert reserved >= 0, "a slot was given away twice"
                 case CloseSocket():
                     closes += 1
         assert closes <= 1
-    if machine.state in (State.CLOSED, State.WAITING_FOR_OFFER, State.ESTABLISHED):
+        assert machine.deadline_s is None or machine.state not in (State.ABANDONING, State.CLOSED)
+    if machine.state in (State.CLOSED, State.WAITING_FOR_OFFER, State.ESTABLISHED, State.MEDIA_LOST):
         assert reserved == 0, "every reserved slot was used or given back"

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.core.signaling import SignalingMachine, State
+from gateway.core.connection import State
+from gateway.core.signaling import SignalingMachine
 from gateway.core.signaling_events import (
     Action,
     BadMessage,
@@ -14,7 +15,6 @@ from gateway.core.signaling_events import (
     DrainEnded,
     DrainStarted,
     Input,
-    PipelineNotRequested,
     PlacementRefused,
     SendToClient,
     SendToWorker,
@@ -23,14 +23,18 @@ from gateway.core.signaling_events import (
 from shared.events import CloseSession, SessionClosed
 from tests.gateway.core.signaling_machines import (
     BYE,
+    DETACH,
     END,
+    FINDING_OUT,
     LIVE,
     PLACED,
     RELEASE,
     RULES,
+    WITH_OFFER,
     WITH_SESSION,
     closing,
     error_codes,
+    heard,
     machine_in,
 )
 
@@ -58,44 +62,39 @@ def test_no_worker_has_room() -> None:
     ]
 
 
-def test_no_answer_in_time() -> None:
-    machine = machine_in(State.WAITING_FOR_ANSWER)
-    assert machine.deadline_s == 10.0
-    actions = machine.handle(DeadlinePassed(), 10.0)
-    assert error_codes(actions) == ["answer_timeout"]
-    assert SendToWorker("m1", CloseSession(session="s1", reason="answer_timeout")) in actions
-    assert RELEASE in actions
-    assert closing(actions) == CloseSocket(1013, "answer_timeout")
-
-
 def test_an_established_session_has_no_deadline() -> None:
     machine = machine_in(State.ESTABLISHED)
     assert machine.deadline_s is None
     assert machine.handle(DeadlinePassed(), 1e9) == []
 
 
-def test_the_job_cannot_be_written() -> None:
-    machine = machine_in(State.ESTABLISHED)
-    actions = machine.handle(PipelineNotRequested("broker away"), 0.0)
-    assert error_codes(actions) == ["broker_unavailable"]
-    assert SendToWorker("m1", CloseSession(session="s1", reason="broker_unavailable")) in actions
-    assert closing(actions).code == 1013
-
-
-@pytest.mark.parametrize("state", WITH_SESSION)
+@pytest.mark.parametrize("state", [*WITH_OFFER, *WITH_SESSION])
 @pytest.mark.parametrize(
     ("reason", "code"), [("hangup", 1000), ("agent_hangup", 1000), ("not_connected", 1011), ("worker_stopped", 1011)]
 )
 def test_the_media_worker_ends_the_session(state: State, reason: str, code: int) -> None:
     machine = machine_in(state)
-    assert closing(machine.handle(SessionClosed(session="s1", reason=reason), 0.0)) == CloseSocket(code, reason)
+    actions = machine.handle(heard(SessionClosed(session="s1", reason=reason)), 0.0)
+    assert closing(actions) == CloseSocket(code, reason)
+    assert (RELEASE in actions) is (state in WITH_OFFER)
 
 
 @pytest.mark.parametrize("state", WITH_SESSION)
-def test_the_client_goes(state: State) -> None:
+def test_a_call_goes_on_when_only_its_websocket_is_lost(state: State) -> None:
     machine = machine_in(state)
-    released = [RELEASE] if state is State.WAITING_FOR_ANSWER else []
-    assert machine.handle(SocketClosed(), 0.0) == [END, *released]
+    assert machine.handle(SocketClosed(), 0.0) == [DETACH]
+    assert machine.state is State.CLOSED
+
+
+@pytest.mark.parametrize("state", WITH_OFFER)
+def test_a_client_that_leaves_before_its_answer_has_no_session(state: State) -> None:
+    assert machine_in(state).handle(SocketClosed(), 0.0) == [END, RELEASE]
+
+
+@pytest.mark.parametrize("state", [*WITH_OFFER, *WITH_SESSION])
+def test_a_client_that_says_goodbye_ends_its_session(state: State) -> None:
+    actions = machine_in(state).handle(BYE, 0.0)
+    assert actions == [END, *([RELEASE] if state in WITH_OFFER else []), CloseSocket(1000, "bye")]
 
 
 @pytest.mark.parametrize(
@@ -121,27 +120,30 @@ def test_the_client_goes_and_there_was_no_room_anyway() -> None:
 
 
 @pytest.mark.parametrize("state", WITH_SESSION)
-def test_a_client_that_does_not_read(state: State) -> None:
-    actions = machine_in(state).handle(ClientTooSlow(), 0.0)
-    assert actions[0] == SendToWorker("m1", CloseSession(session="s1", reason="too_slow"))
-    assert closing(actions) == CloseSocket(1008, "too_slow")
+def test_a_client_that_does_not_read_its_websocket_keeps_its_call(state: State) -> None:
+    assert machine_in(state).handle(ClientTooSlow(), 0.0) == [DETACH, CloseSocket(1008, "too_slow")]
 
 
-def test_a_drain_closes_idle_clients_and_warns_those_in_a_call() -> None:
-    goaway = SendToClient({"type": "goaway", "timeLeftMs": 4000})
+def test_a_drain_closes_idle_clients_and_warns_the_others() -> None:
+    goaway = SendToClient({"type": "goaway", "timeLeftMs": 4000, "scope": "signaling", "reason": "draining"})
     idle = machine_in(State.WAITING_FOR_OFFER)
     assert idle.handle(DrainStarted(4000), 0.0) == [goaway, CloseSocket(1001, "goaway")]
-    for state in (State.PLACING, *WITH_SESSION):
-        machine = machine_in(state)
-        assert machine.handle(DrainStarted(4000), 0.0) == [goaway]
-        assert machine.state is state
+    for state in LIVE:
+        if state is not State.WAITING_FOR_OFFER:
+            machine = machine_in(state)
+            assert machine.handle(DrainStarted(4000), 0.0) == [goaway]
+            assert machine.state is state
 
 
 @pytest.mark.parametrize("state", WITH_SESSION)
-def test_the_end_of_a_drain(state: State) -> None:
-    actions = machine_in(state).handle(DrainEnded(), 0.0)
-    assert actions[0] == SendToWorker("m1", CloseSession(session="s1", reason="goaway"))
-    assert closing(actions) == CloseSocket(1001, "goaway")
+def test_calls_go_on_when_their_gateway_stops(state: State) -> None:
+    assert machine_in(state).handle(DrainEnded(), 0.0) == [DETACH, CloseSocket(1001, "goaway")]
+
+
+@pytest.mark.parametrize("state", WITH_OFFER)
+def test_a_session_that_is_not_established_ends_with_its_gateway(state: State) -> None:
+    ended = SendToWorker("m1", CloseSession(session="s1", reason="goaway"))
+    assert machine_in(state).handle(DrainEnded(), 0.0) == [ended, RELEASE, CloseSocket(1001, "goaway")]
 
 
 @pytest.mark.parametrize("state", LIVE)
@@ -152,6 +154,6 @@ def test_a_client_that_sends_nothing_but_nonsense_is_cut_off(state: State) -> No
     actions = machine.handle(BadMessage("bad_json", "no"), 0.0)
     assert error_codes(actions) == ["bad_json", "too_many_errors"]
     assert closing(actions) == CloseSocket(1008, "too_many_errors")
-    assert machine.state is (State.ABANDONING if state is State.PLACING else State.CLOSED)
+    assert machine.state is (State.ABANDONING if state in FINDING_OUT else State.CLOSED)
     if state is State.PLACING:
         assert machine.handle(PLACED, 0.0) == [RELEASE]

@@ -3,15 +3,17 @@
 import pytest
 
 from gateway.core.client_messages import Offer
-from gateway.core.signaling import SignalingMachine, State
+from gateway.core.connection import State
+from gateway.core.resume_tokens import hash_of
+from gateway.core.signaling import SignalingMachine
 from gateway.core.signaling_events import (
     CloseSocket,
     DeadlinePassed,
     Input,
     Place,
-    RequestPipeline,
     SendToClient,
     SendToWorker,
+    Watch,
 )
 from shared.events import ClientEventSent, CloseSession, OfferAnswered, OfferRefused, OpenSession, UpdateOffer
 from tests.gateway.core.signaling_machines import (
@@ -25,26 +27,39 @@ from tests.gateway.core.signaling_machines import (
     PLACED,
     RELEASE,
     RULES,
-    WITH_SESSION,
+    TOKEN,
+    WITH_OFFER,
     closing,
     error_codes,
+    heard,
     machine_in,
 )
 
 
 def test_a_call_from_offer_to_bye() -> None:
     machine = SignalingMachine(RULES, 0.0)
-    assert machine.handle(OFFER, 1.0) == [Place("echo", frozenset())]
-    assert machine.handle(PLACED, 1.1) == [
-        SendToWorker("m1", OpenSession(session="s1", gateway="g1", agent_id="echo", sdp="v=0"))
-    ]
+    assert machine.handle(OFFER, 1.0) == [Place("echo", "default")]
+    [sent] = machine.handle(PLACED, 1.1)
+    assert sent == SendToWorker(
+        "m1",
+        OpenSession(
+            session="s1",
+            gateway="g1",
+            agent_id="echo",
+            sdp="v=0",
+            created_ms=1_000_000,
+            max_duration_s=3600,
+            resume_tokens=(hash_of(TOKEN),),
+        ),
+    )
+    session = {"type": "session", "sessionId": "s1", "resumeToken": TOKEN, "expiresAt": 4_600_000}
     assert machine.handle(ANSWERED, 1.2) == [
-        RequestPipeline("s1", "echo", "m1"),
-        SendToClient({"type": "session", "sessionId": "s1", "iceServers": [{"urls": "stun:192.0.2.1"}]}),
+        Watch("s1", "m1"),
+        SendToClient({**session, "iceServers": [{"urls": "stun:192.0.2.1"}]}),
         SendToClient({"type": "answer", "sdp": "a=0"}),
     ]
     event = {"type": "status", "status": "listening", "seq": 1, "data": {"status": "listening"}}
-    assert machine.handle(ClientEventSent(session="s1", event=event), 2.0) == [SendToClient(event)]
+    assert machine.handle(heard(ClientEventSent(session="s1", event=event)), 2.0) == [SendToClient(event)]
     assert machine.handle(BYE, 3.0) == [END, CloseSocket(1000, "bye")]
     assert machine.state is State.CLOSED
 
@@ -66,7 +81,7 @@ def test_an_unknown_agent_where_listing_is_not_allowed() -> None:
 
 def test_an_unlisted_agent_can_be_called() -> None:
     machine = machine_in(State.WAITING_FOR_OFFER)
-    assert machine.handle(Offer(type="offer", sdp="v=0", agentId="hidden"), 0.0) == [Place("hidden", frozenset())]
+    assert machine.handle(Offer(type="offer", sdp="v=0", agentId="hidden"), 0.0) == [Place("hidden", "default")]
 
 
 def test_a_candidate_before_the_offer() -> None:
@@ -75,14 +90,14 @@ def test_a_candidate_before_the_offer() -> None:
     assert machine.state is State.WAITING_FOR_OFFER
 
 
-@pytest.mark.parametrize("state", [State.PLACING, State.WAITING_FOR_ANSWER, State.RENEGOTIATING])
+@pytest.mark.parametrize("state", [State.LOOKING_UP, State.PLACING, *WITH_OFFER, State.RENEGOTIATING])
 def test_a_second_offer_while_the_first_is_unanswered(state: State) -> None:
     machine = machine_in(state)
     assert error_codes(machine.handle(LATER_OFFER, 0.0)) == ["offer_pending"]
     assert machine.state is state
 
 
-@pytest.mark.parametrize("state", [State.PLACING, *WITH_SESSION])
+@pytest.mark.parametrize("state", [State.PLACING, *WITH_OFFER, State.ESTABLISHED, State.RENEGOTIATING])
 def test_excess_candidates_get_one_error(state: State) -> None:
     machine = machine_in(state)
     for _ in range(RULES.max_candidates):
@@ -103,16 +118,16 @@ def test_a_new_offer_may_bring_new_candidates() -> None:
 
 def test_after_a_bad_offer_the_client_may_try_another() -> None:
     machine = machine_in(State.WAITING_FOR_ANSWER)
-    actions = machine.handle(OfferRefused(session="s1", code="bad_sdp", message="no audio"), 5.0)
+    actions = machine.handle(heard(OfferRefused(session="s1", code="bad_sdp", message="no audio")), 5.0)
     assert actions == [RELEASE, SendToClient({"type": "error", "code": "bad_sdp", "message": "no audio"})]
     assert machine.state is State.WAITING_FOR_OFFER
     assert machine.deadline_s == 15.0
-    assert machine.handle(OFFER, 6.0) == [Place("echo", frozenset())]
+    assert machine.handle(OFFER, 6.0) == [Place("echo", "default")]
 
 
 def test_a_first_offer_refused_as_not_final_ends_the_session() -> None:
     machine = machine_in(State.WAITING_FOR_ANSWER)
-    actions = machine.handle(OfferRefused(session="s1", code="bad_sdp", message="no", final=False), 5.0)
+    actions = machine.handle(heard(OfferRefused(session="s1", code="bad_sdp", message="no", final=False)), 5.0)
     assert actions[:2] == [SendToWorker("m1", CloseSession(session="s1", reason="refused")), RELEASE]
     assert error_codes(actions) == ["bad_sdp"]
 
@@ -122,7 +137,7 @@ def test_a_later_offer_renegotiates() -> None:
     assert machine.handle(LATER_OFFER, 0.0) == [
         SendToWorker("m1", UpdateOffer(session="s1", gateway="g1", sdp="v=1", offer_number=1))
     ]
-    assert machine.handle(OfferAnswered(session="s1", sdp="a=1", offer_number=1), 0.0) == [
+    assert machine.handle(heard(OfferAnswered(session="s1", sdp="a=1", offer_number=1)), 0.0) == [
         SendToClient({"type": "answer", "sdp": "a=1"})
     ]
     assert machine.state is State.ESTABLISHED
@@ -130,14 +145,14 @@ def test_a_later_offer_renegotiates() -> None:
 
 def test_a_later_offer_that_is_refused_changes_nothing() -> None:
     machine = machine_in(State.RENEGOTIATING)
-    actions = machine.handle(OfferRefused(session="s1", code="bad_sdp", message="no", final=False), 0.0)
+    actions = machine.handle(heard(OfferRefused(session="s1", code="bad_sdp", message="no", final=False)), 0.0)
     assert actions == [SendToClient({"type": "error", "code": "bad_sdp", "message": "no"})]
     assert machine.state is State.ESTABLISHED
 
 
 def test_a_later_offer_to_a_session_that_has_ended() -> None:
     machine = machine_in(State.RENEGOTIATING)
-    actions = machine.handle(OfferRefused(session="s1", code="unknown_session", message="gone"), 0.0)
+    actions = machine.handle(heard(OfferRefused(session="s1", code="unknown_session", message="gone")), 0.0)
     assert error_codes(actions) == ["unknown_session"]
     assert closing(actions) == CloseSocket(1011, "unknown_session")
 
@@ -146,14 +161,14 @@ def test_a_later_offer_that_is_not_answered_changes_nothing() -> None:
     machine = machine_in(State.RENEGOTIATING)
     assert error_codes(machine.handle(DeadlinePassed(), 10.0)) == ["answer_timeout"]
     assert machine.state is State.ESTABLISHED
-    assert machine.handle(OfferAnswered(session="s1", sdp="late"), 11.0) == []
+    assert machine.handle(heard(OfferAnswered(session="s1", sdp="late")), 11.0) == []
 
 
 @pytest.mark.parametrize(
     "late",
     [
-        OfferAnswered(session="s1", sdp="a=late", offer_number=1),
-        OfferRefused(session="s1", code="bad_sdp", message="no", final=False, offer_number=1),
+        heard(OfferAnswered(session="s1", sdp="a=late", offer_number=1)),
+        heard(OfferRefused(session="s1", code="bad_sdp", message="no", final=False, offer_number=1)),
     ],
 )
 def test_a_call_survives_a_second_restart_after_the_first_ones_answer_came_too_late(late: Input) -> None:
@@ -164,10 +179,10 @@ def test_a_call_survives_a_second_restart_after_the_first_ones_answer_came_too_l
     assert machine.handle(late, 12.0) == []
     assert machine.state is State.RENEGOTIATING
     answer = OfferAnswered(session="s1", sdp="a=2", offer_number=2)
-    assert machine.handle(answer, 12.1) == [SendToClient({"type": "answer", "sdp": "a=2"})]
+    assert machine.handle(heard(answer), 12.1) == [SendToClient({"type": "answer", "sdp": "a=2"})]
 
 
 def test_an_answer_without_an_offer_number_is_accepted() -> None:
     machine = machine_in(State.RENEGOTIATING)
     answer = {"type": "answer", "sdp": "a=1"}
-    assert machine.handle(OfferAnswered(session="s1", sdp="a=1"), 0.0) == [SendToClient(answer)]
+    assert machine.handle(heard(OfferAnswered(session="s1", sdp="a=1")), 0.0) == [SendToClient(answer)]

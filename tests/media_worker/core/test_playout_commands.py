@@ -133,11 +133,22 @@ def test_a_flush_during_a_pause_drops_everything(buffer: PlayoutBuffer) -> None:
 def test_after_a_takeover_positions_start_at_zero(buffer: PlayoutBuffer) -> None:
     buffer.push(0, ramp(0, 10 * FRAME))
     buffer.take()
-    buffer.restart()
+    assert buffer.restart() == FRAME + FADE, "what was heard of the old stream"
     assert buffer.push(0, ramp(0, 2 * FRAME))
     assert not pcm_of(buffer.take())[FADE:].any()
     assert pcm_of(buffer.take()).tolist() == as_ramp(0, FRAME)
     assert buffer.played_up_to == FRAME
+
+
+def test_settled_playout_resumes_and_plays_what_is_left(buffer: PlayoutBuffer) -> None:
+    buffer.push(0, ramp(0, FRAME + 10))
+    assert buffer.take() is None, "less than a cushion"
+    buffer.pause()
+    assert buffer.take() == Ended("paused")
+    buffer.settle()
+    assert play_until(buffer, ends="finished")[: FRAME + 10] == as_ramp(0, FRAME + 10)
+    buffer.settle()
+    assert buffer.take() is None
 
 
 def test_commands_without_end_do_not_pile_up_reports(buffer: PlayoutBuffer) -> None:

@@ -29,11 +29,10 @@ def test_what_the_worker_has_heard_is_left_out() -> None:
 def test_silence_of_any_length_is_one_run_and_ends_what_is_kept() -> None:
     recent = RecentFrames()
     recent.add(sound(0))
-    for n in range(1, 250):
+    for n in range(1, 251):
         recent.add(silence(n))
-    assert list(recent.since(0)) == [sound(0), SilenceRun("s1", 1, 249, 320, 16_000, 249 * 320)]
-    recent.add(silence(250))
+    assert list(recent.since(0)) == [sound(0), SilenceRun("s1", 1, 250, 320, 16_000, 250 * 320)]
     recent.add(silence(251))
-    assert len(list(recent.since(0))) == 1, "the sound is more than five seconds ago"
+    assert list(recent.since(0)) == [SilenceRun("s1", 1, 251, 320, 16_000, 251 * 320)], "sound of five seconds ago"
     recent.add(sound(252))
     assert list(recent.since(200 * 320)) == [SilenceRun("s1", 1, 251, 200 * 320, 16_000, 52 * 320), sound(252)]

@@ -15,12 +15,13 @@ from pipeline_worker.turns.events import (
     UtteranceEnded,
     UtteranceStarted,
 )
+from pipeline_worker.turns.memory import Memory, Past
 from pipeline_worker.turns.state import State
 from pipeline_worker.turns.table import TurnTaking
 from shared.agent import AgentDefinition, Greeting, Idle, Limits
 from shared.errors import EngineError
 from shared.frames import AudioFrame, SilenceRun
-from tests.fakes.engines import FakeStt, FakeVad
+from tests.fakes.engines import LOUD, FakeStt, FakeVad
 from tests.fakes.session_peer import EPOCH, FRAME, SESSION, SessionPeer
 
 AGENT = AgentDefinition(id="a", name="A", limits=Limits(max_duration_s=60))
@@ -29,7 +30,7 @@ AGENT = AgentDefinition(id="a", name="A", limits=Limits(max_duration_s=60))
 class Line:
     """An uplink whose frames are made by hand; the transcription works when `heard` is awaited."""
 
-    def __init__(self, agent: AgentDefinition = AGENT, slow: bool = False) -> None:
+    def __init__(self, agent: AgentDefinition = AGENT, slow: bool = False, past: Past | None = None) -> None:
         self.vad = FakeVad(slow)
         self.stt = FakeStt("yes", "no")
         self.inputs: list[Input] = []
@@ -41,7 +42,8 @@ class Line:
         self.turns.handle(CallerConnected())
         self.broken: Exception | None = None
         self.failures: list[Exception] = []
-        self.uplink = Uplink(agent, self.vad, self.transcription, self.turns, self._on_input, self.failures.append)
+        fail = self.failures.append
+        self.uplink = Uplink(agent, self.vad, self.transcription, self.turns, self._on_input, fail, past)
         self.peer = SessionPeer()
 
     def _on_input(self, event: Input) -> None:
@@ -241,3 +243,54 @@ def test_a_fault_is_raised_in_its_own_session() -> None:
     other.speak(640)
     other.vad.answer()
     assert other.failures == [other.broken]
+
+
+def hear(line: Line, *, begins: int, frames: int, level: int) -> int:
+    """Frames of a media worker whose positions are those of the test. Returns the end."""
+    for number in range(frames):
+        first = begins + number * FRAME
+        frame = line.peer.next_frame(level)._replace(seq=first // FRAME, first_sample=first)
+        line.uplink.take(frame)
+    return begins + frames * FRAME
+
+
+def test_what_is_said_is_unsettled_until_its_text_is_recorded(line: Line) -> None:
+    position = hear(line, begins=50 * FRAME, frames=50, level=0)
+    assert line.uplink.settled_up_to == pytest.approx(position, abs=512)
+    spoken = position
+    position = hear(line, begins=spoken, frames=32, level=LOUD)
+    position = hear(line, begins=position, frames=50, level=0)
+    assert line.uplink.settled_up_to == pytest.approx(spoken - 4_800, abs=512)
+    line.uplink.settle(1)
+    assert line.uplink.settled_up_to == pytest.approx(position, abs=512)
+
+
+def test_another_worker_does_not_hear_the_end_of_what_was_recorded(line: Line) -> None:
+    position = hear(line, begins=0, frames=32, level=LOUD)
+    position = hear(line, begins=position, frames=40, level=0)
+    line.uplink.settle(1)
+    ended = next(event.at_sample for event in line.inputs if isinstance(event, UtteranceEnded))
+    hear(line, begins=position, frames=20, level=LOUD)
+    assert line.uplink.settled_up_to >= ended
+
+
+def test_a_new_media_workers_audio_begins_at_its_own_positions(line: Line) -> None:
+    hear(line, begins=0, frames=32, level=LOUD)
+    line.uplink.restart()
+    assert line.uplink.settled_up_to == 0
+    position = hear(line, begins=0, frames=10, level=LOUD)
+    assert [type(event) for event in line.inputs] == [UtteranceStarted, SpeechSustained]
+    assert line.uplink.settled_up_to == 0
+    hear(line, begins=position, frames=50, level=0)
+    assert isinstance(line.inputs[-1], UtteranceEnded)
+    line.uplink.settle(1)
+    assert line.uplink.settled_up_to == pytest.approx(60 * FRAME, abs=512)
+
+
+def test_before_the_first_frame_the_position_of_the_worker_before_counts() -> None:
+    past = Past((), Memory(epoch=1, uplink=77_000), elapsed_s=59.0)
+    line = Line(past=past)
+    assert line.uplink.settled_up_to == 77_000
+    line.silence(16_000, seq=5, first_sample=70_000)
+    assert line.inputs == [TimeExceeded()]
+    line.uplink.close()

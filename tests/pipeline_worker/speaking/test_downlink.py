@@ -11,6 +11,7 @@ from shared.errors import AntiphonError
 from shared.events import AgentSpeechEnded, FlushPlayout, PausePlayout, PlayoutReported, PlayoutState, ResumePlayout
 from shared.frames import AudioFrame
 from tests.fakes.session_peer import EPOCH, SESSION, SessionPeer
+from tests.fakes.virtual_time import in_virtual_time
 
 RATE = 24_000
 MS = RATE // 1000
@@ -196,3 +197,95 @@ async def test_it_is_known_whether_a_turn_was_begun_and_heard() -> None:
     assert (downlink.begun, downlink.heard) == (True, True)
     downlink.begin_turn()
     assert (downlink.begun, downlink.heard) == (False, False)
+
+
+@in_virtual_time
+async def test_a_media_worker_that_cannot_be_reached_gets_nothing_and_breaks_no_turn() -> None:
+    downlink, peer = opened()
+    downlink.suspend()
+    sending = asyncio.create_task(downlink.send(sound(3000)))
+    await asyncio.sleep(60)
+    assert peer.sent == []
+    downlink.unsuspend()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert peer.audio_end == 2000 * MS
+    await asyncio.sleep(9)
+    downlink.suspend()
+    await asyncio.sleep(60)
+    downlink.unsuspend()
+    await asyncio.sleep(9)  # the stall is counted from here
+    downlink.on_report(report(2000 * MS))
+    await sending
+
+
+@in_virtual_time
+async def test_a_turn_is_not_over_while_the_media_worker_cannot_be_reached() -> None:
+    downlink, peer = opened()
+    peer.reports_flush = False
+    await downlink.send(sound(500))
+    finishing = asyncio.create_task(downlink.finish())
+    flushing = asyncio.create_task(downlink.flush(1))
+    await asyncio.sleep(0.5)
+    downlink.suspend()
+    await asyncio.sleep(60)
+    assert not finishing.done()
+    assert not flushing.done()
+    downlink.unsuspend()
+    await asyncio.sleep(5)
+    assert finishing.done()
+    assert not await flushing
+
+
+async def test_a_new_media_worker_gets_what_was_sent_and_not_heard() -> None:
+    downlink, peer = opened()
+    await downlink.send(sound(1000))
+    downlink.on_report(report(500 * MS))
+    downlink.suspend()
+    before = len(peer.sent)
+    downlink.repeat()
+    again = [item for item in peer.sent[before:] if isinstance(item, AudioFrame)]
+    assert [(frame.first_sample // MS, frame.samples // MS) for frame in again] == [(500, 100), (600, 200), (800, 200)]
+    assert b"".join(frame.pcm for frame in again) == sound(1000)[500 * MS :].astype("<i2").tobytes()
+    await downlink.send(sound(200))
+    assert [frame.seq for frame in peer.audio] == list(range(len(peer.audio)))
+    assert peer.audio_end == 1200 * MS
+
+
+async def test_a_new_media_worker_is_told_that_the_turn_is_complete_or_paused() -> None:
+    downlink, peer = opened()
+    await downlink.send(sound(200))
+    finishing = asyncio.create_task(downlink.finish())
+    await peer.until(lambda: len(peer.all(AgentSpeechEnded)) == 1)
+    downlink.pause()
+    downlink.repeat()
+    assert [type(item) for item in peer.sent[-3:]] == [AudioFrame, AgentSpeechEnded, PausePlayout]
+    downlink.resume()
+    downlink.on_report(report(200 * MS, "finished"))
+    await asyncio.wait_for(finishing, 5)
+    sent = len(peer.sent)
+    downlink.repeat()
+    downlink.repeat_pause()
+    assert len(peer.sent) == sent
+
+
+async def test_what_was_flushed_is_not_sent_again() -> None:
+    downlink, peer = opened()
+    peer.reports_flush = False
+    await downlink.send(sound(1000))
+    flushing = asyncio.create_task(downlink.flush(5))
+    await peer.until(lambda: len(peer.all(FlushPlayout)) == 1)
+    sent = len(peer.sent)
+    downlink.repeat()
+    assert await flushing
+    assert len(peer.sent) == sent
+
+
+async def test_after_lost_messages_it_is_told_again_whether_the_agent_is_paused() -> None:
+    downlink, peer = opened()
+    downlink.repeat_pause()
+    await downlink.send(sound(100))
+    downlink.repeat_pause()
+    downlink.pause()
+    downlink.repeat_pause()
+    assert [type(item) for item in peer.sent] == [AudioFrame, ResumePlayout, PausePlayout, PausePlayout]

@@ -1,11 +1,13 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline_worker.engines.protocols import Word
-from pipeline_worker.speaking.spoken_text import Heard, SpokenText
+from pipeline_worker.speaking.spoken_text import Heard, SpokenText, recall
+from pipeline_worker.turns.memory import TurnMemory
 
 RATE = 16_000
 WORD = 1000
@@ -113,3 +115,56 @@ def test_what_is_heard_grows_word_by_word_and_nothing_is_heard_before_it_is_said
 
 def said_words(text: str) -> int:
     return len(SpokenText(RATE, "en").begin(text, 0).spoken.split())
+
+
+def remembered(turn: SpokenText, saved_at: int = 0, waiting: str = "") -> TurnMemory:
+    before, sentences = turn.memory(saved_at)
+    return TurnMemory(sample_rate=RATE, language="en", before=before, sentences=sentences, waiting=waiting)
+
+
+def two_sentences() -> SpokenText:
+    turn = spoken("We open at ten.")
+    sentence = turn.begin("It costs $5 now.", 4 * WORD)
+    for end, word in enumerate(("It", "costs", "five", "dollars", "now"), 1):
+        sentence.add(WORD, (Word(word, end * WORD),))
+    sentence.finish()
+    return turn
+
+
+@pytest.mark.parametrize("saved_at", [0, 4 * WORD])
+@pytest.mark.parametrize(
+    ("played", "heard", "rest"),
+    [
+        (0, "", "We open at ten. It costs $5 now. Anything else?"),
+        (2500, "We open", "at ten. It costs $5 now. Anything else?"),
+        (4 * WORD, "We open at ten.", "It costs $5 now. Anything else?"),
+        (7 * WORD, "We open at ten. It costs", "$5 now. Anything else?"),
+        (9 * WORD, "We open at ten. It costs $5 now.", "Anything else?"),
+    ],
+)
+def test_another_worker_knows_what_was_heard_and_what_was_not(
+    saved_at: int, played: int, heard: str, rest: str
+) -> None:
+    turn = remembered(two_sentences(), saved_at, "Anything else?")
+    assert recall(turn, max(played, saved_at)) == (heard, rest) or played < saved_at
+
+
+def test_a_sentence_of_which_only_the_beginning_was_written_down_is_estimated() -> None:
+    turn = SpokenText(RATE, "en")
+    turn.begin("We open at ten o'clock in the morning.", 0)
+    heard, rest = recall(remembered(turn), 2 * RATE)
+    assert heard
+    assert f"{heard} {rest}" == "We open at ten o'clock in the morning."
+
+
+def test_a_sentence_counts_as_heard_when_a_later_one_was() -> None:
+    """The voice named its words so that the last ones were not found."""
+    turn = spoken("We open at ten.", whole=False)
+    later = turn.begin("Come in.", 5 * WORD)
+    later.add(2 * WORD, (Word("come", WORD), Word("in", 2 * WORD)))
+    assert recall(remembered(turn), 6 * WORD) == ("We open at ten. Come", "in.")
+
+
+def test_what_was_heard_before_an_earlier_takeover_is_part_of_the_turn() -> None:
+    turn = remembered(spoken("at ten."))
+    assert recall(replace(turn, before="We open"), WORD) == ("We open at", "ten.")

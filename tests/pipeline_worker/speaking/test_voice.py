@@ -8,17 +8,19 @@ import pytest
 from pipeline_worker.engines.protocols import Entry, Reply
 from pipeline_worker.media_link import MediaLink
 from pipeline_worker.speaking.downlink import Downlink
-from pipeline_worker.speaking.spoken_text import Heard
+from pipeline_worker.speaking.spoken_text import Heard, recall
 from pipeline_worker.speaking.voice import AgentVoice, Patience, VoiceOwner
 from pipeline_worker.telemetry.turn_meter import TurnMeter
+from pipeline_worker.turns.conversation import Utterance
 from pipeline_worker.turns.events import Input, PlayoutFinished, PlayoutFlushed, ReplyFinished, SpeechBegan
 from pipeline_worker.turns.state import State
 from shared.agent import AgentDefinition
 from shared.errors import EngineError
-from shared.events import PausePlayout, PlayoutReported, PlayoutState, ResumePlayout
+from shared.events import FlushPlayout, PausePlayout, PlayoutReported, PlayoutState, ResumePlayout
 from shared.wire import Item
 from tests.fakes.engines import FakeLm, FakeTts
 from tests.fakes.session_peer import EPOCH, SESSION, SessionPeer
+from tests.fakes.virtual_time import in_virtual_time
 
 WORD = FakeTts.word_samples
 AGENT = AgentDefinition(id="a", name="A", apology="Oh dear.")
@@ -182,4 +184,79 @@ async def test_before_the_first_turn_nothing_can_be_stopped_or_heard() -> None:
     speaking.voice.stop()
     await speaking.until_told(PlayoutFlushed())
     assert speaking.peer.sent == []
+    await speaking.close()
+
+
+@in_virtual_time
+async def test_when_nothing_is_played_the_turn_ends_with_an_error_and_the_session_goes_on() -> None:
+    speaking = Speaking()
+    speaking.voice.say("One two three four five six seven eight nine ten eleven twelve.")
+    await asyncio.sleep(9)
+    assert "playout_stalled" not in speaking.told
+    await asyncio.sleep(2)
+    assert speaking.told == [SpeechBegan(), "playout_stalled", ReplyFinished(), PlayoutFinished()]
+    assert len(speaking.peer.all(FlushPlayout)) == 1
+    assert speaking.voice.end_turn() == Heard("", False)
+    await speaking.close()
+
+
+async def test_the_rest_of_another_workers_turn_is_one_turn_with_what_was_heard_of_it() -> None:
+    speaking = Speaking()
+    speaking.voice.recall("We open", complete=False)
+    speaking.voice.resume("at ten.", None)
+    await speaking.until_told(ReplyFinished())
+    speaking.hear(WORD)
+    memory = speaking.voice.memory()
+    assert memory is not None
+    assert recall(memory, WORD) == ("We open at", "ten.")
+    speaking.hear(2 * WORD, "finished")
+    await speaking.until_told(PlayoutFinished())
+    assert speaking.tts.spoken == ["at ten."]
+    assert speaking.voice.end_turn() == Heard("We open at ten.", True)
+    await speaking.close()
+
+
+async def test_a_turn_that_waited_for_tools_continues_with_the_answer() -> None:
+    speaking = Speaking([Reply("It is booked.")])
+    speaking.voice.recall("Just", complete=False)
+    speaking.voice.resume("a moment.", [Utterance("user", "book")])
+    await speaking.until_told(ReplyFinished())
+    assert speaking.tts.spoken == ["a moment.", "It is booked."]
+    await speaking.close()
+
+
+async def test_a_turn_that_was_heard_to_its_end_is_complete() -> None:
+    speaking = Speaking()
+    speaking.voice.recall("Hello.", complete=True)
+    assert speaking.voice.end_turn() == Heard("Hello.", True)
+    assert speaking.voice.memory() is None
+
+
+async def test_what_another_worker_would_say_is_known_before_it_is_said() -> None:
+    counted = "One two three four five six seven eight nine."
+    speaking = Speaking([Reply(f"{counted} Ten. Elev"), Reply("en.", end_call=True)])
+    speaking.voice.reply([Utterance("user", "count")])
+    await speaking.until_told(SpeechBegan())
+    memory = speaking.voice.memory()
+    assert memory is not None
+    assert (recall(memory, WORD), memory.complete) == (("One", f"{counted[4:]} Ten. Elev"), False)
+    speaking.hear(8 * WORD)
+    await speaking.until_told(ReplyFinished(end_call=True))
+    memory = speaking.voice.memory()
+    assert memory is not None
+    assert (recall(memory, 9 * WORD), memory.complete, memory.end_call) == ((counted, "Ten. Eleven."), True, True)
+    await speaking.close()
+
+
+async def test_a_prepared_turn_is_not_remembered_before_it_is_released() -> None:
+    speaking = Speaking([Reply("Yes.")])
+    speaking.voice.reply([Utterance("user", "hm")], prepared=True)
+    assert speaking.voice.memory() is None
+    speaking.voice.release()
+    assert speaking.voice.memory() is not None
+    await speaking.until_told(ReplyFinished())
+    speaking.voice.stop()
+    memory = speaking.voice.memory()
+    assert memory is not None
+    assert memory.interrupted
     await speaking.close()

@@ -23,6 +23,7 @@ from pipeline_worker.turns.events import (
     SpeechProlonged,
     SpeechSustained,
     StopPressed,
+    TakenOver,
     TextTyped,
     TimeExceeded,
     UtteranceEnded,
@@ -46,6 +47,7 @@ TYPED = TextTyped("hello")
 
 INPUTS: tuple[Input, ...] = (
     CallerConnected(),
+    TakenOver(began=True),
     BEGAN,
     SUSTAINED,
     PROLONGED,

@@ -34,6 +34,7 @@ from pipeline_worker.turns.events import (
     StartReply,
     StopPressed,
     StopSpeaking,
+    TakenOver,
     TimeExceeded,
     UtteranceEnded,
     UtteranceStarted,
@@ -67,6 +68,7 @@ from tests.pipeline_worker.turns.simulated_call import TEXTS, SimulatedCall
 
 OUTCOMES: dict[tuple[State, Input], tuple[State, list[Action]]] = {
     (State.WAITING, CallerConnected()): (State.LISTENING, [LISTENING]),
+    (State.WAITING, TakenOver(began=True)): (State.LISTENING, [LISTENING]),
     (State.WAITING, ENDED): (State.WAITING, [DropUtterance(1)]),
     (State.WAITING, TimeExceeded()): (State.ENDED, [OVER]),
     (State.LISTENING, LIKELY): (State.LISTENING, [PrepareReply("what time is it")]),

@@ -17,6 +17,12 @@ def test_the_sessions_time_is_exceeded_once() -> None:
     assert passing(timers, 1000, State.LISTENING) == [(600, TimeExceeded())]
 
 
+def test_the_time_before_a_takeover_counts() -> None:
+    agent = AGENT.model_copy(update={"idle": Idle()})
+    assert passing(TurnTimers(agent, elapsed_s=50), 1000, State.LISTENING) == [(100, TimeExceeded())]
+    assert passing(TurnTimers(agent, elapsed_s=70), 1000, State.LISTENING) == [(1, TimeExceeded())]
+
+
 def test_a_silent_caller_is_idle_repeatedly() -> None:
     assert passing(TurnTimers(AGENT), 110, State.LISTENING) == [(50, CallerIdle()), (100, CallerIdle())]
 

@@ -1,0 +1,72 @@
+"""Reads what Redis knows of running sessions, for clients that come back."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+from pydantic import ValidationError
+
+from gateway.core.session_record import SessionRecord, StoredEvent
+from shared import keys
+from shared.errors import BrokerError
+from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.logs import get_logger
+
+_MAX_EVENTS = 200
+_SETTLE_S = 0.3
+"""By then the media worker has read that another gateway is attached, even if the broker is slow."""
+
+log = get_logger()
+
+
+class KnownSession(NamedTuple):
+    record: SessionRecord
+    events: list[StoredEvent]
+
+
+class SessionDirectory:
+    def __init__(self, client: Redis) -> None:
+        self._redis = client
+
+    async def find(self, session: str) -> KnownSession | None:
+        """The session's record and its stored events, oldest first. Raises `BrokerError`."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.hgetall(keys.session(session))
+        pipeline.xrevrange(keys.events(session), count=_MAX_EVENTS)
+        try:
+            fields, entries = await pipeline.execute()
+        except BROKER_FAILURES as error:
+            raise BrokerError(f"the session cannot be looked up: {error}") from error
+        if not fields:
+            return None
+        decoded = {name.decode(): value.decode() for name, value in fields.items()}
+        try:
+            record = SessionRecord.model_validate({**decoded, "session": session})
+        except ValidationError as error:
+            log.warning("session_record_malformed", session_id=session, error=str(error))
+            return None
+        return KnownSession(record, _read(entries))
+
+    async def settled_events(self, session: str) -> list[StoredEvent]:
+        """The stored events, a moment later: what still went to the previous gateway is among them.
+
+        Empty if the broker is away.
+        """
+        await asyncio.sleep(_SETTLE_S)
+        try:
+            entries = await self._redis.xrevrange(keys.events(session), count=_MAX_EVENTS)
+        except BROKER_FAILURES as error:
+            log.warning("events_not_replayed", session_id=session, error=str(error))
+            return []
+        return _read(cast(Any, entries))
+
+
+def _read(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[StoredEvent]:
+    stored = []
+    for _, fields in reversed(entries):
+        try:
+            stored.append(StoredEvent(int(fields.get(b"n", b"0")), dict(json.loads(fields[b"e"]))))
+        except (ValueError, TypeError, KeyError) as error:
+            log.warning("stored_event_malformed", error=str(error))
+    return stored

