@@ -52,10 +52,10 @@ class Recording:
             if level_dbfs(samples[at : at + window]) > QUIET_DBFS:
                 self._loud.append(position_s + at / self._rate)
 
-    @property
-    def first_sample_s(self) -> float:
-        """When the first sample of `samples` was heard."""
-        return self._pieces[0][0] + self._offset_s if self._pieces else float("inf")
+    def first_sample_s(self, since_s: float = 0.0) -> float:
+        """When the first sample of `samples(since_s)` was heard; infinite if there is none."""
+        times = (position_s + self._offset_s for position_s, _ in self._pieces)
+        return next((at_s for at_s in times if at_s >= since_s), float("inf"))
 
     def position_at(self, arrived_s: float) -> float:
         """Where another stream goes on, whose first packet has arrived now: never before the end of the last one."""

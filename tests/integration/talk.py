@@ -15,7 +15,8 @@ from callers.call_record import HEARD_RATE
 from callers.caller import Caller
 from shared.audio import Pcm
 from tests.load.conversation import agent
-from tests.load.tone_words import Account, account, name, numbers, text_of, words_in
+from tests.load.heard_words import HeardWord, heard_words, silences
+from tests.load.tone_words import Account, account, name, numbers, text_of
 
 AGENT = "counting"
 TEXT = text_of(24)
@@ -36,7 +37,7 @@ def write_agent(folder: Path, text: str = TEXT, agent_id: str = AGENT) -> None:
 class Reply(NamedTuple):
     words: Account
     silence_s: float
-    """The longest in the reply, from the moment that was asked about."""
+    """The longest between two words, or between the question and the first word."""
 
 
 class Talk:
@@ -62,24 +63,20 @@ class Talk:
     async def reply(self, since_s: float) -> Reply:
         """The whole reply. Raises `TimeoutError` if its last word is not heard."""
         async with asyncio.timeout(_REPLY_TIMEOUT_S):
-            while not self._is_silent() or self.heard_words()[-1:] != [_LAST_WORD]:  # noqa: ASYNC110 (sound has no event)
+            words: list[HeardWord] = []
+            while not words or words[-1].text != _LAST_WORD:
                 await asyncio.sleep(_LOOK_EVERY_S)
-        return Reply(account(TEXT, self.heard_words()), self._longest_silence_s(since_s))
+                words = self.words() if self._is_silent() else []
+        gaps = [end_s - begin_s for begin_s, end_s in silences(words, self._asked_s) if end_s > since_s]
+        return Reply(account(TEXT, [word.text for word in words]), max(gaps, default=0.0))
 
-    def heard_words(self) -> list[str]:
+    def words(self) -> list[HeardWord]:
         """Since the last question."""
-        return [word.text for word in words_in(self.caller.record.heard.samples(self._asked_s), HEARD_RATE)]
+        return heard_words(self.caller.record.heard, HEARD_RATE, self._asked_s)
 
     def _is_silent(self) -> bool:
         heard = self.caller.record.heard
         return heard.is_silent(asyncio.get_running_loop().time(), _ENDED_AFTER_S)
-
-    def _longest_silence_s(self, since_s: float) -> float:
-        """Between two sounds of the reply, or between the question and the reply."""
-        spans = [span for span in self.caller.record.heard.spans() if span[1] >= self._asked_s]
-        ends = [self._asked_s, *(end_s for _, end_s in spans)]
-        gaps = [begin_s - end_s for (begin_s, _), end_s in zip(spans, ends, strict=False) if begin_s >= since_s]
-        return max(gaps, default=0.0)
 
 
 @contextlib.asynccontextmanager

@@ -8,7 +8,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +15,9 @@ from callers.signaling import NotConnected
 from media_worker.opus import Encoder
 from shared.audio import Pcm
 from tests.load.conversation import ENDPOINTING_MS, LM_MS, STT_MS
+from tests.load.heard_words import HeardWord, heard_words, silences
 from tests.load.lasting_caller import RATE, LastingCaller
-from tests.load.tone_words import GAP_S, TONE_S, Account, account, name, numbers, words_in
+from tests.load.tone_words import Account, account, name, numbers
 
 FIRST_AUDIO_S = (ENDPOINTING_MS + STT_MS + LM_MS + 100) / 1000
 """From the end of a question to the reply, when all is well."""
@@ -37,11 +37,6 @@ _NEXT_TURN_S = 0.3
 _RETRY_S = 1.0
 
 
-class HeardWord(NamedTuple):
-    text: str
-    at_s: float
-
-
 @dataclass
 class Turn:
     """A question and its reply. Times are monotonic."""
@@ -54,9 +49,7 @@ class Turn:
 
     def silences(self) -> list[tuple[float, float]]:
         """Beginning and end of each stretch in which the agent should have spoken, and was not heard."""
-        due = [self.asked_s + FIRST_AUDIO_S, *(word.at_s + TONE_S + GAP_S for word in self.words)]
-        ends = [word.at_s for word in self.words] + [self.ended_s] * (not self.is_whole)
-        return [(since_s, end_s) for since_s, end_s in zip(due, ends, strict=False) if end_s > since_s]
+        return silences(self.words, self.asked_s + FIRST_AUDIO_S, None if self.is_whole else self.ended_s)
 
 
 class CountingCall:
@@ -134,7 +127,7 @@ class CountingCall:
                 continue
             if (heard_s := caller.heard.sound_s(0)) > sound_s:
                 sound_s = heard_s
-                turn.words = _words(caller)
+                turn.words = heard_words(caller.heard, RATE)
                 turn.is_whole = bool(turn.words) and turn.words[-1].text == self._last_word
             waited_s = time.monotonic() - turn.asked_s
             patience_s = _GIVE_UP_S if turn.words else _ASK_AGAIN_S
@@ -174,13 +167,6 @@ class CountingCalls:
                 call.send_next(self._room)
             slot += 1
             await asyncio.sleep(max(0.0, began_s + slot * _FRAME_S / _SLOTS - time.monotonic()))
-
-
-def _words(caller: LastingCaller) -> list[HeardWord]:
-    """All since the recording began, with the times at which they were heard."""
-    first_s = caller.heard.first_sample_s
-    found = words_in(caller.heard.samples(), RATE)
-    return [HeardWord(word.text, first_s + word.first_sample / RATE) for word in found]
 
 
 def _encoded(encoder: Encoder, frame: Pcm) -> bytes:
