@@ -16,7 +16,6 @@ from gateway.core.signaling_events import (
 from gateway.core.signaling_rules import GOING_AWAY, NORMAL, POLICY, TAKEN_OVER, close_code
 from shared.events import ClientEventSent, SessionClosed
 
-
 _NEVER_CONNECTED = frozenset({"connect_timeout", "dtls_failed"})
 
 

@@ -117,7 +117,7 @@ async def test_a_media_worker_is_killed(stage: Stage, record_property: Record) -
         reply = await listener.reply(at_s)
         _record(record_property, "while the agent speaks", reply)
         await _assert_sessions_go_on(listener, silent)
-        assert [talk.caller.reconnections for talk in (listener, silent)] == [1, 1]
+        assert listener.caller.reconnections and silent.caller.reconnections
     _assert_almost_whole(reply)
 
 

@@ -172,16 +172,23 @@ class _Effect(NamedTuple):
     """From the return of what failed to the end of that silence."""
 
 
-def _effect(fault: Fault, turns: Iterable[Turn]) -> _Effect:
-    after = [gap for turn in turns if turn.words for gap in turn.silences()]
-    concerned = [(s, e) for s, e in after if e > fault.at_s and s < fault.at_s + _HORIZON_S + _away_s(fault)]
+def _effect(fault: Fault, turns: Iterable[Turn], next_s: float) -> _Effect:
+    """`next_s` is when the next fault concerns the same caller: a silence that begins later is not of this one."""
+    until_s = min(next_s, fault.at_s + _away_s(fault) + _HORIZON_S)
+    gaps = [gap for turn in turns if turn.words for gap in turn.silences() if gap[1] > fault.at_s and gap[0] < until_s]
     begin_s, end_s = max(
-        ((max(s, fault.at_s), e) for s, e in concerned), key=lambda gap: gap[1] - gap[0], default=(0.0, 0.0)
+        ((max(s, fault.at_s), e) for s, e in gaps), key=lambda gap: gap[1] - gap[0], default=(0.0, 0.0)
     )
     if end_s - begin_s < _NOTICEABLE_S:
         return _Effect(max(0.0, end_s - begin_s), 0.0, 0.0)
     back_s = fault.at_s if fault.back_s is None else fault.back_s
     return _Effect(end_s - begin_s, end_s - fault.at_s, max(0.0, end_s - back_s))
+
+
+def _next_s(fault: Fault, number: int, faults: Iterable[Fault]) -> float:
+    return min(
+        (other.at_s for other in faults if number in other.callers and other.at_s > fault.at_s), default=math.inf
+    )
 
 
 def _away_s(fault: Fault) -> float:
@@ -192,7 +199,11 @@ def _report(report: BenchReport, stage: Stage, calls: list[CountingCall], span: 
     lost = _sessions_lost(stage.faults, calls, span[1])
     for row in dict.fromkeys(fault.row for fault in stage.faults):
         faults = [fault for fault in stage.faults if fault.row == row]
-        effects = [_effect(fault, calls[number].turns) for fault in faults for number in fault.callers]
+        effects = [
+            _effect(fault, calls[number].turns, _next_s(fault, number, stage.faults))
+            for fault in faults
+            for number in fault.callers
+        ]
         concerned = _turns_concerned(faults, calls)
         accounts = [call.words_of(turn) for call, turn in concerned if turn.words and turn.ended_s < span[1]]
         silences, heard = [e.silence_s for e in effects], [e.until_heard_s for e in effects]
