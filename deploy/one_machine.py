@@ -75,6 +75,7 @@ def service_specs(plan: Plan, environment: Mapping[str, str], broker: Broker) ->
         for index in range(plan.pipeline_workers)
     ]
     own = {"ANTIPHON_GATEWAY_HOST": plan.host, "ANTIPHON_GATEWAY_PORT": str(plan.port)}
+    own |= probes(plan.media_workers + plan.pipeline_workers)
     return [*media, *pipeline, ChildSpec("gateway", module_command("gateway"), common | own)]
 
 

@@ -7,12 +7,17 @@ import sys
 from collections.abc import Mapping
 from contextlib import aclosing
 
-import uvicorn
-
 from gateway.access import Access
 from gateway.app import create_app
+from gateway.core.client_address import TrustedProxies, is_loopback
 from gateway.core.client_messages import Limits
+from gateway.core.connection_limits import ConnectionLimits
+from gateway.core.origins import EVERYONE, OriginPolicy
+from gateway.core.rate_limits import SessionRateLimiter
 from gateway.core.signaling_rules import SignalingRules
+from gateway.guard import EntryRules
+from gateway.http_connection import HttpBounds
+from gateway.http_server import allow_open_files, http_server, listen
 from gateway.ice_servers import IceServers
 from gateway.media_link import MediaLink
 from gateway.placement_store import PlacementStore
@@ -23,18 +28,14 @@ from gateway.signaling_endpoint import SignalingEndpoint
 from gateway.token_store import TokenStore
 from gateway.worker_registry import WorkerRegistry
 from shared.agent import AgentDefinition
-from shared.errors import AntiphonError
 from shared.ids import new_worker_id
 from shared.io.agent_files import load_agents
 from shared.io.broker import BROKER_FAILURES, check_broker, connect, connect_blocking
 from shared.io.heartbeat import Heartbeat
 from shared.io.logs import get_logger
-from shared.io.probes import HttpServer
+from shared.io.probes import HttpServer, Readiness, serve_probes
 from shared.io.service import run_service, settle_memory
 from shared.worker_report import WorkerReport
-
-_UNACKNOWLEDGED_MS = 30_000
-_HTTP_SHUTDOWN_S = 2
 
 log = get_logger()
 
@@ -60,11 +61,15 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
         directory = SessionDirectory(data)
         signaling = _signaling(settings, gateway_id, agents, access, ice_servers, placer, link, directory)
         heartbeat = Heartbeat(data, lambda: _report(settings, gateway_id, signaling))
-        server = _http_server(settings, agents, access, ice_servers, signaling, registry)
+        not_ready = _readiness(signaling, registry)
+        server = _http_server(settings, agents, access, ice_servers, signaling, not_ready, listener)
         await registry.refresh()
 
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(task) for task in (registry.run(), link.run(), heartbeat.run())]
+            if settings.probe_port:
+                probes = serve_probes(settings.probe_host, settings.probe_port, not_ready)
+                running.append(tasks.create_task(probes))
             http = tasks.create_task(server.serve(sockets=[listener]))
             settle_memory()
             log.info("gateway_ready", gateway=gateway_id, url=_url(listener), agents=sorted(agents))
@@ -103,7 +108,18 @@ def _signaling(
         retry_after_ms=settings.gateway_retry_after_ms,
     )
     limits = Limits(settings.gateway_max_message_bytes, settings.gateway_max_sdp_bytes)
-    return SignalingEndpoint(rules, limits, access, placer, link, directory, settings.gateway_send_timeout_s)
+    new_sessions = SessionRateLimiter(settings.gateway_max_sessions_per_minute)
+    timeout_s = settings.gateway_send_timeout_s
+    return SignalingEndpoint(rules, limits, access, placer, link, directory, new_sessions, timeout_s)
+
+
+def _readiness(signaling: SignalingEndpoint, registry: WorkerRegistry) -> Readiness:
+    def not_ready() -> str | None:
+        if signaling.draining:
+            return "draining"
+        return None if registry.fresh else "the broker does not answer"
+
+    return not_ready
 
 
 def _http_server(
@@ -112,31 +128,20 @@ def _http_server(
     access: Access,
     ice_servers: IceServers,
     signaling: SignalingEndpoint,
-    registry: WorkerRegistry,
+    not_ready: Readiness,
+    listener: socket.socket,
 ) -> HttpServer:
-    def not_ready() -> str | None:
-        if signaling.draining:
-            return "draining"
-        return None if registry.fresh else "the broker does not answer"
-
-    app = create_app(signaling, _listed(settings, agents), access, ice_servers, not_ready)
-    config = uvicorn.Config(
-        app,
-        ws="websockets-sansio",
-        # A message over the limit gets an error event; beyond twice the limit the client gets close code 1009.
-        ws_max_size=2 * settings.gateway_max_message_bytes,
-        ws_per_message_deflate=False,
-        limit_concurrency=settings.gateway_max_connections,
-        h11_max_incomplete_event_size=16_384,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=_HTTP_SHUTDOWN_S,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-    )
-    return HttpServer(config)
+    if EVERYONE in settings.gateway_origins:
+        log.warning("every_web_page_may_call", setting="ANTIPHON_GATEWAY_ORIGINS")
+    total, per_address = settings.gateway_max_connections, settings.gateway_max_connections_per_address
+    proxies = TrustedProxies(settings.gateway_trusted_proxies)
+    origins = OriginPolicy(settings.gateway_origins, loopback_only=is_loopback(listener.getsockname()[0]))
+    entry = EntryRules(origins, proxies, ConnectionLimits(total, per_address))
+    listed = _listed(settings, agents)
+    app = create_app(signaling, listed, access, ice_servers, not_ready, entry, settings.gateway_origins)
+    allow_open_files(total)
+    bounds = HttpBounds(ConnectionLimits(total, per_address), proxies, settings.gateway_request_timeout_s)
+    return http_server(app, bounds, settings.gateway_max_message_bytes)
 
 
 def _listed(settings: GatewaySettings, agents: Mapping[str, AgentDefinition]) -> list[AgentDefinition]:
@@ -154,22 +159,6 @@ def _report(settings: GatewaySettings, gateway_id: str, signaling: SignalingEndp
         capacity=settings.gateway_max_connections,
         zone=settings.zone,
     )
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that browsers can connect to. The `AntiphonError` for a port in use says what to do."""
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise AntiphonError(
-            f"cannot listen on {host}:{port} ({error.strerror}): stop what uses it, or set ANTIPHON_GATEWAY_HOST "
-            "and ANTIPHON_GATEWAY_PORT",
-            code="port_unusable",
-        ) from error
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        # Accepted sockets inherit it. Without it, a peer that never reopens its window would hold a connection forever.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
-    return listener
 
 
 def _url(listener: socket.socket) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -41,9 +40,7 @@ def access_routes(access: Access, ice_servers: IceServers) -> list[Route]:
 
     async def list_ice_servers(request: Request) -> Response:
         grant = await access.check(_bearer(request))
-        # Without tokens, what costs us traffic is for our own page.
-        private = access.required or _same_origin(request)
-        servers = ice_servers.of_client(grant.token_id or new_session_id()) if private else ice_servers.of_everybody()
+        servers = ice_servers.of_client(grant.token_id or new_session_id())
         return JSONResponse({"iceServers": servers}, headers=_NOT_CACHED)
 
     return [Route("/tokens", make_token, methods=["POST"]), Route("/ice-servers", list_ice_servers)]
@@ -87,9 +84,3 @@ def _parsed(body: bytes) -> TokenRequest:
     except ValidationError as error:
         problem = first_problem(error, ignore=_UNION_MEMBERS)
         raise PeerError(problem.removeprefix(": ").replace("value error, ", "")) from error
-
-
-def _same_origin(request: Request) -> bool:
-    """Browsers name the origin of a page that asks another host; programs and our own page name none."""
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")

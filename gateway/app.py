@@ -1,4 +1,4 @@
-"""The gateway's HTTP side: the page, signaling, the public API, the probes."""
+"""The gateway's HTTP side: the page, signaling, the public API, liveness and readiness."""
 
 import mimetypes
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from gateway.access import Access
 from gateway.access_api import access_routes, answer_error
+from gateway.guard import EntryRules, Guard
 from gateway.ice_servers import IceServers
 from gateway.signaling_endpoint import SignalingEndpoint
 from shared.agent import AgentDefinition, EngineChoice
@@ -45,9 +46,11 @@ def create_app(
     access: Access,
     ice_servers: IceServers,
     not_ready: Readiness,
+    entry: EntryRules,
+    origins: Sequence[str],
 ) -> Starlette:
+    """`origins` may read the API from their pages. `entry` decides who gets here at all."""
     agents = [_described(agent) for agent in listed_agents]
-    # Any origin may read these, as any origin may open a session (see `signaling_endpoint`).
     api = Mount(
         "/api",
         routes=[
@@ -56,13 +59,16 @@ def create_app(
         ],
         # A caller's page may send its token; an API key belongs to no page, so no page may post.
         middleware=[
-            Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET"], allow_headers=["authorization"])
+            Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET"], allow_headers=["authorization"])
         ],
     )
     # A route rather than a mount: a mount would also take WebSockets, which `StaticFiles` cannot serve.
     page = Route("/{path:path}", _Page(directory=PAGE_FOLDER, html=True))
-    routes = [WebSocketRoute("/signaling", signaling.serve), api, *probe_routes(not_ready), page]
-    return Starlette(routes=routes, exception_handlers={AntiphonError: answer_error})
+    return Starlette(
+        routes=[WebSocketRoute("/signaling", signaling.serve), api, *probe_routes(not_ready), page],
+        middleware=[Middleware(Guard, rules=entry)],
+        exception_handlers={AntiphonError: answer_error},
+    )
 
 
 class _Page(StaticFiles):

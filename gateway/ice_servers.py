@@ -7,7 +7,7 @@ the name has passed (draft-uberti-behave-turn-rest-00, as implemented by coturn)
 import base64
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from gateway.secret_files import SecretFile, read_secret
@@ -28,17 +28,13 @@ class IceServers:
             raise ConfigError("ANTIPHON_GATEWAY_TURN_URLS and ANTIPHON_GATEWAY_TURN_SECRET_FILE: set both or neither")
         self._secret = SecretFile(path, read_secret) if path else None
 
-    def of_everybody(self) -> list[dict[str, Any]]:
-        """Those that need no password."""
-        return _as_json([server for server in self._configured if server.credential is None])
-
     def of_client(self, name: str) -> list[dict[str, Any]]:
-        """All of them. `name` is what the TURN server's log shows of the client: its session, say."""
+        """`name` is what the TURN server's log shows of the client: its session, say."""
         servers = list(self._configured)
         if self._secret is not None:
             username, credential = turn_credentials(self._secret.read(), name, int(self._now_s()) + self._ttl_s)
             servers.append(IceServer(urls=self._turn_urls, username=username, credential=credential))
-        return _as_json(servers)
+        return [server.model_dump(exclude_none=True) for server in servers]
 
 
 def turn_credentials(secret: str, name: str, expires_at_s: int) -> tuple[str, str]:
@@ -46,7 +42,3 @@ def turn_credentials(secret: str, name: str, expires_at_s: int) -> tuple[str, st
     username = f"{expires_at_s}:{name}"
     signature = hmac.digest(secret.encode(), username.encode(), "sha1")  # what TURN servers expect
     return username, base64.b64encode(signature).decode()
-
-
-def _as_json(servers: Sequence[IceServer]) -> list[dict[str, Any]]:
-    return [server.model_dump(exclude_none=True) for server in servers]

@@ -94,4 +94,4 @@ class Placer:
         now_ms = wall_ms()
         self._recent.add(chosen.worker_id, now_ms)
         log.info("session_placed", session_id=session, media_worker=chosen.worker_id, reason=chosen.reason)
-        return Placed(session, chosen.worker_id, now_ms)
+        return Placed(session, chosen.worker_id, created_ms=now_ms)

@@ -7,6 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic_settings import NoDecode
 
+from gateway.core.client_address import IpNetwork
+from gateway.core.origins import EVERYONE, normal_origin
 from shared.settings import Settings
 
 
@@ -28,6 +30,25 @@ def _from_json(value: object) -> object:
     return _ice_server_list.validate_json(value) if isinstance(value, str) else value
 
 
+def _items(value: object) -> object:
+    return [item for item in map(str.strip, value.split(",")) if item] if isinstance(value, str) else value
+
+
+def _networks(value: object) -> object:
+    """A single address is a network of one."""
+    items = _items(value)
+    return [ipaddress.ip_network(item) for item in items] if isinstance(items, list) else items
+
+
+def _origins(value: object) -> object:
+    items = _items(value)
+    for origin in items if isinstance(items, list) else []:
+        is_exact = "://" in origin and "*" not in origin and normal_origin(origin) == origin
+        if origin != EVERYONE and not is_exact:
+            raise ValueError(f"{origin!r} is no origin: write it like https://app.example.com or http://localhost:3000")
+    return items
+
+
 class GatewaySettings(Settings):
     """`ANTIPHON_GATEWAY_*`, and the settings of every service."""
 
@@ -35,7 +56,20 @@ class GatewaySettings(Settings):
 
     gateway_host: str = Field("127.0.0.1", description="address on which browsers reach the gateway")
     gateway_port: int = Field(8080, ge=0, le=65535, description="its port (0: any free one)")
+    gateway_origins: Annotated[list[str], NoDecode, BeforeValidator(_origins)] = Field(
+        [], description="origins whose pages may call, comma-separated, besides the gateway's own; * for all"
+    )
     gateway_max_connections: int = Field(2000, ge=1, description="HTTP and WebSocket connections open at once")
+    gateway_max_connections_per_address: int = Field(
+        256, ge=1, description="of these, from one IPv4 address or IPv6 /64, loopback included"
+    )
+    gateway_max_sessions_per_minute: int = Field(
+        120, ge=0, description="new sessions from one IPv4 address or IPv6 /64 (0: no limit); not for loopback"
+    )
+    gateway_trusted_proxies: Annotated[list[IpNetwork], NoDecode, BeforeValidator(_networks)] = Field(
+        [], description="proxies whose X-Forwarded-For names the caller: addresses or networks, comma-separated"
+    )
+    gateway_request_timeout_s: float = Field(5.0, gt=0, description="time a connection has to send its next request")
     gateway_max_message_bytes: int = Field(65_536, ge=1000, description="largest signaling message")
     gateway_max_sdp_bytes: int = Field(32_768, ge=1000, description="largest session description in an offer")
     gateway_max_candidates: int = Field(20, ge=0, description="ICE candidates that a client may send per offer")

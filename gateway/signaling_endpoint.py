@@ -2,10 +2,8 @@
 
 Each connection has three readers (socket, mailbox, deadline). They feed the machine one input at a time, and so do
 placements and look-ups when they end. A reader waits until its input is handled, so a client that sends fast
-only fills its own TCP window. A client that does not read hits the send deadline.
-
-Pages of any origin may connect: a session grants nothing that opening our own page would not. Where tokens are
-required, the first offer brings one.
+only fills its own TCP window, up to a rate: more is not parsed. A client that does not read hits the send deadline.
+`guard` has checked the origin of its page. Where tokens are required, the first offer brings one.
 """
 
 import asyncio
@@ -16,8 +14,10 @@ from prometheus_client import Counter, Gauge
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from gateway.access import Access
+from gateway.core.client_address import address_block, is_loopback
 from gateway.core.client_messages import Limits, Offer, UnknownMessage, parse_client_message
 from gateway.core.connection import State
+from gateway.core.rate_limits import TOO_MANY_MESSAGES, MessageRateLimiter, SessionRateLimiter
 from gateway.core.signaling import SignalingMachine
 from gateway.core.signaling_events import (
     Action,
@@ -44,7 +44,7 @@ from gateway.core.signaling_events import (
     SocketClosed,
     Watch,
 )
-from gateway.core.signaling_rules import SignalingRules
+from gateway.core.signaling_rules import POLICY, SignalingRules
 from gateway.core.tokens import OPEN
 from gateway.media_link import Mailbox, MediaLink
 from gateway.placer import Placer
@@ -55,6 +55,7 @@ from shared.io.logs import get_logger
 
 _connections = Gauge("antiphon_gateway_signaling_connections", "Open signaling connections")
 _errors = Counter("antiphon_gateway_signaling_errors_total", "Errors sent to clients, by code", ["code"])
+_dropped = Counter("antiphon_gateway_dropped_messages_total", "Client messages over the rate limit")
 _unknown = Counter("antiphon_gateway_unknown_messages_total", "Client messages of a type that is not known")
 
 log = get_logger()
@@ -71,6 +72,7 @@ class SignalingEndpoint:
         placer: Placer,
         link: MediaLink,
         directory: SessionDirectory,
+        new_sessions: SessionRateLimiter,
         send_timeout_s: float = 5.0,
     ) -> None:
         self.rules = rules
@@ -79,6 +81,7 @@ class SignalingEndpoint:
         self.placer = placer
         self.link = link
         self.directory = directory
+        self.new_sessions = new_sessions
         self.send_timeout_s = send_timeout_s
         self.draining = False
         self._open: set[SignalingConnection] = set()
@@ -127,6 +130,7 @@ class SignalingConnection:
         self._endpoint = endpoint
         self._websocket = websocket
         self._machine = SignalingMachine(endpoint.rules, _now_s())
+        self._rate = MessageRateLimiter(endpoint.limits.max_message_bytes)
         self._mailbox = Mailbox()
         self._turn = asyncio.Lock()
         self._deadline_moved = asyncio.Event()
@@ -173,11 +177,26 @@ class SignalingConnection:
             if received["type"] == "websocket.disconnect":
                 await self.feed(SocketClosed())
                 return
-            message = self._parse(received.get("text"))
-            new = self._machine.state is State.WAITING_FOR_OFFER
-            if new and isinstance(message, Offer) and message.resume_token is None:
-                message = await self._admitted(message)
-            await self.feed(message)
+            text = received.get("text")
+            match self._rate.judge(len(text or received["bytes"]), _now_s()):
+                case "admitted":
+                    await self._take(self._parse(text))
+                case "refused":
+                    _dropped.inc()
+                    await self.feed(BadMessage("too_many_messages", TOO_MANY_MESSAGES))
+                case "dropped":
+                    _dropped.inc()
+                case "flood":
+                    log.info("signaling_flooded", session_id=self._machine.session)
+                    await self._close(POLICY, "too_many_messages")
+                    await self.feed(SocketClosed())
+                    return
+
+    async def _take(self, message: Input) -> None:
+        new = self._machine.state is State.WAITING_FOR_OFFER
+        if new and isinstance(message, Offer) and message.resume_token is None:
+            message = await self._admitted(message)
+        await self.feed(message)
 
     def _parse(self, text: str | None) -> Input:
         if text is None:
@@ -226,6 +245,11 @@ class SignalingConnection:
 
     async def _place(self, place: Place) -> None:
         rules = self._endpoint.rules
+        is_new = not place.session and not place.avoid
+        if is_new and (wait_ms := self._wait_ms()):
+            message = "too many new sessions from this address"
+            await self.feed(PlacementRefused("too_many_sessions", message, wait_ms))
+            return
         try:
             async with asyncio.timeout(rules.answer_timeout_s):
                 outcome: Input = self._granted(place, await self._endpoint.placer.place(place))
@@ -266,6 +290,11 @@ class SignalingConnection:
 
     async def _read_events(self, session: str) -> None:
         await self.feed(EventsRead(await self._endpoint.directory.settled_events(session)))
+
+    def _wait_ms(self) -> int:
+        """How long until this caller's address may open a session."""
+        address = self._websocket.client.host if self._websocket.client else ""
+        return 0 if is_loopback(address) else self._endpoint.new_sessions.wait_ms(address_block(address), _now_s())
 
     # Actions
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from prometheus_client import Counter
 
 from media_worker.core.control_messages import Mute, Ping, Text, for_pipeline, parse_control
-from media_worker.core.rate_limiter import TOO_MANY_MESSAGES, RateLimiter
+from media_worker.core.rate_limiter import TOO_MANY_MESSAGES
 from media_worker.event_channel import EventChannel
 from media_worker.pipeline_link import PipelineLink
 from media_worker.uplink import Uplink
 from shared.errors import PeerError
+from shared.rate_limiter import RateLimiter
 
 _TEXTS_PER_S, _TEXTS_AT_ONCE = 1, 10
 """Each text is a request to a language model, which costs money."""

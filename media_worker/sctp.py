@@ -14,9 +14,9 @@ from aiortc.rtcsctptransport import SCTP_DATA_LAST_FRAG, Chunk, DataChunk, Forwa
 from OpenSSL import SSL
 from prometheus_client import Counter
 
-from media_worker.core.rate_limiter import RateLimiter
 from media_worker.core.sctp_packet import is_well_formed
 from media_worker.core.sdp_answer import MAX_MESSAGE_SIZE
+from shared.rate_limiter import RateLimiter
 
 MAX_STREAMS = 16
 TSN_WINDOW = 128

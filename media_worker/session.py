@@ -11,7 +11,7 @@ from media_worker.caller_path import CallerPath, discard
 from media_worker.core.ice_lite import Credentials
 from media_worker.core.path_selection import Path, Source
 from media_worker.core.pipeline_guard import PipelineGuard
-from media_worker.core.rate_limiter import TOO_MANY_MESSAGES, RateLimiter
+from media_worker.core.rate_limiter import TOO_MANY_MESSAGES
 from media_worker.core.sdp_answer import LocalMedia, write_answer
 from media_worker.core.sdp_offer import parse_offer
 from media_worker.core.stun import BindingRequest
@@ -36,6 +36,7 @@ from shared.io.heartbeat import wall_ms
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
 from shared.liveness import Liveness
+from shared.rate_limiter import RateLimiter
 
 _OFFERS_PER_S, _OFFERS_AT_ONCE = 1, 10
 """Later offers: a browser makes one when its network changes, or its user puts the agent on hold."""

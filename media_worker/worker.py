@@ -7,6 +7,7 @@ import math
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Awaitable
 
 from prometheus_client import Counter, Gauge
@@ -52,6 +53,7 @@ _RETRY_AFTER_MS = 2_000
 _LOAD_INTERVAL_S = 1.0
 _STOP_DEADLINE_S = 3.0
 _TEND_INTERVAL_S = TOUCH_INTERVAL_S / 2
+_MOVES_REMEMBERED = 200
 _COLLECT_AFTER = 20
 """Ended sessions per collection: aiortc's transports are cycles whose OpenSSL memory the collector does not count."""
 
@@ -84,6 +86,7 @@ class MediaWorker:
         self._empty = asyncio.Event()
         self._empty.set()
         self._uncollected = 0
+        self._moved: deque[str] = deque(maxlen=_MOVES_REMEMBERED)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises `BrokerError` or `ConfigError` if it cannot start."""
@@ -218,8 +221,9 @@ class MediaWorker:
             session.close("moved")
 
     def _refuse_late_pipeline(self, message: PipelineAttached, context: MediaContext) -> None:
-        """The session ended before its pipeline worker attached. Telling the worker frees its slot."""
-        closed = SessionClosed(session=message.session, reason="session_gone", epoch=message.epoch)
+        """The session ended, or moved, before its pipeline worker attached. Telling the worker frees its slot."""
+        reason = "replaced" if message.session in self._moved else "session_gone"
+        closed = SessionClosed(session=message.session, reason=reason, epoch=message.epoch)
         context.outbox.send(keys.inbox("pipeline", message.pipeline_worker), closed)
 
     def _open(self, opening: OpenSession, context: MediaContext) -> None:
@@ -264,6 +268,8 @@ class MediaWorker:
         try:
             reason = await session.run()
             _ended.labels(reason).inc()
+            if reason == "moved":
+                self._moved.append(session.id)
             log.info("session_ended", session_id=session.id, reason=reason)
         except Exception:
             # A failure of one session must not end the others.

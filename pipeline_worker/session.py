@@ -186,6 +186,9 @@ class ConversationSession:
                 self._uplink.restart()
                 self._downlink.repeat()
                 self._connect(events.CallerConnected(session=session))
+                self._store.change()
+                if self._leaving is not None:
+                    self._link.leave()
             case events.TextReceived(text=text) if text.strip():
                 self._handle(TextTyped(text.strip()))
             case events.InterruptRequested():

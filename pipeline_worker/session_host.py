@@ -39,6 +39,9 @@ _RETRY_S = 0.2
 _EXPIRY_MARGIN_S = 60
 
 _sessions = Gauge("antiphon_pipeline_sessions", "Sessions that run in this pipeline worker")
+_taken_over = Counter(
+    "antiphon_pipeline_takeovers_total", "Sessions that this worker carried on after another pipeline worker"
+)
 _ended = Counter("antiphon_pipeline_sessions_ended_total", "Sessions that have ended, by how", ["how"])
 _unknown = Counter("antiphon_pipeline_unknown_session_total", "Items for sessions that do not run here")
 
@@ -134,6 +137,7 @@ class SessionHost:
             hosted = _Hosted(session, link, asyncio.get_running_loop().time())
             self._hosted[request.session] = hosted
             self._count()
+            _taken_over.inc(request.resumed)
             self._liveness.expect(request.media_worker)
             link.attach(self._worker_id, session.uplink_from)
             log.info(
@@ -147,9 +151,11 @@ class SessionHost:
         except Exception as error:
             how = "failed"
             log.exception("session_failed", session_id=link.session)
-            if hosted is None:
+            if hosted is not None:
+                _tell_failure(link, error)
+            elif not request.resumed:  # else the media worker asks another worker
                 link.attach(self._worker_id)  # only the attached worker may end a session
-            _tell_failure(link, error)
+                _tell_failure(link, error)
         finally:
             if hosted is not None:
                 hosted.over.set()
@@ -177,7 +183,10 @@ class SessionHost:
                 log.info("media_worker_changed", session_id=item.session, media_worker=item.media_worker)
                 self._liveness.expect(item.media_worker)
                 hosted.suspended = False
-            elif sender != hosted.link.media_worker and not _is_replaced(item):
+            elif type(item) is SessionClosed and item.reason == "replaced":
+                if item.epoch not in (0, hosted.link.epoch):
+                    continue  # we have attached again since
+            elif sender != hosted.link.media_worker:
                 continue
             hosted.silent_since, hosted.heard = now, True
             try:
@@ -294,10 +303,6 @@ class SessionHost:
                     await asyncio.sleep(_RETRY_S)
         except TimeoutError:
             return None
-
-
-def _is_replaced(item: Item) -> bool:
-    return isinstance(item, SessionClosed) and item.reason == "replaced"
 
 
 def _replaced(session: str) -> SessionClosed:

@@ -109,7 +109,7 @@ class PipelineWorker:
                 return
             try:
                 jobs = await queue.claim(self._room())
-                if self._state != "serving":
+                if self._not_ready() is not None:
                     await queue.give_back(jobs)
                     return
             except BROKER_FAILURES as error:

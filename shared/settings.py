@@ -28,7 +28,10 @@ class Settings(BaseSettings):
     own_prefixes: ClassVar[tuple[str, ...]] = ()
     """Prefixes (after `ANTIPHON_`) whose names this class defines."""
 
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="broker: redis://, rediss:// or unix://")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="broker: redis://, rediss:// (TLS), unix://, redis+sentinel:// or redis+cluster://",
+    )
     agents_dir: Path = Field(BUNDLED_AGENTS, description="folder of agent files (*.yaml)")
     public_ips: str = Field(
         "", description="addresses under which callers reach the media workers, comma-separated (default: detected)"
@@ -36,8 +39,8 @@ class Settings(BaseSettings):
     zone: str = Field("", description="zone of this process; sessions are placed within a zone where possible")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
-    probe_host: str = Field("127.0.0.1", description="address of a worker's /healthz, /readyz and /metrics")
-    probe_port: int = Field(0, ge=0, le=65535, description="port of a worker's probes (0: none)")
+    probe_host: str = Field("127.0.0.1", description="address of /healthz, /readyz and /metrics")
+    probe_port: int = Field(0, ge=0, le=65535, description="their port (0: none)")
     drain_timeout_s: float = Field(10.0, ge=0, description="time that running sessions get to finish after SIGTERM")
 
     @classmethod

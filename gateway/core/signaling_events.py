@@ -23,10 +23,10 @@ class Placed(NamedTuple):
 
     session: str
     media_worker: str
-    max_duration_s: int = LONGEST_SESSION_S
-    """What the caller's token allows; the agent may allow less."""
     created_ms: int = 0
     """Unix time at which the session began."""
+    max_duration_s: int = LONGEST_SESSION_S
+    """What the caller's token allows; the agent may allow less."""
 
 
 class PlacementRefused(NamedTuple):

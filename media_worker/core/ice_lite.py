@@ -19,8 +19,8 @@ back). Such a copy gets the agent's audio, encrypted, for a second or so.
 from typing import NamedTuple
 
 from media_worker.core.path_selection import Path, PathSelection
-from media_worker.core.rate_limiter import RateLimiter
 from media_worker.core.stun import BindingRequest, has_integrity, role_conflict_response, success_response
+from shared.rate_limiter import RateLimiter
 
 _MAX_ADDRESSES = 16
 _CHECKS_REMEMBERED = 256

@@ -18,6 +18,8 @@ from typing import Literal, NamedTuple
 LOOKS_UNTIL_GONE = 4
 """A claimed job is looked for every half second: its worker has a second and a half to attach."""
 MOST_TAKEOVERS, TAKEOVER_WINDOW_S = 3, 60.0
+EPOCHS_SKIPPED = 10
+"""After a move, because the previous media worker may have asked for workers that have not attached yet."""
 _LONGEST_STEP_S = 1.0
 """A longer time between two checks is a stall of our own process."""
 
@@ -56,7 +58,7 @@ class PipelineGuard:
         """Of the attached worker, or else of the last one."""
         self._first_timeout_s = first_timeout_s
         self._takeover_timeout_s = takeover_timeout_s
-        self._asked = epoch
+        self._asked = epoch + EPOCHS_SKIPPED if epoch else 0
         self._open_requests: set[int] = set()
         self._looks = 0
         self._takeovers: deque[float] = deque()

@@ -1,28 +1,8 @@
-"""Rate limits for what a caller sends: a token bucket, and the policy for control messages built from it."""
+"""The rate limits of a caller's control messages."""
 
 from typing import Literal
 
-
-class RateLimiter:
-    """A token bucket: admits `burst` at once and `rate_per_s` in the long run. What it refuses takes no token."""
-
-    __slots__ = ("_burst", "_left", "_rate_per_s", "_seen_s")
-
-    def __init__(self, rate_per_s: float, burst: float) -> None:
-        self._rate_per_s = rate_per_s
-        self._burst = self._left = float(burst)
-        self._seen_s: float | None = None
-
-    def admits(self, now: float) -> bool:
-        """Whether one more may pass at `now`, in seconds of any clock."""
-        if self._seen_s is not None and now > self._seen_s:
-            self._left = min(self._burst, self._left + (now - self._seen_s) * self._rate_per_s)
-        self._seen_s = now
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
-
+from shared.rate_limiter import RateLimiter
 
 PER_S, BURST = 20, 50
 """A program that types, interrupts and pings at once sends two or three a second."""

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics` of a worker process. The gateway mounts the same routes."""
+"""`/healthz`, `/readyz` and `/metrics`, on a port of their own. The gateway's public port has the first two as well."""
 
 import contextlib
 import socket
@@ -27,10 +27,15 @@ def probe_routes(not_ready: Readiness) -> list[Route]:
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)
 
-    async def metrics(_: Request) -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+
+def probe_app(not_ready: Readiness) -> Starlette:
+    return Starlette(routes=[*probe_routes(not_ready), Route("/metrics", _metrics)])
+
+
+async def _metrics(_: Request) -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 class HttpServer(uvicorn.Server):
@@ -43,8 +48,7 @@ class HttpServer(uvicorn.Server):
 
 async def serve_probes(host: str, port: int, not_ready: Readiness) -> None:
     """Serve until cancelled. Raises `ConfigError` if the port is not available."""
-    app = Starlette(routes=probe_routes(not_ready))
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(probe_app(not_ready), log_config=None, log_level="error", access_log=False, lifespan="off")
     server = HttpServer(config)
     with _listen(host, port) as listener:
         try:

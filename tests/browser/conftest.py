@@ -1,5 +1,6 @@
 """A deployment, and a microphone file with questions at known times."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,24 @@ import pytest_asyncio
 from callers.voice import RATE as CALLER_RATE
 from shared.audio import samples_in
 from tests.browser.chromium import write_wave
-from tests.integration.conftest import deployment
+from tests.fakes.ports import free_port
+from tests.integration.deployment import Deployment, deployed
 from tests.integration.speech import spoken
-
-__all__ = ["deployment"]
 
 QUESTION_AT_MS = 11_000
 """After the greeting: the file begins when the page opens the microphone."""
+
+
+@pytest.fixture(scope="module")
+def customer_port() -> int:
+    """The port of a customer's website, whose pages may call."""
+    return free_port()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def deployment(broker_url: str, customer_port: int) -> AsyncIterator[Deployment]:
+    async with deployed(broker_url, ANTIPHON_GATEWAY_ORIGINS=f"http://127.0.0.1:{customer_port}") as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

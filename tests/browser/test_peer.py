@@ -60,6 +60,7 @@ def turn() -> Iterator[TurnServer]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def deployment(broker_url: str, turn: TurnServer) -> AsyncIterator[Deployment]:
     settings = {
+        "ANTIPHON_GATEWAY_ORIGINS": "*",
         "ANTIPHON_GATEWAY_TURN_URLS": turn.url,
         "ANTIPHON_GATEWAY_TURN_SECRET_FILE": str(turn.secret_file),
     }

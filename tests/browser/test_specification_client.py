@@ -23,7 +23,7 @@ _WATCH = """() => {
 
 
 async def test_the_specifications_client_works_unmodified(
-    deployment: Deployment, microphone: Path, tmp_path: Path
+    deployment: Deployment, customer_port: int, microphone: Path, tmp_path: Path
 ) -> None:
     script = (_CLIENT / "voice-agent.js").read_text(encoding="utf-8")
     configured = script.replace("wss://api.example.com", f"ws://127.0.0.1:{deployment.port}").replace(
@@ -38,7 +38,7 @@ async def test_the_specifications_client_works_unmodified(
     def on_console(message: ConsoleMessage) -> None:
         said.append(message.text)
 
-    with served(tmp_path) as origin:
+    with served(tmp_path, customer_port) as origin:
         async with chromium(microphone) as browser:
             page = await browser.new_page()
             page.on("console", on_console)

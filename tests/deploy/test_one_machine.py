@@ -184,10 +184,10 @@ def test_media_addresses_are_detected_when_other_machines_may_connect() -> None:
         assert "ANTIPHON_PUBLIC_IPS" not in spec.environment
 
 
-def test_each_worker_gets_a_probe_port_of_its_own() -> None:
+def test_each_process_gets_a_probe_port_of_its_own() -> None:
     specs = service_specs(PLAN, {"ANTIPHON_PROBE_PORT": "9000"}, Broker("unix:///b", None))
     ports = {spec.name: spec.environment.get("ANTIPHON_PROBE_PORT") for spec in specs}
-    assert ports == {"media-0": "9000", "media-1": "9001", "pipeline-0": "9002", "gateway": None}
+    assert ports == {"media-0": "9000", "media-1": "9001", "pipeline-0": "9002", "gateway": "9003"}
 
 
 @pytest.mark.parametrize(

@@ -49,13 +49,17 @@ class RealCluster:
 
     def move_slot(self, slot: int, source: int, target: int) -> None:
         """With all keys in it, as `redis-cli --cluster reshard` does."""
-        self.nodes[target].execute_command("CLUSTER SETSLOT", slot, "IMPORTING", self.ids[source])
-        self.nodes[source].execute_command("CLUSTER SETSLOT", slot, "MIGRATING", self.ids[target])
+        self.begin_move(slot, source, target)
         while found := self.nodes[source].execute_command("CLUSTER GETKEYSINSLOT", slot, 100):
             for key in found:
                 self.nodes[source].execute_command("MIGRATE", "127.0.0.1", self.servers[target].port, key, 0, 5000)
         for index in (target, source):
             self.nodes[index].execute_command("CLUSTER SETSLOT", slot, "NODE", self.ids[target])
+
+    def begin_move(self, slot: int, source: int, target: int) -> None:
+        """From now on, commands for absent keys are redirected by ASK."""
+        self.nodes[target].execute_command("CLUSTER SETSLOT", slot, "IMPORTING", self.ids[source])
+        self.nodes[source].execute_command("CLUSTER SETSLOT", slot, "MIGRATING", self.ids[target])
 
     @staticmethod
     def _slots(node: Any) -> list[Any]:

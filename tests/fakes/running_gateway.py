@@ -9,7 +9,8 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin
 
-from gateway.__main__ import listen, serve
+from gateway.__main__ import serve
+from gateway.http_server import listen
 from gateway.settings import GatewaySettings
 
 
@@ -22,10 +23,12 @@ class RunningGateway:
         self.ended = ended
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator["SignalingClient"]:
-        # From another origin, as the specification's client on a customer's page.
+    async def client(self, origin: str | None = None, **headers: str) -> AsyncIterator["SignalingClient"]:
+        """`origin`: of the page, if the client is a browser. `headers`: more, such as `x_forwarded_for`."""
         url = self.url.replace("http://", "ws://") + "signaling"
-        async with connect(url, origin=Origin("https://elsewhere.example"), max_size=None) as websocket:
+        page = None if origin is None else Origin(origin)
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with connect(url, origin=page, additional_headers=more, max_size=None) as websocket:
             yield SignalingClient(websocket)
 
 

@@ -56,7 +56,7 @@ def test_damaged_input_is_refused_or_taken(name: str) -> None:
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_bytes_break_the_parser(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz", name, "--seconds", str(_SECONDS)]
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(_ROOT), "TMPDIR": str(tmp_path)}  # libFuzzer tidies nothing up
     ran = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S
     )

@@ -15,6 +15,7 @@ import pytest
 
 from shared import keys
 from shared.io.broker import Redis
+from tests.fakes.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 AWAY = "redis://127.0.0.1:1/0"
@@ -76,14 +77,29 @@ def test_a_bad_setting() -> None:
     assert "ANTIPHON_GATEWAY_PORT" in stderr
 
 
+def test_the_probe_port_is_in_use(broker_url: str, agents_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        exit_code, stderr = failure(redis_url=broker_url, agents_dir=agents_dir, gateway_port=0, probe_port=port)
+    assert exit_code == 78
+    assert f"port {port}" in stderr
+    assert "ANTIPHON_PROBE_PORT" in stderr
+    assert "Traceback" not in stderr
+
+
 async def test_it_serves_until_stop_is_set(broker: Redis, broker_url: str, agents_dir: Path) -> None:
-    with gateway(redis_url=broker_url, agents_dir=agents_dir, gateway_port=0) as process:
+    probe_port = free_port()
+    with gateway(redis_url=broker_url, agents_dir=agents_dir, gateway_port=0, probe_port=probe_port) as process:
         assert process.stderr is not None
         ready = next(json.loads(line) for line in process.stderr if "gateway_ready" in line)
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", ready["url"])
         async with httpx.AsyncClient(base_url=ready["url"]) as http:
             assert (await http.get("/readyz")).status_code == 200
             assert (await http.get("/")).status_code == 200
+            assert (await http.get("/metrics")).status_code == 404
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{probe_port}") as http:
+            assert "antiphon_gateway_connections 0.0" in (await http.get("/metrics")).text
+            assert (await http.get("/readyz")).status_code == 200
         assert await broker.zcard(keys.workers("gateway")) == 1
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=15) == 0

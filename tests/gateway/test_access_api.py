@@ -127,13 +127,3 @@ async def test_turn_credentials_only_for_a_token(api: Api) -> None:
         stun, turn = (await api.http.get("/ice-servers", headers=headers)).json()["iceServers"]
         assert stun == STUN
         assert turn["credential"]
-
-
-async def test_turn_credentials_are_not_for_other_websites(open_api: Api) -> None:
-    async def served(**headers: str) -> int:
-        return len((await open_api.http.get("/ice-servers", headers=headers)).json()["iceServers"])
-
-    assert await served() == 2
-    assert await served(origin="http://gateway.test") == 2
-    assert await served(origin="https://elsewhere.example") == 1
-    assert await served(origin="null") == 1

@@ -1,14 +1,19 @@
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.types import Message
+from structlog.testing import capture_logs
 
 from gateway.access import Access
 from gateway.app import PAGE_FOLDER, create_app
+from gateway.core.client_address import TrustedProxies
+from gateway.core.connection_limits import ConnectionLimits
+from gateway.core.origins import OriginPolicy
+from gateway.guard import EntryRules
 from gateway.ice_servers import IceServers
 from gateway.settings import GatewaySettings, IceServer
 from gateway.signaling_endpoint import SignalingEndpoint
@@ -30,6 +35,7 @@ AGENTS = [
     ),
 ]
 SETTINGS = GatewaySettings(gateway_ice_servers=[IceServer(urls="stun:192.0.2.1")])
+SHOP = "https://shop.example"
 
 
 class NoSignaling:
@@ -44,9 +50,15 @@ class Readiness:
         return self.reason
 
 
-def app_of(readiness: Readiness) -> Starlette:
+def app_for(readiness: Readiness, allowed: Sequence[str] = ()) -> Starlette:
+    entry = EntryRules(OriginPolicy(allowed, loopback_only=False), TrustedProxies([]), ConnectionLimits(10, 10))
     access = Access(SETTINGS, [], TokenStore(connect("redis://127.0.0.1:1/0")))
-    return create_app(cast(SignalingEndpoint, NoSignaling()), AGENTS, access, IceServers(SETTINGS), readiness)
+    endpoint = cast(SignalingEndpoint, NoSignaling())
+    return create_app(endpoint, AGENTS, access, IceServers(SETTINGS), readiness, entry, allowed)
+
+
+def client(app: Starlette) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway.test")
 
 
 @pytest.fixture
@@ -56,10 +68,8 @@ def readiness() -> Readiness:
 
 @pytest.fixture
 async def http(readiness: Readiness) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app_of(readiness)), base_url="http://gateway.test"
-    ) as client:
-        yield client
+    async with client(app_for(readiness)) as http:
+        yield http
 
 
 async def test_the_page_has_the_specifications_elements(http: httpx.AsyncClient) -> None:
@@ -117,6 +127,7 @@ async def test_the_page_takes_no_posts(http: httpx.AsyncClient) -> None:
 
 
 async def test_a_websocket_to_an_unknown_path_is_refused(readiness: Readiness) -> None:
+    app = app_for(readiness)
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -125,7 +136,7 @@ async def test_a_websocket_to_an_unknown_path_is_refused(readiness: Readiness) -
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app_of(readiness)({"type": "websocket", "path": "/elsewhere", "headers": []}, receive, send)
+    await app({"type": "websocket", "path": "/elsewhere", "headers": []}, receive, send)
     assert [message["type"] for message in sent] == ["websocket.close"]
 
 
@@ -143,21 +154,42 @@ async def test_ice_servers(http: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/agents", "/api/ice-servers"])
-async def test_pages_of_other_origins_may_read_the_api(http: httpx.AsyncClient, path: str) -> None:
+async def test_pages_of_allowed_origins_may_read_the_api(readiness: Readiness, path: str) -> None:
+    async with client(app_for(readiness, [SHOP])) as http:
+        response = await http.get(path, headers={"origin": SHOP})
+        assert (response.status_code, response.headers["access-control-allow-origin"]) == (200, SHOP)
+        page = await http.get("/", headers={"origin": SHOP})
+        assert "access-control-allow-origin" not in page.headers
+    async with client(app_for(readiness, ["*"])) as http:
+        response = await http.get(path, headers={"origin": SHOP})
+        assert response.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("path", ["/", "/api/agents", "/api/ice-servers"])
+async def test_any_website_could_read_the_turn_credentials(http: httpx.AsyncClient, path: str) -> None:
     response = await http.get(path, headers={"origin": "https://elsewhere.example"})
-    assert response.headers["access-control-allow-origin"] == "*"
-    assert (await http.get("/", headers={"origin": "https://elsewhere.example"})).headers.get(
-        "access-control-allow-origin"
-    ) is None
+    assert (response.status_code, response.json()["code"]) == (403, "origin_not_allowed")
+    assert "access-control-allow-origin" not in response.headers
+    assert (await http.get(path, headers={"origin": "http://gateway.test"})).status_code == 200
 
 
-async def test_a_callers_page_may_send_its_token_but_no_page_may_make_one(http: httpx.AsyncClient) -> None:
-    async def allowed(path: str, method: str) -> bool:
-        asks = {"access-control-request-method": method, "access-control-request-headers": "authorization"}
-        return (await http.options(path, headers={"origin": "https://elsewhere.example"} | asks)).status_code == 200
+async def test_a_refused_request_cannot_write_to_the_operators_terminal(http: httpx.AsyncClient) -> None:
+    origin = b"https://\x9b31m.example/" + 1000 * b"x"
+    with capture_logs() as logs:
+        assert (await http.get("/%1b[31m%0aready", headers=[(b"origin", origin)])).status_code == 403
+    [refusal] = logs
+    assert refusal["event"] == "origin_not_allowed"
+    assert refusal["path"] == r"/\x1b[31m\nready"
+    assert refusal["origin"].startswith(r"https://\x9b31m.example/xxx")
+    assert len(refusal["origin"]) < 250
 
-    assert await allowed("/api/ice-servers", "GET")
-    assert not await allowed("/api/tokens", "POST")
+
+async def test_a_callers_page_may_send_its_token_but_no_page_may_make_one(readiness: Readiness) -> None:
+    asks = {"origin": SHOP, "access-control-request-headers": "authorization"}
+    async with client(app_for(readiness, [SHOP])) as http:
+        read = await http.options("/api/ice-servers", headers=asks | {"access-control-request-method": "GET"})
+        make = await http.options("/api/tokens", headers=asks | {"access-control-request-method": "POST"})
+    assert (read.status_code, make.status_code) == (200, 400)
 
 
 async def test_an_error_of_the_api_has_code_and_message(http: httpx.AsyncClient) -> None:
@@ -171,4 +203,7 @@ async def test_probes(http: httpx.AsyncClient, readiness: Readiness) -> None:
     readiness.reason = "draining"
     response = await http.get("/readyz")
     assert (response.status_code, response.json()["reason"]) == (503, "draining")
-    assert "antiphon_gateway_signaling_connections" in (await http.get("/metrics")).text
+
+
+async def test_strangers_do_not_see_the_metrics(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/metrics")).status_code == 404

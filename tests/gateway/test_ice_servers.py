@@ -43,11 +43,6 @@ def test_each_client_gets_turn_credentials_of_its_own(tmp_path: Path) -> None:
     assert servers.of_client("s1")[-1]["credential"] == turn_credentials("south", "s1", 1600)[1]
 
 
-def test_what_has_a_password_is_not_for_everybody() -> None:
-    servers = IceServers(GatewaySettings(gateway_ice_servers=[STUN, PAID]))
-    assert servers.of_everybody() == [{"urls": "stun:192.0.2.1"}]
-
-
 @pytest.mark.parametrize("update", [{"gateway_turn_urls": "turn:a"}, {"gateway_turn_secret_file": Path("secret")}])
 def test_half_a_turn_server_is_an_error(update: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="set both or neither"):

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -106,14 +107,33 @@ async def test_an_offer_that_was_not_answered_is_placed_on_fresh_reports(broker:
     assert placed.media_worker == "started-since"
 
 
+class BusyStore(PlacementStore):
+    """Fails when more is asked at once than it has connections, as the real one does after half a second."""
+
+    at_once = 0
+
+    async def reserve(
+        self, session: str, media_workers: Sequence[str], pool: str, pipeline_workers: Sequence[str]
+    ) -> int:
+        self.at_once += 1
+        try:
+            if self.at_once > 16:
+                raise BrokerError("no connection is free")
+            return await super().reserve(session, media_workers, pool, pipeline_workers)
+        finally:
+            self.at_once -= 1
+
+
 async def test_a_burst_of_offers_is_not_refused_while_there_is_room(broker: Redis, broker_url: str) -> None:
     for number in range(5):
-        await announce_worker(broker_url, "media", f"m{number}", 400)
-    await announce_worker(broker_url, "pipeline", "p1", 5000, pool="default")
-    placer = await placer_of(broker)
-    placed = await asyncio.gather(*(placer.place(ECHO) for _ in range(2000)))
+        await announce_worker(broker_url, "media", f"m{number}", 40)
+    await announce_worker(broker_url, "pipeline", "p1", 1000, pool="default")
+    registry = WorkerRegistry(broker)
+    await registry.refresh()
+    placer = Placer(registry, BusyStore(broker), MediaLink("gateway-1", broker, broker), "", 4000)
+    placed = await asyncio.gather(*(placer.place(ECHO) for _ in range(200)))
     workers = [each.media_worker for each in placed]
-    assert {worker: workers.count(worker) for worker in workers} == {f"m{number}": 400 for number in range(5)}
+    assert {worker: workers.count(worker) for worker in workers} == {f"m{number}": 40 for number in range(5)}
     with pytest.raises(RefusedError) as refused:
         await placer.place(ECHO)
     assert refused.value.retry_after_ms == 4000

@@ -127,15 +127,13 @@ class Deployment:
 
     def start(self, kind: WorkerKind, port: int | None = None) -> Service:
         """Another process. A gateway may get the `port` of one that has ended."""
-        settings = dict(self._settings)
+        settings = {**self._settings, "ANTIPHON_PROBE_PORT": str(free_port())}
         if kind == "gateway":
             port = port or free_port()
             settings["ANTIPHON_GATEWAY_PORT"] = str(port)
-        else:
-            settings["ANTIPHON_PROBE_PORT"] = str(free_port())
         service = Service(_MODULES[kind], settings)
         if port is not None:
-            self._ports[service] = service.probe_port = port
+            self._ports[service] = port
         self.of_kind[kind].append(service)
         return service
 

@@ -23,11 +23,11 @@ from aiortc.rtcsctptransport import (
 )
 
 from media_worker import sctp
-from media_worker.core.rate_limiter import RateLimiter
 from media_worker.core.sdp_answer import MAX_MESSAGE_SIZE
 from media_worker.peer import Peer, self_test
 from media_worker.sctp import MAX_STREAMS, TSN_WINDOW, BoundedSctp
 from shared.errors import ConfigError
+from shared.rate_limiter import RateLimiter
 from tests.fakes.counters import Gained
 from tests.fakes.patience import eventually
 from tests.media_worker.core.test_sctp_packet import Written

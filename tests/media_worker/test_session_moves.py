@@ -194,6 +194,8 @@ async def test_a_session_moves_to_another_media_worker(broker_url: str, broker: 
                 assert (await old.gateway.message(SessionClosed)).reason == "moved"
                 assert "ended" not in [event.get("status") for event in call.caller.channel_events]
                 assert (await record_of(broker))["media_worker"] == new.worker.id
+                await old.pipeline.attach("s1", epoch=2)
+                await old.pipeline.message(SessionClosed, reason="replaced", epoch=2)
         await new.gateway.message(SessionClosed)
 
 
@@ -202,7 +204,9 @@ async def test_both_workers_of_a_session_may_die_at_once(broker_url: str) -> Non
         dead = resume_of(house, media_worker="m-dead", pipeline_worker="p-dead", epoch=7)
         async with Caller(exchange=offering(house, dead)):
             await house.pipeline.message(CallerConnected, published=5)
-            assert [(job.epoch, job.generation, job.resumed) for job in house.pipeline.jobs] == [(8, 2, True)]
+            (job,) = house.pipeline.jobs
+            assert job.epoch > 7
+            assert (job.generation, job.resumed) == (2, True)
 
 
 async def test_a_media_worker_that_was_stopped_does_not_end_the_session_that_has_moved(

@@ -2,7 +2,15 @@ import asyncio
 
 from pipeline_worker.echo_session import EchoSession
 from pipeline_worker.media_link import MediaLink
-from shared.events import AgentSpeechEnded, EndSession, PlayoutReported, SessionClosed, TextReceived
+from shared.events import (
+    AgentSpeechEnded,
+    EndSession,
+    MediaAttached,
+    PipelineLeaving,
+    PlayoutReported,
+    SessionClosed,
+    TextReceived,
+)
 from tests.fakes.engines import LOUD
 from tests.fakes.session_peer import EPOCH, FRAME, SESSION, SessionPeer
 
@@ -94,3 +102,25 @@ def test_a_caller_who_never_pauses_loses_the_lag_after_a_second() -> None:
 
 def test_the_cushion_is_kept() -> None:
     assert echoed(lagging(frames_queued=1), 60, 0) == 60
+
+
+def test_a_new_media_worker_learns_that_the_worker_drains() -> None:
+    session, peer = connected()
+    moved = MediaAttached(session=SESSION, media_worker="media-2", generation=2)
+    peer.tell(moved)
+    assert peer.all(PipelineLeaving) == []
+    session.leave()
+    session.leave(at_once=True)
+    peer.tell(moved)
+    assert len(peer.all(PipelineLeaving)) == 2
+
+
+async def test_a_session_that_was_replaced_ends_without_a_word() -> None:
+    session, peer = connected()
+    peer.tell(SessionClosed(session=SESSION, reason="replaced"))
+    await asyncio.wait_for(session.run(), 5)
+    sent = len(peer.sent)
+    session.suspend(unreachable=True)
+    session.on_messages_lost()
+    peer.tell(peer.next_frame())
+    assert (len(peer.sent), session.uplink_from) == (sent, None)

@@ -37,6 +37,14 @@ async def test_a_session_whose_engines_cannot_be_opened_ends_with_their_error(br
     assert hosting.ends() == [("s1", "pipeline_error")]
 
 
+async def test_a_worker_that_cannot_open_the_engines_does_not_end_a_call_that_it_would_take_over(
+    broker: Redis,
+) -> None:
+    hosting = Hosting(broker)
+    await asyncio.wait_for(hosting.start("s1", "broken", epoch=2, resumed=True), 5)
+    assert hosting.peer.sent == []
+
+
 async def test_a_session_that_breaks_breaks_no_other(broker: Redis) -> None:
     hosting = Hosting(broker)
     broken, whole = hosting.start("s1", "front-desk"), hosting.start("s2", "echo")

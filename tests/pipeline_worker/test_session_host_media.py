@@ -118,7 +118,10 @@ async def test_a_worker_that_hung_takes_its_own_session_over() -> None:
         await hosting.peer.until(lambda: len(hosting.peer.all(PipelineAttached)) == 2)
         assert [item.epoch for item in hosting.peer.all(PipelineAttached)] == [1, 2]
         assert hosting.ends() == []
-        hosting.tell(SessionClosed(session="s1"))
+        hosting.tell(SessionClosed(session="s1", reason="replaced", epoch=1))  # read late
+        hosting.tell(CallerConnected(session="s1"))
+        assert hosting.peer.all(PublishEvent)[-1].epoch == 2
+        hosting.tell(SessionClosed(session="s1", reason="replaced", epoch=2))
         await second
 
 

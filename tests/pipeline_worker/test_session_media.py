@@ -123,6 +123,8 @@ async def test_a_session_leaves_its_draining_worker_between_two_turns(broker: Re
         session_at(peer).leave(at_once=True)
         await asyncio.sleep(0.05)
         assert len(peer.all(PipelineLeaving)) == 1
+        peer.tell(MOVED)  # the new media worker has to know it too
+        assert len(peer.all(PipelineLeaving)) == 2
         peer.tell(SessionClosed(session=SESSION, reason="replaced"))
     assert peer.all(EndSession) == []
     await broker.flushall()

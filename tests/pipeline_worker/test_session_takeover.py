@@ -62,9 +62,10 @@ class Call:
         """The worker has written this down."""
         async with asyncio.timeout(5):
             while True:
-                turn = await self.broker.get(keys.turn(SESSION)) or b""
-                lines = await self.broker.lrange(keys.conversation(SESSION), 0, -1)
-                if all(part.encode() in turn + b"\n".join(lines) for part in parts):
+                turn = await self.broker.get(keys.turn(SESSION))
+                lines = [turn, *await self.broker.lrange(keys.conversation(SESSION), 0, -1)]
+                stored = b"\n".join(line for line in lines if isinstance(line, bytes))
+                if all(part.encode() in stored for part in parts):
                     return
                 await asyncio.sleep(0.01)
 

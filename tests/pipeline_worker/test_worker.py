@@ -11,7 +11,16 @@ from pipeline_worker.tools.toolbox import Toolboxes
 from pipeline_worker.worker import PipelineWorker
 from shared import keys
 from shared.agent import AgentDefinition, Greeting
-from shared.events import CallerConnected, EndSession, PipelineAttached, PublishEvent, SessionClosed
+from shared.events import (
+    AgentSpeechEnded,
+    CallerConnected,
+    EndSession,
+    PipelineAttached,
+    PipelineLeaving,
+    PlayoutReported,
+    PublishEvent,
+    SessionClosed,
+)
 from shared.frames import AudioFrame
 from shared.io.broker import Redis
 from shared.io.heartbeat import live_workers, wall_ms
@@ -31,12 +40,12 @@ JOBS = keys.jobs("default")
 
 @asynccontextmanager
 async def running(
-    broker: Redis, broker_url: str, helper_share: float = 0.0, **settings: object
+    broker: Redis, broker_url: str, helper_share: float = 0.0, worker_id: str = "pipeline-1", **settings: object
 ) -> AsyncIterator[asyncio.Event]:
     """A worker with fake engines; yields the event that stops it."""
     values = {"redis_url": broker_url, "drain_timeout_s": 0, **settings}
     worker = PipelineWorker(
-        "pipeline-1",
+        worker_id,
         PipelineSettings.model_validate(values),
         AGENTS,
         FakeEngines().open,
@@ -255,3 +264,33 @@ async def test_a_session_may_finish_while_the_worker_drains(broker: Redis, broke
     assert media.of("s1", EndSession) == []
     assert media.of("s2", PipelineAttached) == []
     assert await broker.llen(JOBS) == 1
+
+
+async def test_a_worker_that_is_stopped_hands_its_call_over_and_the_caller_notices_nothing(
+    broker: Redis, broker_url: str, media: MediaSide
+) -> None:
+    async with running(broker, broker_url, drain_timeout_s=60) as stop:
+        await media.ask_for_pipeline("s1", "front-desk")
+        await media.until_attached("s1")
+        media.tell("pipeline-1", CallerConnected(session="s1"))
+        await media.until(lambda: bool(media.of("s1", AgentSpeechEnded)))
+        end = media.of("s1", AgentSpeechEnded)[0].end_sample
+        async with running(broker, broker_url, worker_id="pipeline-2"):
+            stop.set()
+            media.tell("pipeline-1", PlayoutReported(session="s1", played_up_to=end, state="finished"))
+            await media.until(lambda: bool(media.of("s1", PipelineLeaving)))
+            await media.ask_for_pipeline("s1", "front-desk", epoch=2)
+            await media.until(lambda: len(media.of("s1", PipelineAttached)) == 2)
+            attached = media.of("s1", PipelineAttached)[1]
+            assert (attached.pipeline_worker, attached.epoch) == ("pipeline-2", 2)
+            media.tell("pipeline-1", SessionClosed(session="s1", reason="replaced"))
+            published = [event.number for event in media.of("s1", PublishEvent)]
+            connected = CallerConnected(session="s1", played_up_to=end, published=published[-1])
+            media.tell("pipeline-2", connected)
+            await media.until(lambda: media.of("s1", PublishEvent)[-1].epoch == 2)
+            last = media.of("s1", PublishEvent)[-1]
+            assert (last.fields, last.number) == ({"status": "listening"}, published[-1] + 1)
+            transcripts = [event.fields["text"] for event in media.of("s1", PublishEvent) if event.type == "transcript"]
+            assert transcripts == ["Hello."]
+            media.tell("pipeline-2", SessionClosed(session="s1"))
+    assert media.of("s1", EndSession) == []

@@ -3,7 +3,15 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media_worker.core.pipeline_guard import LOOKS_UNTIL_GONE, Asked, Decision, GivenUp, Lost, PipelineGuard
+from media_worker.core.pipeline_guard import (
+    EPOCHS_SKIPPED,
+    LOOKS_UNTIL_GONE,
+    Asked,
+    Decision,
+    GivenUp,
+    Lost,
+    PipelineGuard,
+)
 
 
 def guard(**moved: object) -> PipelineGuard:
@@ -136,11 +144,14 @@ def test_a_session_that_moved_here_keeps_its_worker_and_counts_on() -> None:
     session = guard(worker="p7", epoch=7)
     assert session.begin(0.0) == []
     assert session.accepts("p7", 7)
-    assert session.check(3.0, silent=True, deaf=False) == [Lost("p7", 7), Asked(8, resumed=True)]
+    assert session.check(3.0, silent=True, deaf=False) == [
+        Lost("p7", 7),
+        Asked(8 + EPOCHS_SKIPPED, resumed=True),
+    ]
 
 
 def test_a_session_that_moved_here_without_a_worker_asks_for_one() -> None:
-    assert guard(epoch=3).begin(0.0) == [Asked(4, resumed=True)]
+    assert guard(epoch=3).begin(0.0) == [Asked(4 + EPOCHS_SKIPPED, resumed=True)]
 
 
 def test_a_session_that_says_goodbye_needs_no_other_worker() -> None:

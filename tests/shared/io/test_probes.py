@@ -4,16 +4,15 @@ import socket
 import httpx
 import pytest
 from prometheus_client import Counter
-from starlette.applications import Starlette
 
 from shared.errors import ConfigError
-from shared.io.probes import probe_routes, serve_probes
+from shared.io.probes import probe_app, serve_probes
 
 seen = Counter("antiphon_test_probes_seen_total", "Proof that our metrics are served")
 
 
 def client(reason: str | None) -> httpx.AsyncClient:
-    app = Starlette(routes=probe_routes(lambda: reason))
+    app = probe_app(lambda: reason)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://probes")
 
 

@@ -1,0 +1,96 @@
+"""Which pages may call, and whom the limits per address count behind a proxy."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from gateway.settings import GatewaySettings
+from shared.io.broker import Redis
+from shared.worker_report import WorkerReport
+from tests.fakes.media_worker import FakeMediaWorker, present_worker
+from tests.fakes.running_gateway import RunningGateway, running_gateway
+
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+@pytest.fixture
+def settings(broker: Redis, broker_url: str, tmp_path: Path) -> GatewaySettings:
+    (tmp_path / "echo.yaml").write_text("id: echo\nname: Echo\nmode: echo\n")
+    return GatewaySettings(redis_url=broker_url, agents_dir=tmp_path, drain_timeout_s=0.2)
+
+
+async def test_any_website_could_open_a_call_on_a_developers_own_server(settings: GatewaySettings) -> None:
+    shop = "https://shop.example"
+    async with running_gateway(settings.model_copy(update={"gateway_origins": [shop]})) as gateway:
+        for headers, code in (
+            ({"Origin": "https://evil.example"}, "origin_not_allowed"),
+            ({"Origin": "null"}, "origin_not_allowed"),
+            ({"Origin": "http://evil.example:8080", "Host": "evil.example:8080"}, "host_not_allowed"),
+        ):
+            assert await refusal(gateway, headers) == (403, code)
+        for origin in (gateway.url.rstrip("/"), shop, None):
+            async with gateway.client(origin) as client:
+                await client.say(type="bye")
+                assert await client.closed() == (1000, "bye")
+
+
+async def refusal(gateway: RunningGateway, headers: dict[str, str]) -> tuple[int, str]:
+    """Status and code of a WebSocket handshake that is refused."""
+    async with httpx.AsyncClient(base_url=gateway.url) as http:
+        response = await http.get("/signaling", headers={**HANDSHAKE, **headers})
+    return response.status_code, response.json()["code"]
+
+
+async def test_callers_behind_a_trusted_proxy_are_told_apart(settings: GatewaySettings) -> None:
+    behind_proxy = GatewaySettings(
+        **{
+            **settings.model_dump(),
+            "gateway_trusted_proxies": "127.0.0.1",
+            "gateway_max_connections_per_address": 2,
+            "gateway_max_sessions_per_minute": 1,
+        }
+    )
+    async with running_gateway(behind_proxy) as gateway, AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(gateway.client(x_forwarded_for="203.0.113.7"))
+        with pytest.raises(InvalidStatus, match="429"):
+            await stack.enter_async_context(gateway.client(x_forwarded_for="198.51.100.1, 203.0.113.7"))
+        other = await stack.enter_async_context(gateway.client(x_forwarded_for="203.0.113.8"))
+        await other.say(type="bye")
+
+
+async def test_an_address_that_opens_session_after_session(settings: GatewaySettings) -> None:
+    strict = GatewaySettings(
+        **{
+            **settings.model_dump(),
+            "gateway_trusted_proxies": "127.0.0.1",
+            "gateway_max_sessions_per_minute": 2,
+        }
+    )
+    pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=10, pool="default")
+    async with (
+        FakeMediaWorker(settings.redis_url).running(),
+        present_worker(settings.redis_url, pool),
+        running_gateway(strict) as gateway,
+    ):
+        for _ in range(2):
+            async with gateway.client(x_forwarded_for="2001:db8::1") as client:
+                await client.offer()
+                await client.answer()
+        async with gateway.client(x_forwarded_for="2001:db8::2") as client:
+            await client.offer()
+            error = await client.hear()
+            assert error["code"] == "too_many_sessions"
+            assert 25_000 <= error["retryAfterMs"] <= 30_001
+            assert await client.closed() == (1013, "too_many_sessions")
+        async with gateway.client(x_forwarded_for="2001:db8:0:1::1") as client:
+            await client.offer()
+            await client.answer()
