@@ -31,6 +31,8 @@ _WARM_UP_S = 4.0
 _LAST_TURN_S = 12.0
 _HORIZON_S = 12.0
 """What happens later is not counted as an effect of a fault."""
+_JUST_BEFORE_S = 0.5
+"""A word may have been due, but not heard yet."""
 _QUESTION_S = 2.0
 _KEYS_TIMEOUT_S = 30.0
 _NOTICEABLE_S = 0.06
@@ -173,9 +175,10 @@ class _Effect(NamedTuple):
 
 
 def _effect(fault: Fault, turns: Iterable[Turn], next_s: float) -> _Effect:
-    """`next_s` is when the next fault concerns the same caller: a silence that begins later is not of this one."""
-    until_s = min(next_s, fault.at_s + _away_s(fault) + _HORIZON_S)
-    gaps = [gap for turn in turns if turn.words for gap in turn.silences() if gap[1] > fault.at_s and gap[0] < until_s]
+    """`next_s` is when the next fault concerns the same caller. A silence belongs to the fault at which it begins."""
+    until_s = min(next_s, fault.at_s + _away_s(fault) + _HORIZON_S) - _JUST_BEFORE_S
+    silences = (gap for turn in turns if turn.words for gap in turn.silences())
+    gaps = [(s, e) for s, e in silences if fault.at_s - _JUST_BEFORE_S <= s < until_s and e > fault.at_s]
     begin_s, end_s = max(
         ((max(s, fault.at_s), e) for s, e in gaps), key=lambda gap: gap[1] - gap[0], default=(0.0, 0.0)
     )
