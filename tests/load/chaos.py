@@ -217,6 +217,7 @@ def _report(report: BenchReport, stage: Stage, calls: list[CountingCall], span: 
             callers=len(effects),
             silence_p50_s=_percentile(silences, 50),
             silence_p95_s=_percentile(silences, 95),
+            longest_s=max(silences, default=math.inf),
             heard_again_p50_s=_percentile(heard, 50),
             heard_again_p95_s=_percentile(heard, 95),
             after_return_p95_s=_percentile(returned, 95) if faults[0].back_s is not None else None,
@@ -224,6 +225,7 @@ def _report(report: BenchReport, stage: Stage, calls: list[CountingCall], span: 
             lost=sum(words.lost for words in accounts),
             doubled=sum(words.doubled for words in accounts),
             damaged=sum(words.strange for words in accounts),
+            broken_off=sum(not turn.is_whole and bool(turn.words) and turn.ended_s < span[1] for _, turn in concerned),
             unanswered=sum(not turn.words and turn.ended_s < span[1] for _, turn in concerned),
             sessions_lost=lost.get(row, 0),
         )
@@ -231,7 +233,7 @@ def _report(report: BenchReport, stage: Stage, calls: list[CountingCall], span: 
         report.bar(f"{row}: sessions lost", lost.get(row, 0), 0, "lower")
     quiet = _undisturbed(stage.faults, calls, span)
     worst_s = max((e - s for turn in quiet for s, e in turn.silences()), default=0.0)
-    report.add(fault="none", n=0, callers=len(quiet), silence_p95_s=worst_s)
+    report.add(fault="none", n=0, callers=len(quiet), longest_s=worst_s)
 
 
 def _bar_of_row(

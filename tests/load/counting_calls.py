@@ -5,6 +5,7 @@ The agent says the same long row of words in every reply, so a word that was los
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -46,13 +47,14 @@ class Turn:
 
     asked_s: float
     words: list[HeardWord] = field(default_factory=list)
-    ended_s: float = float("inf")
+    ended_s: float = math.inf
     is_whole: bool = False
     """Its last word was heard."""
 
     def silences(self) -> list[tuple[float, float]]:
         """Beginning and end of each stretch in which the agent should have spoken, and was not heard."""
-        return silences(self.words, self.asked_s + FIRST_AUDIO_S, None if self.is_whole else self.ended_s)
+        broke_off_s = None if self.is_whole or self.ended_s == math.inf else self.ended_s
+        return silences(self.words, self.asked_s + FIRST_AUDIO_S, broke_off_s)
 
 
 class CountingCall:
