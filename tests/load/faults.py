@@ -19,8 +19,9 @@ from tests.load.counting_calls import CountingCall
 
 AGENT = "counting"
 _SPARE = {"gateway": 2, "media": 3, "pipeline": 5}
-"""Processes of each kind. One less must have room for all callers. A session that loses four pipeline workers in a
-minute is ended on purpose, so there are so many that this does not happen to one by chance."""
+"""Processes of each kind. One less must have room for all callers."""
+_MOST_HITS, _RECOVERED_AFTER_S = 3, 62.0
+"""A session that loses four pipeline workers in a minute is ended on purpose, so none is made to."""
 _DRAIN_TIMEOUT_S = 4
 _EXIT_TIMEOUT_S = 15
 _HOLDERS: dict[WorkerKind, str] = {"media": "media_worker", "pipeline": "pipeline_worker"}
@@ -108,14 +109,22 @@ class Stage:
         self.deployment.start(kind, self.deployment.port_of(victim) if kind == "gateway" else None)
 
     async def _victim(self, kind: WorkerKind) -> tuple[Service, list[int]]:
-        """The process whose callers have suffered the least so far, and its callers."""
-        held = await self._held(kind)
-        busy = [service for service in self.deployment.running(kind) if held.get(service.worker_id)]
-        if not busy:
-            raise LookupError(f"no {kind} process has a session, by the sessions' records")
-        hits = Counter(number for fault in self.faults if fault.kind == kind for number in fault.callers)
-        victim = min(busy, key=lambda service: max(hits[number] for number in held[service.worker_id]))
-        return victim, held[victim.worker_id]
+        """The process whose callers have suffered the least lately, and its callers. Waits until there is one."""
+        deadline_s = time.monotonic() + _RECOVERED_AFTER_S
+        while time.monotonic() < deadline_s:
+            held, since_s = await self._held(kind), time.monotonic() - _RECOVERED_AFTER_S
+            recent = [fault for fault in self.faults if fault.kind == kind and fault.at_s > since_s]
+            hits = Counter(number for fault in recent for number in fault.callers)
+            found = [
+                (max(hits[number] for number in callers), len(callers), service)
+                for service in self.deployment.running(kind)
+                if (callers := held.get(service.worker_id))
+            ]
+            most, _, victim = min(found, key=lambda each: each[:2], default=(_MOST_HITS, 0, None))
+            if victim is not None and (kind != "pipeline" or most < _MOST_HITS):
+                return victim, held[victim.worker_id]
+            await asyncio.sleep(1.0)
+        raise LookupError(f"no {kind} process has callers who may lose it, by the sessions' records")
 
     async def _held(self, kind: WorkerKind) -> dict[str, list[int]]:
         """Callers by worker id."""
