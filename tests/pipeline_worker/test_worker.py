@@ -186,7 +186,10 @@ async def test_a_busy_worker_reports_that_it_is_full_and_takes_no_session(
         await media.until_attached("s2")
 
 
-async def test_a_late_worker_reports_that_it_is_full(broker: Redis, broker_url: str, media: MediaSide) -> None:
+async def test_a_late_worker_reports_that_it_is_full(
+    broker: Redis, broker_url: str, media: MediaSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline_worker.admission.WINDOW", 10)
     async with running(broker, broker_url, pipeline_capacity=5):
         await media.ask_for_pipeline("s1", "echo")
         await media.until_attached("s1")
