@@ -76,6 +76,7 @@ class Session:
         loop = asyncio.get_running_loop()
         self._closed: asyncio.Future[str] = loop.create_future()
         self._opened_s = loop.time()
+        self._leave_by_s = 0.0
         self._ticks = secrets.randbelow(_REPORT_TICKS)
         self._ssrc = secrets.randbits(31) | 1
         self._log = log.bind(session_id=self.id)
@@ -242,7 +243,7 @@ class Session:
         self._path.close()
         self._events.send(SessionClosed(session=self.id, reason=reason))
         self.agent.end(reason)
-        self._record.end(moved=reason == "moved")
+        self._record.end(moved=reason == "moved", orphaned=not self._pipeline.guard.worker)
         await self._peer.close()
 
     def tend(self, now: float) -> None:
@@ -256,6 +257,7 @@ class Session:
 
     def go_away(self, time_left_ms: int) -> None:
         """This process drains: the client should move the session."""
+        self._leave_by_s = asyncio.get_running_loop().time() + time_left_ms / 1000
         self._events.publish("goaway", {"timeLeftMs": time_left_ms, "scope": "media", "reason": "draining"})
 
     @property
@@ -275,6 +277,9 @@ class Session:
         self._record.attach_gateway(message)
         self._events.attach(message.gateway)
         self.agent.save()
+        time_left_s = self._leave_by_s - asyncio.get_running_loop().time()
+        if time_left_s > 0:
+            self.go_away(round(time_left_s * 1000))  # the client may have missed it
 
     def detach_gateway(self, gateway: str) -> None:
         """The client's WebSocket is gone. A caller who is connected stays."""

@@ -58,10 +58,13 @@ class SessionRecord:
         self.opening = self.opening.model_copy(update={"gateway": ""})
         return True
 
-    def end(self, moved: bool) -> None:
-        """Delete everything, or leave it to the media worker that the session `moved` to."""
+    def end(self, moved: bool, orphaned: bool) -> None:
+        """Delete everything, or leave it to the media worker that the session `moved` to.
+
+        `orphaned`: there is no pipeline worker, which would delete the conversation.
+        """
         if moved:
             self._store.forget(self.opening.session, self.resume.generation)
         elif self.leads:
-            self._store.delete(self.opening.session, self.resume.generation)
+            self._store.delete(self.opening.session, self.resume.generation, orphaned)
         self.leads = False

@@ -79,7 +79,7 @@ class MediaWorker:
         self._complexity = settings.media_complexity
         self._state: WorkerState = "starting"
         self._heartbeat = Heartbeat(self._redis, self._report)
-        self._store = SessionStore(self._redis, self._on_superseded)
+        self._store = SessionStore(self._redis, self._on_superseded, settings.conversation_retention_s)
         self._jobs = PipelineJobs(self._redis)
         self._inbox = Inbox(self._blocking, keys.inbox("media", self.id))
         self._tasks: asyncio.TaskGroup | None = None

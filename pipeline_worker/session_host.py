@@ -303,7 +303,7 @@ class SessionHost:
             self._open_engines(agent.id),
             link,
             store,
-            self._settings.pipeline_conversation_retention_s,
+            self._settings.conversation_retention_s,
             Patience(engine_s=self._settings.pipeline_engine_timeout_s),
             self._open_toolbox(agent.id) if agent.tools else None,
             past,

@@ -278,6 +278,24 @@ async def test_a_draining_worker_asks_clients_to_move_and_ends_only_those_who_st
         assert (await leaving.closed()) == "moved"
 
 
+async def test_a_client_whose_websocket_moves_while_the_worker_drains_is_asked_to_move_too(
+    broker_url: str, broker: Redis
+) -> None:
+    async with (
+        running_media_worker(broker_url, drain_timeout_s=5) as house,
+        GatewayStandIn(broker_url, house.worker.id, new_worker_id("g", "other")) as other,
+        calling(house) as call,
+    ):
+        await house.gateway.send(GatewayDetached(session="s1", gateway=house.gateway.id))
+        await recorded(broker, lambda record: record.get("gateway") == "")
+        house.stop.set()
+        await call.caller.wait_for(lambda: any(map(is_goaway, call.caller.channel_events)))
+        await other.send(GatewayAttached(session="s1", gateway=other.id))
+        sent = await other.message(ClientEventSent, session="s1")
+        assert is_goaway(sent.event)
+        assert 0 < sent.event["timeLeftMs"] <= 5_000
+
+
 def is_goaway(event: dict[str, Any]) -> bool:
     return bool(event["type"] == "goaway")
 
