@@ -12,7 +12,7 @@ _LONGEST_LOSS = 5
 
 
 class AudioRecorder:
-    """Adds one stream of Opus packets to `recording`."""
+    """Adds one stream of Opus packets to `recording`, after what is there already."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
@@ -20,6 +20,8 @@ class AudioRecorder:
         self._last: tuple[int, int] | None = None
         self._ticks = 0
         """Of the last packet, counted from the first one."""
+        self._began_s = 0.0
+        """Position of the first packet."""
 
     def take(self, seq: int, timestamp: int, payload: bytes, arrived_s: float) -> None:
         """Drops a packet that arrives after a later one."""
@@ -30,6 +32,8 @@ class AudioRecorder:
             self._ticks += signed_difference(timestamp, self._last[1], 32)
             if 0 < missing <= _LONGEST_LOSS:
                 self._conceal(missing, arrived_s)
+        else:
+            self._began_s = self._recording.position_at(arrived_s)
         self._last = seq, timestamp
         self._add(self._ticks, self._decoder.decode(payload), arrived_s)
 
@@ -40,4 +44,4 @@ class AudioRecorder:
 
     def _add(self, ticks: int, pcm: bytes, arrived_s: float) -> None:
         if pcm:
-            self._recording.add(ticks / _TICKS_PER_SECOND, as_samples(pcm), arrived_s)
+            self._recording.add(self._began_s + ticks / _TICKS_PER_SECOND, as_samples(pcm), arrived_s)

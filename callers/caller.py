@@ -1,51 +1,73 @@
-"""A WebRTC caller on aiortc: speaks into its microphone, and records what it hears and the events it receives.
-
-aiortc's receiver holds back the last 60 ms of every talkspurt until the next one begins. The caller takes packets
-before it, which needs one private name of aiortc (`_handle_rtp_packet`).
-"""
+"""A WebRTC caller on aiortc: speaks into its microphone, and records what it hears and the events it receives."""
 
 import asyncio
-import contextlib
+import functools
+import itertools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCDataChannel, RTCPeerConnection
 from aiortc.rtp import RtpPacket
 
 from callers.audio_recorder import AudioRecorder
 from callers.call_record import CallRecord
 from callers.microphone import Microphone
+from callers.peer import Exchange, Peer
+from callers.reconnection import Reconnection
 from callers.signaling import Event, NotConnected, Signaling
 
 _CONNECT_TIMEOUT_S = 20.0
-_CLOSE_TIMEOUT_S = 5.0
 _LOOK_EVERY_S = 0.02
-
-Exchange = Callable[[str], Awaitable[str]]
-"""Takes the SDP of an offer, returns that of the answer."""
+_ABOUT_SIGNALING = ("session", "answer", "resumed")
 
 
 class Caller:
     """Connects on entering, disconnects on leaving. Entering raises `NotConnected`."""
 
     def __init__(
-        self, signaling_url: str = "", agent_id: str = "", *, exchange: Exchange | None = None, data: bool = True
+        self,
+        signaling_url: str = "",
+        agent_id: str = "",
+        *,
+        exchange: Exchange | None = None,
+        data: bool = True,
+        gateways: Sequence[str] = (),
     ) -> None:
-        """`exchange` replaces signaling over `signaling_url`. Without `data` there is no data channel."""
+        """`exchange` replaces signaling over `signaling_url`. Without `data` there is no data channel.
+
+        `gateways`: the caller keeps its session when its WebSocket or its media is lost, and comes back at one of
+        these. Without any it is the plain client of the specification.
+        """
         self._loop = asyncio.get_running_loop()
-        self.signaling = Signaling(signaling_url, agent_id, self._on_socket_event)
+        self.signaling = Signaling(signaling_url, agent_id, self._on_socket_event, gateways)
         self._exchange = exchange or self.signaling.exchange
+        self._data = data
         self.microphone = Microphone()
         self.record = CallRecord(self._loop.time())
         self.socket_events: list[Event] = []
         """All events of the WebSocket, as received."""
         self.channel_events: list[Event] = []
         """All events of the data channel, as received."""
-        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.channel: RTCDataChannel | None = self.pc.createDataChannel("control") if data else None
-        self._ready = asyncio.Event()
-        self._recorder = AudioRecorder(self.record.heard)
+        self._peers = itertools.count()
+        self._heard_peer = 0
+        """Number of the latest peer connection that was heard."""
+        self._peer = self._new_peer()
+        self._reconnection = Reconnection(self.signaling, self._renew_peer, lambda: self._peer.silent_s)
+        self._reconnecting: asyncio.Task[None] | None = None
+
+    @property
+    def pc(self) -> RTCPeerConnection:
+        return self._peer.pc
+
+    @property
+    def channel(self) -> RTCDataChannel | None:
+        return self._peer.channel
+
+    @property
+    def reconnections(self) -> int:
+        """How often the peer connection was replaced."""
+        return self._reconnection.count
 
     async def __aenter__(self) -> Self:
         try:
@@ -82,46 +104,63 @@ class Caller:
         await self.wait_for(lambda: status in self.record.statuses, timeout_s)
 
     async def _connect(self) -> None:
-        self.pc.on("connectionstatechange", self._check_ready)
-        if self.channel is not None:
-            self.channel.on("open", self._check_ready)
-            self.channel.on("message", self._on_channel_message)
-        receiver = self.pc.addTransceiver(self.microphone, direction="sendrecv").receiver
-        setattr(receiver, "_handle_rtp_packet", self._on_packet)  # noqa: B010 (mypy forbids assigning to a method)
-        await self.pc.setLocalDescription(await self.pc.createOffer())
-        answer = await self._exchange(self.pc.localDescription.sdp)
-        await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        await self._ready.wait()
+        try:
+            await self._peer.connect(self._exchange, self.microphone)
+        except NotConnected:
+            if self.record.end_reason is None:
+                raise
         if self.record.end_reason is not None:
             raise NotConnected(f"the call was over before it began: {self.record.end_reason}")
-        if self.pc.connectionState != "connected":
-            raise NotConnected(f"the connection was {self.pc.connectionState} before the call began")
+        if self.signaling.resumes:
+            self._reconnecting = asyncio.create_task(self._reconnection.run())
+
+    async def _renew_peer(self) -> None:
+        """Raises `NotConnected`."""
+        peer = self._new_peer()
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                await peer.connect(self._exchange)
+        except BaseException as error:
+            await peer.close()
+            if isinstance(error, OSError):
+                raise NotConnected("no new connection in time") from error
+            raise
+        old, self._peer = self._peer, peer
+        old.speak_into(None)
+        peer.speak_into(self.microphone)
+        await old.close()
+
+    def _new_peer(self) -> Peer:
+        on_packet = functools.partial(self._on_packet, next(self._peers), AudioRecorder(self.record.heard))
+        return Peer(on_packet, self._on_channel_message, self._data)
 
     async def _close(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self.pc.close()
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+            await asyncio.gather(self._reconnecting, return_exceptions=True)
+        await self._peer.close()
         await self.signaling.close()
-
-    def _check_ready(self) -> None:
-        is_open = self.channel is None or self.channel.readyState == "open"
-        if self.pc.connectionState in ("failed", "closed") or (self.pc.connectionState == "connected" and is_open):
-            self._ready.set()
 
     def _on_socket_event(self, event: Event) -> None:
         self.socket_events.append(event)
-        if event["type"] not in ("session", "answer"):
+        self._reconnection.on_event(event)
+        if event["type"] not in _ABOUT_SIGNALING:
             self._take(event)
 
     def _on_channel_message(self, message: str) -> None:
         event = json.loads(message)
         self.channel_events.append(event)
+        self.signaling.saw(event)
+        self._reconnection.on_event(event)
         self._take(event)
 
     def _take(self, event: Event) -> None:
         self.record.take(self._loop.time(), event)
         if self.record.end_reason is not None:
-            self._ready.set()  # there will be no connection
+            self._peer.give_up()
 
-    async def _on_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        self._recorder.take(packet.sequence_number, packet.timestamp, packet.payload, self._loop.time())
+    def _on_packet(self, peer: int, recorder: AudioRecorder, packet: RtpPacket) -> None:
+        if peer < self._heard_peer:
+            return  # a later connection is heard already
+        self._heard_peer = peer
+        recorder.take(packet.sequence_number, packet.timestamp, packet.payload, self._loop.time())

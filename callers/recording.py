@@ -52,6 +52,18 @@ class Recording:
             if level_dbfs(samples[at : at + window]) > QUIET_DBFS:
                 self._loud.append(position_s + at / self._rate)
 
+    def first_sample_s(self, since_s: float = 0.0) -> float:
+        """When the first sample of `samples(since_s)` was heard; infinite if there is none."""
+        times = (position_s + self._offset_s for position_s, _ in self._pieces)
+        return next((at_s for at_s in times if at_s >= since_s), float("inf"))
+
+    def position_at(self, arrived_s: float) -> float:
+        """Where another stream goes on, whose first packet has arrived now: never before the end of the last one."""
+        if not self._pieces:
+            return 0.0
+        position_s, samples = self._pieces[-1]
+        return max(arrived_s - self._offset_s, position_s + len(samples) / self._rate)
+
     def sound_s(self, since_s: float) -> float:
         """How long there was sound since then, without the pauses between words."""
         return _WINDOW_S * (len(self._loud) - self._index(since_s))

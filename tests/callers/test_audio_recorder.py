@@ -53,3 +53,26 @@ def test_lost_packets_are_concealed_and_late_ones_dropped(packets: list[Packet])
     line = listened([*packets[:20], *packets[22:30], packets[20], *packets[30:]])
     assert line.sound_s(0.0) == pytest.approx(1.0, abs=0.03)
     assert len(line.samples()) == RATE
+
+
+def test_a_second_stream_goes_on_in_the_same_timeline(packets: list[Packet]) -> None:
+    line = Recording(RATE)
+    first, second = AudioRecorder(line), AudioRecorder(line)
+    for packet in packets[:20]:
+        first.take(*packet)
+    for seq, stamp, payload, at in packets[30:]:
+        second.take((seq + 999) & 0xFFFF, (stamp + 123_456) & 0xFFFFFFFF, payload, at)
+    assert line.silent_from(5.0, 10.0, for_s=0.1) == pytest.approx(5.4, abs=0.03)
+    assert line.onset_after(5.45) is None, "a gap of 0.2 s is a pause within speech"
+    assert line.first_after(5.45) == pytest.approx(5.6, abs=0.03)
+    assert len(line.samples()) == RATE
+
+
+def test_a_second_stream_that_begins_too_early_overwrites_nothing(packets: list[Packet]) -> None:
+    line = Recording(RATE)
+    first, second = AudioRecorder(line), AudioRecorder(line)
+    for packet in packets[:20]:
+        first.take(*packet)
+    for packet in packets[18:40]:
+        second.take(*packet)
+    assert len(line.samples()) == (20 + 22) * FRAME

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -22,6 +23,8 @@ from tests.fakes.ports import free_port
 
 _ROOT = Path(__file__).resolve().parents[2]
 _READY_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 20.0
+_MODULES: dict[WorkerKind, str] = {"gateway": "gateway", "media": "media_worker", "pipeline": "pipeline_worker"}
 
 
 class Service:
@@ -30,6 +33,7 @@ class Service:
     def __init__(self, module: str, environment: dict[str, str]) -> None:
         self.log: list[str] = []
         self.probe_port = int(environment.get("ANTIPHON_PROBE_PORT", "0"))
+        self.was_killed = False
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", module], cwd=_ROOT, env={**clean, **environment}, stderr=subprocess.PIPE, text=True
@@ -37,17 +41,49 @@ class Service:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def stop(self) -> int:
-        """SIGTERM, then its exit code. Raises if it does not end in time."""
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def worker_id(self) -> str:
+        """Empty until the process has said that it is ready."""
+        for line in self.log:
+            if "_ready" in line and line.startswith("{"):
+                ready = json.loads(line)
+                return str(ready.get("worker_id") or ready.get("worker") or ready.get("gateway") or "")
+        return ""
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.was_killed = True
+        self.process.kill()
+        self.process.wait()
+
+    def suspend(self) -> None:
+        """SIGSTOP: it hangs, and its connections stay open."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def carry_on(self) -> None:
+        """SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
         self.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> int:
+        """SIGTERM, then its exit code; 0 for one that a test has killed. Raises if it does not end in time."""
+        self.carry_on()
+        self.terminate()
         try:
-            code = self.process.wait(20)
+            code = self.process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             raise
         self.close_log()
-        return code
+        return 0 if self.was_killed else code
 
     def close_log(self) -> None:
         """The process has ended."""
@@ -74,50 +110,102 @@ class Service:
 
 
 class Deployment:
-    """A gateway, a media worker and a pipeline worker."""
+    """Some processes of each kind, on one broker."""
 
-    def __init__(self, broker_url: str, **settings: str) -> None:
+    def __init__(
+        self, broker_url: str, *, gateways: int = 1, media_workers: int = 1, pipeline_workers: int = 1, **settings: str
+    ) -> None:
         self.broker_url = broker_url
-        self.port = free_port()
-        common = {
-            "ANTIPHON_REDIS_URL": broker_url,
-            "ANTIPHON_PUBLIC_IPS": "127.0.0.1",
-            "ANTIPHON_GATEWAY_PORT": str(self.port),
-            **settings,
-        }
-        self.gateway = Service("gateway", {**common, "ANTIPHON_PROBE_PORT": str(free_port())})
-        self.media = Service("media_worker", {**common, "ANTIPHON_PROBE_PORT": str(free_port())})
-        self.pipeline = Service("pipeline_worker", {**common, "ANTIPHON_PROBE_PORT": str(free_port())})
+        self._settings = {"ANTIPHON_REDIS_URL": broker_url, "ANTIPHON_PUBLIC_IPS": "127.0.0.1", **settings}
+        self._ports: dict[Service, int] = {}
+        counts: dict[WorkerKind, int] = {"gateway": gateways, "media": media_workers, "pipeline": pipeline_workers}
+        self.of_kind: dict[WorkerKind, list[Service]] = {kind: [] for kind in counts}
+        """All that were ever started, in order."""
+        for kind, count in counts.items():
+            for _ in range(count):
+                self.start(kind)
+
+    def start(self, kind: WorkerKind, port: int | None = None) -> Service:
+        """Another process. A gateway may get the `port` of one that has ended."""
+        settings = {**self._settings, "ANTIPHON_PROBE_PORT": str(free_port())}
+        if kind == "gateway":
+            port = port or free_port()
+            settings["ANTIPHON_GATEWAY_PORT"] = str(port)
+        service = Service(_MODULES[kind], settings)
+        if port is not None:
+            self._ports[service] = port
+        self.of_kind[kind].append(service)
+        return service
+
+    def running(self, kind: WorkerKind) -> list[Service]:
+        return [service for service in self.of_kind[kind] if service.is_running]
+
+    @property
+    def gateway(self) -> Service:
+        """The first, as `media` and `pipeline`."""
+        return self.of_kind["gateway"][0]
+
+    @property
+    def media(self) -> Service:
+        return self.of_kind["media"][0]
+
+    @property
+    def pipeline(self) -> Service:
+        return self.of_kind["pipeline"][0]
+
+    @property
+    def port(self) -> int:
+        """Of the first gateway."""
+        return self._ports[self.gateway]
 
     @property
     def broker_port(self) -> int:
         return urlsplit(self.broker_url).port or 0
 
     @property
-    def services(self) -> tuple[Service, ...]:
-        return self.gateway, self.media, self.pipeline
+    def services(self) -> list[Service]:
+        return [service for services in self.of_kind.values() for service in services]
 
     @property
     def signaling_url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}/signaling"
+        return self.signaling_urls[0]
+
+    @property
+    def signaling_urls(self) -> list[str]:
+        """Of the gateways, each port once."""
+        return [f"ws://127.0.0.1:{port}/signaling" for port in dict.fromkeys(self._ports.values())]
+
+    def port_of(self, gateway: Service) -> int:
+        return self._ports[gateway]
+
+    def at(self, signaling_url: str) -> Service:
+        """The running gateway there."""
+        return next(g for g in self.running("gateway") if self._ports[g] == urlsplit(signaling_url).port)
+
+    def worker(self, worker_id: str) -> Service:
+        return next(service for service in self.services if service.worker_id == worker_id)
 
     async def ready(self) -> Self:
+        """Until every running process takes sessions."""
         client = connect(self.broker_url)
-        kinds: tuple[WorkerKind, ...] = ("gateway", "media", "pipeline")
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S):
-                while not all([await live_workers(client, kind) for kind in kinds]):
-                    self._raise_if_dead()
-                    await asyncio.sleep(0.1)
-                while not await asyncio.to_thread(self._gateway_is_ready):
-                    self._raise_if_dead()
-                    await asyncio.sleep(0.1)
+                for kind in self.of_kind:
+                    while not {service.worker_id for service in self.running(kind)} <= {
+                        worker.worker_id for worker in await live_workers(client, kind)
+                    }:
+                        self._raise_if_dead()
+                        await asyncio.sleep(0.1)
+                for gateway in self.running("gateway"):
+                    while not await asyncio.to_thread(_is_ready, self._ports[gateway]):
+                        self._raise_if_dead()
+                        await asyncio.sleep(0.1)
         finally:
             await client.aclose()
         return self
 
     def stop(self) -> list[int]:
-        """Ends all; the exit codes of gateway, media worker and pipeline worker."""
+        """Ends all; their exit codes, gateways first."""
         return [service.stop() for service in self.services]
 
     def logs(self) -> str:
@@ -125,28 +213,37 @@ class Deployment:
 
     def _raise_if_dead(self) -> None:
         for service in self.services:
-            if service.process.poll() is not None:
+            if service.process.poll() and not service.was_killed:
                 raise RuntimeError(f"a service ended: {self.logs()}")
 
-    def _gateway_is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as reply:
-                return bool(reply.status == 200)
-        except OSError:
-            return False
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
 
 
 @contextlib.asynccontextmanager
-async def deployed(broker_url: str, **settings: str) -> AsyncIterator[Deployment]:
+async def deployed(
+    broker_url: str, *, gateways: int = 1, media_workers: int = 1, pipeline_workers: int = 1, **settings: str
+) -> AsyncIterator[Deployment]:
     """A deployment that is ready, stopped on leaving."""
     await _forget_earlier_workers(broker_url)
-    deployment = Deployment(broker_url, **settings)
+    deployment = Deployment(
+        broker_url,
+        gateways=gateways,
+        media_workers=media_workers,
+        pipeline_workers=pipeline_workers,
+        **settings,
+    )
     try:
         yield await deployment.ready()
     finally:
         codes = deployment.stop()
         print(deployment.logs())
-    assert codes == [0, 0, 0], f"exit codes {codes}"
+    assert not any(codes), f"exit codes {codes}"
 
 
 async def _forget_earlier_workers(broker_url: str) -> None:

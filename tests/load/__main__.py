@@ -5,10 +5,12 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from tests.load import chaos
 from tests.load.bench_report import BenchReport
 from tests.load.speech import benchmark as speech
 
 BENCHMARKS = {
+    "chaos": "what callers notice when processes die, hang, drain or lose their broker",
     "density": "sessions on a core of a media worker, beside plain aiortc and the same work in C",
     "latency": "a media worker's delay each way, and mouth to ear",
     "loss": "what is heard when packets are lost",
@@ -24,14 +26,15 @@ def main() -> int:
     common.add_argument("--json", type=Path, metavar="FILE", help="write figures and bars there")
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     names = parser.add_subparsers(dest="name", metavar="NAME", required=True)
+    with_options = {"chaos": chaos, "speech": speech}
     for name, subject in BENCHMARKS.items():
         benchmark = names.add_parser(name, help=subject, description=subject, parents=[common])
-        if name == "speech":
-            speech.add_options(benchmark)
+        if name in with_options:
+            with_options[name].add_options(benchmark)
     arguments = parser.parse_args()
     report = BenchReport(arguments.name)
-    if arguments.name == "speech":
-        speech.run(report, arguments)
+    if arguments.name in with_options:
+        with_options[arguments.name].run(report, arguments)
     else:
         import_module(f"tests.load.{arguments.name}").run(report)
     report.print()

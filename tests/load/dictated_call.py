@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from callers.caller import Exchange
+from callers.peer import Exchange
 from pipeline_worker.engines.resampling import resampled
 from shared import keys
 from shared.audio import Pcm, as_samples

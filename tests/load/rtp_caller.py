@@ -13,7 +13,7 @@ import pylibsrtp
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from av import AudioFrame
 
-from callers.caller import Exchange
+from callers.peer import Exchange
 from media_worker.core.rtp import is_rtcp, parse_header
 
 _pack = struct.Struct("!BBHII").pack
@@ -45,6 +45,8 @@ class RtpCaller:
     def __init__(self, channel: bool = False) -> None:
         """With `channel`, there is a data channel, and `connect` waits until it is open."""
         self.received: list[Received] = []
+        self.heard_s = 0.0
+        """When the last packet came (monotonic)."""
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._channel = self._pc.createDataChannel("control") if channel else None
         self._dtls: Any = None
@@ -79,6 +81,11 @@ class RtpCaller:
         self._pass_on = connection.data_received
         connection.data_received = self._on_datagram  # there is no public way to tap
 
+    @property
+    def is_connected(self) -> bool:
+        """False once the server or this side has closed the connection."""
+        return self._pair is not None and not self._pair.protocol.transport.is_closing()
+
     def send(self, payload: bytes, timestamp: int, marker: bool = False) -> None:
         """The next packet of our stream."""
         self._seq = (self._seq + 1) & 0xFFFF
@@ -89,6 +96,7 @@ class RtpCaller:
         await self._pc.close()
 
     def _on_datagram(self, datagram: bytes, component: int) -> None:
+        self.heard_s = time.monotonic()
         if not 127 < datagram[0] < 192 or is_rtcp(datagram[1]):
             self._pass_on(datagram, component)
             return

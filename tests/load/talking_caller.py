@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from callers.caller import Exchange
+from callers.peer import Exchange
 from media_worker.core.dtx_scheduler import TAIL_FRAMES
 from media_worker.opus import Decoder, Encoder
 from shared.audio import Pcm, as_samples

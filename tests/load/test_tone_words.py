@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from media_worker.opus import Decoder, Encoder
-from tests.load.tone_words import WORDS, name, numbers, speak, words_in
+from tests.load.tone_words import WORDS, Account, account, name, numbers, speak, text_of, words_in
 
 RATE = 16_000
 
@@ -43,3 +43,10 @@ def test_a_word_is_read_right_however_long_it_was_paused(number: int) -> None:
     for silence in range(80, RATE // 40, 7):
         paused = np.concatenate([pcm[:middle], np.zeros(silence, np.int16), pcm[middle:]])
         assert [word.text for word in words_in(paused, RATE)] == [name(number)]
+
+
+def test_lost_doubled_and_strange_words_are_counted() -> None:
+    text = text_of(6)
+    assert text == "w0 w1 w2 w3. w4 w5."
+    assert account(text, ["w0", "w1", "w2", "w3", "w4", "w5"]) == Account(0, 0, 0)
+    assert account(text, ["w0", "w1", "w1", "w9", "w4"]) == Account(3, 1, 1)

@@ -5,6 +5,8 @@ recognition makes mistakes, which a benchmark of turn taking cannot accept.
 """
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -32,6 +34,30 @@ Spectrum = NDArray[np.float64]
 class ToneWord(NamedTuple):
     text: str
     first_sample: int
+
+
+class Account(NamedTuple):
+    """What became of the words of a text. A word that was cut off may count as lost, strange, or both."""
+
+    lost: int
+    doubled: int
+    strange: int
+
+
+def text_of(words: int, in_a_sentence: int = 4) -> str:
+    """The first `words` words, as sentences."""
+    ends = [number + 1 == words or (number + 1) % in_a_sentence == 0 for number in range(words)]
+    return " ".join(name(number) + "." * end for number, end in enumerate(ends))
+
+
+def account(text: str, heard: Iterable[str]) -> Account:
+    """Compare the words that were heard with those of `text`, in which each occurs once."""
+    said, counts = set(map(name, numbers(text))), Counter(heard)
+    return Account(
+        len(said - counts.keys()),
+        sum(count - 1 for word, count in counts.items() if word in said),
+        sum(count for word, count in counts.items() if word not in said),
+    )
 
 
 def name(number: int) -> str:

@@ -1,0 +1,242 @@
+"""What survives what: each row of the design's table, with real processes and the sound at the caller's ear.
+
+Figures are printed in the summary. Bounds are wide here, because the machine may be busy; the benchmark `chaos` has the
+narrow ones.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from shared.audio import Pcm
+from shared.io.broker import connect
+from shared.keys import WorkerKind
+from tests.integration.deployment import Deployment, Service, deployed
+from tests.integration.kept_sessions import holder, session_keys
+from tests.integration.restartable_broker import RestartableBroker
+from tests.integration.speech import spoken
+from tests.integration.talk import Reply, Talk, talking, write_agent
+from tests.load.tone_words import Account
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+
+Record = Callable[[str, object], None]
+_DRAIN_TIMEOUT_S = 5
+_WORDS_OFF = 4
+"""Words that may be lost, doubled or damaged where a worker dies in the middle of them."""
+_HEARD_S = 1.5
+_SPOKEN_S = 0.6
+_ANSWERED_S = 0.5
+_STALE_S = 3.0
+_WHOLE = Account(0, 0, 0)
+
+
+class Stage(NamedTuple):
+    deployment: Deployment
+    broker: RestartableBroker
+    question: Pcm
+
+    def talking(self, count: int) -> AbstractAsyncContextManager[list[Talk]]:
+        return talking(self.deployment.signaling_urls, self.question, count)
+
+    async def spare(self, kind: WorkerKind) -> Service:
+        """Another worker, started when all callers are at the first one."""
+        service = self.deployment.start(kind)
+        await self.deployment.ready()
+        return service
+
+    async def holder(self, talk: Talk, field: str) -> Service:
+        """The worker that has the session, by its record."""
+        client = connect(self.deployment.broker_url)
+        try:
+            return self.deployment.worker(await holder(client, talk.session, field))
+        finally:
+            await client.aclose()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """Two gateways, one media worker and one pipeline worker, whose drain is short."""
+    agents: Path = tmp_path_factory.mktemp("agents")
+    write_agent(agents)
+    broker = RestartableBroker(tmp_path_factory.mktemp("broker"))
+    broker.start()
+    try:
+        async with deployed(
+            broker.url,
+            gateways=2,
+            ANTIPHON_AGENTS_DIR=str(agents),
+            ANTIPHON_DRAIN_TIMEOUT_S=str(_DRAIN_TIMEOUT_S),
+        ) as deployment:
+            (question,) = await spoken("What do you have today?")
+            yield Stage(deployment, broker, question)
+    finally:
+        broker.stop()
+
+
+@pytest.mark.parametrize("fault", ["killed", "stopped"])
+async def test_a_pipeline_worker_is_lost(stage: Stage, fault: str, record_property: Record) -> None:
+    """One caller is listening to the agent, one is speaking, and one is silent."""
+    async with stage.talking(3) as (listener, speaker, silent):
+        await stage.spare("pipeline")
+        victim = await stage.holder(listener, "pipeline_worker")
+        await listener.ask()
+        await listener.hear(_HEARD_S)
+        asking = asyncio.create_task(speaker.ask())
+        await asyncio.sleep(_SPOKEN_S)
+        at_s = _now_s()
+        victim.kill() if fault == "killed" else victim.suspend()
+        await asking
+        replies = [await listener.reply(at_s), await speaker.reply(at_s)]
+        _record(record_property, "while the agent speaks, while the caller speaks", *replies)
+        assert silent.words() == [], "the agent says nothing to a caller who has said nothing"
+        if fault == "stopped":
+            victim.carry_on()
+            await asyncio.sleep(_STALE_S)
+        again = await asyncio.gather(*map(_next_reply, (listener, speaker, silent)))
+    if fault == "stopped":
+        assert await asyncio.to_thread(victim.stop) == 0
+    assert [reply.words for reply in again] == [_WHOLE] * 3
+    _assert_almost_whole(*replies)
+
+
+async def test_a_media_worker_is_killed(stage: Stage, record_property: Record) -> None:
+    """One caller is listening to the agent, and one is silent."""
+    async with stage.talking(2) as (listener, silent):
+        await stage.spare("media")
+        victim = await stage.holder(listener, "media_worker")
+        await listener.ask()
+        await listener.hear(_HEARD_S)
+        at_s = _now_s()
+        victim.kill()
+        reply = await listener.reply(at_s)
+        _record(record_property, "while the agent speaks", reply)
+        await _assert_sessions_go_on(listener, silent)
+        assert [talk.caller.reconnections for talk in (listener, silent)] == [1, 1]
+    _assert_almost_whole(reply)
+
+
+@pytest.mark.parametrize("fault", ["its gateway is killed", "its WebSocket is cut"])
+async def test_signaling_is_lost(stage: Stage, fault: str, record_property: Record) -> None:
+    async with stage.talking(1) as (talk,):
+        signaling = talk.caller.signaling
+        first_url, gateway = signaling.url, stage.deployment.at(signaling.url)
+        await talk.ask()
+        await talk.hear(_HEARD_S)
+        at_s = _now_s()
+        gateway.kill() if "killed" in fault else signaling.cut()
+        reply = await talk.reply(at_s)
+        _record(record_property, "while the agent speaks", reply)
+        await talk.caller.wait_for(lambda: signaling.url != first_url)
+        await _assert_sessions_go_on(talk)
+        assert talk.caller.reconnections == 0
+        events = [event["type"] for event in talk.caller.socket_events]
+        assert events.count("resumed") == 1
+        assert "transcript" in events[events.index("resumed") :], "events come over the new WebSocket"
+    if "killed" in fault:
+        stage.deployment.start("gateway", stage.deployment.port_of(gateway))
+        await stage.deployment.ready()
+    assert reply.words == _WHOLE
+
+
+@pytest.mark.parametrize("fault", ["away for 3 s", "restarted", "restarted empty", "hung for 6 s"])
+async def test_the_broker_fails(stage: Stage, fault: str, record_property: Record) -> None:
+    async with stage.talking(2) as (listener, silent):
+        await listener.ask()
+        await listener.hear(_HEARD_S)
+        at_s = _now_s()
+        await _break_broker(stage.broker, fault)
+        back_s = _now_s()
+        reply = await listener.reply(at_s)
+        _record(record_property, f"while the agent speaks, away for {back_s - at_s:.1f} s", reply)
+        await _assert_sessions_go_on(listener, silent)
+        assert listener.caller.reconnections == 0, "the media went on"
+    _assert_almost_whole(reply)
+
+
+async def _break_broker(broker: RestartableBroker, fault: str) -> None:
+    if fault == "hung for 6 s":
+        broker.suspend()
+        await asyncio.sleep(6)
+        broker.carry_on()
+        return
+    await asyncio.to_thread(broker.stop)
+    if fault == "away for 3 s":
+        await asyncio.sleep(3)
+    await asyncio.to_thread(lambda: broker.start(empty=fault == "restarted empty"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [("pipeline", "pipeline_worker"), ("media", "media_worker"), ("gateway", "gateway")]
+)
+async def test_a_process_is_drained(stage: Stage, kind: WorkerKind, field: str, record_property: Record) -> None:
+    """No call is cut, and no word is lost."""
+    async with stage.talking(2) as (listener, silent):
+        if kind != "gateway":
+            await stage.spare(kind)
+        victim = await stage.holder(listener, field)
+        await listener.ask()
+        await listener.hear(_HEARD_S)
+        at_s = _now_s()
+        victim.terminate()
+        reply = await listener.reply(at_s)
+        _record(record_property, "while the agent speaks", reply)
+        code = await asyncio.to_thread(victim.stop)
+        await _assert_sessions_go_on(listener, silent)
+    if kind == "gateway":
+        stage.deployment.start("gateway", stage.deployment.port_of(victim))
+        await stage.deployment.ready()
+    assert code == 0
+    _assert_almost_whole(reply)
+
+
+async def test_afterwards_only_the_keys_of_workers_are_left(stage: Stage) -> None:
+    client = connect(stage.deployment.broker_url)
+    left: list[str] = []
+    try:
+        async with asyncio.timeout(30):
+            while left := await session_keys(client):  # noqa: ASYNC110 (keys expire)
+                await asyncio.sleep(0.5)
+    except TimeoutError:
+        pytest.fail(f"keys are left: {left}")
+    finally:
+        await client.aclose()
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _next_reply(talk: Talk) -> Reply:
+    at_s = _now_s()
+    await talk.ask()
+    return await talk.reply(at_s)
+
+
+def _record(record: Record, when: str, *replies: Reply) -> None:
+    for reply in replies:
+        lost, doubled, strange = reply.words
+        record(when, f"{reply.silence_s:.2f} s of silence, words lost {lost}, doubled {doubled}, damaged {strange}")
+
+
+async def _assert_sessions_go_on(*talks: Talk) -> None:
+    """Everyone is answered again."""
+    for talk in talks:
+        assert talk.caller.signaling.lost is None
+        assert talk.caller.record.end_reason is None
+
+    async def is_answered(talk: Talk) -> None:
+        await talk.ask()
+        await talk.hear(_ANSWERED_S)
+
+    await asyncio.gather(*map(is_answered, talks))
+
+
+def _assert_almost_whole(*replies: Reply) -> None:
+    for reply in replies:
+        assert max(reply.words) <= _WORDS_OFF, reply

@@ -1,0 +1,159 @@
+"""Real processes that fail on request while callers talk, and which callers each fault may concern."""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.io.broker import BROKER_FAILURES, connect
+from shared.keys import WorkerKind
+from tests.integration.deployment import Deployment, Service, deployed
+from tests.integration.kept_sessions import holder
+from tests.integration.restartable_broker import RestartableBroker
+from tests.integration.talk import write_agent
+from tests.load.counting_calls import CountingCall
+
+AGENT = "counting"
+_SPARE = {"gateway": 2, "media": 3, "pipeline": 3}
+"""Processes of each kind. One less must have room for all callers."""
+_DRAIN_TIMEOUT_S = 4
+_EXIT_TIMEOUT_S = 15
+_HOLDERS: dict[WorkerKind, str] = {"media": "media_worker", "pipeline": "pipeline_worker"}
+
+
+@dataclass
+class Fault:
+    """Times are monotonic. What fails is back at `back_s`, if it comes back. Callers are named by their number."""
+
+    row: str
+    at_s: float
+    callers: Collection[int]
+    back_s: float | None = None
+
+
+class Stage:
+    def __init__(self, deployment: Deployment, broker: RestartableBroker, calls: list[CountingCall]) -> None:
+        self.deployment = deployment
+        self.broker = broker
+        self.faults: list[Fault] = []
+        self.exit_codes: list[int] = []
+        """Of drained processes."""
+        self._calls = calls
+        self._turn = 0
+
+    async def ready(self) -> None:
+        await self.deployment.ready()
+
+    async def kill(self, row: str, kind: WorkerKind) -> None:
+        """One process that has callers; another is started at once."""
+        victim, callers = await self._victim(kind)
+        at_s = time.monotonic()
+        victim.kill()
+        self.faults.append(Fault(row, at_s, callers))
+        self._replace(victim, kind)
+
+    async def hang(self, row: str, kind: WorkerKind, for_s: float) -> None:
+        """One process that has callers stands still for so long, and goes on."""
+        victim, callers = await self._victim(kind)
+        self.faults.append(Fault(row, time.monotonic(), callers))
+        victim.suspend()
+        await asyncio.sleep(for_s)
+        victim.carry_on()
+
+    async def drain(self, row: str, *kinds: WorkerKind) -> None:
+        """One process of each kind, at the same time; others are started first."""
+        victims = {kind: await self._victim(kind) for kind in kinds}
+        for kind, (victim, _) in victims.items():
+            if kind != "gateway":
+                self._replace(victim, kind)
+        await self.ready()
+        at_s = time.monotonic()
+        for victim, callers in victims.values():
+            victim.terminate()
+            self.faults.append(Fault(row, at_s, callers))
+        for kind, (victim, _) in victims.items():
+            self.exit_codes.append(await asyncio.to_thread(victim.process.wait, _EXIT_TIMEOUT_S))
+            if kind == "gateway":
+                self._replace(victim, kind)
+
+    async def cut(self, row: str, count: int) -> None:
+        """The WebSockets of so many callers."""
+        chosen = [call for call in self._calls if call.caller is not None][:count]
+        at_s = time.monotonic()
+        for call in chosen:
+            assert call.caller is not None
+            call.caller.signaling.cut()
+        self.faults.append(Fault(row, at_s, [self._calls.index(call) for call in chosen]))
+
+    async def break_broker(self, row: str, for_s: float, *, empty: bool = False, hang: bool = False) -> None:
+        at_s = time.monotonic()
+        if hang:
+            self.broker.suspend()
+        else:
+            await asyncio.to_thread(self.broker.stop)
+        await asyncio.sleep(for_s - (time.monotonic() - at_s))
+        if hang:
+            self.broker.carry_on()
+        else:
+            await asyncio.to_thread(lambda: self.broker.start(empty=empty))
+        self.faults.append(Fault(row, at_s, range(len(self._calls)), time.monotonic()))
+
+    def _replace(self, victim: Service, kind: WorkerKind) -> None:
+        self.deployment.start(kind, self.deployment.port_of(victim) if kind == "gateway" else None)
+
+    async def _victim(self, kind: WorkerKind) -> tuple[Service, list[int]]:
+        """A process that has callers, another one each time, and its callers."""
+        held = await self._held(kind)
+        busy = [service for service in self.deployment.running(kind) if held.get(service.worker_id)]
+        if not busy:
+            raise LookupError(f"no {kind} process has a session, by the sessions' records")
+        self._turn += 1
+        victim = busy[self._turn % len(busy)]
+        return victim, held[victim.worker_id]
+
+    async def _held(self, kind: WorkerKind) -> dict[str, list[int]]:
+        """Callers by worker id."""
+        held: dict[str, list[int]] = {}
+        with_caller = [(number, call.caller) for number, call in enumerate(self._calls) if call.caller is not None]
+        if kind == "gateway":
+            for number, caller in with_caller:
+                with contextlib.suppress(StopIteration):  # its gateway has just died
+                    held.setdefault(self.deployment.at(caller.signaling.url).worker_id, []).append(number)
+            return held
+        client = connect(self.deployment.broker_url)
+        try:
+            for number, caller in with_caller:
+                worker_id = await holder(client, caller.session, _HOLDERS[kind])
+                held.setdefault(worker_id, []).append(number)
+        except BROKER_FAILURES as error:
+            raise LookupError("the broker is away") from error
+        finally:
+            await client.aclose()
+        return held
+
+
+@contextlib.asynccontextmanager
+async def deployed_with_spares(text: str) -> AsyncIterator[tuple[Deployment, RestartableBroker]]:
+    """Enough processes of each kind that one may fail, on a broker that may fail too."""
+    with tempfile.TemporaryDirectory(prefix="antiphon-chaos-") as folder:
+        agents, data = Path(folder) / "agents", Path(folder) / "broker"
+        for each in (agents, data):
+            each.mkdir()
+        write_agent(agents, text, AGENT)
+        broker = RestartableBroker(data)
+        broker.start()
+        try:
+            async with deployed(
+                broker.url,
+                gateways=_SPARE["gateway"],
+                media_workers=_SPARE["media"],
+                pipeline_workers=_SPARE["pipeline"],
+                ANTIPHON_AGENTS_DIR=str(agents),
+                ANTIPHON_DRAIN_TIMEOUT_S=str(_DRAIN_TIMEOUT_S),
+            ) as deployment:
+                yield deployment, broker
+        finally:
+            broker.stop()
