@@ -55,6 +55,7 @@ class Signaling:
         self._is_over = False
         self._socket: websockets.ClientConnection | None = None
         self._attached = asyncio.Event()
+        self._goes_away = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -115,23 +116,39 @@ class Signaling:
 
     async def _run(self, socket: websockets.ClientConnection) -> None:
         while True:
-            with contextlib.suppress(websockets.ConnectionClosed):
-                async for message in socket:
-                    event = json.loads(message)
-                    self._take(event)
-                    if event["type"] == "goaway" and event.get("scope") == "signaling" and self.resumes:
-                        break
-            self._attached.clear()
-            if not self._answer.done():
-                self._answer.set_exception(NotConnected("the server closed the connection without an answer"))
-            if self._is_over or not self._resume_token or not self.resumes:
-                return
-            attached = await self._attach_again()
-            await _closed(socket)
-            self._attached.set()  # also when it is lost: nobody should wait for it
+            reading = asyncio.create_task(self._read(socket))
+            try:
+                attached = await self._moved(reading)
+                self._socket = attached or socket
+                self._attached.set()  # also if there is no other: nobody should wait for it
+                await _closed(socket)
+                await reading
+            finally:
+                reading.cancel()
             if attached is None:
                 return
-            self._socket = socket = attached
+            socket = attached
+
+    async def _read(self, socket: websockets.ClientConnection) -> None:
+        """Until it is closed."""
+        with contextlib.suppress(websockets.ConnectionClosed):
+            async for message in socket:
+                self._take(json.loads(message))
+
+    async def _moved(self, reading: asyncio.Task[None]) -> websockets.ClientConnection | None:
+        """The WebSocket that replaces one that is lost, or that goes away and is read meanwhile; None if none does."""
+        self._goes_away.clear()
+        leaving = asyncio.create_task(self._goes_away.wait())
+        try:
+            await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+        self._attached.clear()
+        if not self._answer.done():
+            self._answer.set_exception(NotConnected("the server closed the connection without an answer"))
+        if self._is_over or not self._resume_token or not self.resumes:
+            return None
+        return await self._attach_again()
 
     async def _attach_again(self) -> websockets.ClientConnection | None:
         """The new WebSocket; None if the session is lost."""
@@ -181,6 +198,8 @@ class Signaling:
             self._answer.set_exception(refusal)
         elif event["type"] == "status" and event.get("status") == "ended":
             self._is_over = True
+        elif event["type"] == "goaway" and event.get("scope") == "signaling" and self.resumes:
+            self._goes_away.set()
         self._on_event(event)
 
 

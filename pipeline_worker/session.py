@@ -1,7 +1,9 @@
 """One conversation: wires the caller's audio, the turn taking, the engines and the agent's audio together."""
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, assert_never
 
 from pipeline_worker.conversation_store import ConversationStore
@@ -44,7 +46,7 @@ from pipeline_worker.turns.events import (
     TextTyped,
 )
 from pipeline_worker.turns.memory import Memory, Past
-from pipeline_worker.turns.recovery import lost_tool_uses, taken_over
+from pipeline_worker.turns.recovery import lost_tool_uses, taken_over, unpublished
 from pipeline_worker.turns.state import IllegalInput, State
 from pipeline_worker.turns.table import TurnTaking
 from shared import events
@@ -56,6 +58,9 @@ from shared.wire import Item
 
 _SAVING_S = 1.0
 """How long a tool or a hand-over waits for the broker."""
+
+_TRANSCRIPTS_NUMBERED = 8
+"""More than can be on their way to the media worker."""
 
 _LOGGED: Mapping[type[Action], str] = {
     CancelReply: "agent_interrupted",
@@ -88,6 +93,7 @@ class ConversationSession:
         self._failure: Exception | None = None
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
+        self._transcripts: deque[int] = deque(maxlen=_TRANSCRIPTS_NUMBERED)
         self._past = past
         self._connected = False
         self._messages_lost = False
@@ -214,6 +220,8 @@ class ConversationSession:
         if (past := self._past) is None:
             self._handle(CallerConnected())
             return
+        for utterance in unpublished(past, connected.published):
+            self._publish_utterance(utterance)
         for use in lost_tool_uses(past.memory):
             self._record(use)
         turn = past.memory.turn
@@ -315,12 +323,16 @@ class ConversationSession:
             self._log.warning("session_not_saved")
 
     def _memory(self) -> Memory:
+        if self._past is not None and not self._connected:
+            return replace(self._past.memory, epoch=self._link.epoch)
         floor = self._turns.floor
         return Memory(
             epoch=self._link.epoch,
             uplink=self._uplink.settled_up_to,
             published=self._link.published,
+            transcripts=tuple(self._transcripts),
             prompts_said=floor.prompts_said,
+            answered=floor.state is State.LISTENING and not floor.caller.unanswered,
             tools=self._answers.begun,
             waits_for_tools=self._answers.wait_for_tools,
             agent=floor.agent,
@@ -340,8 +352,12 @@ class ConversationSession:
         self._conversation.add(entry)
         self._store.add(entry)
         if isinstance(entry, Utterance):
-            marks = {"interrupted": True} if entry.interrupted else {}
-            self._link.publish("transcript", role=entry.role, text=entry.text, **marks)
+            self._publish_utterance(entry)
+
+    def _publish_utterance(self, utterance: Utterance) -> None:
+        marks = {"interrupted": True} if utterance.interrupted else {}
+        self._link.publish("transcript", role=utterance.role, text=utterance.text, **marks)
+        self._transcripts.append(self._link.published)
 
     def _publish(self, event_type: str, fields: dict[str, Any]) -> None:
         self._link.publish(event_type, **fields)

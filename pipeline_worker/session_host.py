@@ -129,11 +129,16 @@ class SessionHost:
         hosted: _Hosted | None = None
         how = "finished"
         try:
-            await self._replace_own(request)
-            session = await self._open(request, link)
-            if session is None:
+            store, past = self._store(request), None
+            remembers = self._agents[request.agent_id].mode != "echo"
+            if request.resumed and remembers and (past := await self._claim(store, request.created_ms)) is None:
                 how = "not taken over"
                 return
+            await self._replace_own(request)
+            if self.refusal(request) is not None:
+                how = "not taken over"
+                return
+            session = self._open(request, link, store, past)
             hosted = _Hosted(session, link, asyncio.get_running_loop().time())
             self._hosted[request.session] = hosted
             self._count()
@@ -171,7 +176,10 @@ class SessionHost:
         sender = received.sender
         if received.follows_gap:
             for gapped in [hosted for hosted in self._hosted.values() if hosted.link.media_worker == sender]:
-                gapped.session.on_messages_lost()
+                try:
+                    gapped.session.on_messages_lost()
+                except Exception as error:  # noqa: BLE001 (logged there)
+                    self._fail(gapped, error)
         for item in received.items:
             hosted = self._hosted.get(item.session)
             if hosted is None:
@@ -191,10 +199,8 @@ class SessionHost:
             hosted.silent_since, hosted.heard = now, True
             try:
                 hosted.session.receive(item)
-            except Exception as error:
-                log.exception("session_failed", session_id=item.session)
-                _tell_failure(hosted.link, error)
-                hosted.session.end("pipeline_error")
+            except Exception as error:  # noqa: BLE001 (logged there)
+                self._fail(hosted, error)
 
     def tend(self) -> None:
         """Call every `TOUCH_INTERVAL_S`: tells media workers that we live, and looks which of them do."""
@@ -260,27 +266,38 @@ class SessionHost:
 
     async def _replace_own(self, request: StartPipeline) -> None:
         """The session may still run here under an earlier epoch: we were silent for so long that we seemed lost."""
-        earlier = self._hosted.get(request.session)
-        if earlier is not None:
-            earlier.session.receive(_replaced(request.session))
-            async with asyncio.timeout(_PREDECESSOR_S):
+        async with asyncio.timeout(_PREDECESSOR_S):
+            while (earlier := self._hosted.get(request.session)) is not None and earlier.link.epoch < request.epoch:
+                earlier.session.receive(_replaced(request.session))
                 await earlier.over.wait()
 
-    async def _open(self, request: StartPipeline, link: MediaLink) -> Session | None:
+    def _store(self, request: StartPipeline) -> ConversationStore:
+        expiry_s = self._agents[request.agent_id].limits.max_duration_s + _EXPIRY_MARGIN_S
+        return ConversationStore(self._broker, request.session, expiry_s, request.epoch)
+
+    async def _claim(self, store: ConversationStore, created_ms: int) -> Past | None:
         """None if another worker has taken the session over, or the broker is away."""
+        try:
+            async with asyncio.timeout(_CLAIM_S):
+                while True:
+                    try:
+                        past = await store.claim()
+                        break
+                    except BROKER_FAILURES as error:
+                        log.warning("session_not_claimed", error=str(error))
+                    await asyncio.sleep(_RETRY_S)
+        except TimeoutError:
+            return None
+        if past is None or not created_ms:
+            return past
+        return past._replace(elapsed_s=max(0, wall_ms() - created_ms) / 1000)
+
+    def _open(self, request: StartPipeline, link: MediaLink, store: ConversationStore, past: Past | None) -> Session:
         agent = _limited(self._agents[request.agent_id], request.max_duration_s)
+        if past is not None:
+            link.published = past.memory.published
         if agent.mode == "echo":
             return EchoSession(link)
-        expiry_s = agent.limits.max_duration_s + _EXPIRY_MARGIN_S
-        store = ConversationStore(self._broker, link.session, expiry_s, link.epoch)
-        past = None
-        if request.resumed:
-            past = await self._claim(store)
-            if past is None:
-                return None
-            if request.created_ms:
-                past = past._replace(elapsed_s=max(0, wall_ms() - request.created_ms) / 1000)
-            link.published = past.memory.published
         return ConversationSession(
             agent,
             self._open_engines(agent.id),
@@ -292,17 +309,12 @@ class SessionHost:
             past,
         )
 
-    async def _claim(self, store: ConversationStore) -> Past | None:
-        try:
-            async with asyncio.timeout(_CLAIM_S):
-                while True:
-                    try:
-                        return await store.claim()
-                    except BROKER_FAILURES as error:
-                        log.warning("session_not_claimed", error=str(error))
-                    await asyncio.sleep(_RETRY_S)
-        except TimeoutError:
-            return None
+    @staticmethod
+    def _fail(hosted: _Hosted, error: Exception) -> None:
+        """Ends this session only."""
+        log.error("session_failed", session_id=hosted.link.session, exc_info=error)
+        _tell_failure(hosted.link, error)
+        hosted.session.end("pipeline_error")
 
 
 def _replaced(session: str) -> SessionClosed:

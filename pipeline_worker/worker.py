@@ -166,7 +166,7 @@ class PipelineWorker:
                 self._admission.on_tick(max(0.0, (loop.time() - due) * 1000))
             core_share = (time.process_time() - used_s) / (loop.time() - began)
             helper_share = self._helper_share()
-            self._admission.on_load(core_share)
+            self._admission.on_load(core_share, self._sessions)
             self._admission.on_helper_load(helper_share)
             _core_share.set(core_share)
             _helper_core_share.set(helper_share)

@@ -13,7 +13,7 @@ from gateway.core.signaling_events import (
     SendToClient,
     SocketClosed,
 )
-from gateway.core.signaling_rules import GOING_AWAY, NORMAL, POLICY, TAKEN_OVER, close_code
+from gateway.core.signaling_rules import GOING_AWAY, NORMAL, POLICY, close_code
 from shared.events import ClientEventSent, SessionClosed
 
 _NEVER_CONNECTED = frozenset({"connect_timeout", "dtls_failed"})
@@ -45,8 +45,8 @@ def session_closed(c: Connection, closed: SessionClosed) -> Step:
 
 
 def closed_while_offering(c: Connection, closed: SessionClosed) -> Step:
-    """The end of an old peer connection does not end the session that moves away from it, unless it was wanted."""
-    wanted = close_code(closed.reason) == NORMAL and closed.reason not in TAKEN_OVER
+    """A failure of the old peer connection does not end the session that moves away from it."""
+    wanted = close_code(closed.reason) == NORMAL
     if c.place_speaks and c.attached is None and not c.pending.resume:
         left = c.pending.release()
     elif wanted and not c.place_speaks:

@@ -10,7 +10,7 @@ NORMAL, GOING_AWAY, POLICY, FAILED, TRY_AGAIN_LATER = 1000, 1001, 1008, 1011, 10
 """RFC 6455 §7.4.1 and the IANA registry of WebSocket close codes."""
 
 _NORMAL_ENDS = frozenset({"hangup", "agent_hangup", "user_idle", "max_duration"})
-TAKEN_OVER = frozenset({"moved", "replaced"})
+_TAKEN_OVER = frozenset({"moved", "replaced"})
 """The session goes on, with another connection of the client."""
 
 
@@ -33,4 +33,4 @@ class SignalingRules(NamedTuple):
 
 def close_code(reason: str) -> int:
     """The code for a session that its media worker has ended."""
-    return NORMAL if reason in _NORMAL_ENDS | TAKEN_OVER else FAILED
+    return NORMAL if reason in _NORMAL_ENDS | _TAKEN_OVER else FAILED

@@ -79,7 +79,7 @@ class Uplink:
         self._origin: int | None = None
         """Where the audio began, in the media worker's samples: known with the first frame."""
         self._settled = past.memory.uplink if past is not None else 0
-        """Up to here the caller's speech was settled before that, or when the last utterance ended."""
+        """The same as `settled_up_to`, before the first frame."""
         self._unsettled: dict[int, int] = {}
         """Utterances that may still be heard by another worker, and where they began."""
         self._last_ended = 0

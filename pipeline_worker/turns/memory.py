@@ -50,7 +50,11 @@ class Memory:
     uplink: int = 0
     """Up to here the caller's speech is recorded or dismissed, in the media worker's samples."""
     published: int = 0
+    transcripts: tuple[int, ...] = ()
+    """The numbers of the events with the last utterances."""
     prompts_said: int = 0
+    answered: bool = False
+    """Nothing that the caller has said waits for an answer: they may have had the last word and pressed stop."""
     tools: tuple[ToolCall, ...] = ()
     """Calls with side effects that have begun and not ended."""
     waits_for_tools: bool = False

@@ -25,12 +25,12 @@ async def deployment(broker_url: str, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("agents")
     shutil.copy(_ECHO, folder)
     (folder / "api-keys").write_text(_LINE)
-    settings = {
-        "ANTIPHON_AGENTS_DIR": str(folder),
-        "ANTIPHON_GATEWAY_ACCESS": "token",
-        "ANTIPHON_GATEWAY_API_KEYS_FILE": str(folder / "api-keys"),
-    }
-    async with deployed(broker_url.removesuffix("/0") + "/2", **settings) as running:
+    async with deployed(
+        broker_url.removesuffix("/0") + "/2",
+        ANTIPHON_AGENTS_DIR=str(folder),
+        ANTIPHON_GATEWAY_ACCESS="token",
+        ANTIPHON_GATEWAY_API_KEYS_FILE=str(folder / "api-keys"),
+    ) as running:
         yield running
 
 

@@ -59,12 +59,12 @@ def turn() -> Iterator[TurnServer]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def deployment(broker_url: str, turn: TurnServer) -> AsyncIterator[Deployment]:
-    settings = {
-        "ANTIPHON_GATEWAY_ORIGINS": "*",
-        "ANTIPHON_GATEWAY_TURN_URLS": turn.url,
-        "ANTIPHON_GATEWAY_TURN_SECRET_FILE": str(turn.secret_file),
-    }
-    async with deployed(broker_url, **settings) as running:
+    async with deployed(
+        broker_url,
+        ANTIPHON_GATEWAY_ORIGINS="*",
+        ANTIPHON_GATEWAY_TURN_URLS=turn.url,
+        ANTIPHON_GATEWAY_TURN_SECRET_FILE=str(turn.secret_file),
+    ) as running:
         yield running
 
 

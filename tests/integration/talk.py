@@ -84,8 +84,10 @@ async def talking(gateways: Sequence[str], question: Pcm, count: int) -> AsyncIt
     """Callers who are connected over the first gateway, come back whatever happens, and hang up on leaving."""
     async with contextlib.AsyncExitStack() as stack:
         callers = [Caller(gateways[0], AGENT, gateways=gateways) for _ in range(count)]
+        async with asyncio.TaskGroup() as tasks:
+            for caller in callers:
+                tasks.create_task(stack.enter_async_context(caller))
         for caller in callers:
-            await stack.enter_async_context(caller)
             stack.push_async_callback(caller.hang_up)
         for caller in callers:
             await caller.wait_for_status("listening")

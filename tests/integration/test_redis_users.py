@@ -41,7 +41,7 @@ class _Brokers:
     async def refusals(self) -> list[str]:
         entries: list[Any] = []
         for node in self._nodes:
-            entries += await node.acl_log()  # type: ignore[no-untyped-call]
+            entries += await node.acl_log()
         return [f"{entry['username']}: {entry['reason']} {entry['object']}" for entry in entries]
 
     async def disconnect_all(self) -> None:

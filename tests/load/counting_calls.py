@@ -5,6 +5,8 @@ The agent says the same long row of words in every reply, so a word that was los
 
 import asyncio
 import contextlib
+import math
+import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +35,9 @@ _GIVE_UP_S = 12.0
 """Silence after which a reply will not go on."""
 _ASK_AGAIN_S = 6.0
 """Silence after which a caller asks again."""
-_NEXT_TURN_S = 0.3
+_NEXT_TURN_S = 0.3, 1.5
+_STAGGER_S = 0.4
+"""Between callers, at first: they should not all speak at the same time."""
 _RETRY_S = 1.0
 
 
@@ -43,13 +47,14 @@ class Turn:
 
     asked_s: float
     words: list[HeardWord] = field(default_factory=list)
-    ended_s: float = float("inf")
+    ended_s: float = math.inf
     is_whole: bool = False
     """Its last word was heard."""
 
     def silences(self) -> list[tuple[float, float]]:
         """Beginning and end of each stretch in which the agent should have spoken, and was not heard."""
-        return silences(self.words, self.asked_s + FIRST_AUDIO_S, None if self.is_whole else self.ended_s)
+        broke_off_s = None if self.is_whole or self.ended_s == math.inf else self.ended_s
+        return silences(self.words, self.asked_s + FIRST_AUDIO_S, broke_off_s)
 
 
 class CountingCall:
@@ -62,6 +67,7 @@ class CountingCall:
         self.refused = 0
         self.caller: LastingCaller | None = None
         self._index = index
+        self._rng = random.Random(index)
         self._gateways = gateways
         self._agent_id = agent_id
         self._text = text
@@ -86,6 +92,7 @@ class CountingCall:
 
     async def run(self) -> None:
         """Until cancelled. Hangs up then."""
+        await asyncio.sleep(self._index * _STAGGER_S)
         while True:
             caller = LastingCaller(self._gateways, self._index, self._agent_id)
             try:
@@ -106,7 +113,7 @@ class CountingCall:
 
     async def _talk(self, caller: LastingCaller) -> None:
         while not caller.is_lost:
-            await asyncio.sleep(_NEXT_TURN_S)
+            await asyncio.sleep(self._rng.uniform(*_NEXT_TURN_S))
             caller.listen()
             caller.forget()
             self._said, self._is_asking = 0, True

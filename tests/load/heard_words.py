@@ -24,5 +24,5 @@ def silences(words: Sequence[HeardWord], due_s: float, ended_s: float | None = N
     The first one is due at `due_s`. If words are missing at the end, `ended_s` is when that was clear.
     """
     due = [due_s, *(word.at_s + TONE_S + GAP_S for word in words)]
-    heard = [word.at_s for word in words] + [ended_s] * (ended_s is not None)
+    heard = [*(word.at_s for word in words), *(() if ended_s is None else (ended_s,))]
     return [(since_s, at_s) for since_s, at_s in zip(due, heard, strict=False) if at_s > since_s]

@@ -2,54 +2,60 @@ import pytest
 
 from pipeline_worker.admission import LATE_MS, WINDOW, Admission
 
+HALF = WINDOW // 2
+
 
 def ticked(admission: Admission, late: int) -> Admission:
-    for tick in range(WINDOW):
-        admission.on_tick(LATE_MS + 1 if tick < late else 1.0)
+    """Five seconds, with so many late ticks in each half."""
+    for _ in range(2):
+        for tick in range(HALF):
+            admission.on_tick(LATE_MS + 1 if tick < late else 1.0)
+    return admission
+
+
+def loaded(admission: Admission, core_share: float, sessions: int, seconds: int = 5) -> Admission:
+    for _ in range(seconds):
+        admission.on_load(core_share, sessions)
     return admission
 
 
 def test_an_idle_process_has_room_up_to_the_ceiling() -> None:
     admission = ticked(Admission(100), late=0)
-    admission.on_load(0.2)
+    loaded(admission, 0.2, 50)
     assert admission.capacity(0) == admission.capacity(50) == 100
 
 
 def test_capacity_follows_from_the_cost_of_sessions() -> None:
-    admission = Admission(1000)
-    admission.on_load(0.35)
-    assert admission.capacity(100) == 200
-    admission.on_load(0.5)
-    assert admission.capacity(150) == 210
+    admission = loaded(Admission(1000), 0.35, 100)
+    assert admission.capacity(100) == admission.capacity(150) == 200
+    assert loaded(admission, 0.5, 150).capacity(150) == 210
 
 
 @pytest.mark.parametrize("sessions", [100, 120])
 def test_beyond_the_bound_there_is_no_room_and_no_session_ends(sessions: int) -> None:
-    admission = Admission(1000)
-    admission.on_load(0.9)
+    admission = loaded(Admission(1000), 0.9, sessions)
     assert admission.capacity(sessions) == sessions
 
 
-def test_load_is_seen_at_once_and_its_end_slowly() -> None:
-    admission = Admission(1000)
-    admission.on_load(0.7)
-    admission.on_load(0.1)
-    assert admission.capacity(100) < 200
-    for _ in range(10):
-        admission.on_load(0.1)
-    assert admission.capacity(100) == 1000
+def test_a_burst_of_callers_does_not_make_the_worker_full_for_seconds() -> None:
+    admission = loaded(Admission(1000), 0.1, 100)
+    loaded(admission, 1.0, 110, seconds=2)
+    for tick in range(WINDOW):
+        admission.on_tick(LATE_MS + 1 if tick > HALF else 1.0)
+    assert admission.capacity(110) == 1000
+    assert loaded(admission, 1.0, 110, seconds=1).capacity(110) == 110
 
 
 def test_no_session_is_taken_while_the_recogniser_is_overloaded() -> None:
     admission = Admission(1000)
+    loaded(admission, 0.1, 100)
     for _ in range(60):
-        admission.on_load(0.1)
         admission.on_helper_load(0.5)
     assert admission.capacity(100) == 140
     for _ in range(60):
         admission.on_helper_load(1.0)
     assert admission.capacity(100) == 100
-    admission.on_load(0.9)
+    loaded(admission, 0.9, 100)
     for _ in range(60):
         admission.on_helper_load(0.35)
     assert admission.capacity(100) == 100, "the fullest of both tells"
@@ -62,13 +68,12 @@ def test_a_recogniser_that_is_busy_for_a_second_does_not_make_the_worker_full() 
 
 
 def test_a_late_loop_takes_no_sessions_until_it_is_on_time() -> None:
-    admission = ticked(Admission(100), late=WINDOW // 10 + 1)
+    admission = ticked(Admission(100), late=HALF // 10 + 1)
     assert admission.capacity(50) == 50
-    assert ticked(admission, late=WINDOW // 10).capacity(50) == 100
+    assert ticked(admission, late=HALF // 10).capacity(50) == 100
 
 
 def test_few_sessions_are_not_blamed_for_the_load() -> None:
-    admission = ticked(Admission(100), late=WINDOW)
-    admission.on_load(1.0)
+    admission = loaded(ticked(Admission(100), late=HALF), 1.0, 10)
     assert admission.capacity(0) == admission.capacity(9) == 100
     assert admission.capacity(10) == 10

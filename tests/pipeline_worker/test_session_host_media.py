@@ -125,6 +125,18 @@ async def test_a_worker_that_hung_takes_its_own_session_over() -> None:
         await second
 
 
+async def test_of_two_requests_for_one_session_the_later_one_is_served(broker: Redis) -> None:
+    hosting = Hosting(broker)
+    requests = [hosting.start("s1", "front-desk", epoch=epoch, resumed=True) for epoch in (3, 2)]
+    done, _ = await asyncio.wait(requests, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    assert done == {requests[1]}
+    hosting.tell(CallerConnected(session="s1"))
+    assert hosting.peer.all(PublishEvent)[-1].epoch == 3
+    hosting.tell(SessionClosed(session="s1"))
+    await asyncio.wait_for(requests[0], 5)
+    assert await broker.keys("antiphon:s:*") == []
+
+
 @in_virtual_time
 async def test_a_session_that_cannot_be_claimed_is_left_to_other_workers() -> None:
     async with hosting_echo() as (hosting, _):

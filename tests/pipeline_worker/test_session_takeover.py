@@ -17,7 +17,15 @@ from pipeline_worker.tools.toolbox import Toolbox, Toolboxes
 from pipeline_worker.turns.conversation import ToolUse, Utterance
 from shared import keys
 from shared.agent_tools import Tool
-from shared.events import EndSession, FlushPlayout, PublishEvent, SessionClosed, TextReceived
+from shared.events import (
+    EndSession,
+    FlushPlayout,
+    InterruptRequested,
+    PipelineLeaving,
+    PublishEvent,
+    SessionClosed,
+    TextReceived,
+)
 from shared.io.broker import Redis
 from tests.fakes.booking_tool import booked
 from tests.fakes.engines import FakeEngines, FakeLm, FakeStt
@@ -183,6 +191,22 @@ async def test_a_question_that_the_killed_worker_had_not_answered_is_answered(br
         assert call.transcript() == [("user", "when do you open"), ("agent", ANSWER)]
 
 
+async def test_a_question_whose_answer_the_caller_has_stopped_is_not_answered_by_the_next_worker(
+    broker: Redis,
+) -> None:
+    engines = engines_with(FakeStt("when do you open"))
+    engines.lm.may_answer.clear()
+    async with Call.begun(broker, engines) as call:
+        await call.peer.ask()
+        await call.peer.until_status("listening", "thinking")
+        call.peer.tell(InterruptRequested(session=SESSION))
+        await call.until_stored("when do you open", '"answered": true', '"turn": null')
+        await call.kill()
+        await call.take_over(FakeEngines())
+        await call.peer.until_status("listening")
+        assert call.engines.lm.asked == []
+
+
 async def test_the_caller_was_speaking_when_the_worker_was_killed_and_no_word_is_lost(broker: Redis) -> None:
     engines = FakeEngines()
     async with Call.begun(broker, engines, greeting=GREETING) as call:
@@ -213,6 +237,42 @@ async def test_the_events_of_both_workers_are_numbered_in_one_sequence(broker: R
         items = (*call.peer.sent_before, *call.peer.sent)
         numbers = [item.number for item in items if isinstance(item, PublishEvent)]
         assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_the_transcript_has_words_that_were_recorded_just_before_the_worker_was_killed(broker: Redis) -> None:
+    async with Call.begun(broker, FakeEngines(), greeting=GREETING) as call:
+        await call.peer.play_turn()
+        await call.peer.until_status("speaking", "listening")
+        await call.until_stored("Hello there.", '"turn": null')
+        await call.kill()
+        arrived = [item for item in call.peer.sent if isinstance(item, PublishEvent)]
+        lost = next(index for index, event in enumerate(arrived) if event.type == "transcript")
+        call.peer.sent = list(arrived[:lost])
+        await call.take_over(FakeEngines())
+        assert call.transcript() == [("agent", "Hello there.")]
+
+
+async def test_a_worker_that_dies_before_it_could_go_on_leaves_everything_to_the_next(broker: Redis) -> None:
+    engines = engines_with(FakeStt("when do you open"), FakeLm([Reply(ANSWER)]))
+    async with Call.begun(broker, engines) as call:
+        await call.peer.ask()
+        await until_heard(call, 3)
+        await call.until_stored("Anything else?", '"complete": true')
+        await call.kill()
+        second = await taken_over(call.peer, FakeEngines(), broker)
+        running = asyncio.create_task(second.run())
+        await asyncio.sleep(0)
+        second.leave(at_once=True)  # it saves what it knows
+        await call.until_stored('"epoch": 2')
+        await call.peer.until(lambda: isinstance(call.peer.sent[-1], PipelineLeaving))
+        second.receive(SessionClosed(session=SESSION, reason="replaced"))
+        await running
+        call.peer.epoch = 2
+        await call.take_over(FakeEngines())
+        await call.peer.play_turn()
+        await call.peer.until_status("speaking", "listening")
+        assert call.engines.tts.spoken == ["ten.", "Anything else?"]
+        assert call.transcript() == [("user", "when do you open"), ("agent", ANSWER)]
 
 
 async def test_a_worker_that_wakes_up_says_nothing_more_and_the_call_goes_on(broker: Redis) -> None:

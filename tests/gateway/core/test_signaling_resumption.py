@@ -295,8 +295,18 @@ def test_the_old_media_worker_ends_while_the_session_moves(path: list[Input]) ->
         state = machine.state
         assert machine.handle(failure, 1.5) == []
         assert machine.state is state
-        wanted = heard(SessionClosed(session="s1", reason="agent_hangup"))
-        assert closing(machine.handle(wanted, 1.5)) == CloseSocket(1000, "agent_hangup")
+
+
+@pytest.mark.parametrize("path", [MOVING[:-1], MOVING, [*MOVING, MOVED_TO], [*MOVING, MOVED_TO, DeadlinePassed()]])
+@pytest.mark.parametrize("reason", ["agent_hangup", "replaced"])
+def test_the_session_ends_or_is_taken_over_while_it_moves(path: list[Input], reason: str) -> None:
+    machine = SignalingMachine(RULES, 0.0)
+    for each in path:
+        machine.handle(each, 1.5 if isinstance(each, DeadlinePassed) else 0.0)
+    actions = machine.handle(heard(SessionClosed(session="s1", reason=reason)), 1.5)
+    assert closing(actions) == CloseSocket(1000, reason)
+    assert DETACH not in actions
+    assert (Release("s1", "m2") in actions) is (MOVED_TO in path)
 
 
 def test_a_session_without_media_waits_for_its_client_to_move() -> None:

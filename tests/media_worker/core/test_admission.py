@@ -2,7 +2,8 @@ import pytest
 
 from media_worker.core.admission import LATE_MS, LATE_SHARE, WINDOW, Admission
 
-TOLERATED = int(LATE_SHARE * WINDOW)
+HALF = WINDOW // 2
+TOLERATED = int(LATE_SHARE * HALF)
 
 
 def slots(admission: Admission, count: int, lateness_ms: float = 0.0) -> None:
@@ -23,12 +24,23 @@ def test_a_draining_worker_admits_no_session(admission: Admission) -> None:
     assert admission.refusal(0, True) == "draining"
 
 
-def test_refuses_while_more_than_a_tolerated_share_of_slots_is_late(admission: Admission) -> None:
-    slots(admission, WINDOW)
-    slots(admission, TOLERATED, LATE_MS + 1)
-    assert admission.refusal(1, False) is None
-    slots(admission, 1, LATE_MS + 1)
-    assert admission.refusal(1, False) == "overloaded"
+def half(admission: Admission, late: int) -> None:
+    slots(admission, HALF - late)
+    slots(admission, late, LATE_MS + 1)
+
+
+def test_refuses_while_more_than_a_tolerated_share_of_slots_stays_late(admission: Admission) -> None:
+    for late, refusal in [(0, None), (100, None), (TOLERATED + 1, "overloaded"), (TOLERATED, None)]:
+        half(admission, late)
+        assert admission.refusal(1, False) == refusal
+
+
+def test_four_callers_at_a_time_are_not_refused_because_their_handshakes_make_slots_late(admission: Admission) -> None:
+    half(admission, 0)
+    for _ in range(3):
+        half(admission, HALF)
+        half(admission, 0)
+        assert admission.refusal(1, False) is None
 
 
 def test_an_almost_idle_worker_is_not_overloaded_by_its_neighbours(admission: Admission) -> None:
@@ -37,9 +49,8 @@ def test_an_almost_idle_worker_is_not_overloaded_by_its_neighbours(admission: Ad
 
 
 def test_forgets_lateness_after_its_window(admission: Admission) -> None:
-    slots(admission, WINDOW)
-    slots(admission, 100, LATE_MS + 1)
-    slots(admission, WINDOW - TOLERATED - 1)
+    slots(admission, WINDOW, LATE_MS + 1)
+    slots(admission, HALF - TOLERATED - 1)
     assert admission.refusal(1, False) == "overloaded"
     slots(admission, 1)
     assert admission.refusal(1, False) is None
@@ -58,7 +69,7 @@ def test_a_slot_at_the_limit_is_not_late(admission: Admission) -> None:
 
 def test_complexity_falls_before_sessions_are_refused(admission: Admission) -> None:
     slots(admission, WINDOW)
-    slots(admission, TOLERATED // 2, LATE_MS + 1)
+    slots(admission, TOLERATED, LATE_MS + 1)
     assert admission.complexity(5, 0.1) == 5
     slots(admission, 1, LATE_MS + 1)
     assert admission.complexity(5, 0.1) == 0

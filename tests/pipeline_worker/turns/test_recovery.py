@@ -18,7 +18,7 @@ from pipeline_worker.turns.events import (
     StartReply,
 )
 from pipeline_worker.turns.memory import Memory, Past, TurnMemory
-from pipeline_worker.turns.recovery import lost_tool_uses, taken_over
+from pipeline_worker.turns.recovery import lost_tool_uses, taken_over, unpublished
 from pipeline_worker.turns.state import AgentTurn, State
 from pipeline_worker.turns.table import TurnTaking
 from tests.pipeline_worker.turns.scenarios import AGENT, GREETING, LISTENING, SPEAKING, THINKING, play
@@ -36,8 +36,9 @@ def carried_on(
     rest: str = "",
     agent: AgentTurn = AgentTurn(),  # noqa: B008 (immutable)
     waits_for_tools: bool = False,
+    answered: bool = False,
 ) -> tuple[TurnTaking, list[Action]]:
-    memory = Memory(epoch=1, turn=turn, agent=agent, prompts_said=1, waits_for_tools=waits_for_tools)
+    memory = Memory(epoch=1, turn=turn, agent=agent, prompts_said=1, waits_for_tools=waits_for_tools, answered=answered)
     turns = TurnTaking(AGENT.model_copy(update={"greeting": GREETING}), memory)
     return turns, play(turns, taken_over(Past(entries, memory), heard, rest))
 
@@ -57,6 +58,11 @@ def test_if_nobody_was_speaking_the_agent_listens_and_does_not_greet_again() -> 
 def test_the_callers_last_words_are_answered(entries: tuple[Entry, ...]) -> None:
     turns, actions = carried_on(*entries)
     assert (turns.state, actions) == (State.THINKING, [THINKING, StartReply()])
+
+
+def test_words_whose_answer_the_caller_has_stopped_are_not_answered() -> None:
+    turns, actions = carried_on(ASKED, answered=True)
+    assert (turns.state, actions) == (State.LISTENING, [LISTENING])
 
 
 @pytest.mark.parametrize("rest", ["", "We open"])
@@ -133,3 +139,11 @@ def test_the_model_reads_that_a_tool_may_have_run() -> None:
 def test_the_caller_is_understood_while_the_rest_is_said() -> None:
     turns, _ = carried_on(ASKED, turn=TURN, heard="We open", rest="at ten.")
     assert play(turns, FinalText(1, "")) == []
+
+
+@pytest.mark.parametrize(("published", "missing"), [(9, []), (8, [ANSWERED]), (4, [ASKED, ANSWERED])])
+def test_words_that_were_recorded_but_did_not_reach_the_client_are_published(
+    published: int, missing: list[Utterance]
+) -> None:
+    past = Past((ANSWERED, ASKED, ToolUse(BOOK, "booked"), ANSWERED), Memory(epoch=1, transcripts=(4, 7, 9)))
+    assert unpublished(past, published) == missing
