@@ -20,6 +20,7 @@ from shared.io.broker import connect
 from shared.io.heartbeat import live_workers
 from shared.keys import WorkerKind
 from tests.fakes.ports import free_port
+from tests.integration.leftover_keys import leftovers_at_last
 
 _ROOT = Path(__file__).resolve().parents[2]
 _READY_TIMEOUT_S = 60.0
@@ -216,6 +217,13 @@ class Deployment:
         finally:
             await client.aclose()
         return self
+
+    async def leftovers(self) -> list[str]:
+        """Keys that ended sessions and dead workers have left, once every expiry is over."""
+        async with contextlib.aclosing(connect(self.broker_url)) as client:
+            return await leftovers_at_last(
+                client, {service.worker_id for service in self.services if service.is_running}
+            )
 
     def stop(self) -> list[int]:
         """Ends all; their exit codes, gateways first."""

@@ -33,7 +33,8 @@ Recording = dict[str, Any]
 
 def recordings() -> dict[str, Recording]:
     """By the name of the file."""
-    batches = {f"batch-{_kind(item)}": _batch(item) for item in (*examples.MESSAGES, *examples.FRAMES)}
+    items: list[Item] = [*examples.MESSAGES, *examples.FRAMES]
+    batches = {f"batch-{_kind(item)}": _batch(item) for item in items}
     job = {"payload": _text(encode_message(examples.JOB)), "meaning": meaning(examples.JOB)}
     return {**batches, "job": job, "keys": asyncio.run(_keys())}
 
@@ -76,7 +77,7 @@ async def _keys() -> Recording:
         writing.cancel()
         await asyncio.wait([writing])
         await Heartbeat(client, lambda: examples.REPORT).announce()
-        written = {key.decode(): await _value(client, key.decode()) for key in await client.keys("*")}
+        written = {key.decode(): await _value(client, key.decode()) async for key in client.scan_iter("*")}
         await client.aclose()
     return {
         "written": {key: value for key, value in sorted(written.items()) if value is not None},
