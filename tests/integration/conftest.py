@@ -12,6 +12,7 @@ from tests.integration.deployment import Deployment, deployed
 async def deployment(broker_url: str) -> AsyncIterator[Deployment]:
     async with deployed(broker_url) as running:
         yield running
+        assert await running.leftovers() == []
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

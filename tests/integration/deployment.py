@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from shared.io.broker import connect
 from shared.io.heartbeat import live_workers
 from shared.keys import WorkerKind
 from tests.fakes.ports import free_port
+from tests.integration.leftover_keys import leftovers_at_last
 
 _ROOT = Path(__file__).resolve().parents[2]
 _READY_TIMEOUT_S = 60.0
@@ -113,10 +114,19 @@ class Deployment:
     """Some processes of each kind, on one broker."""
 
     def __init__(
-        self, broker_url: str, *, gateways: int = 1, media_workers: int = 1, pipeline_workers: int = 1, **settings: str
+        self,
+        broker_url: str,
+        *,
+        gateways: int = 1,
+        media_workers: int = 1,
+        pipeline_workers: int = 1,
+        broker_urls: Mapping[WorkerKind, str] | None = None,
+        **settings: str,
     ) -> None:
+        """`broker_urls` are those of the kinds that have a user of their own."""
         self.broker_url = broker_url
-        self._settings = {"ANTIPHON_REDIS_URL": broker_url, "ANTIPHON_PUBLIC_IPS": "127.0.0.1", **settings}
+        self._broker_urls = broker_urls or {}
+        self._settings = {"ANTIPHON_PUBLIC_IPS": "127.0.0.1", **settings}
         self._ports: dict[Service, int] = {}
         counts: dict[WorkerKind, int] = {"gateway": gateways, "media": media_workers, "pipeline": pipeline_workers}
         self.of_kind: dict[WorkerKind, list[Service]] = {kind: [] for kind in counts}
@@ -127,7 +137,11 @@ class Deployment:
 
     def start(self, kind: WorkerKind, port: int | None = None) -> Service:
         """Another process. A gateway may get the `port` of one that has ended."""
-        settings = {**self._settings, "ANTIPHON_PROBE_PORT": str(free_port())}
+        settings = {
+            "ANTIPHON_REDIS_URL": self._broker_urls.get(kind, self.broker_url),
+            "ANTIPHON_PROBE_PORT": str(free_port()),
+            **self._settings,
+        }
         if kind == "gateway":
             port = port or free_port()
             settings["ANTIPHON_GATEWAY_PORT"] = str(port)
@@ -204,6 +218,13 @@ class Deployment:
             await client.aclose()
         return self
 
+    async def leftovers(self) -> list[str]:
+        """Keys that ended sessions and dead workers have left, once every expiry is over."""
+        async with contextlib.aclosing(connect(self.broker_url)) as client:
+            return await leftovers_at_last(
+                client, {service.worker_id for service in self.services if service.is_running}
+            )
+
     def stop(self) -> list[int]:
         """Ends all; their exit codes, gateways first."""
         return [service.stop() for service in self.services]
@@ -227,7 +248,13 @@ def _is_ready(port: int) -> bool:
 
 @contextlib.asynccontextmanager
 async def deployed(
-    broker_url: str, *, gateways: int = 1, media_workers: int = 1, pipeline_workers: int = 1, **settings: str
+    broker_url: str,
+    *,
+    gateways: int = 1,
+    media_workers: int = 1,
+    pipeline_workers: int = 1,
+    broker_urls: Mapping[WorkerKind, str] | None = None,
+    **settings: str,
 ) -> AsyncIterator[Deployment]:
     """A deployment that is ready, stopped on leaving."""
     await _forget_earlier_workers(broker_url)
@@ -236,6 +263,7 @@ async def deployed(
         gateways=gateways,
         media_workers=media_workers,
         pipeline_workers=pipeline_workers,
+        broker_urls=broker_urls,
         **settings,
     )
     try:

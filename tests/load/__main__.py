@@ -5,7 +5,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from tests.load import chaos
+from tests.load import chaos, soak
 from tests.load.bench_report import BenchReport
 from tests.load.speech import benchmark as speech
 
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "loss": "what is heard when packets are lost",
     "memory": "of a media worker, per session",
     "pipeline": "sessions on a core of a pipeline worker, engines over the network",
+    "soak": "what is left behind by callers who come and go while processes die",
     "speech": "the engines that come with Antiphon: words, delays, sessions on a core, requests understood",
     "turns": "turn taking in the sound that callers send and hear",
 }
@@ -26,7 +27,7 @@ def main() -> int:
     common.add_argument("--json", type=Path, metavar="FILE", help="write figures and bars there")
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     names = parser.add_subparsers(dest="name", metavar="NAME", required=True)
-    with_options = {"chaos": chaos, "speech": speech}
+    with_options = {"chaos": chaos, "soak": soak, "speech": speech}
     for name, subject in BENCHMARKS.items():
         benchmark = names.add_parser(name, help=subject, description=subject, parents=[common])
         if name in with_options:

@@ -145,13 +145,21 @@ class CountingCall:
 class CountingCalls:
     """All callers, whose packets are sent from one clock."""
 
-    def __init__(self, count: int, gateways: Sequence[str], agent_id: str, text: str, question: Pcm) -> None:
+    def __init__(
+        self,
+        count: int,
+        gateways: Sequence[str],
+        agent_id: str,
+        text: str,
+        question: Pcm,
+        call_type: type[CountingCall] = CountingCall,
+    ) -> None:
         encoder = Encoder(RATE, _BITRATE, 0)
         noise = (np.random.default_rng(1).standard_normal(RATE) * _ROOM_NOISE_RMS).astype(np.int16)
         self._room = [_encoded(encoder, noise[at * _FRAME :][:_FRAME]) for at in range(_ROOM_FRAMES)]
         frames = np.pad(question, (0, -len(question) % _FRAME)).reshape(-1, _FRAME)
         spoken = [_encoded(encoder, frame) for frame in frames]
-        self.all = [CountingCall(index, gateways, agent_id, text, spoken) for index in range(count)]
+        self.all = [call_type(index, gateways, agent_id, text, spoken) for index in range(count)]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

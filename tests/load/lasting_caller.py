@@ -5,7 +5,7 @@ What it hears over all its peer connections is one recording.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from callers.audio_recorder import AudioRecorder
@@ -22,8 +22,11 @@ _TICKS_PER_FRAME = 960
 class LastingCaller:
     """Connects on entering, and hangs up on leaving. Entering raises `NotConnected`. Times are monotonic."""
 
-    def __init__(self, gateways: Sequence[str], first: int, agent_id: str) -> None:
-        """It begins at gateway number `first`."""
+    def __init__(
+        self, gateways: Sequence[str], first: int, agent_id: str, reroute: Callable[[str], str] = lambda sdp: sdp
+    ) -> None:
+        """It begins at gateway number `first`. `reroute` may change the server's answers."""
+        self._reroute = reroute
         self.signaling = Signaling(gateways[first % len(gateways)], agent_id, self._on_event, gateways)
         self.session = ""
         self.end_reason: str | None = None
@@ -93,10 +96,13 @@ class LastingCaller:
     async def _connect(self, rtp: RtpCaller) -> None:
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                await rtp.connect(self.signaling.exchange)
+                await rtp.connect(self._exchange)
         except TimeoutError as error:
             raise NotConnected("no connection in time") from error
         self._connected_s = time.monotonic()
+
+    async def _exchange(self, sdp: str) -> str:
+        return self._reroute(await self.signaling.exchange(sdp))
 
     def _silent_s(self) -> float:
         return time.monotonic() - max(self._connected_s, self._rtp.heard_s)
