@@ -96,6 +96,8 @@ async def test_the_record_says_what_another_media_worker_needs(broker_url: str, 
             "epoch": "1",
             "max_duration_s": "3600",
             "resume_tokens": "",
+            "api_key": "",
+            "counted_in": "",
             "state": "running",
         }
         assert 50 < await broker.ttl(keys.session("s1")) <= 60
