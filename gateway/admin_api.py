@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -23,6 +24,8 @@ from shared.io.logs import get_logger
 from shared.worker_report import Wish
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+
+_actions = Counter("antiphon_gateway_operator_actions_total", "What operators asked for over the API", ["action"])
 
 log = get_logger()
 
@@ -95,6 +98,7 @@ class AdminApi:
     async def _wish(self, request: Request, operator: str, wish: Wish) -> Response:
         worker_id = _id(request, "worker")
         await self._fleet.wish(worker_id, wish)
+        _actions.labels(wish).inc()
         log.info("worker_wish", worker=worker_id, wish=wish, operator=operator)
         return _json({"id": worker_id, "wish": wish}, 202)
 
@@ -120,6 +124,7 @@ class AdminApi:
             self._link.send(record.media_worker, CloseSession(session=record.session, reason="ended_by_operator"))
         else:
             await self._sessions.delete(record.session)
+        _actions.labels("end_session").inc()
         log.info("session_end_asked", session_id=record.session, operator=operator)
         return _json({"id": record.session}, 202)
 

@@ -6,6 +6,8 @@ session runs and ends it with the session (`media_worker.session_index`). So not
 
 from collections.abc import Collection, Mapping
 
+from prometheus_client import Counter
+
 from shared.errors import BrokerError, RefusedError
 from shared.io.broker import BROKER_FAILURES, Redis
 from shared.worker_report import COUNTED_MS, RESERVATION_MS
@@ -27,6 +29,8 @@ for _, counter in ipairs(KEYS) do
 end
 return 0
 """
+
+_refused = Counter("antiphon_gateway_sessions_over_limit_total", "Sessions refused for a limit at once", ["limit"])
 
 
 class SessionLimits:
@@ -50,6 +54,7 @@ class SessionLimits:
             raise BrokerError(f"a session was not counted: {error}") from error
         if full:
             counter, limit = list(limits.items())[full - 1]
+            _refused.labels("agent" if ":agent:" in counter else "key").inc()
             raise RefusedError(f"{counter} has its {limit} sessions", code="too_many_sessions")
 
     async def release(self, session: str, counters: Collection[str]) -> None:

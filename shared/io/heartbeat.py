@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast, get_args
 
+from prometheus_client import Gauge
 from pydantic import ValidationError
 
 from shared import keys
@@ -18,6 +19,8 @@ from shared.io.inbox import INBOX_EXPIRY_S, PAYLOAD
 from shared.io.logs import get_logger
 from shared.keys import WorkerKind
 from shared.worker_report import LEASE_MS, REPORT_INTERVAL_S, WISH_MS, Wish, WorkerReport
+
+_drained = Gauge("antiphon_drained_by_operator", "1 while an operator wants this process to take no sessions")
 
 log = get_logger()
 
@@ -94,6 +97,7 @@ class Heartbeat:
         if wish == self.wish:
             return False
         self.wish = wish
+        _drained.set(wish != "serving")
         log.info("operator_wish", wish=wish)
         self._on_wish(wish)
         return True
