@@ -69,7 +69,8 @@ class SessionRecord:
 
     def end(self, moved: bool) -> None:
         """Delete everything, or leave it to the media worker that the session `moved` to."""
-        self._index.remove(self.opening.session, self.resume.generation, moved)
+        elsewhere = moved or (not self.leads and self.opening.resume is not None)
+        self._index.remove(self.opening.session, self.resume.generation, elsewhere)
         if moved:
             self._store.forget(self.opening.session, self.resume.generation)
         elif self.leads:

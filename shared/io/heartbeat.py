@@ -22,6 +22,8 @@ from shared.worker_report import LEASE_MS, REPORT_INTERVAL_S, WISH_MS, Wish, Wor
 
 _drained = Gauge("antiphon_drained_by_operator", "1 while an operator wants this process to take no sessions")
 
+_WISHES: tuple[Wish, ...] = get_args(Wish)
+
 log = get_logger()
 
 _LATE_MAIL_S = 10
@@ -88,22 +90,18 @@ class Heartbeat:
 
     async def announce(self, placed: tuple[str, str] | None = None) -> None:
         """Report now. `placed` is a reservation (key, session) that the report replaces."""
-        while self._takes(await self._announce(placed)):
-            placed = None
+        wish = await self._announce(placed)
+        while wish != self.wish:
+            self.wish = wish
+            _drained.set(wish != "serving")
+            log.info("operator_wish", wish=wish)
+            try:
+                wish = await self._announce(None)
+            finally:
+                self._on_wish(self.wish)
 
-    def _takes(self, stored: bytes | None) -> bool:
-        """Whether the operator wants something else now."""
-        wish = next((known for known in get_args(Wish) if stored == known.encode()), self.wish)
-        if wish == self.wish:
-            return False
-        self.wish = wish
-        _drained.set(wish != "serving")
-        log.info("operator_wish", wish=wish)
-        self._on_wish(wish)
-        return True
-
-    async def _announce(self, placed: tuple[str, str] | None) -> bytes | None:
-        """Returns the operator's wish."""
+    async def _announce(self, placed: tuple[str, str] | None) -> Wish:
+        """Returns what the operator wants now."""
         now_ms = wall_ms()
         added = {"reported_at_ms": now_ms, "version": self._version, "lag_ms": round(self._lag_s * 1000)}
         report = self._report().model_copy(update=added)
@@ -125,7 +123,7 @@ class Heartbeat:
         inbox = keys.inbox(report.kind, report.worker_id)
         if not await self._redis.expire(inbox, INBOX_EXPIRY_S):
             await self._keep_empty(inbox, INBOX_EXPIRY_S)
-        return cast(bytes | None, stored)
+        return next((wish for wish in _WISHES if stored == wish.encode()), self.wish)
 
     async def withdraw(self) -> None:
         """End the lease of a stopping worker, so that nothing more is placed on it, and let its keys expire soon."""

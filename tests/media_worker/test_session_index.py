@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -19,7 +20,7 @@ BOTH = (KEY, AGENT)
 
 
 async def members(broker: Redis, key: str) -> list[str]:
-    return [member.decode() for member in await broker.zrange(key, 0, -1)]
+    return [member.decode() for member in cast(list[bytes], await broker.zrange(key, 0, -1))]
 
 
 async def test_a_session_counts_from_its_offer_on_and_is_listed_when_its_caller_is_connected(broker: Redis) -> None:
@@ -64,8 +65,8 @@ async def test_everything_of_a_killed_process_expires(broker: Redis) -> None:
     index.add("s1", 1, (KEY,))
     index.enlist("s1", 1, 5)
     await index.write()
-    (score,) = await broker.zmscore(KEY, ["s1"])
-    assert 0 < score - wall_ms() <= COUNTED_MS
+    until_ms = await broker.zscore(KEY, "s1") or 0
+    assert 0 < until_ms - wall_ms() <= COUNTED_MS
     assert 0 < await broker.pttl(KEY) <= COUNTED_MS
     assert 0 < await broker.ttl(LIST) <= 60
 
