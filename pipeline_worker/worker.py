@@ -105,13 +105,15 @@ class PipelineWorker:
         away = False
         while True:
             await self._has_room.wait()
-            if self._state != "serving":
+            if not self._is_serving():
                 return
             try:
                 jobs = await queue.claim(self._room())
-                if jobs and self._not_ready() is not None:
+                if not self._is_serving():
                     await queue.give_back(jobs)
-                    await asyncio.sleep(_RETRY_S)
+                    return
+                if self._shown_state == "draining":
+                    await queue.give_back(jobs)
                     continue
             except BROKER_FAILURES as error:
                 if not away:
@@ -174,6 +176,9 @@ class PipelineWorker:
             _core_share.set(core_share)
             _helper_core_share.set(helper_share)
             self._count_room()
+
+    def _is_serving(self) -> bool:
+        return self._state == "serving"
 
     def _room(self) -> int:
         """Two pools that claim at once may both see the same room; the gateways' reservations prevent that."""

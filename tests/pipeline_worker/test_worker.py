@@ -351,15 +351,3 @@ async def test_a_call_whose_move_was_undone_in_time_stays(broker: Redis, broker_
         media.tell("pipeline-1", PlayoutReported(session="s1", played_up_to=end, state="finished"))
         await media.until(lambda: any(e.fields == {"status": "listening"} for e in media.of("s1", PublishEvent)))
         assert media.of("s1", PipelineLeaving) == []
-
-
-async def test_a_worker_takes_sessions_again_although_one_came_before_its_own_heartbeat_was_answered(
-    broker: Redis, broker_url: str, media: MediaSide, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After an outage of the broker it took none for ever."""
-    reasons = iter(["the broker has not answered for 2 s"])
-    monkeypatch.setattr("pipeline_worker.worker.Heartbeat.not_ready", lambda _: next(reasons, None))
-    async with running(broker, broker_url):
-        await media.ask_for_pipeline("s1", "echo")
-        await media.until_attached("s1")
-    assert next(reasons, None) is None, "it was given back once"
