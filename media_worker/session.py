@@ -21,6 +21,7 @@ from media_worker.peer import Certificate, Peer, PeerCallbacks, PeerFailed
 from media_worker.pipeline_jobs import PipelineJobs
 from media_worker.pipeline_link import PipelineCallbacks, PipelineLink
 from media_worker.rtp_session import RtpSession
+from media_worker.session_index import SessionIndex
 from media_worker.session_record import SessionRecord
 from media_worker.session_store import SessionStore
 from media_worker.settings import MediaSettings
@@ -57,6 +58,7 @@ class MediaContext(NamedTuple):
     certificate: Certificate
     liveness: Liveness
     store: SessionStore
+    session_index: SessionIndex
     jobs: PipelineJobs
 
 
@@ -68,7 +70,7 @@ class Session:
         self.id = opening.session
         self._context = context
         opening = opening.model_copy(update={"created_ms": opening.created_ms or wall_ms()})
-        self._record = SessionRecord(opening, context.worker_id, context.store)
+        self._record = SessionRecord(opening, context.worker_id, context.store, context.session_index)
         resume = self._record.resume
         self._offer = parse_offer(opening.sdp)
         self._answer_version = 1
@@ -175,6 +177,7 @@ class Session:
     async def run(self) -> str:
         """Connect, talk, end. Returns the reason of the end; everything that it opened is closed by then."""
         clock = self._context.clock
+        self._record.begin()
         self._path.open()
         if self._record.opening.resume is None:
             self._events.publish("status", {"status": "connecting"})

@@ -53,6 +53,10 @@ class OpenSession(Message):
     resume_tokens: tuple[str, ...] = ()
     """SHA-256 (hex) of the resume tokens that are accepted."""
     resume: Resume | None = None
+    api_key: str = ""
+    """The name of the API key that made the caller's token."""
+    counted_in: tuple[str, ...] = ()
+    """Keys of the counters (`keys.counter`) in which the media worker keeps the session."""
 
 
 class UpdateOffer(Message):

@@ -96,6 +96,8 @@ async def test_the_record_says_what_another_media_worker_needs(broker_url: str, 
             "epoch": "1",
             "max_duration_s": "3600",
             "resume_tokens": "",
+            "api_key": "",
+            "counted_in": "",
             "state": "running",
         }
         assert 50 < await broker.ttl(keys.session("s1")) <= 60
@@ -239,6 +241,35 @@ async def test_an_attempt_to_move_that_never_connects_harms_nobody(broker_url: s
         await old.pipeline.say("s1", tone(660, 0.2, 24_000).tobytes())
         await old.pipeline.message(PlayoutReported, state="finished")
         assert not old.pipeline.messages(SessionClosed)
+
+
+async def test_a_session_counts_until_it_ends_whatever_became_of_an_attempt_to_move_it(
+    broker_url: str, broker: Redis
+) -> None:
+    counter = keys.counter("key", "website")
+
+    def opening(house: RunningMediaWorker, session: str, resume: Resume | None = None) -> OpenSession:
+        counted = {"counted_in": (counter,), "resume": resume}
+        return OpenSession(session=session, gateway=house.gateway.id, agent_id="echo", sdp=CHROMIUM, **counted)
+
+    async def until_counted(*sessions: str) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while sorted(await broker.zrange(counter, 0, -1)) != [session.encode() for session in sessions]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async with running_media_worker(broker_url) as old:
+        await old.gateway.send(opening(old, "s1"), opening(old, "s2"))
+        await until_counted("s1", "s2")
+        async with running_media_worker(broker_url, claims=False) as new:
+            await new.gateway.send(opening(new, "s1", resume_of(old)))
+            await new.gateway.reply("s1")
+            await new.gateway.send(CloseSession(session="s1", reason="connect_timeout"))
+            await new.gateway.message(SessionClosed, session="s1")
+        assert await broker.zrange(counter, 0, -1) == [b"s1", b"s2"]
+        await old.gateway.send(CloseSession(session="s2"))
+        await until_counted("s1")
+        await old.gateway.send(CloseSession(session="s1"))
+        await until_counted()
 
 
 async def test_an_offer_of_an_earlier_generation_changes_nothing(house: RunningMediaWorker) -> None:

@@ -197,6 +197,8 @@ def test_a_client_moves_when_its_media_worker_is_lost() -> None:
         max_duration_s=60,
         resume_tokens=(hash_of(TOKEN), hash_of(TOKEN)),
         resume=where,
+        api_key="website",
+        counted_in=("counter",),
     )
     assert sent == SendToWorker("m2", opening)
     actions = machine.handle(ANSWER_THERE, 6.1)
