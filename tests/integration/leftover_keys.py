@@ -7,8 +7,8 @@ from typing import Any
 
 from shared.io.broker import Redis
 
-_GONE_AFTER_S = 85.0
-"""Inboxes live for a minute after the last write, and dead workers are listed for a minute after their lease."""
+_GONE_AFTER_S = 100.0
+"""A pipeline worker waits half a minute for a media worker that has died, whose inbox lives for a minute after that."""
 _OF_WORKER = re.compile(r"antiphon:(?:[gmp]:(?P<inbox>.*):in|\{workers\}:(?:gateway|media|pipeline):(?P<report>.*))")
 _LIST_OF_WORKERS = re.compile(r"antiphon:\{workers\}:(gateway|media|pipeline)")
 _OF_TOKENS = re.compile(r"antiphon:token.*")

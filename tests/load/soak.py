@@ -34,8 +34,8 @@ _WARM_UP_S = 25.0
 _AWAY_S = (0.5, 5.0)
 _STAYS_S = (5.0, 40.0)
 _BETWEEN_FAULTS_S = (4.0, 10.0)
-_AFTER_CALLS_S = 80.0
-"""Kept of the minutes for the end: what dead processes leave expires within 70 s."""
+_AFTER_CALLS_S = 100.0
+"""Kept of the minutes for the end: what dead processes leave expires within 95 s."""
 _BAD_NETWORK = Impairment(loss=0.03, jitter_ms=30.0, reordered=0.01, duplicated=0.01)
 _RETRY_S = 0.5
 _GROWTH_MB = 40.0
@@ -117,9 +117,11 @@ async def _run(report: BenchReport, run_s: float, rng: random.Random) -> None:
         calls = CountingCalls(_CALLERS, deployment.signaling_urls, AGENT, _TEXT, speech, _PassingCaller)
         stage = Stage(deployment, broker, calls.all)
         async with calls.running():
+            kinds: list[WorkerKind] = []
             while time.monotonic() < began_s + run_s - _AFTER_CALLS_S:
                 await asyncio.sleep(rng.uniform(*_BETWEEN_FAULTS_S))
-                kind = rng.choice(tuple(_SESSIONS))
+                kinds = kinds or rng.sample(tuple(_SESSIONS), len(_SESSIONS))
+                kind = kinds.pop()
                 with contextlib.suppress(LookupError):  # nobody is calling
                     await stage.kill(f"{kind} killed", kind)
                 await stage.ready()
