@@ -117,13 +117,13 @@ class AdminApi:
         return _json(self._session((await self._find(request)).record, wall_ms()))
 
     async def _end_session(self, request: Request) -> Response:
-        """Asks its media worker. A session that has none waits for its client, and is forgotten."""
+        """Asks its media worker, which alone writes the session's record."""
         operator = self._admit(request)
         record = (await self._find(request)).record
-        if self._placer.is_alive(record.media_worker):
-            self._link.send(record.media_worker, CloseSession(session=record.session, reason="ended_by_operator"))
-        else:
-            await self._sessions.delete(record.session)
+        if not self._placer.is_alive(record.media_worker):
+            message = "its media worker is lost: it ends within a minute, unless its client comes back"
+            raise PeerError(message, code="media_worker_lost")
+        self._link.send(record.media_worker, CloseSession(session=record.session, reason="ended_by_operator"))
         _actions.labels("end_session").inc()
         log.info("session_end_asked", session_id=record.session, operator=operator)
         return _json({"id": record.session}, 202)

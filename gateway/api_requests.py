@@ -25,6 +25,7 @@ _STATUS = {
     "unknown_worker": 404,
     "unknown_session": 404,
     "not_drainable": 409,
+    "media_worker_lost": 409,
     "message_too_large": 413,
     "too_many_tokens": 429,
     "broker_unavailable": 503,

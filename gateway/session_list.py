@@ -51,13 +51,6 @@ class SessionList:
             raise BrokerError(f"the conversation cannot be read: {error}") from error
         return [dict(json.loads(entry)) for entry in entries]
 
-    async def delete(self, session: str) -> None:
-        """Nobody can resume it any more."""
-        try:
-            await self._redis.delete(keys.session(session), keys.events(session))
-        except BROKER_FAILURES as error:
-            raise BrokerError(f"the session was not deleted: {error}") from error
-
     async def _media_workers(self) -> list[str]:
         """Also those that died a moment ago: their sessions may still move."""
         ids = cast(list[bytes], await self._redis.zrange(keys.workers("media"), 0, -1))

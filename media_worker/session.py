@@ -263,6 +263,10 @@ class Session:
         self._leave_by_s = asyncio.get_running_loop().time() + time_left_ms / 1000
         self._events.publish("goaway", {"timeLeftMs": time_left_ms, "scope": "media", "reason": "draining"})
 
+    def stay(self) -> None:
+        """The drain was undone."""
+        self._leave_by_s = 0.0
+
     @property
     def generation(self) -> int:
         """Counts the media workers of the session."""

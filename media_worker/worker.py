@@ -315,9 +315,13 @@ class MediaWorker:
 
     def _on_wish(self, wish: Wish) -> None:
         """The operator's. Nothing is cut: a client that does not move its session keeps it here."""
-        if wish == "moving" and self._state == "serving":
-            for session in self._sessions.values():
+        if self._state != "serving":
+            return
+        for session in self._sessions.values():
+            if wish == "moving":
                 session.go_away(round(self._settings.drain_timeout_s * 1000))
+            else:
+                session.stay()
 
     async def _drain(self) -> None:
         """Take no more sessions, ask the clients of the running ones to move them, and end those that are left."""

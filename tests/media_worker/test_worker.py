@@ -21,6 +21,7 @@ from shared.events import (
     ClientEventSent,
     CloseSession,
     FlushPlayout,
+    GatewayAttached,
     OfferAnswered,
     OfferRefused,
     OpenSession,
@@ -149,6 +150,11 @@ async def test_a_worker_drained_by_its_operator_keeps_its_calls_and_takes_no_oth
         assert list(house.worker._sessions) == ["s1"]
         await wish(broker, house, "serving")
         assert isinstance(await house.gateway.offer("s3", CHROMIUM), OfferAnswered)
+        asked = [event["type"] for event in caller.channel_events].count("goaway")
+        await house.gateway.send(GatewayAttached(session="s1", gateway=house.gateway.id))
+        caller.send(type="ping")
+        await caller.wait_for(lambda: any(event["type"] == "pong" for event in caller.channel_events))
+        assert [event["type"] for event in caller.channel_events].count("goaway") == asked, "it need not go any more"
 
 
 async def test_session_ends_are_delivered_despite_a_slow_broker_at_stop(broker_url: str, broker: Redis) -> None:

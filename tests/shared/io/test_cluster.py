@@ -95,7 +95,6 @@ async def test_what_operators_and_limits_do_works_on_a_cluster(tmp_path: Path) -
         assert ([record.session for record in page.records], page.total) == (["s9", "s8"], CALLS)
         for number in range(CALLS):
             index.remove(f"s{number}", 1, moved=False)
-            await listed.delete(f"s{number}")
         await index.write()
         assert await listed.page(2) == ([], 0, "")
         await heartbeat.withdraw()
