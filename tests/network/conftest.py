@@ -1,0 +1,86 @@
+"""The three services, their broker and a TURN server on one host, for the calls of a module from other hosts."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import pytest_asyncio
+from aiortc import RTCIceServer
+
+from callers.caller import Caller
+from shared.audio import Pcm
+from shared.settings import BUNDLED_AGENTS
+from tests.browser.turn_server import TurnServer, turn_server
+from tests.fakes.own_broker import OwnBroker
+from tests.integration.deployment import Deployment, deployed
+from tests.integration.speech import spoken
+from tests.integration.talk import AGENT, Talk, write_agent
+from tests.load.tone_words import text_of
+from tests.network.hosts import SERVER, SERVER_6, TURN, server_host
+from tests.network.namespace import Namespace, why_not
+
+TEXT = text_of(64)
+"""14 s of sound."""
+
+
+class Stage(NamedTuple):
+    server: Namespace
+    deployment: Deployment
+    turn: TurnServer
+    question: Pcm
+
+    @property
+    def signaling_url(self) -> str:
+        return f"ws://{SERVER}:{self.deployment.port}/signaling"
+
+    async def ice_servers(self) -> list[RTCIceServer]:
+        """As the gateway names them to a client."""
+
+        def ask() -> list[dict[str, str]]:
+            with urllib.request.urlopen(f"http://{SERVER}:{self.deployment.port}/api/ice-servers", timeout=5) as reply:
+                return list(json.load(reply)["iceServers"])
+
+        return [RTCIceServer(**server) for server in await asyncio.to_thread(ask)]
+
+    @contextlib.asynccontextmanager
+    async def talking(self, *, resumes: bool = False) -> AsyncIterator[Talk]:
+        """A caller whose questions are answered with `TEXT`. One that `resumes` comes back by itself."""
+        async with Caller(self.signaling_url, AGENT, gateways=[self.signaling_url] if resumes else ()) as caller:
+            await caller.wait_for_status("listening")
+            yield Talk(caller, self.question, TEXT)
+            await caller.hang_up()
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _namespaces() -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    agents: Path = tmp_path_factory.mktemp("agents")
+    shutil.copytree(BUNDLED_AGENTS, agents, dirs_exist_ok=True)
+    write_agent(agents, TEXT)
+    (question,) = await spoken("What are your opening hours?")
+    with (
+        server_host() as server,
+        OwnBroker(tmp_path_factory.mktemp("broker")).running() as broker,
+        turn_server(TURN, SERVER) as turn,
+    ):
+        async with deployed(
+            broker.url,
+            ANTIPHON_AGENTS_DIR=str(agents),
+            ANTIPHON_PUBLIC_IPS=f"{SERVER},{SERVER_6}",
+            ANTIPHON_GATEWAY_HOST="0.0.0.0",
+            ANTIPHON_GATEWAY_ACCESS="open",
+            ANTIPHON_GATEWAY_TURN_URLS=turn.url("tcp"),
+            ANTIPHON_GATEWAY_TURN_SECRET_FILE=str(turn.secret_file),
+        ) as deployment:
+            yield Stage(server, deployment, turn, question)
