@@ -1,4 +1,4 @@
-"""A real broker for the tests, flushed before each test that asks for a client; and the figures of tests, in the summary."""
+"""A real broker for the tests, flushed before each test that asks for a client; and figures in the summary."""
 
 import os
 from collections.abc import AsyncIterator, Iterator

@@ -8,8 +8,8 @@ some, the caller has not moved: the old path is restored. From then on a path mu
 Callers prove themselves soon: they send audio 50 times a second, or every 400 ms in silence (DTX), and RTCP every five
 seconds even on hold. A rebound NAT leaves an old path that shows nothing more, so the new one stays, silent or not.
 
-Some clients nominate once and never again, aiortc among them. They have moved if the selected path has shown nothing for
-a second when such a packet comes over another valid one.
+Some clients nominate once and never again, aiortc among them. They have moved if such a packet comes over another valid
+path and the selected one has shown none for a second.
 """
 
 from typing import Any, NamedTuple
@@ -42,7 +42,7 @@ class PathSelection:
         self.proven: Path | None = None
         """The selected path once it has shown an authentic packet."""
         self.proven_at_s = 0.0
-        """When the last authentic packet came over it. Whoever takes packets keeps this, without asking us each time."""
+        """When its last authentic packet came. Whoever takes packets sets this, rather than ask for each packet."""
         self.fallback: Path | None = None
         """The path to restore if the selected one proves nothing."""
         self._proof_due_s = 0.0

@@ -1,4 +1,4 @@
-"""A bad link in userspace, for kernels without netem: carries all packets between two interfaces, late, or not at all."""
+"""A bad link in userspace, for kernels without netem: carries packets between two interfaces, late or not at all."""
 
 import asyncio
 import contextlib

@@ -18,7 +18,8 @@ from shared.audio import Pcm
 from shared.settings import BUNDLED_AGENTS
 from tests.browser.turn_server import TurnServer, turn_server
 from tests.fakes.own_broker import OwnBroker
-from tests.integration.deployment import Deployment, deployed
+from tests.fakes.ports import free_port
+from tests.integration.deployment import Deployment, deployed, started
 from tests.integration.speech import spoken
 from tests.integration.talk import AGENT, Talk, write_agent
 from tests.load.tone_words import text_of
@@ -27,17 +28,40 @@ from tests.network.namespace import Namespace, why_not
 
 TEXT = text_of(64)
 """14 s of sound."""
+_READY_TIMEOUT_S = 20.0
 
 
 class Stage(NamedTuple):
     server: Namespace
     deployment: Deployment
     turn: TurnServer
+    agents: Path
     question: Pcm
 
     @property
     def signaling_url(self) -> str:
         return f"ws://{SERVER}:{self.deployment.port}/signaling"
+
+    @contextlib.asynccontextmanager
+    async def gateway_on(self, host: str) -> AsyncIterator[str]:
+        """Another gateway, on this IPv6 address; its signaling URL."""
+        with contextlib.ExitStack() as stack:
+            with self.server:
+                port = free_port()
+                gateway = stack.enter_context(
+                    started(
+                        "gateway",
+                        ANTIPHON_REDIS_URL=self.deployment.broker_url,
+                        ANTIPHON_AGENTS_DIR=str(self.agents),
+                        ANTIPHON_GATEWAY_HOST=host,
+                        ANTIPHON_GATEWAY_PORT=str(port),
+                        ANTIPHON_GATEWAY_ACCESS="open",
+                    )
+                )
+            async with asyncio.timeout(_READY_TIMEOUT_S):
+                while not gateway.worker_id:  # noqa: ASYNC110 (another process has no event)
+                    await asyncio.sleep(0.05)
+            yield f"ws://[{host}]:{port}/signaling"
 
     async def ice_servers(self) -> list[RTCIceServer]:
         """As the gateway names them to a client."""
@@ -83,4 +107,4 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
             ANTIPHON_GATEWAY_TURN_URLS=turn.url("tcp"),
             ANTIPHON_GATEWAY_TURN_SECRET_FILE=str(turn.secret_file),
         ) as deployment:
-            yield Stage(server, deployment, turn, question)
+            yield Stage(server, deployment, turn, agents, question)

@@ -1,7 +1,7 @@
 """A caller, a server, and a router or a bad link between them.
 
-Addresses are those for documentation (RFC 5737, RFC 3849). The server's public ones are on its loopback interface, so that
-services that use them outlive the links of a test.
+Addresses are those for documentation (RFC 5737, RFC 3849). The server's public ones are on its loopback interface, so
+that services that use them outlive the links of a test.
 """
 
 import contextlib
