@@ -230,7 +230,7 @@ class Session:
         self.agent.begin(self._context.worker_id, now)
 
     def _goes_on(self, reason: str) -> bool:
-        """Whether only this peer connection is over: the session has moved, or a client that came back may try again."""
+        """Whether only this peer connection is over: the session has moved, or its client may come back once more."""
         came_back = self._record.opening.resume is not None
         return reason == "moved" or (came_back and self._rtp is None and reason in NEVER_CONNECTED)
 

@@ -37,7 +37,7 @@ def session_closed(c: Connection, closed: SessionClosed) -> Step:
         return c.state, []
     if c.has_moved and closed.reason in NEVER_CONNECTED:
         # Only the new peer connection has ended. The session waits for another one.
-        c.media_lost = True
+        c.media_lost = c.never_connected = True
         return State.MEDIA_LOST, [goaway(0, "media", closed.reason)]
     return State.CLOSED, [CloseSocket(close_code(closed.reason), closed.reason)]
 
