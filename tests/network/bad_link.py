@@ -18,11 +18,15 @@ _OFFLOAD_HEADER_SIZE = 10
 _PROTOCOL = slice(_OFFLOAD_HEADER_SIZE + 12, _OFFLOAD_HEADER_SIZE + 14)
 
 
+_BEHIND_S = 1e-5
+
+
 class _Direction:
-    """Takes what arrives at `source`."""
+    """Takes what arrives at `source`. Keeps the order of packets, as queues do: a late one holds up those behind it."""
 
     def __init__(self, source: socket.socket, target: socket.socket, fates: Fates, delay_ms: float) -> None:
         self._source, self._target, self._fates, self._delay_ms = source, target, fates, delay_ms
+        self._free_at_s = 0.0
         self.packets = self.lost = 0
 
     def carry(self) -> None:
@@ -37,7 +41,9 @@ class _Direction:
                 self.packets += 1
                 self.lost += not delays_ms
                 for delay_ms in delays_ms:
-                    loop.call_later((self._delay_ms + delay_ms) / 1000, partial(self._send, packet))
+                    due_s = loop.time() + (self._delay_ms + delay_ms) / 1000
+                    self._free_at_s = max(due_s, self._free_at_s + _BEHIND_S)
+                    loop.call_at(self._free_at_s, partial(self._send, packet))
 
     def _send(self, packet: bytes) -> None:
         with contextlib.suppress(OSError):  # the call is over, or the link is full

@@ -6,6 +6,7 @@ import json
 import shutil
 import urllib.request
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from aiortc import RTCIceServer
 from callers.caller import Caller
 from shared.audio import Pcm
 from shared.settings import BUNDLED_AGENTS
+from tests.browser.pipeline_tap import PipelineTap, tapped
 from tests.browser.turn_server import TurnServer, turn_server
 from tests.fakes.own_broker import OwnBroker
 from tests.fakes.ports import free_port
@@ -76,6 +78,10 @@ class Stage(NamedTuple):
             yield Talk(caller, self.question, TEXT)
             await caller.hang_up()
 
+    def tapped(self, talk: Talk) -> AbstractAsyncContextManager[PipelineTap]:
+        """What the pipeline hears of a caller. To be entered on the server."""
+        return tapped(self.deployment.broker_url, talk.session)
+
 
 @pytest.fixture(scope="package", autouse=True)
 def _namespaces() -> None:
@@ -88,9 +94,10 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
     agents: Path = tmp_path_factory.mktemp("agents")
     shutil.copytree(BUNDLED_AGENTS, agents, dirs_exist_ok=True)
     write_agent(agents, TEXT)
-    (question,) = await spoken("What are your opening hours?")
+    (question,) = await spoken("What do you have?")
     with (
-        server_host() as server,
+        contextlib.closing(server_host()) as host,
+        host as server,
         OwnBroker(tmp_path_factory.mktemp("broker")).running() as broker,
         turn_server(TURN, SERVER) as turn,
     ):

@@ -76,6 +76,9 @@ class Router:
     def pass_udp(self) -> None:
         self.host.run("nft flush chain inet router forward")
 
+    def close(self) -> None:
+        self.host.close()
+
     def narrow(self, mtu: int) -> None:
         """Of the link to the server. The caller's stays wide: it must learn of it."""
         self.host.run(f"ip link set outside mtu {mtu}")
@@ -89,9 +92,13 @@ class Network(NamedTuple):
 @contextlib.contextmanager
 def routed(server: Namespace, *, ipv6: bool = False) -> Iterator[Network]:
     """The caller's host has addresses of one IP version only."""
-    caller, router = Namespace(), Router()
     plan, flag, public = (_IPV6, "-6", SERVER_6) if ipv6 else (_IPV4, "-4", SERVER)
-    with _linked(caller, "inside", router.host, "inside"), _linked(router.host, "outside", server, "uplink"):
+    with (
+        contextlib.closing(Namespace()) as caller,
+        contextlib.closing(Router()) as router,
+        _linked(caller, "inside", router.host, "inside"),
+        _linked(router.host, "outside", server, "uplink"),
+    ):
         _set_address(caller, "inside", plan.caller)
         _set_address(router.host, "inside", plan.inside)
         _set_address(router.host, "outside", plan.outside)
@@ -100,22 +107,22 @@ def routed(server: Namespace, *, ipv6: bool = False) -> Iterator[Network]:
         router.host.run(f"ip {flag} route add {_around(public)} via {_host(plan.server)}")
         server.run(f"ip {flag} route add default via {_host(plan.outside)}")
         yield Network(caller, router)
-    caller.close()
-    router.host.close()
 
 
 @contextlib.contextmanager
 def bridged(server: Namespace) -> Iterator[tuple[Namespace, Namespace]]:
     """The caller's host, and one in the middle, whose interfaces `inside` and `outside` something must connect."""
-    caller, middle = Namespace(), Namespace()
-    with _linked(caller, "inside", middle, "inside"), _linked(middle, "outside", server, "uplink"):
+    with (
+        contextlib.closing(Namespace()) as caller,
+        contextlib.closing(Namespace()) as middle,
+        _linked(caller, "inside", middle, "inside"),
+        _linked(middle, "outside", server, "uplink"),
+    ):
         _set_address(caller, "inside", "203.0.113.3/24")
         _set_address(server, "uplink", _IPV4.server)
         middle.run("ip link set dev inside up", "ip link set dev outside up")
         caller.run(f"ip route add default via {_host(_IPV4.server)}")
         yield caller, middle
-    caller.close()
-    middle.close()
 
 
 @contextlib.contextmanager
