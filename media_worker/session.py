@@ -31,7 +31,7 @@ from media_worker.udp_port import UdpPort
 from media_worker.uplink import Uplink
 from shared import keys
 from shared.errors import AntiphonError, OfferError, leaves
-from shared.events import CloseSession, GatewayAttached, OpenSession, SessionClosed, StartPipeline
+from shared.events import NEVER_CONNECTED, CloseSession, GatewayAttached, OpenSession, SessionClosed, StartPipeline
 from shared.frames import AudioFrame
 from shared.io.heartbeat import wall_ms
 from shared.io.logs import get_logger
@@ -233,8 +233,13 @@ class Session:
             self._context.outbox.send(keys.inbox("media", before), CloseSession(session=self.id, reason="moved"))
         self.agent.begin(self._context.worker_id, now)
 
+    def _goes_on(self, reason: str) -> bool:
+        """Whether only this peer connection is over: the session has moved, or its client may come back once more."""
+        came_back = self._record.opening.resume is not None
+        return reason == "moved" or (came_back and self._rtp is None and reason in NEVER_CONNECTED)
+
     async def _say_goodbye(self, reason: str) -> None:
-        if reason != "moved":
+        if not self._goes_on(reason):
             self._events.publish("status", {"status": "ended", "reason": reason})
         self._count()
         if self._rtp is not None:
@@ -245,8 +250,9 @@ class Session:
         """Runs even if the goodbye failed, or the session would receive and decode until the process stops."""
         self._path.close()
         self._events.send(SessionClosed(session=self.id, reason=reason))
-        self.agent.end(reason)
-        self._record.end(moved=reason == "moved", orphaned=not self._pipeline.guard.worker)
+        goes_on = self._goes_on(reason)
+        self.agent.end("moved" if goes_on else reason)
+        self._record.end(moved=goes_on, orphaned=not self._pipeline.guard.worker)
         await self._peer.close()
 
     def tend(self, now: float) -> None:

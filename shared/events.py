@@ -120,6 +120,10 @@ class ClientEventSent(Message):
     event: dict[str, Any]
 
 
+NEVER_CONNECTED = frozenset({"connect_timeout", "dtls_failed"})
+"""Reasons for which a peer connection did not come about. The session itself goes on if it had another one before."""
+
+
 class SessionClosed(Message):
     """The session has ended. Sent to the pipeline worker too.
 

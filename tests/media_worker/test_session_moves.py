@@ -272,6 +272,21 @@ async def test_a_session_counts_until_it_ends_whatever_became_of_an_attempt_to_m
         await until_counted()
 
 
+async def test_a_client_that_comes_back_too_early_may_try_again(broker_url: str, broker: Redis) -> None:
+    """UDP was blocked for longer than a check may take. The old peer connection at this media worker is over."""
+    async with running_media_worker(broker_url, media_check_timeout_s=0.3) as house, calling(house):
+        await recorded(broker, lambda record: record.get("pipeline_worker"))
+        house.gateway.received.clear()
+        assert isinstance(await house.gateway.offer("s1", CHROMIUM, resume_of(house)), OfferAnswered)
+        await house.gateway.message(SessionClosed, reason="connect_timeout")
+        await eventually(lambda: not house.worker._sessions)
+        assert not any(sent.event.get("status") == "ended" for sent in house.gateway.messages(ClientEventSent))
+        assert await record_of(broker), "it can be resumed"
+        assert not house.pipeline.messages(SessionClosed)
+        async with Caller(exchange=offering(house, resume_of(house, generation=3))):
+            await house.pipeline.message(MediaAttached, generation=3)
+
+
 async def test_an_offer_of_an_earlier_generation_changes_nothing(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
         opening = OpenSession(

@@ -270,6 +270,20 @@ def test_a_new_peer_connection_that_never_connects_does_not_cost_the_session() -
     assert closing(first.handle(heard(SessionClosed(session="s1", reason="connect_timeout")), 5.0)).code == 1011
 
 
+def test_the_only_media_worker_is_tried_again_when_the_clients_network_was_away() -> None:
+    machine = SignalingMachine(RULES, 0.0)
+    machine.handle(MOVING_OFFER, 0.0)
+    machine.handle(SessionFound(RECORD.model_copy(update={"gateway": "g1"}), EVENTS), 0.0)
+    machine.handle(Placed("s1", "m1"), 0.0)
+    machine.handle(ANSWERED, 0.0)
+    machine.handle(heard(SessionClosed(session="s1", reason="moved")), 0.1)
+    machine.handle(heard(SessionClosed(session="s1", reason="connect_timeout")), 10.0)
+    machine.handle(MOVING_OFFER, 11.0)
+    [place] = machine.handle(FOUND, 11.0)
+    assert isinstance(place, Place)
+    assert not place.avoid
+
+
 def test_a_new_place_that_does_not_answer_ends_silently() -> None:
     machine = machine_after(*MOVING, MOVED_TO, state=State.WAITING_FOR_ANSWER)
     assert machine.handle(DeadlinePassed(), 1.5) == [Place("echo", "gpu", frozenset({"m2"}), "s1", "m2")]
