@@ -42,6 +42,8 @@ _OFFERS_PER_S, _OFFERS_AT_ONCE = 1, 10
 """Later offers: a browser makes one when its network changes, or its user puts the agent on hold."""
 _REPORT_TICKS = 125  # RTCP every 2.5 s
 _CHECK_TICKS = 50
+_FAREWELL_S = 30.0
+"""The pipeline worker ends a session at its maximum duration, and says goodbye. This ends one that no worker ends."""
 
 log = get_logger()
 
@@ -76,6 +78,9 @@ class Session:
         loop = asyncio.get_running_loop()
         self._closed: asyncio.Future[str] = loop.create_future()
         self._opened_s = loop.time()
+        self._ends_s = self._opened_s + opening.max_duration_s - (wall_ms() - opening.created_ms) / 1000 + _FAREWELL_S
+        self.is_over = False
+        """Whether it has ended, and does not go on elsewhere."""
         self._ticks = secrets.randbelow(_REPORT_TICKS)
         self._ssrc = secrets.randbits(31) | 1
         self._log = log.bind(session_id=self.id)
@@ -242,6 +247,7 @@ class Session:
         self._path.close()
         self._events.send(SessionClosed(session=self.id, reason=reason))
         self.agent.end(reason)
+        self.is_over = self._record.leads and reason != "moved"
         self._record.end(moved=reason == "moved")
         await self._peer.close()
 
@@ -252,6 +258,8 @@ class Session:
             if not self._path.last_heard_s and now - self._opened_s > timeout_s:
                 self.close("connect_timeout")
             return
+        if now > self._ends_s:
+            self.close("max_duration")
         self.agent.tend(now)
 
     def go_away(self, time_left_ms: int) -> None:

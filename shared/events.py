@@ -119,6 +119,7 @@ class ClientEventSent(Message):
 class SessionClosed(Message):
     """The session has ended. Sent to the pipeline worker too.
 
+    A pipeline worker answers `MediaAttached` with it if it does not have that session.
     `replaced`: another pipeline worker has the session, so it goes on.
     """
 
