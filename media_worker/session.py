@@ -43,6 +43,8 @@ _OFFERS_PER_S, _OFFERS_AT_ONCE = 1, 10
 """Later offers: a browser makes one when its network changes, or its user puts the agent on hold."""
 _REPORT_TICKS = 125  # RTCP every 2.5 s
 _CHECK_TICKS = 50
+_FAREWELL_S = 30.0
+"""The pipeline worker ends a session at its maximum duration, and says goodbye. This ends one that no worker ends."""
 
 log = get_logger()
 
@@ -79,6 +81,9 @@ class Session:
         self._closed: asyncio.Future[str] = loop.create_future()
         self._opened_s = loop.time()
         self._leave_by_s = 0.0
+        self._ends_s = self._opened_s + opening.max_duration_s - (wall_ms() - opening.created_ms) / 1000 + _FAREWELL_S
+        self.is_over = False
+        """Whether it has ended, and does not go on elsewhere."""
         self._ticks = secrets.randbelow(_REPORT_TICKS)
         self._ssrc = secrets.randbits(31) | 1
         self._log = log.bind(session_id=self.id)
@@ -252,6 +257,7 @@ class Session:
         self._events.send(SessionClosed(session=self.id, reason=reason))
         goes_on = self._goes_on(reason)
         self.agent.end("moved" if goes_on else reason)
+        self.is_over = self._record.leads and not goes_on
         self._record.end(moved=goes_on, orphaned=not self._pipeline.guard.worker)
         await self._peer.close()
 
@@ -262,6 +268,8 @@ class Session:
             if not self._path.last_heard_s and now - self._opened_s > timeout_s:
                 self.close("connect_timeout")
             return
+        if now > self._ends_s:
+            self.close("max_duration")
         self.agent.tend(now)
 
     def go_away(self, time_left_ms: int) -> None:

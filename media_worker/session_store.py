@@ -24,9 +24,15 @@ _EVENTS_KEPT = 200
 
 _UNLESS_NEWER = "if tonumber(redis.call('HGET', KEYS[1], 'generation') or 0) > tonumber(ARGV[1]) then return 0 end "
 """A media worker that was stopped and wakes up must not touch the record of its successor."""
+_UNLESS_ANOTHERS = (
+    "local other = redis.call('HGET', KEYS[1], 'media_worker') or ARGV[3] if other ~= ARGV[3] "
+    "and tonumber(redis.call('HGET', KEYS[1], 'generation') or 0) == tonumber(ARGV[1]) then return 0 end "
+)
+"""A client may make two offers at once with one token: one of the two media workers has the session."""
 _SAVE = (
     _UNLESS_NEWER
-    + "redis.call('HSET', KEYS[1], unpack(ARGV, 3)) redis.call('EXPIRE', KEYS[1], tonumber(ARGV[2])) return 1"
+    + _UNLESS_ANOTHERS
+    + "redis.call('HSET', KEYS[1], unpack(ARGV, 4)) redis.call('EXPIRE', KEYS[1], tonumber(ARGV[2])) return 1"
 )
 _DELETE = _UNLESS_NEWER + "return redis.call('DEL', unpack(KEYS))"
 _EXPIRE = _UNLESS_NEWER + "return redis.call('EXPIRE', KEYS[2], tonumber(ARGV[2]))"
@@ -123,7 +129,8 @@ class SessionStore:
             key, events = keys.session(session), keys.events(session)
             if kept.unsaved:
                 fields = [text for field in kept.record.items() for text in field]
-                pipeline.eval(_SAVE, 1, key, str(kept.generation), str(_EXPIRY_S), *fields)
+                worker = kept.record.get("media_worker", "")
+                pipeline.eval(_SAVE, 1, key, str(kept.generation), str(_EXPIRY_S), worker, *fields)
                 on_reply.append(partial(self._on_saved, session, kept, kept.record, now))
             elif kept.record and now >= kept.renew_s:
                 pipeline.expire(key, _EXPIRY_S)

@@ -54,7 +54,8 @@ _RETRY_AFTER_MS = 2_000
 _LOAD_INTERVAL_S = 1.0
 _STOP_DEADLINE_S = 3.0
 _TEND_INTERVAL_S = TOUCH_INTERVAL_S / 2
-_MOVES_REMEMBERED = 200
+_SESSIONS_REMEMBERED = 200
+"""That have moved, and that have ended: their pipeline workers or clients may not have heard of it."""
 _COLLECT_AFTER = 20
 """Ended sessions per collection: aiortc's transports are cycles whose OpenSSL memory the collector does not count."""
 
@@ -88,7 +89,8 @@ class MediaWorker:
         self._empty = asyncio.Event()
         self._empty.set()
         self._uncollected = 0
-        self._moved: deque[str] = deque(maxlen=_MOVES_REMEMBERED)
+        self._moved: deque[str] = deque(maxlen=_SESSIONS_REMEMBERED)
+        self._over: deque[str] = deque(maxlen=_SESSIONS_REMEMBERED)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises `BrokerError` or `ConfigError` if it cannot start."""
@@ -185,6 +187,9 @@ class MediaWorker:
             _strays.inc()
             if isinstance(message, PipelineAttached):
                 self._refuse_late_pipeline(message, context)
+            elif isinstance(message, CloseSession) and message.reason == "moved" and message.session in self._over:
+                # It had ended here when it moved, and its record was not deleted yet.
+                context.outbox.send(keys.inbox("media", sender), CloseSession(session=message.session))
             return
         match message:
             case PipelineMessage():
@@ -197,6 +202,8 @@ class MediaWorker:
                 session.attach_gateway(message)
             case GatewayDetached(gateway=gateway):
                 session.detach_gateway(gateway)
+            case SessionClosed():
+                session.agent.on_gone(sender, asyncio.get_running_loop().time())
 
     async def _tend(self, outbox: Outbox) -> None:
         """Looks after all sessions, and tells everybody whom they talk to that this process is alive."""
@@ -235,6 +242,11 @@ class MediaWorker:
         before = self._sessions.get(opening.session)
         if before is not None and (opening.resume is None or opening.resume.generation <= before.generation):
             return  # a repeated message; the session is being answered already
+        if before is None and opening.resume is not None and opening.session in self._over:
+            _refused.labels("resume_refused").inc()
+            refused = OfferRefused(session=opening.session, code="resume_refused", message="the session has ended")
+            context.outbox.send(gateway, refused)
+            return
         others = len(self._sessions) - (before is not None)
         refusal = self._admission.refusal(others, self._shown_state == "draining")
         if refusal is not None:
@@ -274,6 +286,8 @@ class MediaWorker:
             _ended.labels(reason).inc()
             if reason == "moved":
                 self._moved.append(session.id)
+            elif session.is_over:
+                self._over.append(session.id)
             log.info("session_ended", session_id=session.id, reason=reason)
         except Exception:
             # A failure of one session must not end the others.

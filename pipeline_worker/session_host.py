@@ -186,6 +186,9 @@ class SessionHost:
             hosted = self._hosted.get(item.session)
             if hosted is None:
                 _unknown.inc()
+                if type(item) is MediaAttached:  # it would wait for us until its caller hangs up
+                    gone = SessionClosed(session=item.session, reason="session_gone")
+                    self._send(keys.inbox("media", item.media_worker), gone)
                 continue
             if type(item) is MediaAttached:  # `isinstance` of a pydantic model is slow
                 if not hosted.link.move_to(item):

@@ -127,6 +127,7 @@ NEVER_CONNECTED = frozenset({"connect_timeout", "dtls_failed"})
 class SessionClosed(Message):
     """The session has ended. Sent to the pipeline worker too.
 
+    A pipeline worker answers `MediaAttached` with it if it does not have that session.
     `replaced`: another pipeline worker has the session, so it goes on.
     """
 

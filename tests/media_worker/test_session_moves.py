@@ -1,11 +1,15 @@
 """A session that moves between media workers or gateways, and what it keeps in Redis for that."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+import pytest
+
 from callers.caller import Caller
+from callers.signaling import NotConnected
 from shared import keys
 from shared.events import (
     CallerConnected,
@@ -285,6 +289,46 @@ async def test_a_client_that_comes_back_too_early_may_try_again(broker_url: str,
         assert not house.pipeline.messages(SessionClosed)
         async with Caller(exchange=offering(house, resume_of(house, generation=3))):
             await house.pipeline.message(MediaAttached, generation=3)
+
+
+async def test_a_session_that_has_said_goodbye_is_not_taken_up_again(house: RunningMediaWorker) -> None:
+    """It had no agent, and held a slot for as long as its client sent packets."""
+    async with calling(house):
+        pass
+    await eventually(lambda: not house.worker._sessions)
+    house.gateway.received.clear()
+    reply = await house.gateway.offer("s1", CHROMIUM, resume_of(house))
+    assert isinstance(reply, OfferRefused)
+    assert reply.code == "resume_refused"
+
+
+async def test_a_session_that_ended_just_before_it_moved_ends_at_its_new_place(broker_url: str) -> None:
+    async with running_media_worker(broker_url) as old, running_media_worker(broker_url, claims=False) as new:
+        async with calling(old):
+            pass
+        await eventually(lambda: not old.worker._sessions)
+        with contextlib.suppress(NotConnected):
+            async with Caller(exchange=offering(new, resume_of(old))):
+                await new.gateway.message(SessionClosed)
+        assert (await new.gateway.message(SessionClosed)).reason == "hangup"
+        await eventually(lambda: not new.worker._sessions)
+
+
+async def test_a_caller_whose_agent_has_stopped_waiting_for_them_gets_another_one(house: RunningMediaWorker) -> None:
+    """They heard silence until they hung up, because that pipeline worker was alive and served others."""
+    async with calling(house):
+        house.pipeline.received.clear()
+        await house.pipeline.send(SessionClosed(session="s1", reason="session_gone"))
+        await house.pipeline.message(CallerConnected)
+        assert [(job.epoch, job.resumed) for job in house.pipeline.jobs] == [(1, False), (2, True)]
+
+
+async def test_a_session_that_no_agent_ends_has_a_longest_duration(
+    house: RunningMediaWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("media_worker.session._FAREWELL_S", -3_599.0)
+    async with calling(house):
+        assert (await house.gateway.message(SessionClosed)).reason == "max_duration"
 
 
 async def test_an_offer_of_an_earlier_generation_changes_nothing(house: RunningMediaWorker) -> None:

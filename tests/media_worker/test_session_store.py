@@ -127,3 +127,18 @@ async def test_the_conversation_of_an_ended_session_is_its_pipeline_workers_to_d
     store.delete("s1", 1)
     await store.write()
     assert await broker.keys("antiphon:s:*") == [keys.conversation("s1").encode()]
+
+
+async def test_two_offers_at_once_do_not_give_a_session_to_two_media_workers(broker: Redis) -> None:
+    """The second one had no agent, and held a slot for as long as its client sent packets."""
+    first, _ = a_store(broker)
+    second, superseded = a_store(broker)
+    first.save("s1", 2, {"generation": "2", "media_worker": "m2"})
+    await first.write()
+    second.save("s1", 2, {"generation": "2", "media_worker": "m3"})
+    await second.write()
+    first.save("s1", 2, {"generation": "2", "media_worker": "m2", "gateway": "g2"})
+    await first.write()
+    assert superseded == ["s1"]
+    assert await broker.hget(keys.session("s1"), "media_worker") == b"m2"  # type: ignore[misc]  # redis-py: sync or async
+    assert await broker.hget(keys.session("s1"), "gateway") == b"g2"  # type: ignore[misc]
