@@ -151,10 +151,11 @@ async def test_a_worker_drained_by_its_operator_keeps_its_calls_and_takes_no_oth
         await wish(broker, house, "serving")
         assert isinstance(await house.gateway.offer("s3", CHROMIUM), OfferAnswered)
         asked = [event["type"] for event in caller.channel_events].count("goaway")
-        await house.gateway.send(GatewayAttached(session="s1", gateway=house.gateway.id))
-        caller.send(type="ping")
-        await caller.wait_for(lambda: any(event["type"] == "pong" for event in caller.channel_events))
-        assert [event["type"] for event in caller.channel_events].count("goaway") == asked, "it need not go any more"
+        came_back = GatewayAttached(session="s1", gateway=house.gateway.id)
+        await house.gateway.send(came_back, UpdateOffer(session="s1", gateway=house.gateway.id, sdp=""))
+        await house.gateway.message(OfferRefused, session="s1")
+        asked_gateway = [sent.event["type"] for sent in house.gateway.messages(ClientEventSent)].count("goaway")
+        assert asked_gateway == asked == 1, "it need not go any more"
 
 
 async def test_session_ends_are_delivered_despite_a_slow_broker_at_stop(broker_url: str, broker: Redis) -> None:
