@@ -42,6 +42,7 @@ _OFFERS_PER_S, _OFFERS_AT_ONCE = 1, 10
 """Later offers: a browser makes one when its network changes, or its user puts the agent on hold."""
 _REPORT_TICKS = 125  # RTCP every 2.5 s
 _CHECK_TICKS = 50
+_NEVER_CONNECTED = ("connect_timeout", "dtls_failed")
 _FAREWELL_S = 30.0
 """The pipeline worker ends a session at its maximum duration, and says goodbye. This ends one that no worker ends."""
 
@@ -235,7 +236,7 @@ class Session:
         self.agent.begin(self._context.worker_id, now)
 
     async def _say_goodbye(self, reason: str) -> None:
-        if reason != "moved":
+        if not self._goes_on_after(reason):
             self._events.publish("status", {"status": "ended", "reason": reason})
         self._count()
         if self._rtp is not None:
@@ -246,10 +247,15 @@ class Session:
         """Runs even if the goodbye failed, or the session would receive and decode until the process stops."""
         self._path.close()
         self._events.send(SessionClosed(session=self.id, reason=reason))
-        self.agent.end(reason)
-        self.is_over = self._record.leads and reason != "moved"
-        self._record.end(moved=reason == "moved")
+        goes_on = self._goes_on_after(reason)
+        self.agent.end("moved" if goes_on else reason)
+        self.is_over = self._record.leads and not goes_on
+        self._record.end(moved=goes_on)
         await self._peer.close()
+
+    def _goes_on_after(self, reason: str) -> bool:
+        """Elsewhere, or, if only an attempt to move has failed, as soon as its client makes another one."""
+        return reason == "moved" or (reason in _NEVER_CONNECTED and self._record.opening.resume is not None)
 
     def tend(self, now: float) -> None:
         """Called a few times a second: notices who is missing, and playout that stands still."""
@@ -288,7 +294,7 @@ class Session:
         """The client's WebSocket is gone. A caller who is connected stays."""
         if self._record.detach_gateway(gateway):
             if self._rtp is None:
-                self.close("hangup")
+                self.close("hangup" if self._record.opening.resume is None else "moved")
             self._events.detach()
             self.agent.save()
 

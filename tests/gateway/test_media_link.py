@@ -79,7 +79,7 @@ async def test_a_media_worker_that_dies_is_noticed(broker: Redis, broker_url: st
 
 async def test_a_client_with_two_connections_brought_the_gateway_down(broker: Redis, broker_url: str) -> None:
     """One was replaced before its answer came. When its media worker was lost, nobody was there to be told."""
-    async with FakeMediaWorker(broker_url).running() as worker, running_link(broker_url) as link:
+    async with FakeMediaWorker(broker_url).running(), running_link(broker_url) as link:
         old, new = Mailbox(), Mailbox()
         link.attach("s1", old)
         link.attach("s1", new)
