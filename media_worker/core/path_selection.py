@@ -55,12 +55,15 @@ class PathSelection:
 
     def on_authentic(self, source: Source, now: float) -> bool:
         """A packet came that only the caller can have made. True if another path is selected now."""
-        before = self.selected
+        before, awaited = self.selected, None
         if source == self.fallback and source != before and now >= self._proof_due_s:
             self.selected, self._is_wary = self.fallback, True
         elif source == self._awaited:
             self.selected = self._awaited
         elif source != before:
-            return False
-        self.proven, self.fallback, self._awaited = self.selected, None, None
+            if before is None or self.proven is not None or self.fallback is not None:
+                return False
+            # Nobody had shown a packet yet when `before` was selected, so it may be of anybody who knows the password.
+            self.selected, awaited = Path(*source), before
+        self.proven, self.fallback, self._awaited = self.selected, None, awaited
         return self.selected != before
