@@ -87,8 +87,10 @@ class MediaLink:
             previous.put(Heard(self._watched.pop(session, ""), replaced))
         self._mailboxes[session] = mailbox
 
-    def watch(self, session: str, media_worker: str) -> None:
-        """This media worker has the session now. The connection is told if it falls silent."""
+    def watch(self, session: str, media_worker: str, mailbox: Mailbox) -> None:
+        """This media worker has the session now. The connection is told if it falls silent, unless it was replaced."""
+        if self._mailboxes.get(session) is not mailbox:
+            return
         if media_worker not in self._watched.values():
             # Its silence so far was that of one with nothing to say to us.
             self._inbox.liveness.on_heard(media_worker)

@@ -18,7 +18,7 @@ from gateway.caller_grant import CallerGrant
 from gateway.core.client_address import address_block, is_loopback
 from gateway.core.client_messages import Limits, Offer, UnknownMessage, parse_client_message
 from gateway.core.connection import State
-from gateway.core.rate_limits import TOO_MANY_MESSAGES, MessageRateLimiter, SessionRateLimiter
+from gateway.core.rate_limits import MOVES_PER_MINUTE, TOO_MANY_MESSAGES, MessageRateLimiter, SessionRateLimiter
 from gateway.core.signaling import SignalingMachine
 from gateway.core.signaling_events import (
     Action,
@@ -86,6 +86,7 @@ class SignalingEndpoint:
         self.at_once = at_once
         self.new_sessions = new_sessions
         self.send_timeout_s = send_timeout_s
+        self.moves = SessionRateLimiter(MOVES_PER_MINUTE)
         self.draining = False
         self._open: set[SignalingConnection] = set()
         self._none_open = asyncio.Event()
@@ -161,17 +162,18 @@ class SignalingConnection:
     async def feed(self, event: Input) -> None:
         """Feed the machine one input and carry out its actions before the next input is handled."""
         async with self._turn:
-            inputs = deque([event])
-            while inputs:
-                for action in self._machine.handle(inputs.popleft(), _now_s()):
-                    failure = await self._do(action)
-                    if failure is not None:
-                        inputs.append(failure)
-            if self._machine.state is State.ESTABLISHED:
-                self._grant.spend()
-            self._deadline_moved.set()
-            if self._machine.state is State.CLOSED:
-                self._ended.set()
+            await self._handle(event)
+
+    async def _handle(self, event: Input) -> None:
+        inputs = deque([event])
+        while inputs:
+            for action in self._machine.handle(inputs.popleft(), _now_s()):
+                failure = await self._do(action)
+                if failure is not None:
+                    inputs.append(failure)
+        self._deadline_moved.set()
+        if self._machine.state is State.CLOSED:
+            self._ended.set()
 
     # Readers
 
@@ -197,10 +199,11 @@ class SignalingConnection:
                     return
 
     async def _take(self, message: Input) -> None:
-        new = self._machine.state is State.WAITING_FOR_OFFER
-        if new and isinstance(message, Offer) and message.resume_token is None:
-            message = await self._admitted(message)
-        await self.feed(message)
+        async with self._turn:  # a look-up that ends meanwhile must not make this the first offer
+            new = self._machine.state is State.WAITING_FOR_OFFER
+            if new and isinstance(message, Offer) and message.resume_token is None:
+                message = await self._admitted(message)
+            await self._handle(message)
 
     def _parse(self, text: str | None) -> Input:
         if text is None:
@@ -245,6 +248,10 @@ class SignalingConnection:
         if is_new and (wait_ms := self._wait_ms()):
             message = "too many new sessions from this address"
             await self.feed(PlacementRefused("too_many_sessions", message, wait_ms))
+            return
+        if place.session and (wait_ms := self._endpoint.moves.wait_ms(place.session, _now_s())):
+            message = "this session has moved too often"
+            await self.feed(PlacementRefused("too_many_moves", message, wait_ms))
             return
         try:
             async with asyncio.timeout(rules.answer_timeout_s):
@@ -299,7 +306,8 @@ class SignalingConnection:
                     self._sessions.add(message.session)
                 self._endpoint.link.send(media_worker, message)
             case Watch(session, media_worker):
-                self._endpoint.link.watch(session, media_worker)
+                self._endpoint.link.watch(session, media_worker, self._mailbox)
+                self._grant.spend()  # the session is established, whether or not its client hears of it
             case Place():
                 self._tasks.create_task(self._place(action))
             case Lookup(session):

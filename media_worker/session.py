@@ -306,7 +306,7 @@ class Session:
         """The client's WebSocket is gone. A caller who is connected stays."""
         if self._record.detach_gateway(gateway):
             if self._rtp is None:
-                self.close("hangup")
+                self.close("hangup" if self._record.opening.resume is None else "moved")
             self._events.detach()
             self.agent.save()
 

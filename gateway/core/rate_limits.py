@@ -13,6 +13,9 @@ _FLOOD = 2
 """A sender at this many times the limit goes on after it was told."""
 _MAX_ADDRESSES = 10_000
 
+MOVES_PER_MINUTE = 30
+"""Of one session: each move makes another peer connection, and is tried at up to three media workers."""
+
 TOO_MANY_MESSAGES = f"at most {MESSAGES_PER_S} messages a second are read, fewer if they are large; some were dropped"
 
 Verdict = Literal["admitted", "refused", "dropped", "flood"]
@@ -43,7 +46,7 @@ class MessageRateLimiter:
 
 
 class SessionRateLimiter:
-    """Rate-limits new sessions per address block. It forgets the addresses that were not seen for longest."""
+    """Rate-limits new sessions per address block, or moves per session. It forgets those not seen for longest."""
 
     def __init__(self, per_minute: int, max_addresses: int = _MAX_ADDRESSES) -> None:
         """A minute's sessions may come at once. 0: no limit."""

@@ -58,7 +58,8 @@ def found(c: Connection, result: SessionFound) -> Step:
 
 def attach(c: Connection, shown: str, result: SessionFound) -> Step:
     record = result.record
-    token = c.tokens.give(c.tokens.new(record.session))
+    # A media worker that is lost records no other token, and the client may have to come back before it has moved.
+    token = c.tokens.give(c.tokens.new(record.session) if result.media_alive else shown)
     hashes = (hash_of(token), hash_of(shown))
     expires_ms = record.created_ms + record.max_duration_s * 1000
     c.attached = Attachment(record.session, record.media_worker)

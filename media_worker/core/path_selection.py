@@ -61,15 +61,20 @@ class PathSelection:
 
     def on_authentic(self, source: Source, now: float) -> bool:
         """A packet came over a valid path that only the caller can have made. True if another path is selected now."""
-        before = self.selected
+        before, awaited = self.selected, None
         if source == self.fallback and source != before and now >= self._proof_due_s:
             self.selected, self._is_wary = self.fallback, True
         elif source == self._awaited:
             self.selected = self._awaited
         elif source != before:
-            if self.proven is None or now - self.proven_at_s < _QUIET_S:
+            if self.proven is not None:
+                if now - self.proven_at_s < _QUIET_S:
+                    return False
+            elif before is None or self.fallback is not None:
                 return False
+            else:  # nobody had shown a packet when `before` was selected: it may be of anybody who knows the password
+                awaited = before
             self.selected = Path(*source)
-        self.proven, self.fallback, self._awaited = self.selected, None, None
+        self.proven, self.fallback, self._awaited = self.selected, None, awaited
         self.proven_at_s = now
         return self.selected != before

@@ -52,7 +52,7 @@ async def test_a_session_belongs_to_its_newest_connection(broker: Redis, broker_
     async with FakeMediaWorker(broker_url).running(), running_link(broker_url) as link:
         old, new = Mailbox(), Mailbox()
         link.attach("s1", old)
-        link.watch("s1", "media-1")
+        link.watch("s1", "media-1", old)
         link.attach("s1", new)
         assert await first_of(old) == Heard("media-1", SessionClosed(session="s1", reason="replaced"))
         link.detach("s1", old)
@@ -67,7 +67,7 @@ async def test_a_media_worker_that_dies_is_noticed(broker: Redis, broker_url: st
         link.attach("s1", mailbox)
         link.send("media-1", opening("s1"))
         await first_of(mailbox)
-        link.watch("s1", "media-1")
+        link.watch("s1", "media-1", mailbox)
         await asyncio.sleep(LOST_AFTER_S + 0.6)
         assert not link.lost, "it is heard although it has nothing to say"
         died_at_s = clock()
@@ -75,6 +75,20 @@ async def test_a_media_worker_that_dies_is_noticed(broker: Redis, broker_url: st
         assert await first_of(mailbox) == MediaWorkerLost("media-1")
         assert LOST_AFTER_S - 0.6 < clock() - died_at_s < LOST_AFTER_S + 1
         assert set(link.lost) == {"media-1"}
+
+
+async def test_a_client_with_two_connections_brought_the_gateway_down(broker: Redis, broker_url: str) -> None:
+    """One was replaced before its answer came. When its media worker was lost, nobody was there to be told."""
+    async with FakeMediaWorker(broker_url).running(), running_link(broker_url) as link:
+        old, new = Mailbox(), Mailbox()
+        link.attach("s1", old)
+        link.attach("s1", new)
+        link.detach("s1", new)
+        link.watch("s1", "media-1", old)
+        link.doubt("media-1")
+        link.attach("s2", new)
+        link.send("media-1", opening("s2"))
+        assert await first_of(new) == Heard("media-1", OfferAnswered(session="s2", sdp="answer to v=0"))
 
 
 async def test_a_media_worker_without_a_session_here_may_be_silent(broker: Redis, broker_url: str) -> None:
@@ -85,7 +99,7 @@ async def test_a_media_worker_without_a_session_here_may_be_silent(broker: Redis
         await first_of(mailbox)
         worker.die()
         await asyncio.sleep(LOST_AFTER_S + 0.6)
-        link.watch("s1", "media-1")
+        link.watch("s1", "media-1", mailbox)
         await asyncio.sleep(LOST_AFTER_S / 2)
         assert not link.lost, "what it did not say before does not count"
 
@@ -108,7 +122,7 @@ async def test_a_doubtful_media_worker_is_trusted_when_it_is_heard(broker: Redis
     async with FakeMediaWorker(broker_url).running(), running_link(broker_url) as link:
         mailbox = Mailbox()
         link.attach("s1", mailbox)
-        link.watch("s1", "media-1")
+        link.watch("s1", "media-1", mailbox)
         link.doubt("media-1")
         link.send("media-1", opening("s1"))
         assert await first_of(mailbox) == MediaWorkerBack("media-1")

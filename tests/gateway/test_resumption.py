@@ -140,6 +140,23 @@ async def test_a_media_worker_that_was_killed_loses_no_session(settings: Gateway
             assert await client.hear() == event
 
 
+async def test_a_flood_of_offers_of_one_session_is_refused_for_all_its_connections(
+    settings: GatewaySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New sessions had a limit per address. Moves, which cost as much, had none."""
+    monkeypatch.setattr("gateway.signaling_endpoint.MOVES_PER_MINUTE", 2)
+    async with deployment(settings) as (gateway, worker):
+        async with gateway.client() as client:
+            await call(client, worker)
+        for _ in range(2):
+            async with gateway.client() as again:
+                await move(again, client.resume_token)
+                await again.answer()
+        async with gateway.client() as again:
+            await move(again, client.resume_token)
+            assert (await again.hear())["code"] == "too_many_moves"
+
+
 async def test_a_reloaded_page_goes_on_with_the_same_media_worker(settings: GatewaySettings) -> None:
     async with deployment(settings) as (gateway, worker), gateway.client() as old, gateway.client() as new:
         session = await call(old, worker)

@@ -113,7 +113,7 @@ class Target:
             async def exchange(sdp: str) -> str:
                 nonlocal answer
                 await client.send(self.offer(sdp=sdp))
-                answer = (await client.reply("answer", "error"))["sdp"]
+                answer = str((await client.reply("answer", "error"))["sdp"])
                 return answer
 
             try:

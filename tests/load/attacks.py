@@ -172,7 +172,7 @@ async def guessed_passwords(target: Target, outcome: Outcome) -> None:
 
 
 async def moved_audio(target: Target, outcome: Outcome) -> None:
-    """Row 21: whoever knew the password could send the audio to any address."""
+    """Row 21: whoever knew the password could send the audio to any address, here before the caller's first packet."""
     async with target.caller() as (caller, _, answer):
         with sockets(1) as (thief,):
             stolen = 0

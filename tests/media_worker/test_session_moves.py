@@ -291,6 +291,24 @@ async def test_a_client_that_comes_back_too_early_may_try_again(broker_url: str,
             await house.pipeline.message(MediaAttached, generation=3)
 
 
+@pytest.mark.parametrize("cut", [False, True])
+async def test_a_reloaded_page_whose_first_attempt_failed_had_lost_its_session(
+    broker_url: str, broker: Redis, cut: bool
+) -> None:
+    """Its peer connection was not set up in time, or its WebSocket was cut before that."""
+    async with running_media_worker(broker_url, media_check_timeout_s=2.0 if cut else 0.3) as house, calling(house):
+        await recorded(broker, lambda record: record.get("pipeline_worker"))
+        house.gateway.received.clear()
+        assert isinstance(await house.gateway.offer("s1", CHROMIUM, resume_of(house)), OfferAnswered)
+        if cut:
+            await house.gateway.send(GatewayDetached(session="s1", gateway=house.gateway.id))
+        await eventually(lambda: not house.worker._sessions)
+        assert not house.pipeline.messages(SessionClosed)
+        async with Caller(exchange=offering(house, resume_of(house))):
+            await house.pipeline.message(MediaAttached, generation=2)
+            assert len(house.pipeline.jobs) == 1
+
+
 async def test_a_session_that_has_said_goodbye_is_not_taken_up_again(house: RunningMediaWorker) -> None:
     """It had no agent, and held a slot for as long as its client sent packets."""
     async with calling(house):

@@ -140,5 +140,5 @@ async def test_two_offers_at_once_do_not_give_a_session_to_two_media_workers(bro
     first.save("s1", 2, {"generation": "2", "media_worker": "m2", "gateway": "g2"})
     await first.write()
     assert superseded == ["s1"]
-    assert await broker.hget(keys.session("s1"), "media_worker") == b"m2"  # type: ignore[misc]  # redis-py: sync or async
-    assert await broker.hget(keys.session("s1"), "gateway") == b"g2"  # type: ignore[misc]
+    assert await broker.hget(keys.session("s1"), "media_worker") == b"m2"
+    assert await broker.hget(keys.session("s1"), "gateway") == b"g2"

@@ -149,6 +149,14 @@ def test_a_client_comes_back_to_a_session_whose_media_worker_is_lost() -> None:
     assert machine.handle(EventsRead(EVENTS), 0.3) == missed(3, 4)
 
 
+def test_a_client_whose_websocket_is_cut_again_before_it_has_moved_is_not_locked_out() -> None:
+    """It was given a token that nobody had recorded."""
+    machine = machine_in(State.LOOKING_UP)
+    actions = machine.handle(FOUND._replace(media_alive=False), 0.0)
+    (resumed,) = [a.message for a in actions if isinstance(a, SendToClient) and a.message["type"] == "resumed"]
+    assert resumed["resumeToken"] == TOKEN
+
+
 def test_a_client_that_leaves_while_its_session_is_looked_up() -> None:
     machine = machine_in(State.LOOKING_UP)
     assert machine.handle(SocketClosed(), 0.0) == []

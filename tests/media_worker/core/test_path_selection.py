@@ -80,7 +80,23 @@ def test_before_the_first_packet_any_nomination_counts() -> None:
     paths = PathSelection()
     paths.nominate(HOME, 0.0, selected_is_stale=True)
     assert paths.nominate(MOBILE, 0.1, selected_is_stale=False)
-    assert not paths.on_authentic(HOME, 5.0)
+    assert paths.selected == MOBILE
+
+
+def test_a_forged_address_that_came_before_the_first_packet_had_the_agents_voice_for_the_whole_call() -> None:
+    paths = PathSelection()
+    paths.nominate(HOME, 0.0, selected_is_stale=True)
+    paths.nominate(FORGED, 0.1, selected_is_stale=False)
+    assert heard(paths, HOME, 0.2, 2.0) == [0.2]
+    assert paths.selected == HOME
+
+
+def test_a_last_packet_from_the_first_path_does_not_keep_a_caller_there() -> None:
+    paths = PathSelection()
+    paths.nominate(HOME, 0.0, selected_is_stale=True)
+    paths.nominate(MOBILE, 0.1, selected_is_stale=False)
+    paths.on_authentic(HOME, 0.2)
+    assert heard(paths, MOBILE, 0.22, 1.0) == [0.22]
     assert paths.selected == MOBILE
 
 
