@@ -110,7 +110,7 @@ async def test_a_media_worker_whose_new_caller_never_connected_may_be_silent(bro
         link.attach("s1", mailbox)
         link.send("media-1", opening("s1"))
         await first_of(mailbox)
-        link.watch("s1", "media-1")
+        link.watch("s1", "media-1", mailbox)
         worker.tell_gateway(SessionClosed(session="s1", reason="connect_timeout"))
         await first_of(mailbox)
         worker.die()

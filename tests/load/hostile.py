@@ -89,9 +89,13 @@ def run(report: BenchReport) -> None:
 
 
 async def _run(report: BenchReport, url: str) -> None:
-    settings = {"ANTIPHON_MEDIA_CAPACITY": str(_CAPACITY), "ANTIPHON_PIPELINE_CAPACITY": str(_CAPACITY)}
     client = connect(url)
-    async with deployed(url, **settings) as deployment, watching() as steal, _attacker(deployment) as attacker:
+    room = str(_CAPACITY)
+    async with (
+        deployed(url, ANTIPHON_MEDIA_CAPACITY=room, ANTIPHON_PIPELINE_CAPACITY=room) as deployment,
+        watching() as steal,
+        _attacker(deployment) as attacker,
+    ):
         neighbours = [Neighbour(deployment.signaling_url) for _ in range(_NEIGHBOURS)]
         for neighbour in neighbours:
             await neighbour.connect()
