@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from aiortc import RTCDataChannel, RTCPeerConnection
+from aiortc import RTCDataChannel, RTCIceServer, RTCPeerConnection
 from aiortc.rtp import RtpPacket
 
 from callers.audio_recorder import AudioRecorder
@@ -33,6 +33,7 @@ class Caller:
         exchange: Exchange | None = None,
         data: bool = True,
         gateways: Sequence[str] = (),
+        ice_servers: Sequence[RTCIceServer] = (),
     ) -> None:
         """`exchange` replaces signaling over `signaling_url`. Without `data` there is no data channel.
 
@@ -43,6 +44,7 @@ class Caller:
         self.signaling = Signaling(signaling_url, agent_id, self._on_socket_event, gateways)
         self._exchange = exchange or self.signaling.exchange
         self._data = data
+        self._ice_servers = ice_servers
         self.microphone = Microphone()
         self.record = CallRecord(self._loop.time())
         self.socket_events: list[Event] = []
@@ -132,7 +134,7 @@ class Caller:
 
     def _new_peer(self) -> Peer:
         on_packet = functools.partial(self._on_packet, next(self._peers), AudioRecorder(self.record.heard))
-        return Peer(on_packet, self._on_channel_message, self._data)
+        return Peer(on_packet, self._on_channel_message, self._data, self._ice_servers)
 
     async def _close(self) -> None:
         if self._reconnecting is not None:

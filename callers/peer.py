@@ -6,10 +6,10 @@ before it, which needs one private name of aiortc (`_handle_rtp_packet`). Anothe
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtp import RtpPacket
 
 from callers.microphone import Microphone
@@ -25,7 +25,11 @@ class Peer:
     """`connect`, then `close`, even if it could not connect."""
 
     def __init__(
-        self, on_packet: Callable[[RtpPacket], None], on_message: Callable[[str], None], data: bool = True
+        self,
+        on_packet: Callable[[RtpPacket], None],
+        on_message: Callable[[str], None],
+        data: bool = True,
+        ice_servers: Sequence[RTCIceServer] = (),
     ) -> None:
         """Without `data` there is no data channel."""
         self._loop = asyncio.get_running_loop()
@@ -34,7 +38,7 @@ class Peer:
         self._ready = asyncio.Event()
         self._heard_s = self._loop.time()
         self._sender: Any = None
-        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
         self.channel: RTCDataChannel | None = self.pc.createDataChannel("control") if data else None
 
     @property

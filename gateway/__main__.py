@@ -4,10 +4,14 @@ import asyncio
 import platform
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 
+from starlette.routing import Route
+
 from gateway.access import Access
+from gateway.access_api import access_routes
+from gateway.admin_api import AdminApi
 from gateway.app import create_app
 from gateway.core.client_address import TrustedProxies, is_loopback
 from gateway.core.client_messages import Limits
@@ -15,6 +19,7 @@ from gateway.core.connection_limits import ConnectionLimits
 from gateway.core.origins import EVERYONE, OriginPolicy
 from gateway.core.rate_limits import SessionRateLimiter
 from gateway.core.signaling_rules import SignalingRules
+from gateway.fleet import Fleet
 from gateway.guard import EntryRules
 from gateway.http_connection import HttpBounds
 from gateway.http_server import allow_open_files, http_server, listen
@@ -23,6 +28,8 @@ from gateway.media_link import MediaLink
 from gateway.placement_store import PlacementStore
 from gateway.placer import Placer
 from gateway.session_directory import SessionDirectory
+from gateway.session_limits import SessionLimits
+from gateway.session_list import SessionList
 from gateway.settings import GatewaySettings
 from gateway.signaling_endpoint import SignalingEndpoint
 from gateway.token_store import TokenStore
@@ -58,11 +65,13 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
         registry = WorkerRegistry(data)
         link = MediaLink(gateway_id, data, blocking)
         placer = Placer(registry, PlacementStore(data), link, settings.zone, settings.gateway_retry_after_ms)
-        directory = SessionDirectory(data)
-        signaling = _signaling(settings, gateway_id, agents, access, ice_servers, placer, link, directory)
+        directory, at_once = SessionDirectory(data), SessionLimits(data)
+        signaling = _signaling(settings, gateway_id, agents, access, ice_servers, placer, link, directory, at_once)
         heartbeat = Heartbeat(data, lambda: _report(settings, gateway_id, signaling))
         not_ready = _readiness(signaling, registry)
-        server = _http_server(settings, agents, access, ice_servers, signaling, not_ready, listener)
+        admin = AdminApi(access, Fleet(data), SessionList(data), directory, placer, link)
+        routes = [*access_routes(access, ice_servers), *admin.routes]
+        server = _http_server(settings, agents, routes, signaling, not_ready, listener)
         await registry.refresh()
 
         async with asyncio.TaskGroup() as tasks:
@@ -95,6 +104,7 @@ def _signaling(
     placer: Placer,
     link: MediaLink,
     directory: SessionDirectory,
+    at_once: SessionLimits,
 ) -> SignalingEndpoint:
     rules = SignalingRules(
         gateway=gateway_id,
@@ -110,7 +120,7 @@ def _signaling(
     limits = Limits(settings.gateway_max_message_bytes, settings.gateway_max_sdp_bytes)
     new_sessions = SessionRateLimiter(settings.gateway_max_sessions_per_minute)
     timeout_s = settings.gateway_send_timeout_s
-    return SignalingEndpoint(rules, limits, access, placer, link, directory, new_sessions, timeout_s)
+    return SignalingEndpoint(rules, limits, access, placer, link, directory, at_once, new_sessions, timeout_s)
 
 
 def _readiness(signaling: SignalingEndpoint, registry: WorkerRegistry) -> Readiness:
@@ -125,8 +135,7 @@ def _readiness(signaling: SignalingEndpoint, registry: WorkerRegistry) -> Readin
 def _http_server(
     settings: GatewaySettings,
     agents: Mapping[str, AgentDefinition],
-    access: Access,
-    ice_servers: IceServers,
+    api_routes: Sequence[Route],
     signaling: SignalingEndpoint,
     not_ready: Readiness,
     listener: socket.socket,
@@ -138,7 +147,7 @@ def _http_server(
     origins = OriginPolicy(settings.gateway_origins, loopback_only=is_loopback(listener.getsockname()[0]))
     entry = EntryRules(origins, proxies, ConnectionLimits(total, per_address))
     listed = _listed(settings, agents)
-    app = create_app(signaling, listed, access, ice_servers, not_ready, entry, settings.gateway_origins)
+    app = create_app(signaling, listed, api_routes, not_ready, entry, settings.gateway_origins)
     allow_open_files(total)
     bounds = HttpBounds(ConnectionLimits(total, per_address), proxies, settings.gateway_request_timeout_s)
     return http_server(app, bounds, settings.gateway_max_message_bytes)

@@ -6,13 +6,14 @@ if no session comes of it.
 
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import to_json
 
-from gateway.core.api_keys import Scope, find_key
+from gateway.core.api_keys import ApiKey, Scope, find_key
+from gateway.core.origins import is_local_request
 from gateway.core.tokens import CLOCK_SKEW_S, LONGEST_SESSION_S, OPEN, Grant, KeyRing, read, sign
 from gateway.secret_files import SecretFile, read_api_keys, read_token_keys
 from gateway.settings import GatewaySettings, is_loopback
@@ -82,7 +83,8 @@ class Access:
             )
         self._api_keys = SecretFile(api_keys, read_api_keys) if api_keys else None
         self._token_keys = SecretFile(token_keys, read_token_keys) if token_keys else None
-        if not self.required and not is_loopback(settings.gateway_host):
+        self._is_local = not self.required and is_loopback(settings.gateway_host)
+        if not self.required and not self._is_local:
             log.warning("access_open", host=settings.gateway_host, meaning="everybody who can reach it may call")
 
     # Callers
@@ -119,14 +121,28 @@ class Access:
         except BrokerError as error:
             log.warning("token_left_used", token_id=grant.token_id, error=error.message)
 
+    def sessions_at_once(self, grant: Grant) -> int | None:
+        """How many sessions callers with tokens of this API key may have; 0: no limit, None: the key is not known."""
+        api_key = self._known_keys().get(grant.api_key)
+        return None if api_key is None else api_key.sessions_at_once
+
     # Programs of the operator
+
+    def require_admin(self, api_key: str | None, client: str, headers: Mapping[str, str]) -> str:
+        """Who administers: the name of the API key, or `local` in open mode on loopback, where none is needed.
+
+        `headers` have lower-case names. Raises `PeerError` as `require_scope` does.
+        """
+        if not api_key and self._is_local and is_local_request(client, headers):
+            return "local"
+        return self.require_scope("admin", api_key)
 
     def require_scope(self, scope: Scope, api_key: str | None) -> str:
         """The name of the API key. Raises `PeerError` with code `api_key_required`, `api_key_invalid` or
         `scope_missing`."""
         if not api_key:
             raise PeerError('an API key is required: "Authorization: Bearer KEY"', code="api_key_required")
-        api_keys = self._api_keys.read() if self._api_keys else {}
+        api_keys = self._known_keys()
         name = find_key(api_keys, api_key)
         if name is None:
             raise PeerError("the API key is not known", code="api_key_invalid")
@@ -146,8 +162,7 @@ class Access:
         if unknown:
             raise PeerError(f"no agent '{min(unknown)}'", code="unknown_agent")
         now_s = self._now_s()
-        api_keys = self._api_keys.read() if self._api_keys else {}
-        allowed = api_keys[name].tokens_per_minute
+        allowed = self._known_keys()[name].tokens_per_minute
         if await self._store.count_made(name, now_s) > allowed:
             message = f"the API key '{name}' may make {allowed} tokens a minute"
             raise RefusedError(message, code="too_many_tokens", retry_after_ms=round((60 - now_s % 60) * 1000))
@@ -162,6 +177,9 @@ class Access:
         token = sign(grant, await self._signing_keys(), int(now_s))
         log.info("token_made", api_key=name, token_id=grant.token_id, agents=sorted(grant.agents or ["all"]))
         return token
+
+    def _known_keys(self) -> Mapping[str, ApiKey]:
+        return self._api_keys.read() if self._api_keys else {}
 
     async def _signing_keys(self) -> KeyRing:
         return self._token_keys.read() if self._token_keys else await self._store.shared_keys()

@@ -13,10 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from gateway.access import Access
-from gateway.access_api import access_routes, answer_error
+from gateway.api_requests import answer_error
 from gateway.guard import EntryRules, Guard
-from gateway.ice_servers import IceServers
 from gateway.signaling_endpoint import SignalingEndpoint
 from shared.agent import AgentDefinition, EngineChoice
 from shared.errors import AntiphonError
@@ -43,8 +41,7 @@ _NAMING_OPTIONS = ("plugin", "model", "voice")
 def create_app(
     signaling: SignalingEndpoint,
     listed_agents: Sequence[AgentDefinition],
-    access: Access,
-    ice_servers: IceServers,
+    api_routes: Sequence[Route],
     not_ready: Readiness,
     entry: EntryRules,
     origins: Sequence[str],
@@ -55,7 +52,7 @@ def create_app(
         "/api",
         routes=[
             _json_route("/agents", {"agents": agents}),
-            *access_routes(access, ice_servers),
+            *api_routes,
         ],
         # A caller's page may send its token; an API key belongs to no page, so no page may post.
         middleware=[

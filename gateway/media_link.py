@@ -14,7 +14,7 @@ from prometheus_client import Counter
 
 from gateway.core.signaling_events import Heard, MediaWorkerBack, MediaWorkerLost
 from shared import keys
-from shared.events import Message, SessionClosed
+from shared.events import NEVER_CONNECTED, Message, SessionClosed
 from shared.io.broker import Redis
 from shared.io.inbox import Inbox, Received
 from shared.io.logs import get_logger
@@ -121,6 +121,8 @@ class MediaLink:
         if self._lost_at_s.pop(batch.sender, None) is not None:
             self._tell_all(MediaWorkerBack(batch.sender))
         for item in batch.items:
+            if isinstance(item, SessionClosed) and item.reason in NEVER_CONNECTED:
+                self._watched.pop(item.session, None)  # without the session it may have nothing more to say to us
             mailbox = self._mailboxes.get(item.session)
             if mailbox is not None and isinstance(item, Message):
                 mailbox.put(Heard(batch.sender, item))

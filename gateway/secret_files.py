@@ -16,7 +16,7 @@ from shared.io.logs import get_logger
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_RATE = re.compile(r"tokens_per_minute=([1-9]\d{0,5})")
+_LIMIT = re.compile(r"(tokens_per_minute|sessions_at_once)=([1-9]\d{0,5})")
 
 Content = TypeVar("Content")
 
@@ -54,7 +54,7 @@ class SecretFile(Generic[Content]):
 
 
 def read_api_keys(path: Path) -> Mapping[str, ApiKey]:
-    """Lines such as `website: 5e88...42d8 calls tokens_per_minute=120`."""
+    """Lines such as `website: 5e88...42d8 calls tokens_per_minute=120 sessions_at_once=20`."""
     return {line.name: _api_key(line) for line in _lines(path)}
 
 
@@ -105,10 +105,11 @@ def _api_key(line: _Line) -> ApiKey:
     if not _SHA256.fullmatch(line.value):
         raise ConfigError(f"{line.place}: not the SHA-256 of a key in hexadecimal: `antiphon api-key` makes such lines")
     scopes: set[Scope] = {scope for scope in SCOPES if scope in line.words}
-    rates = [int(rate[1]) for word in line.words if (rate := _RATE.fullmatch(word))]
-    if not scopes or len(rates) > 1 or len(scopes) + len(rates) != len(line.words):
-        raise ConfigError(f"{line.place}: after the SHA-256 come scopes ({', '.join(SCOPES)}) and tokens_per_minute=N")
-    return ApiKey(line.value, frozenset(scopes), *rates)
+    limits = {limit[1]: int(limit[2]) for word in line.words if (limit := _LIMIT.fullmatch(word))}
+    if not scopes or len(scopes) + len(limits) != len(line.words):
+        known = f"scopes ({', '.join(SCOPES)}), tokens_per_minute=N and sessions_at_once=N"
+        raise ConfigError(f"{line.place}: after the SHA-256 come {known}, each once")
+    return ApiKey(line.value, frozenset(scopes), **limits)
 
 
 def _text(path: Path) -> str:

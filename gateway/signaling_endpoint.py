@@ -14,6 +14,7 @@ from prometheus_client import Counter, Gauge
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from gateway.access import Access
+from gateway.caller_grant import CallerGrant
 from gateway.core.client_address import address_block, is_loopback
 from gateway.core.client_messages import Limits, Offer, UnknownMessage, parse_client_message
 from gateway.core.connection import State
@@ -45,10 +46,10 @@ from gateway.core.signaling_events import (
     Watch,
 )
 from gateway.core.signaling_rules import POLICY, SignalingRules
-from gateway.core.tokens import OPEN
 from gateway.media_link import Mailbox, MediaLink
 from gateway.placer import Placer
 from gateway.session_directory import SessionDirectory
+from gateway.session_limits import SessionLimits
 from shared.errors import BrokerError, PeerError, RefusedError
 from shared.events import GatewayAttached, OfferRefused, OpenSession
 from shared.io.logs import get_logger
@@ -72,6 +73,7 @@ class SignalingEndpoint:
         placer: Placer,
         link: MediaLink,
         directory: SessionDirectory,
+        at_once: SessionLimits,
         new_sessions: SessionRateLimiter,
         send_timeout_s: float = 5.0,
     ) -> None:
@@ -81,6 +83,7 @@ class SignalingEndpoint:
         self.placer = placer
         self.link = link
         self.directory = directory
+        self.at_once = at_once
         self.new_sessions = new_sessions
         self.send_timeout_s = send_timeout_s
         self.draining = False
@@ -137,9 +140,10 @@ class SignalingConnection:
         self._ended = asyncio.Event()
         self._tasks: asyncio.TaskGroup
         self._sessions: set[str] = set()
-        self._id = secrets.token_urlsafe(16)
-        self._grant = OPEN
-        self._unspent = OPEN  # the grant, until a session comes of it
+        rules = endpoint.rules
+        self._grant = CallerGrant(
+            endpoint.access, endpoint.at_once, rules.agents, secrets.token_urlsafe(16), rules.retry_after_ms
+        )
 
     async def run(self) -> None:
         try:
@@ -164,7 +168,7 @@ class SignalingConnection:
                     if failure is not None:
                         inputs.append(failure)
             if self._machine.state is State.ESTABLISHED:
-                self._unspent = OPEN
+                self._grant.spend()
             self._deadline_moved.set()
             if self._machine.state is State.CLOSED:
                 self._ended.set()
@@ -210,21 +214,13 @@ class SignalingConnection:
         return message
 
     async def _admitted(self, offer: Offer) -> Offer | BadMessage:
-        """The offer, if its token allows it. A token that another offer brought before is free again."""
+        """The offer, if its token allows it."""
         try:
-            grant = await self._endpoint.access.admit(offer.token, offer.agent_id, self._id)
+            await self._grant.admit(offer.token, offer.agent_id)
         except (PeerError, BrokerError) as error:
             message = "the service cannot reach its broker" if isinstance(error, BrokerError) else error.message
             return BadMessage(error.code, message)
-        if grant.token_id != self._unspent.token_id:
-            await self._free_token()
-        self._grant = self._unspent = grant
         return offer
-
-    async def _free_token(self) -> None:
-        """Give the token back if no session came of it."""
-        unspent, self._unspent = self._unspent, OPEN
-        await self._endpoint.access.give_back(unspent)
 
     async def _read_mailbox(self) -> None:
         async for mail in self._mailbox:
@@ -252,27 +248,22 @@ class SignalingConnection:
             return
         try:
             async with asyncio.timeout(rules.answer_timeout_s):
-                outcome: Input = self._granted(place, await self._endpoint.placer.place(place))
+                outcome: Input = await self._counted(place, await self._endpoint.placer.place(place))
         except (RefusedError, BrokerError) as error:
             outcome = PlacementRefused(error.code, error.message, error.retry_after_ms)
         except TimeoutError:
             outcome = PlacementRefused(BrokerError.code, "no place was found in time", rules.retry_after_ms)
         await self.feed(outcome)
 
-    def _granted(self, place: Place, placed: Placed) -> Placed:
-        """A new session lasts as long as the caller's token allows."""
-        grant = self._grant
+    async def _counted(self, place: Place, placed: Placed) -> Placed:
+        """Raises as `CallerGrant.count` does; the place is free again then."""
         if place.session:  # moves
             return placed
-        if grant.token_id:
-            log.info(
-                "session_admitted",
-                session_id=placed.session,
-                api_key=grant.api_key,
-                token_id=grant.token_id,
-                metadata=grant.metadata,
-            )
-        return placed._replace(max_duration_s=grant.max_duration_s)
+        try:
+            return await self._grant.count(placed, place.agent_id)
+        except (RefusedError, BrokerError):
+            await self._endpoint.placer.release(placed.session, placed.media_worker)
+            raise
 
     async def _look_up(self, session: str) -> None:
         try:
@@ -317,9 +308,10 @@ class SignalingConnection:
                 self._tasks.create_task(self._read_events(session))
             case Release(session, media_worker):
                 await self._endpoint.placer.release(session, media_worker)
+                await self._grant.uncount(session)
             case CloseSocket(code, reason):
                 log.info("signaling_closed", session_id=self._machine.session, code=code, reason=reason)
-                await self._free_token()  # before the client can try again
+                await self._grant.give_back()  # before the client can try again
                 await self._close(code, reason)
         return None
 
@@ -359,7 +351,7 @@ class SignalingConnection:
                 self._endpoint.link.send(action.media_worker, action.message)
         for session in self._sessions:
             self._endpoint.link.detach(session, self._mailbox)
-        await self._free_token()
+        await self._grant.give_back()
 
 
 def _now_s() -> float:

@@ -91,6 +91,10 @@ class AgentSide:
         if worker == self._link.guard.worker:
             self._audio.on_gap(now)
 
+    def on_gone(self, worker: str, now: float) -> None:
+        """A pipeline worker does not have this session (any more)."""
+        self._link.forget(worker, now)
+
     def on_lost(self) -> None:
         self._events.publish("status", {"status": "reconnecting"})
         self.save()

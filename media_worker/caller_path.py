@@ -75,9 +75,13 @@ class CallerPath:
     def on_authentic(self, source: Source, now: float) -> Path | None:
         """A packet of the caller that was decrypted. Returns the path if that selected another one."""
         self.last_heard_s = now
-        if source == self._paths.proven or not self._paths.on_authentic(source, now):
+        paths = self._paths
+        if source == paths.proven:
+            paths.proven_at_s = now
             return None
-        selected = self._paths.selected
+        if not paths.on_authentic(source, now):
+            return None
+        selected = paths.selected
         assert selected is not None
         self._send = self._port.sender(selected)
         return selected

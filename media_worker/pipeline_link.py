@@ -74,6 +74,10 @@ class PipelineLink:
         liveness, worker = self._liveness, self.guard.worker
         self._act(self.guard.check(now, bool(worker) and liveness.is_lost(worker), liveness.is_deaf(now)))
 
+    def forget(self, worker: str, now: float) -> None:
+        """That worker does not have the session (any more), for example because it waited too long for us."""
+        self._act(self.guard.on_gone(worker, now))
+
     def leave(self) -> None:
         """The worker drains."""
         self._act(self.guard.on_leaving())

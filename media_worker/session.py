@@ -21,6 +21,7 @@ from media_worker.peer import Certificate, Peer, PeerCallbacks, PeerFailed
 from media_worker.pipeline_jobs import PipelineJobs
 from media_worker.pipeline_link import PipelineCallbacks, PipelineLink
 from media_worker.rtp_session import RtpSession
+from media_worker.session_index import SessionIndex
 from media_worker.session_record import SessionRecord
 from media_worker.session_store import SessionStore
 from media_worker.settings import MediaSettings
@@ -30,7 +31,7 @@ from media_worker.udp_port import UdpPort
 from media_worker.uplink import Uplink
 from shared import keys
 from shared.errors import AntiphonError, OfferError, leaves
-from shared.events import CloseSession, GatewayAttached, OpenSession, SessionClosed, StartPipeline
+from shared.events import NEVER_CONNECTED, CloseSession, GatewayAttached, OpenSession, SessionClosed, StartPipeline
 from shared.frames import AudioFrame
 from shared.io.heartbeat import wall_ms
 from shared.io.logs import get_logger
@@ -42,6 +43,8 @@ _OFFERS_PER_S, _OFFERS_AT_ONCE = 1, 10
 """Later offers: a browser makes one when its network changes, or its user puts the agent on hold."""
 _REPORT_TICKS = 125  # RTCP every 2.5 s
 _CHECK_TICKS = 50
+_FAREWELL_S = 30.0
+"""The pipeline worker ends a session at its maximum duration, and says goodbye. This ends one that no worker ends."""
 
 log = get_logger()
 
@@ -57,6 +60,7 @@ class MediaContext(NamedTuple):
     certificate: Certificate
     liveness: Liveness
     store: SessionStore
+    session_index: SessionIndex
     jobs: PipelineJobs
 
 
@@ -68,7 +72,7 @@ class Session:
         self.id = opening.session
         self._context = context
         opening = opening.model_copy(update={"created_ms": opening.created_ms or wall_ms()})
-        self._record = SessionRecord(opening, context.worker_id, context.store)
+        self._record = SessionRecord(opening, context.worker_id, context.store, context.session_index)
         resume = self._record.resume
         self._offer = parse_offer(opening.sdp)
         self._answer_version = 1
@@ -76,6 +80,10 @@ class Session:
         loop = asyncio.get_running_loop()
         self._closed: asyncio.Future[str] = loop.create_future()
         self._opened_s = loop.time()
+        self._leave_by_s = 0.0
+        self._ends_s = self._opened_s + opening.max_duration_s - (wall_ms() - opening.created_ms) / 1000 + _FAREWELL_S
+        self.is_over = False
+        """Whether it has ended, and does not go on elsewhere."""
         self._ticks = secrets.randbelow(_REPORT_TICKS)
         self._ssrc = secrets.randbits(31) | 1
         self._log = log.bind(session_id=self.id)
@@ -174,6 +182,7 @@ class Session:
     async def run(self) -> str:
         """Connect, talk, end. Returns the reason of the end; everything that it opened is closed by then."""
         clock = self._context.clock
+        self._record.begin()
         self._path.open()
         if self._record.opening.resume is None:
             self._events.publish("status", {"status": "connecting"})
@@ -229,8 +238,13 @@ class Session:
             self._context.outbox.send(keys.inbox("media", before), CloseSession(session=self.id, reason="moved"))
         self.agent.begin(self._context.worker_id, now)
 
+    def _goes_on(self, reason: str) -> bool:
+        """Whether only this peer connection is over: the session has moved, or its client may come back once more."""
+        came_back = self._record.opening.resume is not None
+        return reason == "moved" or (came_back and self._rtp is None and reason in NEVER_CONNECTED)
+
     async def _say_goodbye(self, reason: str) -> None:
-        if reason != "moved":
+        if not self._goes_on(reason):
             self._events.publish("status", {"status": "ended", "reason": reason})
         self._count()
         if self._rtp is not None:
@@ -241,8 +255,10 @@ class Session:
         """Runs even if the goodbye failed, or the session would receive and decode until the process stops."""
         self._path.close()
         self._events.send(SessionClosed(session=self.id, reason=reason))
-        self.agent.end(reason)
-        self._record.end(moved=reason == "moved")
+        goes_on = self._goes_on(reason)
+        self.agent.end("moved" if goes_on else reason)
+        self.is_over = self._record.leads and not goes_on
+        self._record.end(moved=goes_on, orphaned=not self._pipeline.guard.worker)
         await self._peer.close()
 
     def tend(self, now: float) -> None:
@@ -252,11 +268,18 @@ class Session:
             if not self._path.last_heard_s and now - self._opened_s > timeout_s:
                 self.close("connect_timeout")
             return
+        if now > self._ends_s:
+            self.close("max_duration")
         self.agent.tend(now)
 
     def go_away(self, time_left_ms: int) -> None:
         """This process drains: the client should move the session."""
+        self._leave_by_s = asyncio.get_running_loop().time() + time_left_ms / 1000
         self._events.publish("goaway", {"timeLeftMs": time_left_ms, "scope": "media", "reason": "draining"})
+
+    def stay(self) -> None:
+        """The drain was undone."""
+        self._leave_by_s = 0.0
 
     @property
     def generation(self) -> int:
@@ -275,6 +298,9 @@ class Session:
         self._record.attach_gateway(message)
         self._events.attach(message.gateway)
         self.agent.save()
+        time_left_s = self._leave_by_s - asyncio.get_running_loop().time()
+        if time_left_s > 0:
+            self.go_away(round(time_left_s * 1000))  # the client may have missed it
 
     def detach_gateway(self, gateway: str) -> None:
         """The client's WebSocket is gone. A caller who is connected stays."""

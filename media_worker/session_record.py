@@ -1,8 +1,9 @@
-"""What a session keeps in Redis, as far as it is this media worker's to write: see `session_store`."""
+"""What a session keeps in Redis, as far as it is this media worker's to write: see `session_store`, `session_index`."""
 
 from typing import Any
 
 from media_worker.core.pipeline_guard import PipelineGuard
+from media_worker.session_index import SessionIndex
 from media_worker.session_store import SessionStore
 from shared.events import GatewayAttached, OpenSession, Resume
 
@@ -10,11 +11,12 @@ from shared.events import GatewayAttached, OpenSession, Resume
 class SessionRecord:
     """`opening` is the gateway's message, kept up to date."""
 
-    def __init__(self, opening: OpenSession, media_worker: str, store: SessionStore) -> None:
+    def __init__(self, opening: OpenSession, media_worker: str, store: SessionStore, index: SessionIndex) -> None:
         self.opening = opening
         self.resume = opening.resume or Resume(generation=1)
         self._media_worker = media_worker
         self._store = store
+        self._index = index
         self.leads = self.resume.media_worker == media_worker
         """Whether the session is ours: once the caller is connected, or from the start if it was ours before."""
 
@@ -22,6 +24,10 @@ class SessionRecord:
     def previous_media_worker(self) -> str:
         """Another one that may still have the session; empty if there is none."""
         return "" if self.resume.media_worker == self._media_worker else self.resume.media_worker
+
+    def begin(self) -> None:
+        """The session is open: from now on it counts."""
+        self._index.add(self.opening.session, self.resume.generation, self.opening.counted_in)
 
     def save(self, guard: PipelineGuard) -> None:
         """Write everything that another media worker would go on from."""
@@ -37,10 +43,13 @@ class SessionRecord:
             "created_ms": str(opening.created_ms),
             "max_duration_s": str(opening.max_duration_s),
             "resume_tokens": ",".join(opening.resume_tokens),
+            "api_key": opening.api_key,
+            "counted_in": ",".join(opening.counted_in),
             "state": "running" if guard.worker else "reconnecting" if guard.epoch else "starting",
         }
         if self.leads:
             self._store.save(opening.session, self.resume.generation, record)
+            self._index.enlist(opening.session, self.resume.generation, opening.created_ms)
 
     def add_event(self, event: dict[str, Any], number: int) -> None:
         """An event for clients that come back. `number` is the one that the pipeline worker gave it."""
@@ -58,10 +67,15 @@ class SessionRecord:
         self.opening = self.opening.model_copy(update={"gateway": ""})
         return True
 
-    def end(self, moved: bool) -> None:
-        """Delete everything, or leave it to the media worker that the session `moved` to."""
+    def end(self, moved: bool, orphaned: bool) -> None:
+        """Delete everything, or leave it to the media worker that the session `moved` to.
+
+        `orphaned`: there is no pipeline worker, which would delete the conversation.
+        """
+        elsewhere = moved or (not self.leads and self.opening.resume is not None)
+        self._index.remove(self.opening.session, self.resume.generation, elsewhere)
         if moved:
             self._store.forget(self.opening.session, self.resume.generation)
         elif self.leads:
-            self._store.delete(self.opening.session, self.resume.generation)
+            self._store.delete(self.opening.session, self.resume.generation, orphaned)
         self.leads = False

@@ -24,11 +24,18 @@ _EVENTS_KEPT = 200
 
 _UNLESS_NEWER = "if tonumber(redis.call('HGET', KEYS[1], 'generation') or 0) > tonumber(ARGV[1]) then return 0 end "
 """A media worker that was stopped and wakes up must not touch the record of its successor."""
+_UNLESS_ANOTHERS = (
+    "local other = redis.call('HGET', KEYS[1], 'media_worker') or ARGV[3] if other ~= ARGV[3] "
+    "and tonumber(redis.call('HGET', KEYS[1], 'generation') or 0) == tonumber(ARGV[1]) then return 0 end "
+)
+"""A client may make two offers at once with one token: one of the two media workers has the session."""
 _SAVE = (
     _UNLESS_NEWER
-    + "redis.call('HSET', KEYS[1], unpack(ARGV, 3)) redis.call('EXPIRE', KEYS[1], tonumber(ARGV[2])) return 1"
+    + _UNLESS_ANOTHERS
+    + "redis.call('HSET', KEYS[1], unpack(ARGV, 4)) redis.call('EXPIRE', KEYS[1], tonumber(ARGV[2])) return 1"
 )
 _DELETE = _UNLESS_NEWER + "return redis.call('DEL', unpack(KEYS))"
+_EXPIRE = _UNLESS_NEWER + "return redis.call('EXPIRE', KEYS[2], tonumber(ARGV[2]))"
 
 log = get_logger()
 
@@ -45,13 +52,15 @@ class _Kept:
 
 
 class SessionStore:
-    """`on_superseded` gets the id of a session that another media worker has taken over."""
+    """`on_superseded` gets the id of a session that another media worker has taken over. A conversation whose pipeline
+    worker is gone is kept for `retention_s`."""
 
-    def __init__(self, client: Redis, on_superseded: Callable[[str], None]) -> None:
+    def __init__(self, client: Redis, on_superseded: Callable[[str], None], retention_s: int = 0) -> None:
         self._redis = client
+        self._retention_s = retention_s
         self._on_superseded = on_superseded
         self._kept: dict[str, _Kept] = {}
-        self._deleted: dict[str, int] = {}
+        self._deleted: dict[str, tuple[int, bool]] = {}
         self._changed = asyncio.Event()
 
     def save(self, session: str, generation: int, record: dict[str, str]) -> None:
@@ -68,10 +77,10 @@ class SessionStore:
             kept.events.append((event["seq"], json.dumps(event, ensure_ascii=False), number))
             self._changed.set()
 
-    def delete(self, session: str, generation: int) -> None:
-        """The session is over."""
+    def delete(self, session: str, generation: int, orphaned: bool = False) -> None:
+        """The session is over. `orphaned`: so is the conversation, which no pipeline worker will delete."""
         if self.forget(session, generation):
-            self._deleted[session] = generation
+            self._deleted[session] = (generation, orphaned)
             self._changed.set()
 
     def forget(self, session: str, generation: int) -> bool:
@@ -104,14 +113,24 @@ class SessionStore:
         now = asyncio.get_running_loop().time()
         pipeline = self._redis.pipeline(transaction=False)  # the sessions may be on several cluster nodes
         on_reply: list[Callable[[Any], None]] = []
-        for session, generation in self._deleted.items():
-            pipeline.eval(_DELETE, 2, keys.session(session), keys.events(session), str(generation))
+        for session, (generation, orphaned) in self._deleted.items():
+            deleted = [keys.session(session), keys.events(session)]
+            if orphaned:
+                deleted.append(keys.turn(session))
+            if orphaned and self._retention_s:
+                kept_keys = (keys.session(session), keys.conversation(session))
+                pipeline.eval(_EXPIRE, 2, *kept_keys, str(generation), str(self._retention_s))
+                on_reply.append(_checked)
+            elif orphaned:
+                deleted.append(keys.conversation(session))
+            pipeline.eval(_DELETE, len(deleted), *deleted, str(generation))
             on_reply.append(partial(self._on_deleted, session))
         for session, kept in self._kept.items():
             key, events = keys.session(session), keys.events(session)
             if kept.unsaved:
                 fields = [text for field in kept.record.items() for text in field]
-                pipeline.eval(_SAVE, 1, key, str(kept.generation), str(_EXPIRY_S), *fields)
+                worker = kept.record.get("media_worker", "")
+                pipeline.eval(_SAVE, 1, key, str(kept.generation), str(_EXPIRY_S), worker, *fields)
                 on_reply.append(partial(self._on_saved, session, kept, kept.record, now))
             elif kept.record and now >= kept.renew_s:
                 pipeline.expire(key, _EXPIRY_S)

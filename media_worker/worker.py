@@ -17,6 +17,7 @@ from media_worker.core.admission import Admission
 from media_worker.peer import Certificate
 from media_worker.pipeline_jobs import PipelineJobs
 from media_worker.session import MediaContext, Session
+from media_worker.session_index import SessionIndex
 from media_worker.session_store import SessionStore
 from media_worker.settings import MediaSettings
 from media_worker.slot_clock import SlotClock
@@ -47,13 +48,14 @@ from shared.io.probes import serve_probes
 from shared.io.service import settle_memory
 from shared.liveness import TOUCH_INTERVAL_S
 from shared.wire import Item
-from shared.worker_report import WorkerReport, WorkerState
+from shared.worker_report import Wish, WorkerReport, WorkerState
 
 _RETRY_AFTER_MS = 2_000
 _LOAD_INTERVAL_S = 1.0
 _STOP_DEADLINE_S = 3.0
 _TEND_INTERVAL_S = TOUCH_INTERVAL_S / 2
-_MOVES_REMEMBERED = 200
+_SESSIONS_REMEMBERED = 200
+"""That have moved, and that have ended: their pipeline workers or clients may not have heard of it."""
 _COLLECT_AFTER = 20
 """Ended sessions per collection: aiortc's transports are cycles whose OpenSSL memory the collector does not count."""
 
@@ -78,15 +80,17 @@ class MediaWorker:
         self._admission = Admission(settings.media_capacity)
         self._complexity = settings.media_complexity
         self._state: WorkerState = "starting"
-        self._heartbeat = Heartbeat(self._redis, self._report)
-        self._store = SessionStore(self._redis, self._on_superseded)
+        self._heartbeat = Heartbeat(self._redis, self._report, on_wish=self._on_wish)
+        self._store = SessionStore(self._redis, self._on_superseded, settings.conversation_retention_s)
+        self._index = SessionIndex(self._redis, self.id)
         self._jobs = PipelineJobs(self._redis)
         self._inbox = Inbox(self._blocking, keys.inbox("media", self.id))
         self._tasks: asyncio.TaskGroup | None = None
         self._empty = asyncio.Event()
         self._empty.set()
         self._uncollected = 0
-        self._moved: deque[str] = deque(maxlen=_MOVES_REMEMBERED)
+        self._moved: deque[str] = deque(maxlen=_SESSIONS_REMEMBERED)
+        self._over: deque[str] = deque(maxlen=_SESSIONS_REMEMBERED)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises `BrokerError` or `ConfigError` if it cannot start."""
@@ -115,6 +119,7 @@ class MediaWorker:
             certificate=Certificate.generate(),
             liveness=self._inbox.liveness,
             store=self._store,
+            session_index=self._index,
             jobs=self._jobs,
         )
         port.start()
@@ -129,6 +134,7 @@ class MediaWorker:
                     services.create_task(self._adapt_complexity()),
                     services.create_task(self._read_inbox(context)),
                     services.create_task(self._store.run()),
+                    services.create_task(self._index.run()),
                     services.create_task(self._jobs.run()),
                     services.create_task(self._tend(outbox)),
                 ]
@@ -146,7 +152,7 @@ class MediaWorker:
             clock.stop()
             port.close()
             await outbox.close()
-            for last in (self._jobs.write(), self._store.write(), self._heartbeat.withdraw()):
+            for last in (self._jobs.write(), self._store.write(), self._index.write(), self._heartbeat.withdraw()):
                 await self._ignoring_broker(last)
 
     async def _read_inbox(self, context: MediaContext) -> None:
@@ -181,6 +187,9 @@ class MediaWorker:
             _strays.inc()
             if isinstance(message, PipelineAttached):
                 self._refuse_late_pipeline(message, context)
+            elif isinstance(message, CloseSession) and message.reason == "moved" and message.session in self._over:
+                # It had ended here when it moved, and its record was not deleted yet.
+                context.outbox.send(keys.inbox("media", sender), CloseSession(session=message.session))
             return
         match message:
             case PipelineMessage():
@@ -193,6 +202,8 @@ class MediaWorker:
                 session.attach_gateway(message)
             case GatewayDetached(gateway=gateway):
                 session.detach_gateway(gateway)
+            case SessionClosed():
+                session.agent.on_gone(sender, asyncio.get_running_loop().time())
 
     async def _tend(self, outbox: Outbox) -> None:
         """Looks after all sessions, and tells everybody whom they talk to that this process is alive."""
@@ -231,8 +242,13 @@ class MediaWorker:
         before = self._sessions.get(opening.session)
         if before is not None and (opening.resume is None or opening.resume.generation <= before.generation):
             return  # a repeated message; the session is being answered already
+        if before is None and opening.resume is not None and opening.session in self._over:
+            _refused.labels("resume_refused").inc()
+            refused = OfferRefused(session=opening.session, code="resume_refused", message="the session has ended")
+            context.outbox.send(gateway, refused)
+            return
         others = len(self._sessions) - (before is not None)
-        refusal = self._admission.refusal(others, self._state == "draining")
+        refusal = self._admission.refusal(others, self._shown_state == "draining")
         if refusal is not None:
             _refused.labels("no_capacity").inc()
             context.outbox.send(
@@ -270,6 +286,8 @@ class MediaWorker:
             _ended.labels(reason).inc()
             if reason == "moved":
                 self._moved.append(session.id)
+            elif session.is_over:
+                self._over.append(session.id)
             log.info("session_ended", session_id=session.id, reason=reason)
         except Exception:
             # A failure of one session must not end the others.
@@ -309,6 +327,16 @@ class MediaWorker:
             for session in self._sessions.values():
                 session.set_complexity(self._complexity)
 
+    def _on_wish(self, wish: Wish) -> None:
+        """The operator's. Nothing is cut: a client that does not move its session keeps it here."""
+        if self._state != "serving":
+            return
+        for session in self._sessions.values():
+            if wish == "moving":
+                session.go_away(round(self._settings.drain_timeout_s * 1000))
+            else:
+                session.stay()
+
     async def _drain(self) -> None:
         """Take no more sessions, ask the clients of the running ones to move them, and end those that are left."""
         timeout_s = self._settings.drain_timeout_s
@@ -337,18 +365,22 @@ class MediaWorker:
         except broker.BROKER_FAILURES as error:
             log.warning("broker_command_failed", error=str(error))
 
+    @property
+    def _shown_state(self) -> WorkerState:
+        return "draining" if self._state == "serving" and self._heartbeat.wish != "serving" else self._state
+
     def _report(self) -> WorkerReport:
         return WorkerReport(
             worker_id=self.id,
             kind="media",
-            state=self._state,
+            state=self._shown_state,
             sessions=len(self._sessions),
             capacity=self._settings.media_capacity,
             zone=self._settings.zone,
         )
 
     def _not_ready(self) -> str | None:
-        return self._heartbeat.not_ready() if self._state == "serving" else self._state
+        return self._heartbeat.not_ready() if self._shown_state == "serving" else self._shown_state
 
 
 async def serve(settings: MediaSettings, stop: asyncio.Event) -> None:

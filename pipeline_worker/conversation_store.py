@@ -18,6 +18,7 @@ from pipeline_worker.turns.memory import Memory, Past
 from shared import keys
 from shared.io.broker import BROKER_FAILURES, Redis
 from shared.io.logs import get_logger
+from shared.validation_errors import first_problem
 
 _RETRY_S = 0.5
 _LATER_S = 1.0
@@ -195,7 +196,7 @@ class ConversationStore:
         try:
             return _memories.validate_json(turn) if turn else Memory(epoch=0)
         except ValidationError as error:
-            log.warning("turn_not_readable", session_id=self._session, error=str(error))
+            log.warning("turn_not_readable", session_id=self._session, error=first_problem(error))
             return Memory(epoch=0)
 
     def _read_entry(self, line: bytes) -> Entry | None:

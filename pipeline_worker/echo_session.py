@@ -78,6 +78,9 @@ class EchoSession:
             self._left = True
             self._link.leave()
 
+    def stay(self) -> None:
+        """It has left at once."""
+
     def _echo(self, frame: AudioFrame) -> None:
         if self._surplus >= frame.samples and self._may_leave_out(frame):
             self._surplus -= frame.samples

@@ -174,6 +174,10 @@ class ConversationSession:
         if self._leaving is None and not self._over.is_set() and (at_once or listens):
             self._leaving = self._spawn(self._leave())
 
+    def stay(self) -> None:
+        """Undoes `leave`, unless another worker has been asked for already."""
+        self._drains = False
+
     async def _leave(self) -> None:
         await self._save()
         self._link.leave()

@@ -65,6 +65,8 @@ class Session(Protocol):
 
     def leave(self, at_once: bool = False) -> None: ...
 
+    def stay(self) -> None: ...
+
 
 OpenEngines = Callable[[str], Engines]
 OpenToolbox = Callable[[str], Toolbox]
@@ -185,6 +187,9 @@ class SessionHost:
             hosted = self._hosted.get(item.session)
             if hosted is None:
                 _unknown.inc()
+                if type(item) is MediaAttached:  # it would wait for us until its caller hangs up
+                    gone = SessionClosed(session=item.session, reason="session_gone")
+                    self._send(keys.inbox("media", item.media_worker), gone)
                 continue
             if type(item) is MediaAttached:  # `isinstance` of a pydantic model is slow
                 if not hosted.link.move_to(item):
@@ -215,20 +220,26 @@ class SessionHost:
     async def drain(self, timeout_s: float) -> None:
         """Hands sessions over between their turns, or shortly before the time is up. Ends those that nobody takes."""
         margin_s = min(_LEAVING_S, timeout_s / 2)
-        self._leave()
+        self.leave()
         if not await self._idle_within(timeout_s - margin_s):
-            self._leave(at_once=True)
+            self.leave(at_once=True)
             if not await self._idle_within(margin_s):
                 log.warning("sessions_cut_by_drain", sessions=len(self._hosted))
                 self.end_all("server_shutdown")
 
+    def leave(self, at_once: bool = False) -> None:
+        """Hands each session over between its turns, or `at_once`."""
+        for hosted in list(self._hosted.values()):
+            hosted.session.leave(at_once)
+
+    def stay(self) -> None:
+        """Keeps the sessions that have not asked for another worker yet."""
+        for hosted in list(self._hosted.values()):
+            hosted.session.stay()
+
     def end_all(self, reason: str) -> None:
         for hosted in list(self._hosted.values()):
             hosted.session.end(reason)
-
-    def _leave(self, at_once: bool = False) -> None:
-        for hosted in list(self._hosted.values()):
-            hosted.session.leave(at_once)
 
     async def _idle_within(self, timeout_s: float) -> bool:
         with contextlib.suppress(TimeoutError):
@@ -303,7 +314,7 @@ class SessionHost:
             self._open_engines(agent.id),
             link,
             store,
-            self._settings.pipeline_conversation_retention_s,
+            self._settings.conversation_retention_s,
             Patience(engine_s=self._settings.pipeline_engine_timeout_s),
             self._open_toolbox(agent.id) if agent.tools else None,
             past,

@@ -18,9 +18,6 @@ class PipelineSettings(Settings):
     pipeline_media_timeout_s: float = Field(
         30.0, gt=0, description="how long a session waits for another media worker when it has lost its own"
     )
-    pipeline_conversation_retention_s: int = Field(
-        0, ge=0, description="how long the conversation is kept after the session (0: deleted at its end)"
-    )
     otel_endpoint: str = Field(
         "", description="OTLP/HTTP collector for traces, such as http://127.0.0.1:4318 (none: no traces)"
     )

@@ -21,7 +21,7 @@ from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
 from shared.io.probes import serve_probes
 from shared.liveness import TOUCH_INTERVAL_S
-from shared.worker_report import WorkerReport, WorkerState
+from shared.worker_report import Wish, WorkerReport, WorkerState
 
 _RETRY_S = 0.5
 _CLOSE_S = 5.0
@@ -63,7 +63,7 @@ class PipelineWorker:
         self._is_idle = asyncio.Event()
         # Agent audio does not age: it waits for its playout anyway, and `speaking.downlink` bounds its amount.
         self._outbox = Outbox(broker, worker_id, max_frame_age_s=math.inf)
-        self._heartbeat = Heartbeat(broker, self._report)
+        self._heartbeat = Heartbeat(broker, self._report, on_wish=self._on_wish)
         self._inbox_connection = connect_blocking(settings.redis_url)
         self._inbox = Inbox(self._inbox_connection, keys.inbox("pipeline", worker_id))
         outbox, liveness = self._outbox, self._inbox.liveness
@@ -101,17 +101,20 @@ class PipelineWorker:
                 await connection.aclose()
 
     async def _claim(self, queue: JobQueue, tasks: asyncio.TaskGroup) -> None:
-        """Ends when the worker drains. Not to be cancelled, or a job that was just taken would be lost."""
+        """Ends when the worker stops. Not to be cancelled, or a job that was just taken would be lost."""
         away = False
         while True:
             await self._has_room.wait()
-            if self._state != "serving":
+            if not self._is_serving():
                 return
             try:
                 jobs = await queue.claim(self._room())
-                if self._not_ready() is not None:
+                if not self._is_serving():
                     await queue.give_back(jobs)
                     return
+                if self._shown_state == "draining":
+                    await queue.give_back(jobs)
+                    continue
             except BROKER_FAILURES as error:
                 if not away:
                     log.warning("jobs_unreachable", pool=queue.pool, error=str(error))
@@ -153,6 +156,8 @@ class PipelineWorker:
         while True:
             await asyncio.sleep(TOUCH_INTERVAL_S)
             self._host.tend()
+            if self._heartbeat.wish == "moving":
+                self._host.leave()
 
     async def _watch_load(self) -> None:
         """Measures what all sessions share: the load of this process and of its helpers, and the loop's lateness."""
@@ -172,6 +177,9 @@ class PipelineWorker:
             _helper_core_share.set(helper_share)
             self._count_room()
 
+    def _is_serving(self) -> bool:
+        return self._state == "serving"
+
     def _room(self) -> int:
         """Two pools that claim at once may both see the same room; the gateways' reservations prevent that."""
         return max(1, self._admission.capacity(self._sessions) - self._sessions)
@@ -179,14 +187,25 @@ class PipelineWorker:
     def _count_room(self) -> None:
         capacity = self._admission.capacity(self._sessions)
         _capacity.set(capacity)
-        _switch(self._has_room, self._state != "serving" or self._sessions < capacity)
+        takes = self._shown_state == "serving" and self._sessions < capacity
+        _switch(self._has_room, takes or self._state != "serving")
         _switch(self._is_idle, self._sessions == 0)
+
+    def _on_wish(self, wish: Wish) -> None:
+        """The operator's. Sessions that have asked for another worker already may leave, whatever comes."""
+        self._count_room()
+        if wish != "moving" and self._state == "serving":
+            self._host.stay()
+
+    @property
+    def _shown_state(self) -> WorkerState:
+        return "draining" if self._state == "serving" and self._heartbeat.wish != "serving" else self._state
 
     def _report(self) -> WorkerReport:
         return WorkerReport(
             worker_id=self._id,
             kind="pipeline",
-            state=self._state,
+            state=self._shown_state,
             sessions=self._sessions,
             capacity=self._admission.capacity(self._sessions),
             pool=",".join(self._settings.pools),
@@ -194,7 +213,7 @@ class PipelineWorker:
         )
 
     def _not_ready(self) -> str | None:
-        return self._heartbeat.not_ready() if self._state == "serving" else self._state
+        return self._heartbeat.not_ready() if self._shown_state == "serving" else self._shown_state
 
     async def _drain(self, claiming: list[asyncio.Task[None]]) -> None:
         """Claim no more; let running sessions finish, or go to other workers, until the drain timeout."""

@@ -64,6 +64,7 @@ class Idle(Section):
 
 class Limits(Section):
     max_duration_s: int = Field(3600, ge=10, le=86_400)
+    max_sessions: int | None = Field(None, ge=1, le=1_000_000, description="at once, in all; None: no limit")
     farewell: str | None = Field(None, max_length=500, description="said when the time is up")
 
 

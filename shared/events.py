@@ -53,6 +53,10 @@ class OpenSession(Message):
     resume_tokens: tuple[str, ...] = ()
     """SHA-256 (hex) of the resume tokens that are accepted."""
     resume: Resume | None = None
+    api_key: str = ""
+    """The name of the API key that made the caller's token."""
+    counted_in: tuple[str, ...] = ()
+    """Keys of the counters (`keys.counter`) in which the media worker keeps the session."""
 
 
 class UpdateOffer(Message):
@@ -116,9 +120,14 @@ class ClientEventSent(Message):
     event: dict[str, Any]
 
 
+NEVER_CONNECTED = frozenset({"connect_timeout", "dtls_failed"})
+"""Reasons for which a peer connection did not come about. The session itself goes on if it had another one before."""
+
+
 class SessionClosed(Message):
     """The session has ended. Sent to the pipeline worker too.
 
+    A pipeline worker answers `MediaAttached` with it if it does not have that session.
     `replaced`: another pipeline worker has the session, so it goes on.
     """
 

@@ -42,6 +42,11 @@ def worker(kind: WorkerKind, worker_id: str) -> str:
     return f"antiphon:{{workers}}:{kind}:{worker_id}"
 
 
+def wish(kind: WorkerKind, worker_id: str) -> str:
+    """String: what the operator wants of a worker, a `worker_report.Wish`. Expires after the worker."""
+    return f"antiphon:{{workers}}:{kind}:{worker_id}:wish"
+
+
 def workers(kind: WorkerKind) -> str:
     """Sorted set: worker id -> time (ms since the epoch) at which its lease ends."""
     return f"antiphon:{{workers}}:{kind}"
@@ -50,6 +55,21 @@ def workers(kind: WorkerKind) -> str:
 def reservations(kind: WorkerKind, owner: str) -> str:
     """Sorted set: session -> end of its slot lease; the owner is a media worker or a pipeline pool."""
     return f"antiphon:{{workers}}:reserved:{kind}:{owner}"
+
+
+def sessions(media_worker: str) -> str:
+    """Sorted set, all scores 0: the running sessions of a media worker, as `listed_session`."""
+    return f"antiphon:sessions:{media_worker}"
+
+
+def listed_session(session_id: str, created_ms: int) -> str:
+    """A member of `sessions`. The order of the members is that of the sessions' beginnings."""
+    return f"{created_ms:013d}-{session_id}"
+
+
+def counter(kind: Literal["key", "agent"], name: str) -> str:
+    """Sorted set: session -> end of its lease (ms since the epoch). The running sessions of an API key or an agent."""
+    return f"antiphon:{{counters}}:{kind}:{name}"
 
 
 def token(token_id: str) -> str:

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
     probe_host: str = Field("127.0.0.1", description="address of /healthz, /readyz and /metrics")
     probe_port: int = Field(0, ge=0, le=65535, description="their port (0: none)")
+    conversation_retention_s: int = Field(
+        0, ge=0, description="how long a conversation is kept after its session (0: deleted at its end)"
+    )
     drain_timeout_s: float = Field(10.0, ge=0, description="time that running sessions get to finish after SIGTERM")
 
     @classmethod

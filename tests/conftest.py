@@ -1,8 +1,9 @@
-"""A real broker for the tests: one server per test run, flushed before each test that asks for a client."""
+"""A real broker for the tests, flushed before each test that asks for a client; and figures in the summary."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -31,3 +32,11 @@ async def broker(broker_url: str) -> AsyncIterator[Redis]:
     await client.flushall()
     yield client
     await client.aclose()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What tests have recorded by `record_property`."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    for report in reports:
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {name}: {value}")

@@ -21,6 +21,8 @@ class ApiKey(NamedTuple):
     sha256: str
     scopes: frozenset[Scope]
     tokens_per_minute: int = DEFAULT_TOKENS_PER_MINUTE
+    sessions_at_once: int = 0
+    """Of the callers with its tokens; 0: no limit."""
 
 
 def find_key(api_keys: Mapping[str, ApiKey], presented: str) -> str | None:

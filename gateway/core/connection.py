@@ -53,6 +53,8 @@ class Connection:
         self.attempt: OfferAttempt | None = None
         self.attached: Attachment | None = None
         self.media_lost = False
+        self.never_connected = False
+        """What is lost is only the new peer connection: its media worker may take another one."""
         self.has_moved = False
         """The session was at another peer connection before the present one."""
         self.old_end_due = False

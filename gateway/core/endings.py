@@ -14,9 +14,7 @@ from gateway.core.signaling_events import (
     SocketClosed,
 )
 from gateway.core.signaling_rules import GOING_AWAY, NORMAL, POLICY, close_code
-from shared.events import ClientEventSent, SessionClosed
-
-_NEVER_CONNECTED = frozenset({"connect_timeout", "dtls_failed"})
+from shared.events import NEVER_CONNECTED, ClientEventSent, SessionClosed
 
 
 def bad_message(c: Connection, bad: BadMessage) -> Step:
@@ -37,9 +35,9 @@ def session_closed(c: Connection, closed: SessionClosed) -> Step:
     if closed.reason == "moved" and c.old_end_due:
         c.old_end_due = False
         return c.state, []
-    if c.has_moved and closed.reason in _NEVER_CONNECTED:
+    if c.has_moved and closed.reason in NEVER_CONNECTED:
         # Only the new peer connection has ended. The session waits for another one.
-        c.media_lost = True
+        c.media_lost = c.never_connected = True
         return State.MEDIA_LOST, [goaway(0, "media", closed.reason)]
     return State.CLOSED, [CloseSocket(close_code(closed.reason), closed.reason)]
 

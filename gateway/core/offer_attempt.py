@@ -31,6 +31,8 @@ class OfferAttempt:
     created_ms: int = 0
     resume: Resume | None = None
     old_gateway: str = ""
+    api_key: str = ""
+    counted_in: tuple[str, ...] = ()
     resume_token: str = ""
     """A new one, for the client to come back with."""
     shown_hash: str = ""
@@ -60,6 +62,8 @@ class OfferAttempt:
             created_ms=record.created_ms,
             resume=resume_of(record, found.events, offer.last_seq),
             old_gateway=record.gateway,
+            api_key=record.api_key,
+            counted_in=record.counted_in,
             shown_hash=hash_of(offer.resume_token or ""),
             missed=tuple(stored for stored in found.events if stored.seq > offer.last_seq),
             avoid=set() if found.media_alive else {record.media_worker},
@@ -96,6 +100,8 @@ class OfferAttempt:
             max_duration_s=self.max_duration_s,
             resume_tokens=tuple(filter(None, (hash_of(resume_token), self.shown_hash))),
             resume=self.resume,
+            api_key=self.api_key or placed.api_key,
+            counted_in=self.counted_in or placed.counted_in,
         )
         return SendToWorker(placed.media_worker, opening)
 

@@ -124,7 +124,7 @@ def established(c: Connection, answered: OfferAnswered) -> Step:
     placed = attempt.place
     assert placed is not None, "a place has answered"
     c.attached = Attachment(placed.session, placed.media_worker)
-    c.media_lost = False
+    c.media_lost = c.never_connected = False
     c.has_moved = attempt.resume is not None
     c.old_end_due = attempt.resume is not None and (
         (attempt.resume.media_worker, attempt.old_gateway) == (placed.media_worker, c.rules.gateway)

@@ -8,11 +8,13 @@ Programs that are not browsers send no Origin, or a false one. This protects the
 access control.
 """
 
-import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
+from gateway.core.client_address import is_loopback
+
 EVERYONE = "*"
+_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -35,8 +37,20 @@ class OriginPolicy:
         return "origin_not_allowed"
 
     def _is_own_name(self, host: str) -> bool:
-        name = _split(f"//{host}").hostname or ""
-        return name in self._names or name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+        return (_split(f"//{host}").hostname or "") in self._names or _names_this_machine(host)
+
+
+def is_local_request(client: str, headers: Mapping[str, str]) -> bool:
+    """Whether a program of this machine, or our own page in a browser of it, sends this. Names are in lower case.
+
+    What a proxy passes on may come from anywhere. A browser says which page makes a request, even one that has no
+    Origin (Fetch Metadata: Sec-Fetch-Site).
+    """
+    host, origin = headers.get("host", ""), headers.get("origin")
+    passed_on = any(name in headers for name in _OF_PROXIES)
+    own_page = headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+    same = origin is None or _is_same(origin, host)
+    return is_loopback(client) and _names_this_machine(host) and same and own_page and not passed_on
 
 
 def normal_origin(origin: str) -> str:
@@ -72,8 +86,6 @@ def _split(url: str) -> SplitResult:
     return split
 
 
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+def _names_this_machine(host: str) -> bool:
+    name = _split(f"//{host}").hostname or ""
+    return name == "localhost" or name.endswith(".localhost") or is_loopback(name)

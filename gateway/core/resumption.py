@@ -51,7 +51,7 @@ def found(c: Connection, result: SessionFound) -> Step:
     if isinstance(request, ResumeSession):
         return attach(c, request.resume_token, result)
     attempt = OfferAttempt.move(request, result, c.answer_by_s)
-    if c.media_lost and c.is_attached_to(result.record.media_worker):
+    if c.media_lost and not c.never_connected and c.is_attached_to(result.record.media_worker):
         attempt.avoid.add(result.record.media_worker)
     return c.begin(attempt)
 

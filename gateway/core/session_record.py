@@ -8,8 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from shared.events import Resume
 
 
-def _split(hashes: object) -> object:
-    return tuple(filter(None, hashes.split(","))) if isinstance(hashes, str) else hashes
+def _split(words: object) -> object:
+    return tuple(filter(None, words.split(","))) if isinstance(words, str) else words
 
 
 class SessionRecord(BaseModel):
@@ -29,6 +29,10 @@ class SessionRecord(BaseModel):
     max_duration_s: int = 3600
     resume_tokens: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     """SHA-256 in hex, the newest first."""
+    state: str = ""
+    api_key: str = ""
+    counted_in: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    """Keys of counters (`keys.counter`)."""
 
 
 class StoredEvent(NamedTuple):

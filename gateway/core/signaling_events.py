@@ -27,6 +27,8 @@ class Placed(NamedTuple):
     """Unix time at which the session began."""
     max_duration_s: int = LONGEST_SESSION_S
     """What the caller's token allows; the agent may allow less."""
+    api_key: str = ""
+    counted_in: tuple[str, ...] = ()
 
 
 class PlacementRefused(NamedTuple):

@@ -9,7 +9,7 @@ from shared.agent import AgentDefinition
 NORMAL, GOING_AWAY, POLICY, FAILED, TRY_AGAIN_LATER = 1000, 1001, 1008, 1011, 1013
 """RFC 6455 §7.4.1 and the IANA registry of WebSocket close codes."""
 
-_NORMAL_ENDS = frozenset({"hangup", "agent_hangup", "user_idle", "max_duration"})
+_NORMAL_ENDS = frozenset({"hangup", "agent_hangup", "user_idle", "max_duration", "ended_by_operator"})
 _TAKEN_OVER = frozenset({"moved", "replaced"})
 """The session goes on, with another connection of the client."""
 

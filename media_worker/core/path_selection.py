@@ -7,6 +7,9 @@ some, the caller has not moved: the old path is restored. From then on a path mu
 
 Callers prove themselves soon: they send audio 50 times a second, or every 400 ms in silence (DTX), and RTCP every five
 seconds even on hold. A rebound NAT leaves an old path that shows nothing more, so the new one stays, silent or not.
+
+Some clients nominate once and never again, aiortc among them. They have moved if such a packet comes over another valid
+path and the selected one has shown none for a second.
 """
 
 from typing import Any, NamedTuple
@@ -14,6 +17,7 @@ from typing import Any, NamedTuple
 from media_worker.core.stun import Address
 
 _PROOF_S = 1.0
+_QUIET_S = 1.0
 
 Source = tuple[int, tuple[Any, ...]]
 """A `Path` as a plain tuple, which costs less to make for each packet. They compare equal."""
@@ -37,6 +41,8 @@ class PathSelection:
         self.selected: Path | None = None
         self.proven: Path | None = None
         """The selected path once it has shown an authentic packet."""
+        self.proven_at_s = 0.0
+        """When its last authentic packet came. Whoever takes packets sets this, rather than ask for each packet."""
         self.fallback: Path | None = None
         """The path to restore if the selected one proves nothing."""
         self._proof_due_s = 0.0
@@ -54,13 +60,16 @@ class PathSelection:
         return True
 
     def on_authentic(self, source: Source, now: float) -> bool:
-        """A packet came that only the caller can have made. True if another path is selected now."""
+        """A packet came over a valid path that only the caller can have made. True if another path is selected now."""
         before = self.selected
         if source == self.fallback and source != before and now >= self._proof_due_s:
             self.selected, self._is_wary = self.fallback, True
         elif source == self._awaited:
             self.selected = self._awaited
         elif source != before:
-            return False
+            if self.proven is None or now - self.proven_at_s < _QUIET_S:
+                return False
+            self.selected = Path(*source)
         self.proven, self.fallback, self._awaited = self.selected, None, None
+        self.proven_at_s = now
         return self.selected != before

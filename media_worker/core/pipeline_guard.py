@@ -89,6 +89,10 @@ class PipelineGuard:
         self._waited_s = 0.0
         return "accepted"
 
+    def on_gone(self, worker: str, now: float) -> list[Decision]:
+        """That worker does not have the session."""
+        return self._lose(now) if worker == self.worker != "" and self._checked_s is not None else []
+
     def on_leaving(self) -> list[Decision]:
         """The attached worker wants to be relieved."""
         return [] if self._open_requests or self._checked_s is None else self._ask()

@@ -12,6 +12,9 @@ from pipeline_worker.telemetry.turn_meter import TurnMeter
 from pipeline_worker.text.sentences import SentenceSplitter, split_sentences
 from pipeline_worker.turns.memory import TurnMemory
 
+_MAX_WAITING = 100
+"""Sentences that are read ahead."""
+
 
 class SpokenTurn:
     """A `prepared` turn is not heard, and does not end, before `released` is set."""
@@ -47,6 +50,8 @@ class SpokenTurn:
         self._splitter = SentenceSplitter()
         self._waiting: deque[str] = deque()
         """Sentences that are not begun yet."""
+        self._more = asyncio.Event()
+        self._spoken_one = asyncio.Event()
         self._known = False
         """The whole text is known."""
         self._end_call = False
@@ -57,15 +62,18 @@ class SpokenTurn:
     async def speak(self, replies: AsyncGenerator[Reply, None]) -> bool:
         """Speak all of `replies`. True if the agent ends the call after it. Raises `EngineError`."""
         self._downlink.begin_turn()
-        async with aclosing(replies):
-            async for reply in replies:
-                self._meter.llm_first_token()
-                self._end_call = self._end_call or reply.end_call
-                self._waiting.extend(self._splitter.push(reply.text))
+        reading = asyncio.create_task(self._read(replies))
+        reading.add_done_callback(lambda _: self._more.set())
+        try:
+            while self._waiting or not reading.done():
+                self._more.clear()
                 await self._speak_waiting()
-        self._waiting.extend(self._splitter.finish())
-        self._known = True
-        await self._speak_waiting()
+                if not reading.done():
+                    await self._more.wait()
+            reading.result()
+        finally:
+            reading.cancel()
+            await asyncio.wait({reading})
         await self.released.wait()
         self.conclude()
         return self._end_call
@@ -110,9 +118,27 @@ class SpokenTurn:
         self._shown = text
         return text
 
+    async def _read(self, replies: AsyncGenerator[Reply, None]) -> None:
+        """Reads ahead of the speech, so that another worker can say the rest if this one is lost."""
+        async with aclosing(replies):
+            async for reply in replies:
+                self._meter.llm_first_token()
+                self._end_call = self._end_call or reply.end_call
+                self._waiting.extend(self._splitter.push(reply.text))
+                self._more.set()
+                if self._waiting:
+                    await self.released.wait()  # a discarded reply is not generated to its end
+                while len(self._waiting) > _MAX_WAITING:
+                    self._spoken_one.clear()
+                    await self._spoken_one.wait()
+        self._waiting.extend(self._splitter.finish())
+        self._known = True
+        self._on_progress(False)
+
     async def _speak_waiting(self) -> None:
         while self._waiting:
             await self._speak_sentence(self._waiting.popleft())
+            self._spoken_one.set()
 
     async def _speak_sentence(self, text: str) -> None:
         sentence = self._spoken.begin(text, self._downlink.position)

@@ -1,11 +1,16 @@
-"""Heartbeats: each worker renews its lease and its report every second. Also reads the reports of live workers."""
+"""Heartbeats: each worker renews its lease and its report every second, and reads what the operator wants of it.
+
+Also reads the reports of live workers.
+"""
 
 import asyncio
 import random
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, cast, get_args
 
+from prometheus_client import Gauge
 from pydantic import ValidationError
 
 from shared import keys
@@ -13,7 +18,11 @@ from shared.io.broker import BROKER_FAILURES, Redis
 from shared.io.inbox import INBOX_EXPIRY_S, PAYLOAD
 from shared.io.logs import get_logger
 from shared.keys import WorkerKind
-from shared.worker_report import LEASE_MS, REPORT_INTERVAL_S, WorkerReport
+from shared.worker_report import LEASE_MS, REPORT_INTERVAL_S, WISH_MS, Wish, WorkerReport
+
+_drained = Gauge("antiphon_drained_by_operator", "1 while an operator wants this process to take no sessions")
+
+_WISHES: tuple[Wish, ...] = get_args(Wish)
 
 log = get_logger()
 
@@ -22,18 +31,39 @@ _AWAY_AFTER_S = 2.0
 _LISTED_AFTER_LEASE_MS = 60_000
 _JITTER = 0.1
 """Share of the interval. Without it, workers that an outage brought into step would stay in step."""
+_TICK_S = 0.1
+"""The event loop is late if it wakes a sleeper late."""
+
+
+def _version() -> str:
+    try:
+        return version("antiphon")
+    except PackageNotFoundError:  # runs from a bare source tree
+        return ""
 
 
 class Heartbeat:
-    """Keeps one worker's lease alive while `run` runs. `chance` returns a random number from 0 to 1."""
+    """Keeps one worker's lease alive while `run` runs. `chance` returns a random number from 0 to 1.
+
+    `on_wish` is called when the operator's `wish` has changed. The report should follow it; it is sent again at once.
+    A broker that has lost the wish gets it back from here, so only another wish ends it.
+    """
 
     def __init__(
-        self, client: Redis, report: Callable[[], WorkerReport], chance: Callable[[], float] = random.random
+        self,
+        client: Redis,
+        report: Callable[[], WorkerReport],
+        chance: Callable[[], float] = random.random,
+        on_wish: Callable[[Wish], None] = lambda _: None,
     ) -> None:
         self._redis = client
         self._report = report
         self._chance = chance
+        self._on_wish = on_wish
         self._answered_at_s: float | None = None
+        self._version = _version()
+        self._lag_s = 0.0
+        self.wish: Wish = "serving"
 
     def not_ready(self) -> str | None:
         """Why the worker is not ready: it was never announced, or the broker has not answered for two seconds."""
@@ -48,13 +78,34 @@ class Heartbeat:
                 await self.announce()
             except BROKER_FAILURES as error:
                 log.warning("heartbeat_not_sent", error=str(error))
-            await asyncio.sleep(REPORT_INTERVAL_S * (1 + _JITTER * (2 * self._chance() - 1)))
+            await self._rest(REPORT_INTERVAL_S * (1 + _JITTER * (2 * self._chance() - 1)))
+
+    async def _rest(self, interval_s: float) -> None:
+        clock = asyncio.get_running_loop().time
+        end_s, self._lag_s = clock() + interval_s, 0.0
+        while (left_s := end_s - clock()) > 0:
+            due_s = clock() + min(left_s, _TICK_S)
+            await asyncio.sleep(min(left_s, _TICK_S))
+            self._lag_s = max(self._lag_s, clock() - due_s)
 
     async def announce(self, placed: tuple[str, str] | None = None) -> None:
         """Report now. `placed` is a reservation (key, session) that the report replaces."""
+        wish = await self._announce(placed)
+        while wish != self.wish:
+            self.wish = wish
+            _drained.set(wish != "serving")
+            log.info("operator_wish", wish=wish)
+            try:
+                wish = await self._announce(None)
+            finally:
+                self._on_wish(self.wish)
+
+    async def _announce(self, placed: tuple[str, str] | None) -> Wish:
+        """Returns what the operator wants now."""
         now_ms = wall_ms()
-        report = self._report().model_copy(update={"reported_at_ms": now_ms})
-        key = keys.worker(report.kind, report.worker_id)
+        added = {"reported_at_ms": now_ms, "version": self._version, "lag_ms": round(self._lag_s * 1000)}
+        report = self._report().model_copy(update=added)
+        key, wish = keys.worker(report.kind, report.worker_id), keys.wish(report.kind, report.worker_id)
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hset(key, mapping=cast(Any, report.to_hash()))
         pipeline.pexpire(key, LEASE_MS)
@@ -63,18 +114,22 @@ class Heartbeat:
         pipeline.zremrangebyscore(keys.workers(report.kind), "-inf", now_ms - _LISTED_AFTER_LEASE_MS)
         if placed is not None:
             pipeline.zrem(*placed)
-        await pipeline.execute()
+        if self.wish != "serving":
+            pipeline.set(wish, self.wish, px=WISH_MS, nx=True)
+        pipeline.getex(wish, px=WISH_MS)
+        *_, stored = await pipeline.execute()
         self._answered_at_s = asyncio.get_running_loop().time()
         # On a cluster the inbox lives on another node, so it cannot be part of the transaction.
         inbox = keys.inbox(report.kind, report.worker_id)
         if not await self._redis.expire(inbox, INBOX_EXPIRY_S):
             await self._keep_empty(inbox, INBOX_EXPIRY_S)
+        return next((wish for wish in _WISHES if stored == wish.encode()), self.wish)
 
     async def withdraw(self) -> None:
         """End the lease of a stopping worker, so that nothing more is placed on it, and let its keys expire soon."""
         report = self._report()
         pipeline = self._redis.pipeline(transaction=True)
-        pipeline.delete(keys.worker(report.kind, report.worker_id))
+        pipeline.delete(keys.worker(report.kind, report.worker_id), keys.wish(report.kind, report.worker_id))
         pipeline.delete(keys.reservations(report.kind, report.worker_id))
         pipeline.zrem(keys.workers(report.kind), report.worker_id)
         await pipeline.execute()

@@ -62,7 +62,7 @@ async def deployment(broker_url: str, turn: TurnServer) -> AsyncIterator[Deploym
     async with deployed(
         broker_url,
         ANTIPHON_GATEWAY_ORIGINS="*",
-        ANTIPHON_GATEWAY_TURN_URLS=turn.url,
+        ANTIPHON_GATEWAY_TURN_URLS=turn.url(),
         ANTIPHON_GATEWAY_TURN_SECRET_FILE=str(turn.secret_file),
     ) as running:
         yield running

@@ -1,4 +1,4 @@
-"""A real TURN server (coturn) on loopback, for callers whose network allows nothing else.
+"""A real TURN server (coturn), for callers whose network allows nothing else.
 
 It knows no users: it takes those whose names are signed with its secret (`use-auth-secret`).
 """
@@ -23,36 +23,36 @@ _ATTEMPTS = 50
 
 
 class TurnServer(NamedTuple):
+    host: str
     port: int
     secret_file: Path
     log: Path
 
-    @property
-    def url(self) -> str:
-        return f"turn:127.0.0.1:{self.port}?transport=udp"
+    def url(self, transport: str = "udp") -> str:
+        return f"turn:{self.host}:{self.port}?transport={transport}"
 
 
 @contextlib.contextmanager
-def turn_server() -> Iterator[TurnServer]:
-    """Relays from and to loopback only, and keeps its files to itself."""
+def turn_server(host: str = "127.0.0.1", *peers: str) -> Iterator[TurnServer]:
+    """On loopback it relays to loopback, on another host to `peers` only. Keeps its files to itself."""
     executable = shutil.which("turnserver")
     assert executable, "no turnserver: sh deploy/debian-packages.sh coturn"
     with tempfile.TemporaryDirectory() as folder:
-        server = TurnServer(free_port(), Path(folder) / "secret", Path(folder) / "turn.log")
+        server = TurnServer(host, free_port(), Path(folder) / "secret", Path(folder) / "turn.log")
         secret = secrets.token_hex(16)
         server.secret_file.write_text(secret)
         options = [
             "-n",  # no configuration file
-            *("--listening-ip", "127.0.0.1", "--relay-ip", "127.0.0.1", "--listening-port", str(server.port)),
-            "--allow-loopback-peers",
+            *("--listening-ip", host, "--relay-ip", host, "--listening-port", str(server.port)),
+            *(["--allow-loopback-peers"] if host == "127.0.0.1" else _only(peers)),
             *("--use-auth-secret", "--static-auth-secret", secret, "--realm", "antiphon.test"),
-            *("--no-tls", "--no-dtls", "--no-tcp", "--no-cli", "--no-multicast-peers", "--relay-threads", "1"),
+            *("--no-tls", "--no-dtls", "--no-tcp-relay", "--no-cli", "--no-multicast-peers", "--relay-threads", "1"),
             *("--userdb", f"{folder}/turn.db", "--pidfile", f"{folder}/turn.pid"),
             *("--log-file", str(server.log), "--simple-log", "--verbose"),
         ]
         process = subprocess.Popen([executable, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            _wait_until_ready(server.port)
+            _wait_until_ready(host, server.port)
             yield server
         finally:
             process.terminate()
@@ -63,10 +63,15 @@ def turn_server() -> Iterator[TurnServer]:
                 process.wait()
 
 
-def _wait_until_ready(port: int) -> None:
+def _only(peers: tuple[str, ...]) -> list[str]:
+    """As docs/access.md says: a client reaches the media workers through it, and nothing else."""
+    return ["--denied-peer-ip=0.0.0.0-255.255.255.255", *(f"--allowed-peer-ip={peer}" for peer in peers)]
+
+
+def _wait_until_ready(host: str, port: int) -> None:
     """It answers a STUN binding request. Raises `TimeoutError` if it does not within 10 s."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("127.0.0.1", port))
+        probe.connect((host, port))
         probe.settimeout(0.2)
         for _ in range(_ATTEMPTS):
             try:

@@ -8,7 +8,8 @@ import pytest
 from starlette.applications import Starlette
 
 from gateway.access import Access
-from gateway.access_api import access_routes, answer_error
+from gateway.access_api import access_routes
+from gateway.api_requests import answer_error
 from gateway.core.api_keys import new_api_key
 from gateway.ice_servers import IceServers
 from gateway.settings import GatewaySettings, IceServer

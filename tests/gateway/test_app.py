@@ -9,6 +9,7 @@ from starlette.types import Message
 from structlog.testing import capture_logs
 
 from gateway.access import Access
+from gateway.access_api import access_routes
 from gateway.app import PAGE_FOLDER, create_app
 from gateway.core.client_address import TrustedProxies
 from gateway.core.connection_limits import ConnectionLimits
@@ -54,7 +55,7 @@ def app_for(readiness: Readiness, allowed: Sequence[str] = ()) -> Starlette:
     entry = EntryRules(OriginPolicy(allowed, loopback_only=False), TrustedProxies([]), ConnectionLimits(10, 10))
     access = Access(SETTINGS, [], TokenStore(connect("redis://127.0.0.1:1/0")))
     endpoint = cast(SignalingEndpoint, NoSignaling())
-    return create_app(endpoint, AGENTS, access, IceServers(SETTINGS), readiness, entry, allowed)
+    return create_app(endpoint, AGENTS, access_routes(access, IceServers(SETTINGS)), readiness, entry, allowed)
 
 
 def client(app: Starlette) -> httpx.AsyncClient:

@@ -66,7 +66,7 @@ async def test_coturn_relays_for_clients_with_our_credentials_and_for_no_others(
         return bool(relayed)
 
     with turn_server() as coturn:
-        settings = GatewaySettings(gateway_turn_urls=coturn.url, gateway_turn_secret_file=coturn.secret_file)
+        settings = GatewaySettings(gateway_turn_urls=coturn.url(), gateway_turn_secret_file=coturn.secret_file)
         (good,) = IceServers(settings).of_client("s1")
         (expired,) = IceServers(settings, lambda: 1_000_000).of_client("s1")
         assert [await allocate(server) for server in (good, expired, good | {"credential": "guess"})] == [

@@ -90,6 +90,20 @@ async def test_a_media_worker_without_a_session_here_may_be_silent(broker: Redis
         assert not link.lost, "what it did not say before does not count"
 
 
+async def test_a_media_worker_whose_new_caller_never_connected_may_be_silent(broker: Redis, broker_url: str) -> None:
+    async with FakeMediaWorker(broker_url).running() as worker, running_link(broker_url) as link:
+        mailbox = Mailbox()
+        link.attach("s1", mailbox)
+        link.send("media-1", opening("s1"))
+        await first_of(mailbox)
+        link.watch("s1", "media-1")
+        worker.tell_gateway(SessionClosed(session="s1", reason="connect_timeout"))
+        await first_of(mailbox)
+        worker.die()
+        await asyncio.sleep(LOST_AFTER_S + 0.6)
+        assert not link.lost
+
+
 async def test_a_doubtful_media_worker_is_trusted_when_it_is_heard(broker: Redis, broker_url: str) -> None:
     async with FakeMediaWorker(broker_url).running(), running_link(broker_url) as link:
         mailbox = Mailbox()

@@ -19,9 +19,11 @@ def file(tmp_path: Path) -> Path:
 
 def test_api_keys(file: Path) -> None:
     _, line = new_api_key("console", "admin")
-    file.write_text(f"# ours\n\nwebsite: {HASH}  calls tokens_per_minute=120\n{line}\n")
+    shop = f"shop: {HASH} sessions_at_once=5 calls"
+    file.write_text(f"# ours\n\nwebsite: {HASH}  calls tokens_per_minute=120\n{shop}\n{line}\n")
     keys = read_api_keys(file)
     assert keys["website"] == ApiKey(HASH, frozenset({"calls"}), 120)
+    assert keys["shop"] == ApiKey(HASH, frozenset({"calls"}), sessions_at_once=5)
     assert keys["console"].scopes == {"admin"}
 
 
@@ -37,6 +39,7 @@ def test_token_keys_are_in_the_order_of_the_file(file: Path) -> None:
         (read_api_keys, "my secret: value", "line 1: not NAME: VALUE"),
         (read_api_keys, "\nwebsite: my-secret calls", "line 2: not the SHA-256 of a key"),
         (read_api_keys, f"website: {HASH}", r"line 1: after the SHA-256 come scopes \(calls, admin\)"),
+        (read_api_keys, f"website: {HASH} calls sessions_at_once=0", "line 1: after the SHA-256 come"),
         (read_api_keys, f"website: {HASH} calls my-secret", "line 1: after the SHA-256 come"),
         (read_api_keys, f"website: {HASH} calls calls", "line 1: after the SHA-256 come"),
         (read_api_keys, f"website: {HASH} calls tokens_per_minute=0", "line 1: after the SHA-256 come"),

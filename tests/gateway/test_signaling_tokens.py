@@ -173,3 +173,44 @@ async def test_an_open_gateway_reads_no_tokens(settings: GatewaySettings) -> Non
     async with deployment(open_) as (gateway, _), gateway.client() as client:
         await offer(client, "anything")
         await client.answer()
+
+
+async def test_an_api_key_has_as_many_sessions_at_once_as_it_may(settings: GatewaySettings, broker: Redis) -> None:
+    (settings.agents_dir / "api-keys").write_text(f"{LINE} sessions_at_once=1")
+    counter = keys.counter("key", "website")
+    async with deployment(settings) as (gateway, worker), gateway.client() as first, gateway.client() as second:
+        await offer(first, await token_of(gateway))
+        session, _ = await first.answer()
+        opening = await worker.wait_for(OpenSession)
+        assert (opening.api_key, opening.counted_in) == ("website", (counter,))
+        token = await token_of(gateway)
+        await offer(second, token)
+        error = await second.hear()
+        assert (error["code"], error["retryAfterMs"]) == ("too_many_sessions", 5000)
+        assert await second.closed() == (1013, "too_many_sessions")
+        assert await broker.zrange(counter, 0, -1) == [session.encode()]
+        assert await broker.zcard(keys.reservations("media", worker.worker_id)) == 1, "the other place is free again"
+        await broker.zrem(counter, session)  # as its media worker does at its end
+        async with gateway.client() as third:
+            await offer(third, token)
+            await third.answer()
+
+
+async def test_an_agent_has_as_many_sessions_at_once_as_it_may(settings: GatewaySettings) -> None:
+    (settings.agents_dir / "desk.yaml").write_text("id: desk\nname: Desk\nmode: echo\nlimits: {max_sessions: 1}\n")
+    async with deployment(settings) as (gateway, _), gateway.client() as first, gateway.client() as second:
+        token = await token_of(gateway, agents=["desk", "echo"])
+        await offer(first, await token_of(gateway, agents="all"), "desk")
+        await first.answer()
+        assert await refused(second, token, "desk") == "too_many_sessions"
+        async with gateway.client() as third:
+            await offer(third, token, "echo")
+            await third.answer()
+
+
+async def test_an_offer_that_was_refused_does_not_count(settings: GatewaySettings, broker: Redis) -> None:
+    (settings.agents_dir / "api-keys").write_text(f"{LINE} sessions_at_once=1")
+    async with deployment(settings) as (gateway, worker), gateway.client() as client:
+        worker.respond = lambda message: [OfferRefused(session=message.session, code="bad_sdp", message="no audio")]
+        assert await refused(client, await token_of(gateway)) == "bad_sdp"
+        assert await broker.zcard(keys.counter("key", "website")) == 0

@@ -21,7 +21,6 @@ from tests.load.tone_words import Account, account, name, numbers, text_of
 AGENT = "counting"
 TEXT = text_of(24)
 """5 s of sound."""
-_LAST_WORD = name(numbers(TEXT)[-1])
 _REPLY_TIMEOUT_S = 40.0
 _ENDED_AFTER_S = 0.6
 _LOOK_EVERY_S = 0.25
@@ -41,9 +40,12 @@ class Reply(NamedTuple):
 
 
 class Talk:
-    def __init__(self, caller: Caller, question: Pcm) -> None:
+    def __init__(self, caller: Caller, question: Pcm, text: str = TEXT) -> None:
+        """`text` is what the agent replies."""
         self.caller = caller
         self._question = question
+        self._text = text
+        self._last_word = name(numbers(text)[-1])
         self._asked_s = 0.0
 
     @property
@@ -64,11 +66,11 @@ class Talk:
         """The whole reply. Raises `TimeoutError` if its last word is not heard."""
         async with asyncio.timeout(_REPLY_TIMEOUT_S):
             words: list[HeardWord] = []
-            while not words or words[-1].text != _LAST_WORD:
+            while not words or words[-1].text != self._last_word:
                 await asyncio.sleep(_LOOK_EVERY_S)
                 words = self.words() if self._is_silent() else []
         gaps = [end_s - begin_s for begin_s, end_s in silences(words, self._asked_s) if end_s > since_s]
-        return Reply(account(TEXT, [word.text for word in words]), max(gaps, default=0.0))
+        return Reply(account(self._text, [word.text for word in words]), max(gaps, default=0.0))
 
     def words(self) -> list[HeardWord]:
         """Since the last question."""

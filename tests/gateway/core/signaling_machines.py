@@ -67,6 +67,8 @@ RECORD = SessionRecord(
     created_ms=1_000_000,
     max_duration_s=60,
     resume_tokens=(hash_of(TOKEN),),
+    api_key="website",
+    counted_in=("counter",),
 )
 FOUND = SessionFound(RECORD, EVENTS)
 RESUME = ResumeSession(type="resume", resumeToken=TOKEN, lastSeq=2)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.origins import OriginPolicy, normal_origin
+from gateway.core.origins import OriginPolicy, is_local_request, normal_origin
 
 LOOPBACK = OriginPolicy([], loopback_only=True)
 PUBLIC = OriginPolicy([], loopback_only=False)
@@ -91,3 +91,23 @@ def test_strangers_may_write_anything(host: str, origin: str) -> None:
     assert LOOPBACK.refusal(host, origin) in {None, "host_not_allowed", "origin_not_allowed"}
     normal = normal_origin(origin)
     assert normal_origin(normal) == normal
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "expected"),
+    [
+        ("127.0.0.1", {"host": "localhost:8080"}, True),
+        ("::1", {"host": "[::1]:8080", "origin": "http://[::1]:8080", "sec-fetch-site": "same-origin"}, True),
+        ("127.0.0.1", {"host": "127.0.0.1", "sec-fetch-site": "none"}, True),  # typed into the address bar
+        ("127.0.0.1", {}, False),
+        ("192.0.2.1", {"host": "localhost"}, False),
+        ("127.0.0.1", {"host": "voice.example"}, False),  # a proxy, or DNS rebinding
+        ("127.0.0.1", {"host": "localhost", "origin": "http://localhost:3000"}, False),
+        ("127.0.0.1", {"host": "localhost", "origin": "null"}, False),
+        ("127.0.0.1", {"host": "localhost", "sec-fetch-site": "cross-site"}, False),
+        ("127.0.0.1", {"host": "localhost", "x-forwarded-for": ""}, False),
+        ("127.0.0.1", {"host": "localhost", "forwarded": "for=127.0.0.1"}, False),
+    ],
+)
+def test_who_needs_no_key_to_administer(client: str, headers: dict[str, str], expected: bool) -> None:
+    assert is_local_request(client, headers) is expected

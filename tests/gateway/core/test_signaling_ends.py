@@ -70,7 +70,14 @@ def test_an_established_session_has_no_deadline() -> None:
 
 @pytest.mark.parametrize("state", [*WITH_OFFER, *WITH_SESSION])
 @pytest.mark.parametrize(
-    ("reason", "code"), [("hangup", 1000), ("agent_hangup", 1000), ("not_connected", 1011), ("worker_stopped", 1011)]
+    ("reason", "code"),
+    [
+        ("hangup", 1000),
+        ("agent_hangup", 1000),
+        ("ended_by_operator", 1000),
+        ("not_connected", 1011),
+        ("worker_stopped", 1011),
+    ],
 )
 def test_the_media_worker_ends_the_session(state: State, reason: str, code: int) -> None:
     machine = machine_in(state)

@@ -197,6 +197,8 @@ def test_a_client_moves_when_its_media_worker_is_lost() -> None:
         max_duration_s=60,
         resume_tokens=(hash_of(TOKEN), hash_of(TOKEN)),
         resume=where,
+        api_key="website",
+        counted_in=("counter",),
     )
     assert sent == SendToWorker("m2", opening)
     actions = machine.handle(ANSWER_THERE, 6.1)
@@ -266,6 +268,20 @@ def test_a_new_peer_connection_that_never_connects_does_not_cost_the_session() -
     assert machine.handle(MOVING_OFFER, 6.0) == [Lookup("s1")]
     first = machine_in(State.ESTABLISHED)
     assert closing(first.handle(heard(SessionClosed(session="s1", reason="connect_timeout")), 5.0)).code == 1011
+
+
+def test_the_only_media_worker_is_tried_again_when_the_clients_network_was_away() -> None:
+    machine = SignalingMachine(RULES, 0.0)
+    machine.handle(MOVING_OFFER, 0.0)
+    machine.handle(SessionFound(RECORD.model_copy(update={"gateway": "g1"}), EVENTS), 0.0)
+    machine.handle(Placed("s1", "m1"), 0.0)
+    machine.handle(ANSWERED, 0.0)
+    machine.handle(heard(SessionClosed(session="s1", reason="moved")), 0.1)
+    machine.handle(heard(SessionClosed(session="s1", reason="connect_timeout")), 10.0)
+    machine.handle(MOVING_OFFER, 11.0)
+    [place] = machine.handle(FOUND, 11.0)
+    assert isinstance(place, Place)
+    assert not place.avoid
 
 
 def test_a_new_place_that_does_not_answer_ends_silently() -> None:

@@ -84,6 +84,17 @@ def test_before_the_first_packet_any_nomination_counts() -> None:
     assert paths.selected == MOBILE
 
 
-def test_packets_of_other_valid_addresses_select_nothing(paths: PathSelection) -> None:
-    assert heard(paths, MOBILE, 1.0, 3.0) == []
+def test_packets_of_other_valid_addresses_select_nothing_while_the_selected_one_shows_some(
+    paths: PathSelection,
+) -> None:
+    for n in range(20):
+        assert heard(paths, HOME, 1.0 + n * 0.4, 1.02 + n * 0.4) == []
+        assert heard(paths, MOBILE, 1.2 + n * 0.4, 1.22 + n * 0.4) == []
     assert paths.selected == HOME
+
+
+def test_the_agent_falls_silent_only_for_a_second_when_a_client_that_nominates_once_moves(paths: PathSelection) -> None:
+    (moved_s,) = heard(paths, MOBILE, 0.2, 3.0)
+    assert moved_s == pytest.approx(1.1, abs=0.03)
+    assert paths.selected == MOBILE
+    assert not paths.on_authentic(HOME, 3.0), "a packet that was on its way"

@@ -239,7 +239,7 @@ async def test_what_another_worker_would_say_is_known_before_it_is_said() -> Non
     await speaking.until_told(SpeechBegan())
     memory = speaking.voice.memory()
     assert memory is not None
-    assert (recall(memory, WORD), memory.complete) == (("One", f"{counted[4:]} Ten. Elev"), False)
+    assert (recall(memory, WORD), memory.complete) == (("One", f"{counted[4:]} Ten. Eleven."), True)
     speaking.hear(8 * WORD)
     await speaking.until_told(ReplyFinished(end_call=True))
     memory = speaking.voice.memory()

@@ -6,9 +6,16 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
+from gateway.fleet import Fleet
 from gateway.placement_store import PlacementStore
+from gateway.session_limits import SessionLimits
+from gateway.session_list import SessionList
+from media_worker.session_index import SessionIndex
+from shared import keys
+from shared.errors import RefusedError
 from shared.io.broker import BROKER_FAILURES, Redis, check_broker, connect, connect_blocking
-from shared.io.heartbeat import live_workers
+from shared.io.heartbeat import Heartbeat, live_workers
+from shared.worker_report import WorkerReport
 from tests.fakes.media_worker import announce_worker
 from tests.fakes.redis_cluster import RealCluster, running_cluster
 
@@ -63,6 +70,37 @@ async def test_all_that_services_do_works_on_a_cluster(tmp_path: Path) -> None:
             await transaction.execute()
         for each in (client, blocking):
             await each.aclose()
+
+
+async def test_what_operators_and_limits_do_works_on_a_cluster(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path) as cluster:
+        client = connect(cluster.url)
+        heartbeat = Heartbeat(client, lambda: WorkerReport(worker_id="m1", kind="media"))
+        await heartbeat.announce()
+        await Fleet(client).wish("m1", "draining")
+        await heartbeat.announce()
+        assert heartbeat.wish == "draining"
+
+        counters = {keys.counter("key", "website"): 2, keys.counter("agent", "desk"): 1}
+        limits, index, listed = SessionLimits(client), SessionIndex(client, "m1"), SessionList(client)
+        await limits.take("s1", counters)
+        with pytest.raises(RefusedError):
+            await limits.take("s2", counters)
+        for number in range(CALLS):
+            await client.hset(keys.session(f"s{number}"), mapping={"agent": "desk", "media_worker": "m1"})
+            index.add(f"s{number}", 1, tuple(counters))
+            index.enlist(f"s{number}", 1, number)
+        await index.write()
+        page = await listed.page(2)
+        assert ([record.session for record in page.records], page.total) == (["s9", "s8"], CALLS)
+        for number in range(CALLS):
+            index.remove(f"s{number}", 1, moved=False)
+        await index.write()
+        assert await listed.page(2) == ([], 0, "")
+        await heartbeat.withdraw()
+        left = [*counters, keys.sessions("m1"), keys.wish("media", "m1"), keys.worker("media", "m1")]
+        assert [key for key in left if await client.exists(key)] == []
+        await client.aclose()
 
 
 async def test_no_message_is_lost_or_delayed_while_the_cluster_is_resharded(tmp_path: Path) -> None:

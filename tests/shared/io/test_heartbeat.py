@@ -1,4 +1,5 @@
 import asyncio
+import time
 from pathlib import Path
 from typing import cast
 
@@ -8,7 +9,7 @@ from shared import keys
 from shared.io.broker import Redis, connect
 from shared.io.heartbeat import Heartbeat, live_workers, wall_ms
 from shared.io.inbox import PAYLOAD
-from shared.worker_report import LEASE_MS, WorkerReport
+from shared.worker_report import LEASE_MS, WISH_MS, Wish, WorkerReport
 from tests.fakes.flaky_broker import FlakyBroker
 from tests.fakes.own_broker import OwnBroker
 from tests.fakes.patience import eventually
@@ -26,7 +27,7 @@ async def test_an_announced_worker_is_listed_with_the_time_of_its_report(broker:
     before = wall_ms()
     await heartbeat(broker).announce()
     (seen,) = await live_workers(broker, "media")
-    assert seen == REPORT.model_copy(update={"reported_at_ms": seen.reported_at_ms})
+    assert seen == REPORT.model_copy(update={"reported_at_ms": seen.reported_at_ms, "version": seen.version})
     assert before <= seen.reported_at_ms <= wall_ms()
     assert await live_workers(broker, "pipeline") == []
 
@@ -144,3 +145,74 @@ async def test_heartbeats_after_an_outage_do_not_stay_in_step() -> None:
     running.cancel()
     await asyncio.wait({running})
     assert broker.asked_at_s == pytest.approx([0.0, 0.9, 2.0, 3.0])
+
+
+class Steered:
+    """A worker that follows its operator."""
+
+    def __init__(self, broker: Redis) -> None:
+        self.heard: list[Wish] = []
+        self.heartbeat = Heartbeat(broker, self._report, on_wish=self.heard.append)
+
+    def _report(self) -> WorkerReport:
+        return REPORT.model_copy(update={"state": "serving" if self.heartbeat.wish == "serving" else "draining"})
+
+
+WISH = keys.wish("media", "m1")
+
+
+async def shown_state(broker: Redis) -> str:
+    (report,) = await live_workers(broker, "media")
+    return report.state
+
+
+async def test_an_operators_wish_is_followed_and_reported_at_once_and_may_be_undone(broker: Redis) -> None:
+    worker = Steered(broker)
+    await worker.heartbeat.announce()
+    assert (worker.heard, await shown_state(broker)) == ([], "serving")
+    for wish, state in (("draining", "draining"), ("moving", "draining"), ("serving", "serving")):
+        await broker.set(WISH, wish, px=50)
+        await worker.heartbeat.announce()
+        await worker.heartbeat.announce()
+        assert (worker.heard[-1], await shown_state(broker)) == (wish, state)
+    assert worker.heard == ["draining", "moving", "serving"]
+
+
+async def test_a_wish_lives_as_long_as_its_worker(broker: Redis) -> None:
+    worker = Steered(broker)
+    await broker.set(WISH, "draining", px=5_000)
+    await worker.heartbeat.announce()
+    assert 5_000 < await broker.pttl(WISH) <= WISH_MS
+    await worker.heartbeat.withdraw()
+    assert not await broker.exists(WISH)
+
+
+async def test_a_drained_worker_does_not_serve_again_because_the_broker_has_lost_its_data(broker: Redis) -> None:
+    worker = Steered(broker)
+    await broker.set(WISH, "moving")
+    await worker.heartbeat.announce()
+    await broker.flushall()
+    await worker.heartbeat.announce()
+    assert (worker.heard, await shown_state(broker)) == (["moving"], "draining")
+    assert await broker.get(WISH) == b"moving"
+
+
+async def test_a_wish_of_another_version_changes_nothing(broker: Redis) -> None:
+    worker = Steered(broker)
+    await broker.set(WISH, "dancing")
+    await worker.heartbeat.announce()
+    assert (worker.heard, await shown_state(broker)) == ([], "serving")
+
+
+async def test_a_report_says_how_late_the_event_loop_was(broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.io.heartbeat.REPORT_INTERVAL_S", 0.2)
+    running = asyncio.create_task(heartbeat(broker).run())
+    await asyncio.sleep(0.05)
+    time.sleep(0.3)  # noqa: ASYNC251 (the loop is late)
+    worst = 0
+    async with asyncio.timeout(10):
+        while worst < 150:
+            await asyncio.sleep(0.01)
+            worst = max(report.lag_ms for report in await live_workers(broker, "media"))
+    running.cancel()
+    await asyncio.wait({running})

