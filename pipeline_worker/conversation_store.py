@@ -5,6 +5,7 @@ them in the same step as it writes. So what a worker that was replaced still has
 """
 
 import asyncio
+import contextlib
 import json
 from collections import deque
 from collections.abc import Callable
@@ -124,9 +125,11 @@ class ConversationStore:
         return True
 
     async def run(self) -> None:
-        """Runs until cancelled; then call `close`. Retries while the broker is away."""
+        """Runs until cancelled; then call `close`. Retries while the broker is away, and renews the expiry."""
         while True:
-            await self._wanted.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._expiry_s / 3):
+                    await self._wanted.wait()
             self._wanted.clear()
             self._writing = asyncio.create_task(self._save())
             # Shielded, because a cancelled write might be applied after the deletion in `close`.

@@ -36,7 +36,8 @@ _PREDECESSOR_S = 2.0
 _LEAVING_S = 3.0
 """Before the deadline of a drain, sessions leave in the middle of a turn: another worker needs some time."""
 _RETRY_S = 0.2
-_EXPIRY_MARGIN_S = 60
+_EXPIRY_S = 90
+"""Of the conversation, renewed while the session lives: the time in which another worker may take it over."""
 
 _sessions = Gauge("antiphon_pipeline_sessions", "Sessions that run in this pipeline worker")
 _taken_over = Counter(
@@ -283,8 +284,7 @@ class SessionHost:
                 await earlier.over.wait()
 
     def _store(self, request: StartPipeline) -> ConversationStore:
-        expiry_s = self._agents[request.agent_id].limits.max_duration_s + _EXPIRY_MARGIN_S
-        return ConversationStore(self._broker, request.session, expiry_s, request.epoch)
+        return ConversationStore(self._broker, request.session, _EXPIRY_S, request.epoch)
 
     async def _claim(self, store: ConversationStore, created_ms: int) -> Past | None:
         """None if another worker has taken the session over, or the broker is away."""

@@ -9,7 +9,9 @@ from shared.io.broker import Redis
 
 _GONE_AFTER_S = 100.0
 """A pipeline worker waits half a minute for a media worker that has died, whose inbox lives for a minute after that."""
-_OF_WORKER = re.compile(r"antiphon:(?:[gmp]:(?P<inbox>.*):in|\{workers\}:(?:gateway|media|pipeline):(?P<report>.*))")
+_OF_WORKER = re.compile(
+    r"antiphon:(?:[gmp]:(?P<inbox>.*):in|\{workers\}:(?:gateway|media|pipeline):(?P<report>.*?)(?::wish)?)"
+)
 _LIST_OF_WORKERS = re.compile(r"antiphon:\{workers\}:(gateway|media|pipeline)")
 _OF_TOKENS = re.compile(r"antiphon:token.*")
 

@@ -200,3 +200,18 @@ async def test_a_broker_that_is_away_does_not_keep_a_session_from_ending() -> No
         await store.close(retention_s=10)
         await store.close(retention_s=0)
     await nobody.aclose()
+
+
+async def test_what_was_said_outlives_its_workers_by_a_moment_only_and_a_silent_session_as_long_as_it_lasts(
+    broker: Redis,
+) -> None:
+    store = ConversationStore(broker, "s1", expiry_s=2)
+    async with running(store):
+        store.add(Utterance("user", "one"))
+        assert await store.saved(within_s=5)
+        left_ms = await broker.pttl(KEY)
+        assert left_ms <= 2_000
+        async with asyncio.timeout(5):
+            while (now_ms := await broker.pttl(KEY)) <= left_ms:
+                left_ms = now_ms
+                await asyncio.sleep(0.01)
