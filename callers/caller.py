@@ -51,6 +51,8 @@ class Caller:
         """All events of the WebSocket, as received."""
         self.channel_events: list[Event] = []
         """All events of the data channel, as received."""
+        self.on_packet: Callable[[RtpPacket, float], None] | None = None
+        """Also gets each packet of the agent's voice, with its time of arrival."""
         self._peers = itertools.count()
         self._heard_peer = 0
         """Number of the latest peer connection that was heard."""
@@ -165,4 +167,7 @@ class Caller:
         if peer < self._heard_peer:
             return  # a later connection is heard already
         self._heard_peer = peer
-        recorder.take(packet.sequence_number, packet.timestamp, packet.payload, self._loop.time())
+        arrived_s = self._loop.time()
+        recorder.take(packet.sequence_number, packet.timestamp, packet.payload, arrived_s)
+        if self.on_packet is not None:
+            self.on_packet(packet, arrived_s)

@@ -12,10 +12,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from aiortc.rtp import RtpPacket
 
-from callers.audio_recorder import AudioRecorder
 from callers.caller import Caller
-from callers.recording import QUIET_DBFS, Recording
+from callers.recording import QUIET_DBFS
 from callers.voice import RATE
 from media_worker.core.rtp import signed_difference
 from media_worker.opus import Decoder
@@ -42,18 +42,16 @@ class Gap(NamedTuple):
     length_s: float
 
 
-class Ear(AudioRecorder):
+class Ear:
     """Notes the packets that hold sound."""
 
-    def __init__(self, recording: Recording) -> None:
-        super().__init__(recording)
+    def __init__(self) -> None:
         self.packets: list[LoudPacket] = []
-        self._decoder_of_all = Decoder()
+        self._decoder = Decoder()
 
-    def take(self, seq: int, timestamp: int, payload: bytes, arrived_s: float) -> None:
-        super().take(seq, timestamp, payload, arrived_s)
-        if level_dbfs(as_samples(self._decoder_of_all.decode(payload))) > QUIET_DBFS:
-            self.packets.append(LoudPacket(arrived_s, timestamp))
+    def take(self, packet: RtpPacket, arrived_s: float) -> None:
+        if level_dbfs(as_samples(self._decoder.decode(packet.payload))) > QUIET_DBFS:
+            self.packets.append(LoudPacket(arrived_s, packet.timestamp))
 
 
 class Stalls:
@@ -94,8 +92,8 @@ def worst_gap(packets: list[LoudPacket], stalls: Stalls, steal: StealWatch) -> G
 async def talking(caller: Caller) -> AsyncIterator[None]:
     """The caller of an echo agent sends a tone all the time. Fails if they do not hear all of it."""
     loop = asyncio.get_running_loop()
-    ear, stalls = Ear(caller.record.heard), Stalls()
-    setattr(caller, "_recorder", ear)  # noqa: B010 (mypy forbids assigning another type)
+    ear, stalls = Ear(), Stalls()
+    caller.on_packet = ear.take
     tone = _tone()
     watch = asyncio.create_task(stalls.watch())
     try:
