@@ -102,7 +102,9 @@ async def _footprint(pid: int, port: int, client: broker.Redis) -> _Footprint:
     process = psutil.Process(pid)
     rss_mb = process.memory_info().rss / (1 << 20)
     tasks = await asyncio.to_thread(_metric, port, "antiphon_tasks")
-    return _Footprint(rss_mb, tasks, process.num_fds(), process.num_threads(), len(await client.keys("*")))
+    # Without TCP connections: the pool keeps as many to the broker as it once needed.
+    files = process.num_fds() - len(process.net_connections("tcp"))
+    return _Footprint(rss_mb, tasks, files, process.num_threads(), len(await client.keys("*")))
 
 
 async def _quiet(port: int) -> None:
