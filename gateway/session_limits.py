@@ -1,7 +1,8 @@
 """How many sessions an API key or an agent may have at once. One script on the broker counts, for all gateways.
 
 A session is counted under a lease. The gateway takes it with the session's place; the media worker renews it while the
-session runs and ends it with the session (`media_worker.session_index`). So nothing is counted for ever, whoever dies.
+session runs and ends it with the session (`media_worker.session_index`). So the count is right again soon after any
+process dies.
 """
 
 from collections.abc import Collection, Mapping

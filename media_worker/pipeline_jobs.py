@@ -93,7 +93,8 @@ class PipelineJobs:
                 pipeline.zrem(keys.reservations("pipeline", job.pool), job.session)
         for job in added:
             jobs, reservations = keys.jobs(job.pool), keys.reservations("pipeline", job.pool)
-            pipeline.lrem(jobs, 0, job.payload)  # type: ignore[arg-type]  # a write whose reply was lost
+            # Removed first: an earlier write may have been applied although its reply was lost.
+            pipeline.lrem(jobs, 0, job.payload)  # type: ignore[arg-type]  # redis-py wants a string
             pipeline.rpush(jobs, job.payload)
             pipeline.expire(jobs, _EXPIRY_S)
             pipeline.zadd(reservations, {job.session: wall_ms() + RESERVATION_MS})

@@ -83,7 +83,7 @@ class PipelineLink:
         self._act(self.guard.on_leaving())
 
     def attach(self, worker: str, epoch: int) -> Verdict:
-        """Send to this worker from now on, unless it is refused: then it is told so."""
+        """Send to this worker from now on. A worker that is refused gets `SessionClosed`."""
         before, epoch_before = self.guard.worker, self.guard.epoch
         verdict = self.guard.on_attached(worker, epoch)
         if verdict == "refused":

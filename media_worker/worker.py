@@ -218,6 +218,7 @@ class MediaWorker:
                 try:
                     session.tend(now)
                 except Exception:
+                    # A failure of one session must not end the others.
                     log.exception("session_not_tended", session_id=session.id)
                     session.close("internal")
                 if touches:

@@ -68,7 +68,7 @@ class Cluster(RedisCluster):
         return self
 
     async def aclose(self) -> None:
-        self._initialize = False  # else redis-py takes a client that shall look again for one that has no connections
+        self._initialize = False  # the flag also means "look for the nodes again", and redis-py then skips closing
         await super().aclose()
 
     async def _execute_command(self, target_node: ClusterNode, *args: Any, **kwargs: Any) -> Any:

@@ -30,7 +30,7 @@ class Attack(NamedTuple):
 
 
 async def silent_connections(target: Target, outcome: Outcome) -> None:
-    """Row 6: they made the gateway refuse everybody, for ever."""
+    """Row 6: they made the gateway refuse everybody, and it did not recover."""
     opened = []
     for _ in range(2_000):
         try:
