@@ -10,6 +10,7 @@ from media_worker.uplink import Uplink
 from shared.events import (
     CallerConnected,
     EndSession,
+    EventsMissed,
     MediaAttached,
     PipelineAttached,
     PipelineLeaving,
@@ -18,6 +19,7 @@ from shared.events import (
     PlayoutState,
     PublishEvent,
     SessionClosed,
+    TextsMissed,
 )
 
 
@@ -80,6 +82,8 @@ class AgentSide:
                 self._events.publish(event_type, fields, number)
             case PipelineLeaving():
                 self._link.leave()
+            case TextsMissed(received=received):
+                self._link.repeat_texts(received)
             case EndSession():
                 self._link.end()
                 self._audio.on_command(message)
@@ -87,9 +91,11 @@ class AgentSide:
                 self._audio.on_command(message)
 
     def on_gap(self, worker: str, now: float) -> None:
-        """Batches of a pipeline worker were lost."""
-        if worker == self._link.guard.worker:
+        """Batches of a pipeline worker were lost: ask for what cannot be told from what comes next."""
+        if worker == self._link.guard.worker != "":
             self._audio.on_gap(now)
+            self._events.expect_repeats()
+            self._link.send(EventsMissed(session=self._session, published=self._events.published))
 
     def on_gone(self, worker: str, now: float) -> None:
         """A pipeline worker does not have this session (any more)."""
@@ -117,6 +123,8 @@ class AgentSide:
         if verdict == "refused":
             return
         is_new = verdict == "accepted"
+        if is_new:
+            self._events.expect_no_repeats()
         played_up_to = self._audio.take_over(replaces=is_new and not is_first)
         published = self._events.published
         link.send(CallerConnected(session=self._session, played_up_to=played_up_to, published=published))

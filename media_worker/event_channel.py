@@ -38,6 +38,8 @@ class EventChannel:
         self._record = record
         self._seq = seq
         self.published = published
+        self._missing: set[int] | None = None
+        """Numbers of events that did not come. None: the present pipeline worker has lost nothing."""
         self.inbox = ""
         """Key of the gateway's inbox; empty while the client has no WebSocket."""
         self._is_open = False
@@ -53,6 +55,15 @@ class EventChannel:
     def detach(self) -> None:
         self.inbox = ""
 
+    def expect_repeats(self) -> None:
+        """Messages of the pipeline worker were lost, and it sends some events again."""
+        if self._missing is None:
+            self._missing = set()
+
+    def expect_no_repeats(self) -> None:
+        """Another pipeline worker sends the events from now on."""
+        self._missing = None
+
     def open(self) -> None:
         """The data channel is open: send what waited for it."""
         self._is_open = True
@@ -60,7 +71,9 @@ class EventChannel:
             self._send_on_channel(self._waiting.popleft())
 
     def publish(self, event_type: str, fields: dict[str, Any], number: int = 0) -> None:
-        """`number` is the one that the pipeline worker gave the event."""
+        """`number` is the one that the pipeline worker gave the event. A repeated event that had come is dropped."""
+        if self._missing is not None and number and not self._is_new(number, self._missing):
+            return
         self._seq += 1
         self.published = max(self.published, number)
         event = client_event(event_type, self._seq, fields)
@@ -72,6 +85,15 @@ class EventChannel:
             self._waiting.append(text)
         if event_type not in _PASSING:
             self._record(event, number)
+
+    def _is_new(self, number: int, missing: set[int]) -> bool:
+        if number > self.published:
+            missing.update(range(max(self.published + 1, number - _EVENTS_KEPT), number))
+            return True
+        if number in missing:
+            missing.remove(number)
+            return True
+        return False
 
     def publish_error(self, code: str, message: str) -> None:
         self.publish("error", {"code": code, "message": message})

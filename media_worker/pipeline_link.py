@@ -1,5 +1,6 @@
 """A session's connection to its pipeline worker: asks for one, accepts it alone, and replaces it when it is lost."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from media_worker.core.pipeline_guard import Asked, Decision, GivenUp, Lost, Pip
 from media_worker.core.recent_frames import RecentFrames
 from media_worker.pipeline_jobs import PipelineJobs
 from shared import keys
-from shared.events import Message, PipelineMessage, SessionClosed, StartPipeline
+from shared.events import Message, PipelineMessage, SessionClosed, StartPipeline, TextReceived
 from shared.frames import AudioFrame, SilenceRun
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
@@ -19,6 +20,8 @@ _stale = Counter("antiphon_media_stale_epoch_total", "Items of a pipeline worker
 _lost = Counter("antiphon_media_pipelines_lost_total", "Pipeline workers that fell silent, counted for each session")
 _asked = Counter("antiphon_media_pipelines_asked_total", "Requests for a pipeline worker", ["why"])
 _attached = Counter("antiphon_media_pipelines_attached_total", "Pipeline workers that attached to a session", ["how"])
+
+_TEXTS_KEPT = 10
 
 _APOLOGIES = {
     "no_pipeline": "No agent is free to answer. Try again later.",
@@ -56,6 +59,9 @@ class PipelineLink:
         self._liveness = liveness
         self._callbacks = callbacks
         self._recent = RecentFrames()
+        self._texts: deque[TextReceived] = deque(maxlen=_TEXTS_KEPT)
+        """The last that the attached worker was sent."""
+        self._texts_sent = 0
         self.inbox = keys.inbox("pipeline", guard.worker) if guard.worker else ""
         """Key of the pipeline worker's inbox; empty while there is none."""
         self._log = log.bind(session_id=job.session)
@@ -94,6 +100,7 @@ class PipelineLink:
             _attached.labels("handed_over" if before else "taken_over" if epoch_before else "first").inc()
             self._log.info("pipeline_attached", pipeline_worker=worker, epoch=epoch, before=before)
             self._jobs.withdraw(self._job.session)
+            self._texts.clear()
             self._liveness.expect(worker)
             self.inbox = keys.inbox("pipeline", worker)
         return verdict
@@ -109,13 +116,24 @@ class PipelineLink:
 
     def send(self, message: Message) -> None:
         """Dropped while no pipeline worker is attached."""
-        if self.inbox:
-            self._outbox.send(self.inbox, message)
+        if not self.inbox:
+            return
+        if type(message) is TextReceived:  # `isinstance` of a pydantic model is slow
+            self._texts_sent += 1
+            message = message.model_copy(update={"number": self._texts_sent})
+            self._texts.append(message)
+        self._outbox.send(self.inbox, message)
 
     def send_frame(self, frame: AudioFrame | SilenceRun) -> None:
         self._recent.add(frame)
         if self.inbox:
             self._outbox.send(self.inbox, frame)
+
+    def repeat_texts(self, after: int) -> None:
+        """Send the texts after that number again: they were lost on the way."""
+        for text in self._texts:
+            if text.number > after:
+                self._outbox.send(self.inbox, text)
 
     def repeat_frames(self, first_sample: int) -> None:
         """Send what is kept of the caller's audio from that sample on."""

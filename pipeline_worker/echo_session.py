@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline_worker.media_link import MediaLink
 from shared.audio import UPLINK_RATE, as_samples, samples_in
-from shared.events import CallerConnected, MediaAttached, PlayoutReported, SessionClosed
+from shared.events import CallerConnected, EventsMissed, MediaAttached, PlayoutReported, SessionClosed
 from shared.frames import AudioFrame, SilenceRun
 from shared.wire import Item
 
@@ -50,7 +50,9 @@ class EchoSession:
             self._watch_lag(item)
         elif isinstance(item, CallerConnected):
             self._link.publish_status("listening")
-        elif isinstance(item, MediaAttached):
+        elif isinstance(item, MediaAttached | EventsMissed):
+            if isinstance(item, EventsMissed):
+                self._link.repeat(item.published)
             if self._left:
                 self._link.leave()
         elif isinstance(item, SessionClosed):

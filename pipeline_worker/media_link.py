@@ -18,6 +18,8 @@ from shared.events import (
     PublishEvent,
     ResumePlayout,
     StatusWord,
+    TextReceived,
+    TextsMissed,
 )
 from shared.frames import AudioFrame
 from shared.wire import Item
@@ -50,6 +52,8 @@ class MediaLink:
         self.epoch = epoch
         self.published = published
         """The number of the session's last event."""
+        self._end: EndSession | None = None
+        self._texts_received = 0
         self._generation = generation
         self._recent: deque[PublishEvent] = deque(maxlen=_EVENTS_KEPT)
         self._send_to = send
@@ -67,10 +71,33 @@ class MediaLink:
         if message.generation <= self._generation:
             return False
         self.media_worker, self._generation = message.media_worker, message.generation
+        self._texts_received = 0
         self._send = partial(self._send_to, keys.inbox("media", message.media_worker))
         for event in self._recent:
             if event.number > message.published:
                 self._send(event)
+        return True
+
+    def repeat(self, published: int) -> None:
+        """The media worker has lost what came after event `published`. Of the statuses, only the last is still true."""
+        missed = [event for event in self._recent if event.number > published]
+        for event in missed:
+            if event.type != "status":
+                self._send(event)
+        if statuses := [event.fields for event in missed if event.type == "status"]:
+            self.publish("status", **statuses[-1])
+        if self._end is not None:
+            self._send(self._end)
+
+    def ask_for_texts(self) -> None:
+        """Messages of the media worker were lost: what the caller typed may be among them."""
+        self._send(TextsMissed(session=self.session, epoch=self.epoch, received=self._texts_received))
+
+    def is_new(self, typed: TextReceived) -> bool:
+        """False for a text that was sent again, although it had come."""
+        if 0 < typed.number <= self._texts_received:
+            return False
+        self._texts_received = max(self._texts_received, typed.number)
         return True
 
     def leave(self) -> None:
@@ -120,7 +147,13 @@ class MediaLink:
         self._send(ResumePlayout(session=self.session, epoch=self.epoch))
 
     def end_session(self, reason: str, after_playout: bool = False) -> None:
-        self._send(EndSession(session=self.session, epoch=self.epoch, reason=reason, after_playout=after_playout))
+        self._end = EndSession(session=self.session, epoch=self.epoch, reason=reason, after_playout=after_playout)
+        self._send(self._end)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether this worker has ended the session."""
+        return self._end is not None
 
 
 def _nowhere(_: Item) -> None:

@@ -163,6 +163,7 @@ class ConversationSession:
     def on_messages_lost(self) -> None:
         """The media worker has sent what did not arrive."""
         self._messages_lost = True
+        self._link.ask_for_texts()
         self._downlink.repeat_pause()
         if self._uplink.by_button:  # the release may be among it
             self._uplink.end_utterance()
@@ -199,8 +200,12 @@ class ConversationSession:
                 self._store.change()
                 if self._leaving is not None:
                     self._link.leave()
-            case events.TextReceived(text=text) if text.strip():
-                self._handle(TextTyped(text.strip()))
+            case events.EventsMissed(published=published):
+                self._link.repeat(published)
+                if self._leaving is not None:
+                    self._link.leave()
+            case events.TextReceived() as typed if self._link.is_new(typed) and typed.text.strip():
+                self._handle(TextTyped(typed.text.strip()))
             case events.InterruptRequested():
                 self._handle(StopPressed())
             case events.TalkChanged(pressed=True) if self._uplink.by_button:

@@ -20,7 +20,7 @@ from pipeline_worker.turns.memory import Past
 from shared import keys
 from shared.agent import AgentDefinition
 from shared.errors import AntiphonError, leaves
-from shared.events import MediaAttached, SessionClosed, StartPipeline
+from shared.events import EventsMissed, MediaAttached, SessionClosed, StartPipeline
 from shared.io.broker import BROKER_FAILURES, Redis
 from shared.io.heartbeat import wall_ms
 from shared.io.inbox import Received
@@ -36,6 +36,7 @@ _PREDECESSOR_S = 2.0
 _LEAVING_S = 3.0
 """Before the deadline of a drain, sessions leave in the middle of a turn: another worker needs some time."""
 _RETRY_S = 0.2
+_ENDED_REMEMBERED = 100
 _EXPIRY_S = 90
 """Of the conversation, renewed while the session lives: the time in which another worker may take it over."""
 
@@ -112,6 +113,8 @@ class SessionHost:
         self._touch = touch
         self._liveness = liveness
         self._hosted: dict[str, _Hosted] = {}
+        self._ended: dict[str, MediaLink] = {}
+        """The last sessions that ended here: their media worker may not have got the message."""
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
@@ -169,6 +172,8 @@ class SessionHost:
                 hosted.over.set()
                 if self._hosted.get(request.session) is hosted:
                     del self._hosted[request.session]
+            if link.has_ended:
+                self._remember_end(link)
             self._count()
             _ended.labels(how).inc()
             log.info("session_freed", session_id=link.session, how=how)
@@ -187,9 +192,12 @@ class SessionHost:
             hosted = self._hosted.get(item.session)
             if hosted is None:
                 _unknown.inc()
-                if type(item) is MediaAttached:  # it would wait for us until its caller hangs up
+                if type(item) is EventsMissed and item.session in self._ended:
+                    self._ended[item.session].repeat(item.published)
+                elif type(item) is MediaAttached or type(item) is EventsMissed:
+                    # It would wait for us until its caller hangs up.
                     gone = SessionClosed(session=item.session, reason="session_gone")
-                    self._send(keys.inbox("media", item.media_worker), gone)
+                    self._send(keys.inbox("media", sender), gone)
                 continue
             if type(item) is MediaAttached:  # `isinstance` of a pydantic model is slow
                 if not hosted.link.move_to(item):
@@ -246,6 +254,11 @@ class SessionHost:
             async with asyncio.timeout(timeout_s):
                 await self._is_idle.wait()
         return self._is_idle.is_set()
+
+    def _remember_end(self, link: MediaLink) -> None:
+        self._ended[link.session] = link
+        if len(self._ended) > _ENDED_REMEMBERED:
+            del self._ended[next(iter(self._ended))]
 
     def _count(self) -> None:
         _sessions.set(len(self._hosted))

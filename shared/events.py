@@ -213,6 +213,13 @@ class PublishEvent(PipelineMessage):
     """Counts the events of a session's pipeline workers, from 1."""
 
 
+class TextsMissed(PipelineMessage):
+    """Messages of the media worker were lost. Answered by the typed texts after number `received`."""
+
+    kind: Literal["texts-missed"] = "texts-missed"
+    received: int
+
+
 class EndSession(PipelineMessage):
     """The agent ends the session, with `after_playout` once its queued audio has been played."""
 
@@ -249,6 +256,14 @@ class MediaAttached(Message):
     published: int = 0
 
 
+class EventsMissed(Message):
+    """Messages of the pipeline worker were lost. Answered by the events after number `published`, and by the end of the
+    session if that was among them."""
+
+    kind: Literal["events-missed"] = "events-missed"
+    published: int
+
+
 class PlayoutReported(Message):
     """What the caller has heard: all agent audio before sample `played_up_to`, at the stream's own rate.
 
@@ -267,6 +282,8 @@ class TextReceived(Message):
 
     kind: Literal["text-received"] = "text-received"
     text: str
+    number: int = 0
+    """Counts the texts that the media worker has sent for the session, from 1."""
 
 
 class InterruptRequested(Message):
@@ -305,9 +322,11 @@ AnyMessage = Annotated[
     | PausePlayout
     | ResumePlayout
     | PublishEvent
+    | TextsMissed
     | EndSession
     | CallerConnected
     | MediaAttached
+    | EventsMissed
     | PlayoutReported
     | TextReceived
     | InterruptRequested

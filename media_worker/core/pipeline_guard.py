@@ -124,7 +124,6 @@ class PipelineGuard:
     def _lose(self, now: float) -> list[Decision]:
         lost = Lost(self.worker, self.epoch)
         self.worker = ""
-        self._waited_s = 0.0
         return [lost, *([] if self._open_requests else self._take_over(now))]
 
     def _take_over(self, now: float) -> list[Decision]:

@@ -1,12 +1,19 @@
 """Which pages may call, and whom the limits per address count behind a proxy."""
 
+import ipaddress
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 from websockets.exceptions import InvalidStatus
 
+from gateway.core.client_address import TrustedProxies
+from gateway.core.connection_limits import ConnectionLimits
+from gateway.core.origins import OriginPolicy
+from gateway.guard import EntryRules, Guard
 from gateway.settings import GatewaySettings
 from shared.io.broker import Redis
 from shared.worker_report import WorkerReport
@@ -94,3 +101,66 @@ async def test_an_address_that_opens_session_after_session(settings: GatewaySett
         async with gateway.client(x_forwarded_for="2001:db8:0:1::1") as client:
             await client.offer()
             await client.answer()
+
+
+class GuardedApp:
+    """An application behind a guard whose proxy is 10.0.0.1, and whose callers have one slot each."""
+
+    def __init__(self) -> None:
+        self.callers: list[str] = []
+        proxies = TrustedProxies([ipaddress.ip_network("10.0.0.1")])
+        self.slots = ConnectionLimits(total=10, per_block=1)
+        self._guard = Guard(self._app, EntryRules(OriginPolicy([], loopback_only=False), proxies, self.slots))
+        self._statuses: list[int] = []
+        self._inside: list[tuple[str, ...]] = []
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.callers.append(scope["client"][0])
+        if self._inside:
+            await self.request("10.0.0.1", *self._inside.pop())
+
+    async def request(self, client: str, *forwarded_for: str, inside: tuple[str, ...] = ()) -> int:
+        """The status with which it was refused; 0 if it was let in. `inside`: that of another caller meanwhile."""
+        if inside:
+            self._inside.append(inside)
+        headers = [(b"x-forwarded-for", value.encode()) for value in forwarded_for]
+        refused: list[int] = []
+
+        async def send(message: Any) -> None:
+            refused.append(message.get("status", 0))
+
+        scope = {"type": "http", "path": "/", "method": "GET", "client": (client, 4711), "headers": headers}
+        await self._guard(scope, _nothing, send)
+        self._statuses.append(refused[0] if refused else 0)
+        return self._statuses[-1]
+
+    @property
+    def statuses(self) -> list[int]:
+        """In the order in which the requests ended."""
+        return self._statuses
+
+
+async def _nothing() -> Any:
+    raise AssertionError("it reads no body")
+
+
+async def test_a_caller_who_invents_a_proxy_is_counted_by_their_own_address() -> None:
+    app = GuardedApp()
+    assert await app.request("203.0.113.7", "198.51.100.1") == 0
+    assert app.callers == ["203.0.113.7"]
+    assert app.slots.open == 0
+
+
+async def test_a_caller_behind_a_proxy_could_write_a_header_of_their_own_before_the_proxys() -> None:
+    app = GuardedApp()
+    await app.request("10.0.0.1", "198.51.100.1", "203.0.113.7")
+    assert app.callers == ["203.0.113.7"]
+
+
+async def test_a_caller_behind_a_proxy_who_leaves_makes_room_and_counts_with_their_network() -> None:
+    app = GuardedApp()
+    for _ in range(3):
+        await app.request("10.0.0.1", "2001:db8::1", inside=("2001:db8::2",))
+    await app.request("10.0.0.1", "2001:db8::1", inside=("2001:db8:0:1::1",))
+    assert app.statuses == [429, 0] * 3 + [0, 0]
+    assert app.slots.open == 0

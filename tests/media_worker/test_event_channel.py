@@ -71,6 +71,26 @@ def test_a_session_that_moved_here_goes_on_with_its_numbers() -> None:
     assert (client.at("g1")[0]["seq"], client.events.published) == (42, 8)
 
 
+def test_a_lost_event_comes_late_and_what_is_repeated_without_need_comes_once() -> None:
+    client = Client(published=3)
+    client.events.expect_repeats()
+    client.events.publish("transcript", {"text": "five"}, number=5)
+    for number, text in ((4, "four"), (5, "five"), (4, "four")):
+        client.events.publish("transcript", {"text": text}, number=number)
+    client.events.publish_error("no_pipeline", "ours has no number")
+    assert [event.get("text") for event in client.at("g1")] == ["five", "four", None]
+    assert client.recorded == [("transcript", 5), ("transcript", 4), ("error", 0)]
+
+
+def test_another_pipeline_worker_may_count_from_where_it_knows() -> None:
+    """It may not have got the number of the last event of its predecessor."""
+    client = Client(published=3)
+    client.events.expect_repeats()
+    client.events.expect_no_repeats()
+    client.events.publish("transcript", {"text": "hello"}, number=3)
+    assert [event["text"] for event in client.at("g1")] == ["hello"]
+
+
 def test_events_go_to_the_gateway_of_the_last_websocket_and_another_one_is_told_to_close_its_own() -> None:
     client = Client()
     for gateway in ("g1", "g2", "g2"):

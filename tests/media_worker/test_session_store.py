@@ -120,6 +120,34 @@ async def test_a_session_that_lost_its_pipeline_worker_for_good_leaves_no_conver
     assert await broker.ttl(keys.conversation("s1")) == (retention_s or -2)
 
 
+async def test_a_media_worker_that_was_stopped_does_not_shorten_the_life_of_a_conversation_that_has_moved(
+    broker: Redis,
+) -> None:
+    store = SessionStore(broker, lambda _: None, retention_s=5)
+    theirs, _ = a_store(broker)
+    theirs.save("s1", 2, {"generation": "2", "media_worker": "m2"})
+    await theirs.write()
+    await broker.rpush(keys.conversation("s1"), "{}")
+    await broker.expire(keys.conversation("s1"), 90)
+    store.save("s1", 1, {"generation": "1", "media_worker": "m1"})
+    store.delete("s1", 1, orphaned=True)
+    await store.write()
+    assert await broker.ttl(keys.conversation("s1")) > 5
+
+
+async def test_the_events_of_a_quiet_session_live_as_long_as_its_record(broker: Redis) -> None:
+    store, _ = a_store(broker)
+    store.save("s1", 1, {"generation": "1"})
+    store.add_event("s1", 1, an_event(1), 0)
+    await store.write()
+    for key in (keys.session("s1"), keys.events("s1")):
+        await broker.expire(key, 10)
+    store._kept["s1"].renew_s = 0.0
+    await store.write()
+    for key in (keys.session("s1"), keys.events("s1")):
+        assert await broker.ttl(key) > 50
+
+
 async def test_the_conversation_of_an_ended_session_is_its_pipeline_workers_to_delete(broker: Redis) -> None:
     store, _ = a_store(broker)
     store.save("s1", 1, {"generation": "1"})

@@ -11,13 +11,17 @@ from shared.events import (
     CallerConnected,
     ClientEventSent,
     EndSession,
+    EventsMissed,
     FlushPlayout,
     OfferAnswered,
     PausePlayout,
     PipelineAttached,
     PipelineLeaving,
     PlayoutReported,
+    PublishEvent,
     SessionClosed,
+    TextReceived,
+    TextsMissed,
 )
 from shared.frames import AudioFrame
 from shared.io.broker import Redis
@@ -256,6 +260,44 @@ async def test_an_agent_whose_order_to_resume_was_lost_does_not_stay_silent(hous
         told = house.pipeline.messages(PlayoutReported)[reports]
         assert (told.state, told.played_up_to) == ("paused", paused.played_up_to)
         assert (await house.pipeline.message(PlayoutReported, state="finished")).played_up_to == 24_000
+
+
+async def test_a_transcript_that_was_lost_on_its_way_is_shown(house: RunningMediaWorker) -> None:
+    async with calling(house) as call:
+        published = [
+            PublishEvent(session="s1", epoch=1, type="transcript", fields={"text": str(n)}, number=n) for n in (1, 2, 3)
+        ]
+        await house.pipeline.send(published[0])
+        await house.pipeline.send(published[2], lost_before=1)
+        assert (await house.pipeline.message(EventsMissed)).published == 1
+        await house.pipeline.send(*published[1:])
+        await house.pipeline.send(published[0].model_copy(update={"number": 4, "fields": {"text": "4"}}))
+        await call.event_on_both_channels("transcript", text="4")
+        shown = [event["text"] for event in call.caller.channel_events if event["type"] == "transcript"]
+        assert shown == ["1", "3", "2", "4"]
+
+
+async def test_a_typed_text_that_was_lost_on_its_way_is_sent_again_to_the_worker_that_had_it(
+    house: RunningMediaWorker,
+) -> None:
+    async with calling(house) as call:
+        for text in ("one", "two"):
+            call.tell_on_channel({"type": "text", "text": text})
+        await house.pipeline.message(TextReceived, number=2)
+        await house.pipeline.send(TextsMissed(session="s1", epoch=1, received=1))
+        await house.pipeline.until(lambda: len(house.pipeline.messages(TextReceived)) == 3)
+        assert [(typed.number, typed.text) for typed in house.pipeline.messages(TextReceived)] == [
+            (1, "one"),
+            (2, "two"),
+            (2, "two"),
+        ]
+        await house.pipeline.die()
+        async with house.another_pipeline() as successor:
+            await successor.message(CallerConnected)
+            await successor.send(TextsMissed(session="s1", epoch=2, received=0))
+            call.tell_on_channel({"type": "text", "text": "three"})
+            await successor.message(TextReceived)
+            assert [typed.text for typed in successor.messages(TextReceived)] == ["three"], "the others were answered"
 
 
 async def test_speech_whose_end_was_lost_is_over_at_last(house: RunningMediaWorker) -> None:

@@ -12,6 +12,8 @@ from shared.events import (
     PipelineAttached,
     PipelineLeaving,
     PublishEvent,
+    TextReceived,
+    TextsMissed,
 )
 from shared.frames import AudioFrame
 from shared.wire import Item
@@ -89,3 +91,48 @@ def test_a_worker_that_was_replaced_says_nothing_more() -> None:
     link.publish_status("listening")
     link.end_session("server_shutdown")
     assert sent == []
+
+
+def test_what_a_tool_did_was_never_shown_because_its_message_was_lost() -> None:
+    """A repeated status of the past would stay on the page."""
+    sent: list[Item] = []
+    link = MediaLink(lambda _, item: sent.append(item), "m1", "s1", 3)
+    link.publish_status("thinking")
+    link.publish("transcript", role="user", text="book a table")
+    link.publish("tool-call", id="1", name="book")
+    link.publish("transcript-partial", role="agent", text="I")
+    link.publish_status("speaking")
+    link.publish("tool-result", id="1", ok=True)
+    link.publish_status("listening")
+    sent.clear()
+    link.repeat(published=2)
+    again = [(item.number, item.type, item.fields.get("status")) for item in sent if isinstance(item, PublishEvent)]
+    assert again == [(3, "tool-call", None), (6, "tool-result", None), (8, "status", "listening")]
+
+
+def test_nothing_is_repeated_for_a_media_worker_that_has_everything() -> None:
+    sent: list[Item] = []
+    link = MediaLink(lambda _, item: sent.append(item), "m1", "s1", 3)
+    link.publish_status("listening")
+    sent.clear()
+    link.repeat(published=1)
+    assert sent == []
+    link.end_session("agent_hangup", after_playout=True)
+    link.repeat(published=1)
+    assert sent == [EndSession(session="s1", epoch=3, reason="agent_hangup")] * 2
+
+
+def test_a_text_that_was_sent_again_is_taken_once() -> None:
+    sent: list[Item] = []
+    link = MediaLink(lambda _, item: sent.append(item), "m1", "s1", 3)
+    assert link.is_new(TextReceived(session="s1", text="hi")), "a media worker of the last version numbers none"
+    assert [link.is_new(TextReceived(session="s1", text="hi", number=n)) for n in (1, 1, 3, 2)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    link.ask_for_texts()
+    assert sent == [TextsMissed(session="s1", epoch=3, received=3)]
+    link.move_to(attached(2))
+    assert link.is_new(TextReceived(session="s1", text="hi", number=1)), "a new media worker counts from 1"

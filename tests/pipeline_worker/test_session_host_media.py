@@ -8,6 +8,7 @@ from shared import keys
 from shared.events import (
     CallerConnected,
     EndSession,
+    EventsMissed,
     MediaAttached,
     PipelineAttached,
     PipelineLeaving,
@@ -109,6 +110,36 @@ async def test_a_media_worker_that_takes_up_a_session_which_has_ended_is_told_so
         await task
         hosting.tell(MediaAttached(session="s1", media_worker="media-2", generation=2), sender="media-2")
         assert hosting.peer.all(SessionClosed) == [SessionClosed(session="s1", reason="session_gone")]
+
+
+@in_virtual_time
+async def test_a_call_went_on_without_its_agent_when_the_agents_hang_up_was_lost() -> None:
+    async with hosting_echo() as (hosting, task):
+        hosting.host.end_all("agent_hangup")
+        await task
+        sent = len(hosting.peer.sent)
+        hosting.tell(EventsMissed(session="s1", published=0))
+        status, end = hosting.peer.sent[sent:]
+        assert isinstance(status, PublishEvent)
+        assert end == EndSession(session="s1", epoch=1, after_playout=False)
+
+
+@in_virtual_time
+async def test_a_media_worker_that_misses_events_of_an_unknown_session_is_told_so() -> None:
+    async with hosting_echo() as (hosting, _):
+        hosting.tell(EventsMissed(session="s7", published=3))
+        assert hosting.peer.all(SessionClosed) == [SessionClosed(session="s7", reason="session_gone")]
+
+
+@in_virtual_time
+async def test_of_the_sessions_that_have_ended_the_last_are_remembered() -> None:
+    async with hosting_echo() as (hosting, _):
+        for number in range(150):
+            task = hosting.start(f"e{number}", "echo")
+            await asyncio.sleep(0)
+            hosting.host.end_all("agent_hangup")
+            await task
+        assert len(hosting.host._ended) == 100
 
 
 @in_virtual_time

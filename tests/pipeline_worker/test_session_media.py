@@ -11,15 +11,19 @@ from shared.agent import Greeting
 from shared.events import (
     AgentSpeechEnded,
     EndSession,
+    EventsMissed,
     FlushPlayout,
     MediaAttached,
     PipelineLeaving,
+    PublishEvent,
     SessionClosed,
     TalkChanged,
+    TextReceived,
+    TextsMissed,
 )
 from shared.frames import AudioFrame
 from shared.io.broker import Redis
-from tests.fakes.engines import FakeEngines, FakeLm, FakeStt
+from tests.fakes.engines import LOUD, FakeEngines, FakeLm, FakeStt
 from tests.fakes.session_peer import SESSION, SessionPeer
 from tests.pipeline_worker.sessions import AGENT, GREETING, WORD, connected, engines_with, session_of
 
@@ -107,6 +111,41 @@ async def test_an_utterance_is_not_open_for_ever_when_the_release_of_the_button_
         session_at(peer).on_messages_lost()
         await peer.play_turn()
         await peer.until_status("listening", "thinking", "speaking", "listening")
+
+
+async def test_a_question_whose_end_was_lost_is_answered(broker: Redis) -> None:
+    """Half a second of sound and the silence after it never came."""
+    engines = engines_with(FakeStt("when do you open"))
+    async with connected(engines, broker) as peer:
+        await peer.speak(600)
+        for level in (*[LOUD] * 15, *[0] * 10):
+            peer.next_frame(level)
+        session_at(peer).on_messages_lost()
+        await peer.be_quiet(800)
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "listening")
+    assert peer.published("transcript")[0] == {"role": "user", "text": "when do you open"}
+
+
+async def test_a_typed_question_that_was_lost_is_answered_once(broker: Redis) -> None:
+    async with connected(FakeEngines(), broker) as peer:
+        session_at(peer).on_messages_lost()
+        assert peer.all(TextsMissed) == [TextsMissed(session=SESSION, epoch=1, received=0)]
+        for _ in range(2):
+            peer.tell(TextReceived(session=SESSION, text="when do you open", number=1))
+        await peer.play_turn()
+        await peer.until_status("listening", "thinking", "speaking", "listening")
+    assert [entry["role"] for entry in peer.published("transcript")] == ["user", "agent"]
+
+
+async def test_a_draining_worker_whose_request_was_lost_asks_again_and_is_not_cut(broker: Redis) -> None:
+    async with connected(FakeEngines(), broker) as peer:
+        session_at(peer).leave()
+        await peer.until(lambda: len(peer.all(PipelineLeaving)) == 1)
+        published = len(peer.all(PublishEvent))
+        peer.tell(EventsMissed(session=SESSION, published=published))
+        assert len(peer.all(PipelineLeaving)) == 2
+        assert len(peer.all(PublishEvent)) == published
 
 
 async def test_a_session_leaves_its_draining_worker_between_two_turns(broker: Redis) -> None:

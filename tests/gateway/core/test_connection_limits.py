@@ -14,6 +14,15 @@ def test_one_address_cannot_take_the_slots_of_others() -> None:
     assert limits.take("a") == "address"
 
 
+def test_a_stranger_with_a_million_addresses_leaves_no_memory_behind() -> None:
+    limits = ConnectionLimits(total=10, per_block=2)
+    for number in range(1_000):
+        slot = limits.take(f"2001:db8:0:{number:x}::/64")
+        assert isinstance(slot, Slot)
+        slot.free()
+    assert limits._by_block == {}
+
+
 def test_all_together_have_a_limit() -> None:
     limits = ConnectionLimits(total=3, per_block=2)
     taken = [limits.take(block) for block in ("a", None, None)]

@@ -49,6 +49,7 @@ def test_a_name_that_was_rebound_to_a_loopback_server_is_refused() -> None:
     assert LOOPBACK.refusal("evil.example:8080", None) == "host_not_allowed"
     assert LOOPBACK.refusal("127.0.0.1.evil.example", None) == "host_not_allowed"
     assert LOOPBACK.refusal("192.168.1.7:8080", None) == "host_not_allowed"
+    assert LOOPBACK.refusal("evil-localhost", "http://evil-localhost") == "host_not_allowed"
 
 
 def test_a_public_server_does_not_know_its_names() -> None:
@@ -105,7 +106,11 @@ def test_strangers_may_write_anything(host: str, origin: str) -> None:
         ("127.0.0.1", {"host": "localhost", "origin": "http://localhost:3000"}, False),
         ("127.0.0.1", {"host": "localhost", "origin": "null"}, False),
         ("127.0.0.1", {"host": "localhost", "sec-fetch-site": "cross-site"}, False),
+        ("127.0.0.1", {"host": "localhost", "sec-fetch-site": "same-site"}, False),
         ("127.0.0.1", {"host": "localhost", "x-forwarded-for": ""}, False),
+        ("127.0.0.1", {"host": "localhost", "x-forwarded-host": "localhost"}, False),
+        ("127.0.0.1", {"host": "localhost", "x-real-ip": "127.0.0.1"}, False),
+        ("127.0.0.1", {"host": "localhost", "via": "1.1 proxy"}, False),
         ("127.0.0.1", {"host": "localhost", "forwarded": "for=127.0.0.1"}, False),
     ],
 )

@@ -364,6 +364,18 @@ def test_a_lost_session_that_is_unknown_by_now_may_be_followed_by_a_new_one() ->
     assert machine.handle(OFFER, 0.0) == [Place("echo", "default")]
 
 
+def test_a_session_that_did_not_move_ends_when_its_only_peer_connection_never_connected() -> None:
+    """The session before it on the same connection had moved."""
+    machine = machine_after(*MOVING, MOVED_TO, ANSWER_THERE, state=State.ESTABLISHED)
+    machine.handle(MediaWorkerLost("m2"), 1.0)
+    machine.handle(MOVING_OFFER, 2.0)
+    machine.handle(SessionUnknown(), 2.0)
+    machine.handle(RESUME, 3.0)
+    machine.handle(FOUND, 3.0)
+    actions = machine.handle(heard(SessionClosed(session="s1", reason="connect_timeout")), 4.0)
+    assert actions == [CloseSocket(1011, "connect_timeout")]
+
+
 def test_a_client_that_leaves_while_its_session_moves() -> None:
     silently = SendToWorker("m2", CloseSession(session="s1", reason="moved"))
     cut = machine_after(*MOVING, MOVED_TO, state=State.WAITING_FOR_ANSWER)

@@ -63,7 +63,7 @@ def test_a_nat_that_rebinds_in_silence_is_followed(paths: PathSelection) -> None
 
 def test_a_caller_who_moves_after_an_attack_is_followed_with_the_first_packet(paths: PathSelection) -> None:
     paths.nominate(FORGED, 1.0, selected_is_stale=False)
-    heard(paths, HOME, 1.0, 3.0)
+    heard(paths, HOME, 1.0, 4.0)
     assert not paths.nominate(MOBILE, 4.0, selected_is_stale=False)
     assert heard(paths, MOBILE, 4.02, 5.0) == [4.02]
     assert paths.selected == MOBILE

@@ -42,6 +42,7 @@ def test_nobody_is_asked_for_before_the_caller_is_connected() -> None:
     waiting = guard()
     assert waiting.check(100.0, silent=False, deaf=False) == []
     assert waiting.on_attached("p1", 1) == "refused"
+    assert not waiting.accepts("", 0), "nobody is attached"
 
 
 def test_only_the_attached_worker_is_heard_and_only_under_its_epoch() -> None:
@@ -81,6 +82,9 @@ def test_a_claimed_job_without_an_attachment_is_asked_for_again() -> None:
     session.begin(0.0)
     for _ in range(10):
         assert session.on_look(True, 1.0) == [], "it waits its turn"
+    for waits in (False, False, False, True, False):
+        assert session.on_look(waits, 1.5) == [], "the broker had lost it, and has it again"
+    session.on_look(True, 1.5)
     assert look(session, 2.0) == [Asked(2, resumed=False)]
     assert session.on_attached("late", 1) == "accepted", "the first one was only slow"
     assert session.on_attached("p2", 2) == "refused"
@@ -100,6 +104,25 @@ def test_a_session_that_had_a_worker_waits_longer_for_the_next() -> None:
     session.check(3.0, silent=True, deaf=False)
     assert wait(session, 3.0, 29.0) == []
     assert wait(session, 32.0, 2.0) == [GivenUp("no_pipeline")]
+
+
+def test_the_wait_for_the_first_worker_is_not_taken_from_the_wait_for_the_next() -> None:
+    session = guard()
+    session.begin(0.0)
+    assert wait(session, 0.0, 7.0) == []
+    session.on_attached("p1", 1)
+    session.check(8.0, silent=True, deaf=False)
+    assert wait(session, 8.0, 29.0) == []
+
+
+def test_looks_for_the_first_job_do_not_count_for_the_next() -> None:
+    session = guard()
+    session.begin(0.0)
+    for _ in range(LOOKS_UNTIL_GONE - 1):
+        session.on_look(False, 1.0)
+    session.on_attached("p1", 1)
+    session.check(3.0, silent=True, deaf=False)
+    assert [session.on_look(False, 3.5) for _ in range(LOOKS_UNTIL_GONE - 1)] == [[]] * (LOOKS_UNTIL_GONE - 1)
 
 
 def test_a_stall_of_our_own_process_is_not_counted_as_waiting() -> None:
@@ -138,6 +161,15 @@ def test_a_leaving_worker_that_dies_is_replaced_by_the_one_that_was_asked_for() 
     session.on_leaving()
     assert session.check(3.0, silent=True, deaf=False) == [Lost("p1", 1)]
     assert session.on_attached("p2", 2) == "accepted"
+
+
+def test_a_leaving_worker_whose_successors_all_die_goes_on() -> None:
+    session = served()
+    session.on_leaving()
+    for epoch in (3, 4, 5):
+        assert look(session, 5.0) == [Asked(epoch, resumed=True)]
+    assert look(session, 8.0) == []
+    assert session.accepts("p1", 1)
 
 
 def test_a_session_that_moved_here_keeps_its_worker_and_counts_on() -> None:
