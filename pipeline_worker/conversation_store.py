@@ -38,10 +38,10 @@ redis.call('LTRIM', KEYS[2], -tonumber(ARGV[4]), -1)
 redis.call('EXPIRE', KEYS[2], ARGV[3])
 return 'saved'
 """
-# ARGV: epoch, retention.
+# ARGV: epoch, retention; with 0, EXPIRE deletes.
 _CLOSE = f"""{_OWNER}
 redis.call('DEL', KEYS[1])
-if ARGV[2] == '0' then redis.call('DEL', KEYS[2]) else redis.call('EXPIRE', KEYS[2], ARGV[2]) end
+redis.call('EXPIRE', KEYS[2], ARGV[2])
 return 'closed'
 """
 # ARGV: epoch, expiry. Returns the turn and the conversation.

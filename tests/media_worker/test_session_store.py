@@ -135,6 +135,17 @@ async def test_a_media_worker_that_was_stopped_does_not_shorten_the_life_of_a_co
     assert await broker.ttl(keys.conversation("s1")) > 5
 
 
+async def test_what_changes_while_the_record_is_being_written_is_written_too(broker: Redis) -> None:
+    store, _ = a_store(broker)
+    store.save("s1", 1, {"generation": "1", "gateway": "g1"})
+    writing = asyncio.create_task(store.write())
+    await asyncio.sleep(0)  # it has taken the record
+    store.save("s1", 1, {"generation": "1", "gateway": "g2"})
+    await writing
+    await store.write()
+    assert await broker.hget(keys.session("s1"), "gateway") == b"g2"
+
+
 async def test_the_events_of_a_quiet_session_live_as_long_as_its_record(broker: Redis) -> None:
     store, _ = a_store(broker)
     store.save("s1", 1, {"generation": "1"})

@@ -55,6 +55,14 @@ async def test_the_next_worker_finds_the_conversation_and_the_turn(broker: Redis
     assert await Worker(broker, 2).store.claim() == Past(entries, REMEMBERED)
 
 
+async def test_a_turn_whose_workers_have_all_died_does_not_stay_for_ever(broker: Redis) -> None:
+    await Worker(broker, 1, REMEMBERED).save(HELLO)
+    assert 0 < await broker.ttl(keys.turn("s1")) <= 100
+    await broker.expire(keys.turn("s1"), 5)
+    await Worker(broker, 2).store.claim()
+    assert 5 < await broker.ttl(keys.turn("s1")) <= 100
+
+
 async def test_where_nothing_was_stored_there_is_nothing_to_continue(broker: Redis) -> None:
     assert await Worker(broker, 2).store.claim() == Past((), Memory(epoch=0))
 
@@ -73,6 +81,10 @@ async def test_a_worker_that_wakes_up_after_its_session_was_taken_over_changes_n
     async with running(old.store):
         old.store.add(Utterance("user", "too late"))
         await until(old.replaced)
+        old.replaced.clear()
+        old.store.add(Utterance("user", "too late again"))
+        await old.store.saved(0.2)
+        assert not old.replaced.is_set(), "it has been told"
     await old.store.close(retention_s=0)
     await new.save(Utterance("user", "in time"))
     assert [entry["text"] for entry in await stored(broker)] == ["Hello.", "in time"]
@@ -86,6 +98,7 @@ async def test_a_worker_that_ends_a_session_that_another_has_deletes_nothing(bro
     await old.save(HELLO)
     await new.store.claim()
     await old.store.close(retention_s=0)  # it does not know yet
+    assert await broker.exists(keys.turn("s1"), keys.conversation("s1")) == 2
     await new.save(Utterance("user", "hi"))
     assert [entry["text"] for entry in await stored(broker)] == ["Hello.", "hi"]
     await new.store.close(retention_s=0)

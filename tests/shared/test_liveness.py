@@ -64,3 +64,14 @@ def test_expecting_a_process_that_was_heard_changes_nothing() -> None:
     read_until(liveness, 100.5, 102.0)
     liveness.expect("worker")
     assert liveness.silent_s("worker") == 2.0
+
+
+def test_of_many_senders_those_are_remembered_who_were_heard_last() -> None:
+    liveness = listening()
+    for number in range(5_000):
+        liveness.on_heard("faithful")
+        liveness.on_heard(f"sender-{number}")
+    assert len(liveness._heard_s) == 4_096
+    read_until(liveness, 100.5, 103.0)
+    assert liveness.is_lost("faithful")
+    assert not liveness.is_lost("sender-0"), "it is a stranger again"
