@@ -28,6 +28,7 @@ def customer_port() -> int:
 async def deployment(broker_url: str, customer_port: int) -> AsyncIterator[Deployment]:
     async with deployed(broker_url, ANTIPHON_GATEWAY_ORIGINS=f"http://127.0.0.1:{customer_port}") as running:
         yield running
+        assert await running.leftovers() == []
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

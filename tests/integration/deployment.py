@@ -20,7 +20,7 @@ from shared.io.broker import connect
 from shared.io.heartbeat import live_workers
 from shared.keys import WorkerKind
 from tests.fakes.ports import free_port
-from tests.integration.leftover_keys import leftovers_at_last
+from tests.integration.leftover_keys import keys_for_ever, leftovers_at_last
 
 _ROOT = Path(__file__).resolve().parents[2]
 _READY_TIMEOUT_S = 60.0
@@ -256,7 +256,7 @@ async def deployed(
     broker_urls: Mapping[WorkerKind, str] | None = None,
     **settings: str,
 ) -> AsyncIterator[Deployment]:
-    """A deployment that is ready, stopped on leaving."""
+    """A deployment that is ready, stopped on leaving. Fails if keys stay in the broker for ever."""
     await _forget_earlier_workers(broker_url)
     deployment = Deployment(
         broker_url,
@@ -272,6 +272,8 @@ async def deployed(
         codes = deployment.stop()
         print(deployment.logs())
     assert not any(codes), f"exit codes {codes}"
+    async with contextlib.aclosing(connect(broker_url)) as client:
+        assert await keys_for_ever(client) == []
 
 
 async def _forget_earlier_workers(broker_url: str) -> None:

@@ -32,6 +32,12 @@ async def leftover_keys(client: Redis, alive: Collection[str]) -> list[str]:
     return left
 
 
+async def keys_for_ever(client: Redis) -> list[str]:
+    """What no expiry will delete, but for the lists of workers, which the next worker cleans."""
+    names = sorted([key.decode() async for key in client.scan_iter("*")])
+    return [name for name in names if not _LIST_OF_WORKERS.fullmatch(name) and await client.ttl(name) == -1]
+
+
 async def leftovers_at_last(client: Redis, alive: Collection[str]) -> list[str]:
     """Empty as soon as nothing is left, else what outlives every expiry."""
     deadline_s = asyncio.get_running_loop().time() + _GONE_AFTER_S

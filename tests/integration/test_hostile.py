@@ -61,6 +61,7 @@ async def deployment(broker_url: str) -> AsyncIterator[Deployment]:
         ANTIPHON_GATEWAY_RETRY_AFTER_MS="300",
     ) as running:
         yield running
+        assert await running.leftovers() == []
 
 
 async def test_null_cipher_hellos_and_junk_while_a_call_is_set_up(deployment: Deployment) -> None:

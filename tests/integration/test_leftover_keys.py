@@ -2,7 +2,7 @@ from typing import Any
 
 from shared import keys
 from shared.io.broker import Redis
-from tests.integration.leftover_keys import leftover_keys
+from tests.integration.leftover_keys import keys_for_ever, leftover_keys
 
 
 async def test_what_nobody_alive_owns_is_found(broker: Redis) -> None:
@@ -24,3 +24,12 @@ async def test_what_nobody_alive_owns_is_found(broker: Redis) -> None:
         keys.worker("pipeline", "p2"),
         keys.reservations("pipeline", "default"),
     ]
+
+
+async def test_what_never_expires_is_found(broker: Redis) -> None:
+    untyped: Any = broker
+    await untyped.set(keys.turn("s1"), "{}", ex=60)
+    await untyped.zadd(keys.workers("pipeline"), {"p1": 1})
+    assert await keys_for_ever(broker) == []
+    await untyped.set(keys.turn("s2"), "{}")
+    assert await keys_for_ever(broker) == [keys.turn("s2")]

@@ -68,6 +68,7 @@ async def console(broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
         (question,) = await spoken("What do you have today?")
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{deployment.port}/api/") as http:
             yield Console(deployment, http, question)
+        assert await deployment.leftovers() == []
 
 
 async def test_a_media_worker_is_drained_under_a_call_which_moves_and_the_drain_is_undone(console: Console) -> None:
