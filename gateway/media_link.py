@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Collection
 
 from prometheus_client import Counter
 
-from gateway.core.signaling_events import Heard, MediaWorkerBack, MediaWorkerLost
+from gateway.core.signaling_events import Heard, MediaWorkerBack, MediaWorkerLost, MessagesLost
 from shared import keys
 from shared.events import NEVER_CONNECTED, Message, SessionClosed
 from shared.io.broker import Redis
@@ -32,7 +32,7 @@ _lost = Counter("antiphon_gateway_media_workers_lost_total", "Media workers that
 
 log = get_logger()
 
-Mail = Heard | MediaWorkerLost | MediaWorkerBack
+Mail = Heard | MediaWorkerLost | MediaWorkerBack | MessagesLost
 
 
 class Mailbox:
@@ -122,6 +122,8 @@ class MediaLink:
     def _deliver(self, batch: Received) -> None:
         if self._lost_at_s.pop(batch.sender, None) is not None:
             self._tell_all(MediaWorkerBack(batch.sender))
+        if batch.follows_gap:
+            self._tell_all(MessagesLost(batch.sender))
         for item in batch.items:
             if isinstance(item, SessionClosed) and item.reason in NEVER_CONNECTED:
                 self._watched.pop(item.session, None)  # without the session it may have nothing more to say to us
@@ -144,7 +146,7 @@ class MediaLink:
             if now_s - self._lost_at_s[media_worker] > _FORGET_AFTER_S:
                 del self._lost_at_s[media_worker]
 
-    def _tell_all(self, mail: MediaWorkerLost | MediaWorkerBack) -> None:
+    def _tell_all(self, mail: MediaWorkerLost | MediaWorkerBack | MessagesLost) -> None:
         for session, media_worker in self._watched.items():
             if media_worker == mail.media_worker:
                 self._mailboxes[session].put(mail)

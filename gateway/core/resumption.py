@@ -14,6 +14,7 @@ from gateway.core.signaling_events import (
     LookupFailed,
     MediaWorkerBack,
     MediaWorkerLost,
+    MessagesLost,
     ReadEvents,
     SendToClient,
     SessionFound,
@@ -91,6 +92,13 @@ def look_up_failed(c: Connection, failure: LookupFailed) -> Step:
 
 def events_read(c: Connection, read: EventsRead) -> Step:
     return c.state, [SendToClient(event) for event in c.relay.replay(read.events)]
+
+
+def read_again(c: Connection, lost: MessagesLost) -> Step:
+    if not c.is_attached_to(lost.media_worker):
+        return c.state, []
+    c.relay.begin_replay()
+    return c.state, [ReadEvents(c.session)]
 
 
 def lose_media(c: Connection, lost: MediaWorkerLost) -> Step:

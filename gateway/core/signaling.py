@@ -40,6 +40,7 @@ from gateway.core.signaling_events import (
     LookupFailed,
     MediaWorkerBack,
     MediaWorkerLost,
+    MessagesLost,
     Placed,
     PlacementRefused,
     SessionFound,
@@ -149,6 +150,7 @@ _RUNNING: dict[type, _Handler] = {
     EventsRead: resumption.events_read,
     SessionClosed: endings.session_closed,
     MediaWorkerLost: resumption.lose_media,
+    MessagesLost: resumption.read_again,
 }
 _BUSY: dict[type, _Handler] = {
     **_OPEN,

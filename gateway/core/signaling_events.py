@@ -84,6 +84,12 @@ class MediaWorkerBack(NamedTuple):
     media_worker: str
 
 
+class MessagesLost(NamedTuple):
+    """Messages of this media worker have not come; events may be among them."""
+
+    media_worker: str
+
+
 class DeadlinePassed(NamedTuple):
     """`SignalingMachine.deadline_s` has passed."""
 
@@ -122,6 +128,7 @@ Input = (
     | Heard
     | MediaWorkerLost
     | MediaWorkerBack
+    | MessagesLost
     | DeadlinePassed
     | SocketClosed
     | ClientTooSlow

@@ -72,6 +72,11 @@ class FakeMediaWorker:
         for task in self._running:
             task.cancel()
 
+    def lose_a_batch(self, gateway: str) -> None:
+        """As if the broker had lost the next one for this gateway."""
+        self._outbox._number += 1
+        self._outbox._last_number[keys.inbox("gateway", gateway)] = self._outbox._number
+
     async def connect_caller(self, session: str) -> None:
         """The caller's media is up: write the session's record."""
         opening = self._openings[session]

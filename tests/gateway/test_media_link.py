@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.core.signaling_events import Heard, MediaWorkerBack, MediaWorkerLost
+from gateway.core.signaling_events import Heard, MediaWorkerBack, MediaWorkerLost, MessagesLost
 from gateway.media_link import Mail, Mailbox, MediaLink
 from shared.events import CloseSession, OfferAnswered, OpenSession, SessionClosed
 from shared.io.broker import Redis, connect, connect_blocking
@@ -75,6 +75,17 @@ async def test_a_media_worker_that_dies_is_noticed(broker: Redis, broker_url: st
         assert await first_of(mailbox) == MediaWorkerLost("media-1")
         assert LOST_AFTER_S - 0.6 < clock() - died_at_s < LOST_AFTER_S + 1
         assert set(link.lost) == {"media-1"}
+
+
+async def test_a_connection_learns_that_messages_of_its_media_worker_were_lost(broker: Redis, broker_url: str) -> None:
+    async with FakeMediaWorker(broker_url).running() as worker, running_link(broker_url) as link:
+        mailbox = Mailbox()
+        link.attach("s1", mailbox)
+        link.send("media-1", opening("s1"))
+        await first_of(mailbox)
+        link.watch("s1", "media-1", mailbox)
+        worker.lose_a_batch("gateway-1")
+        assert await first_of(mailbox) == MessagesLost("media-1")
 
 
 async def test_a_client_with_two_connections_brought_the_gateway_down(broker: Redis, broker_url: str) -> None:

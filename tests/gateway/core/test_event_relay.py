@@ -32,6 +32,16 @@ def test_live_events_wait_for_those_that_were_missed() -> None:
     assert relay.live(event(7)) == [event(7)]
 
 
+def test_what_was_lost_on_its_way_to_the_gateway_comes_before_what_followed() -> None:
+    relay = EventRelay()
+    relay.live(event(1))
+    relay.begin_replay()
+    assert relay.live(event(4)) == []
+    assert relay.replay(stored(1, 2, 3)) == [event(2), event(3), event(4)]
+    relay.begin_replay()
+    assert relay.replay(stored(1, 2, 3, 4)) == []
+
+
 def test_an_event_that_is_stored_and_live_comes_once() -> None:
     relay = EventRelay()
     relay.begin_replay(0)

@@ -26,6 +26,7 @@ from gateway.core.signaling_events import (
     LookupFailed,
     MediaWorkerBack,
     MediaWorkerLost,
+    MessagesLost,
     Placed,
     PlacementRefused,
     Release,
@@ -149,6 +150,7 @@ inputs: st.SearchStrategy[Any] = st.one_of(
     st.builds(Heard, workers, messages),
     st.builds(MediaWorkerLost, workers),
     st.builds(MediaWorkerBack, workers),
+    st.builds(MessagesLost, workers),
     st.builds(Placed, sessions, workers),
 )
 

@@ -16,6 +16,7 @@ from gateway.core.signaling_events import (
     LookupFailed,
     MediaWorkerBack,
     MediaWorkerLost,
+    MessagesLost,
     Place,
     Placed,
     PlacementRefused,
@@ -182,6 +183,15 @@ def test_the_client_has_connected_elsewhere() -> None:
     for reason in ("replaced", "moved"):
         machine = machine_in(State.ESTABLISHED)
         assert machine.handle(heard(SessionClosed(session="s1", reason=reason)), 0.0) == [CloseSocket(1000, reason)]
+
+
+def test_a_transcript_that_was_lost_between_media_worker_and_gateway_is_read_again() -> None:
+    machine = machine_in(State.ESTABLISHED)
+    assert machine.handle(heard(event(1)), 1.0) == missed(1)
+    assert machine.handle(MessagesLost("m9"), 2.0) == [], "of another media worker"
+    assert machine.handle(MessagesLost("m1"), 2.0) == [ReadEvents("s1")]
+    assert machine.handle(heard(event(4)), 2.1) == []
+    assert machine.handle(EventsRead(EVENTS), 2.2) == missed(2, 3, 4)
 
 
 # Another peer connection
