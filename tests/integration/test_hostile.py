@@ -64,6 +64,16 @@ async def deployment(broker_url: str) -> AsyncIterator[Deployment]:
         assert await running.leftovers() == []
 
 
+async def test_a_neighbour_who_is_disturbed_is_noticed(deployment: Deployment) -> None:
+    """Else the tests below would prove nothing."""
+    with pytest.raises(AssertionError, match="ms of silence"):
+        async with _beside_a_call(deployment):
+            deployment.media.suspend()
+            await asyncio.sleep(0.2)
+            deployment.media.carry_on()
+    await _one_call(deployment)
+
+
 async def test_null_cipher_hellos_and_junk_while_a_call_is_set_up(deployment: Deployment) -> None:
     async with _beside_a_call(deployment), _counting(deployment, _DROPPED) as dropped:
         with sockets(1) as (stranger,):

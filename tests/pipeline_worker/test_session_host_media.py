@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
+from pipeline_worker.echo_session import EchoSession
 from shared import keys
 from shared.events import (
     CallerConnected,
@@ -64,6 +67,23 @@ async def test_a_broker_that_was_away_for_a_minute_ends_no_session() -> None:
         hosting.tell(CallerConnected(session="s1"))
         await hosting.pass_time(20, MEDIA)
         assert not task.done()
+
+
+@in_virtual_time
+async def test_the_agent_stops_speaking_while_its_media_worker_or_the_broker_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    suspended: list[bool] = []
+    monkeypatch.setattr(EchoSession, "suspend", lambda _, unreachable: suspended.append(unreachable))
+    async with hosting_echo() as (hosting, _):
+        await hosting.pass_time(3, MEDIA)
+        assert suspended == []
+        await hosting.pass_time(3, reads=False)
+        assert suspended == [True]
+        await hosting.pass_time(1, MEDIA)
+        assert suspended == [True, False]
+        await hosting.pass_time(4)
+        assert suspended == [True, False, True]
 
 
 @in_virtual_time
