@@ -128,6 +128,7 @@ class AgentSide:
         played_up_to = self._audio.take_over(replaces=is_new and not is_first)
         published = self._events.published
         link.send(CallerConnected(session=self._session, played_up_to=played_up_to, published=published))
+        link.send_waiting()
         self._uplink.epoch = attached.epoch
         repeat_from = 0 if is_first and attached.uplink_from is None else attached.uplink_from
         if is_new and repeat_from is not None:

@@ -62,6 +62,8 @@ class PipelineLink:
         self._texts: deque[TextReceived] = deque(maxlen=_TEXTS_KEPT)
         """The last that the attached worker was sent."""
         self._texts_sent = 0
+        self._texts_waiting: deque[TextReceived] = deque(maxlen=_TEXTS_KEPT)
+        """Typed while no worker was attached."""
         self.inbox = keys.inbox("pipeline", guard.worker) if guard.worker else ""
         """Key of the pipeline worker's inbox; empty while there is none."""
         self._log = log.bind(session_id=job.session)
@@ -115,8 +117,10 @@ class PipelineLink:
         return False
 
     def send(self, message: Message) -> None:
-        """Dropped while no pipeline worker is attached."""
+        """Dropped while no pipeline worker is attached, except typed texts: see `send_waiting`."""
         if not self.inbox:
+            if isinstance(message, TextReceived):
+                self._texts_waiting.append(message)
             return
         if type(message) is TextReceived:  # `isinstance` of a pydantic model is slow
             self._texts_sent += 1
@@ -128,6 +132,13 @@ class PipelineLink:
         self._recent.add(frame)
         if self.inbox:
             self._outbox.send(self.inbox, frame)
+
+    def send_waiting(self) -> None:
+        """The worker knows that the caller is connected: send what they have typed meanwhile."""
+        waiting = [*self._texts_waiting]
+        self._texts_waiting.clear()
+        for text in waiting:
+            self.send(text)
 
     def repeat_texts(self, after: int) -> None:
         """Send the texts after that number again: they were lost on the way."""

@@ -169,13 +169,12 @@ class ConversationStore:
         arguments: tuple[int | str | bytes, ...]
         arguments = (self._epoch, memory, self._expiry_s, MAX_ENTRIES, mode, *map(_entry_as_json, entries))
         pipeline.eval(_SAVE, 2, *self._keys, *arguments)
-        saving, self._unsaved, self._in_doubt = self._unsaved, 0, True
+        self._unsaved, self._in_doubt = 0, True
         changes = self._changes
         try:
             (outcome,) = await pipeline.execute()
         except BROKER_FAILURES as error:
             log.warning("conversation_not_saved", session_id=self._session, error=str(error))
-            self._unsaved = min(self._unsaved + saving, MAX_ENTRIES)
             return False
         if outcome == b"lost":  # the broker came back empty
             return await self._save()

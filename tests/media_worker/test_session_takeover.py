@@ -227,6 +227,20 @@ async def test_what_the_agent_had_said_in_advance_is_heard_until_its_successor_c
             assert call.session._downlink.is_idle
 
 
+async def test_what_the_caller_types_while_they_have_no_agent_was_never_answered(house: RunningMediaWorker) -> None:
+    async with calling(house) as call:
+        await house.pipeline.die()
+        await call.event_on_both_channels("status", status="reconnecting")
+        call.tell_on_channel({"type": "text", "text": "are you there"})
+        call.tell_on_channel({"type": "ping", "id": 1})
+        await call.caller.wait_for(lambda: any(event["type"] == "pong" for event in call.caller.channel_events))
+        async with house.another_pipeline() as successor:
+            assert (await successor.message(TextReceived)).text == "are you there"
+            messages = [item for item in successor.received if isinstance(item, CallerConnected | TextReceived)]
+            assert isinstance(messages[0], CallerConnected)
+            assert len(messages) == 2
+
+
 # -- lost messages ----------------------------------------------------------------------------------------------------
 
 

@@ -184,8 +184,8 @@ async def test_words_said_while_the_broker_was_away_are_stored_when_it_is_back(b
         async with running(store):
             flaky.becomes("is away")
             store.add(Utterance("user", "one"))
-            await flaky.refused.wait()
             store.add(Utterance("agent", "two"))
+            await flaky.refused.wait()
             assert await stored(broker) == []
             flaky.becomes("works")
             await until_stored(broker, "one", "two")

@@ -15,26 +15,33 @@ from gateway.core.signaling_events import (
     DrainEnded,
     DrainStarted,
     Input,
+    MediaWorkerLost,
+    Placed,
     PlacementRefused,
     SendToClient,
     SendToWorker,
+    SessionUnknown,
     SocketClosed,
 )
-from shared.events import CloseSession, SessionClosed
+from shared.events import CloseSession, OfferAnswered, SessionClosed
 from tests.gateway.core.signaling_machines import (
     BYE,
     DETACH,
     END,
     FINDING_OUT,
+    FOUND,
     LIVE,
+    MOVING_OFFER,
     PLACED,
     RELEASE,
+    RESUME,
     RULES,
     WITH_OFFER,
     WITH_SESSION,
     closing,
     error_codes,
     heard,
+    machine_after,
     machine_in,
 )
 
@@ -164,3 +171,16 @@ def test_a_client_that_sends_nothing_but_nonsense_is_cut_off(state: State) -> No
     assert machine.state is (State.ABANDONING if state in FINDING_OUT else State.CLOSED)
     if state is State.PLACING:
         assert machine.handle(PLACED, 0.0) == [RELEASE]
+
+
+def test_a_session_that_did_not_move_ends_when_its_only_peer_connection_never_connected() -> None:
+    """The session before it on the same connection had moved."""
+    answered = heard(OfferAnswered(session="s1", sdp="a=2"), "m2")
+    machine = machine_after(MOVING_OFFER, FOUND, Placed("s1", "m2"), answered, state=State.ESTABLISHED)
+    machine.handle(MediaWorkerLost("m2"), 1.0)
+    machine.handle(MOVING_OFFER, 2.0)
+    machine.handle(SessionUnknown(), 2.0)
+    machine.handle(RESUME, 3.0)
+    machine.handle(FOUND, 3.0)
+    actions = machine.handle(heard(SessionClosed(session="s1", reason="connect_timeout")), 4.0)
+    assert actions == [CloseSocket(1011, "connect_timeout")]
