@@ -291,6 +291,21 @@ async def test_a_transcript_that_was_lost_on_its_way_is_shown(house: RunningMedi
         assert shown == ["1", "3", "2", "4"]
 
 
+async def test_events_of_a_worker_that_knows_less_than_its_predecessor_are_not_taken_for_repeats(
+    house: RunningMediaWorker,
+) -> None:
+    event = PublishEvent(session="s1", epoch=1, type="transcript", fields={"text": "five"}, number=5)
+    async with calling(house) as call:
+        await house.pipeline.send(event)
+        await house.pipeline.send(lost_before=1)
+        await house.pipeline.message(EventsMissed)
+        await house.pipeline.die()
+        async with house.another_pipeline() as successor:
+            await successor.message(CallerConnected)
+            await successor.send(event.model_copy(update={"epoch": 2, "number": 3, "fields": {"text": "three"}}))
+            await call.event_on_both_channels("transcript", text="three")
+
+
 async def test_a_typed_text_that_was_lost_on_its_way_is_sent_again_to_the_worker_that_had_it(
     house: RunningMediaWorker,
 ) -> None:

@@ -5,6 +5,7 @@ from pipeline_worker.media_link import MediaLink
 from shared.events import (
     AgentSpeechEnded,
     EndSession,
+    EventsMissed,
     MediaAttached,
     PipelineLeaving,
     PlayoutReported,
@@ -112,6 +113,16 @@ def test_a_new_media_worker_learns_that_the_worker_drains() -> None:
     session.leave()
     session.leave(at_once=True)
     peer.tell(moved)
+    assert len(peer.all(PipelineLeaving)) == 2
+
+
+def test_a_media_worker_that_has_lost_messages_gets_the_status_and_the_wish_to_leave_again() -> None:
+    session, peer = connected()
+    peer.tell(EventsMissed(session=SESSION, published=0))
+    assert peer.statuses == ["listening", "listening"]
+    assert peer.all(PipelineLeaving) == []
+    session.leave()
+    peer.tell(EventsMissed(session=SESSION, published=2))
     assert len(peer.all(PipelineLeaving)) == 2
 
 
