@@ -191,13 +191,13 @@ class Downlink:
         now = asyncio.get_running_loop().time
         deadline = now() + timeout_s
         while not reached():
-            if self._reachable and now() >= deadline:
-                return False
             self._reported.clear()
             if not self._reachable:
                 await self._reported.wait()
                 deadline = now() + timeout_s
                 continue
+            if now() >= deadline:
+                return False
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
                     await self._reported.wait()
