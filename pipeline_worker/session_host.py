@@ -22,6 +22,7 @@ from shared.agent import AgentDefinition
 from shared.errors import AntiphonError, leaves
 from shared.events import MediaAttached, SessionClosed, StartPipeline
 from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.fault import fault
 from shared.io.heartbeat import wall_ms
 from shared.io.inbox import Received
 from shared.io.logs import get_logger
@@ -156,9 +157,9 @@ class SessionHost:
                 resumed=request.resumed,
             )
             await session.run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - ends this session only; it is logged without its text
             how = "failed"
-            log.exception("session_failed", session_id=link.session)
+            log.error("session_failed", session_id=link.session, error=fault(error))
             if hosted is not None:
                 _tell_failure(link, error)
             elif not request.resumed:  # else the media worker asks another worker
@@ -323,7 +324,7 @@ class SessionHost:
     @staticmethod
     def _fail(hosted: _Hosted, error: Exception) -> None:
         """Ends this session only."""
-        log.error("session_failed", session_id=hosted.link.session, exc_info=error)
+        log.error("session_failed", session_id=hosted.link.session, error=fault(error))
         _tell_failure(hosted.link, error)
         hosted.session.end("pipeline_error")
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from pipeline_worker.conversation_store import ConversationStore
-from pipeline_worker.turns.conversation import MAX_ENTRIES, ToolCall, ToolUse, Utterance
+from pipeline_worker.turns.conversation import MAX_CHARACTERS, MAX_ENTRIES, ToolCall, ToolUse, Utterance
 from shared import keys
 from shared.io.broker import Redis, connect
 from tests.fakes.flaky_broker import FlakyBroker
@@ -149,6 +149,15 @@ async def test_it_keeps_the_newest_entries(broker: Redis) -> None:
         await until_stored(broker, *map(str, range(5, MAX_ENTRIES + 5)))
         store.add(Utterance("user", "later"))  # the list in Redis is full
         await until_stored(broker, *map(str, range(6, MAX_ENTRIES + 5)), "later")
+
+
+async def test_long_entries_are_stored_up_to_a_number_of_characters(broker: Redis) -> None:
+    store = ConversationStore(broker, "s1", expiry_s=100)
+    texts = [letter * (MAX_CHARACTERS // 4) for letter in "abcdef"]
+    async with running(store):
+        for text in texts:
+            store.add(Utterance("user", text))
+        await until_stored(broker, *texts[2:])
 
 
 async def test_half_a_character_of_a_vendor_does_not_stop_the_writing(broker: Redis) -> None:

@@ -113,6 +113,9 @@ def test_a_new_media_worker_learns_that_the_worker_drains() -> None:
     session.leave(at_once=True)
     peer.tell(moved)
     assert len(peer.all(PipelineLeaving)) == 2
+    session.stay()
+    peer.tell(moved)
+    assert len(peer.all(PipelineLeaving)) == 2
 
 
 async def test_a_session_that_was_replaced_ends_without_a_word() -> None:

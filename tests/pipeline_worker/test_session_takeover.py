@@ -298,6 +298,8 @@ async def test_a_worker_that_was_replaced_notices_it_when_it_writes(broker: Redi
         call.peer.tell(TextReceived(session=SESSION, text="hello"))
         await asyncio.wait_for(call.running, 5)
         assert call.peer.all(EndSession) == []
+        gone = [(closed.session, closed.reason) for closed in call.peer.all(SessionClosed)]
+        assert gone == [(SESSION, "session_gone")], "the other one may have died before it attached"
         await broker.flushall()
 
 

@@ -36,3 +36,14 @@ def test_the_conversation_to_answer_may_end_with_a_tools_result() -> None:
     for entry in (Utterance("user", "book it"), Utterance("agent", "One mom", interrupted=True), use):
         conversation.add(entry)
     assert conversation.to_answer() == (Utterance("agent", "One mom", interrupted=True), use)
+
+
+def test_the_oldest_entries_make_room_for_long_ones_but_the_last_entry_stays() -> None:
+    conversation = Conversation(max_characters=10)
+    for text in ("1234", "5678", "90"):
+        conversation.add(Utterance("user", text))
+    assert len(conversation) == 3
+    conversation.add(ToolUse(ToolCall("1", "f", "{}"), "ok"))
+    assert [entry.text for entry in conversation.entries if isinstance(entry, Utterance)] == ["90"]
+    conversation.add(Utterance("agent", "much too long"))
+    assert conversation.entries == (Utterance("agent", "much too long"),)
