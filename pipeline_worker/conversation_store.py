@@ -11,11 +11,13 @@ from collections.abc import Callable
 from typing import cast
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
+from pipeline_worker.script_batch import RunsScripts
 from pipeline_worker.turns.conversation import Conversation, Entry, ToolCall, ToolUse, Utterance
 from pipeline_worker.turns.memory import Memory, Past
 from shared import keys
-from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.broker import BROKER_FAILURES
 from shared.io.logs import get_logger
 from shared.validation_errors import first_problem
 
@@ -63,8 +65,8 @@ class ConversationStore:
     Both expire `expiry_s` after the last write, in case no worker takes the session over.
     """
 
-    def __init__(self, client: Redis, session: str, expiry_s: int, epoch: int = 1) -> None:
-        self._redis = client
+    def __init__(self, scripts: RunsScripts, session: str, expiry_s: int, epoch: int = 1) -> None:
+        self._scripts = scripts
         self._keys = (keys.turn(session), keys.conversation(session))
         self._session = session
         self._expiry_s = expiry_s
@@ -85,7 +87,7 @@ class ConversationStore:
 
     async def claim(self) -> Past | None:
         """Takes the session over from another worker. None if a later one has done so. Raises `BROKER_FAILURES`."""
-        reply = await self._redis.eval(_CLAIM, 2, *self._keys, self._epoch, self._expiry_s)
+        reply = await self._scripts.run(_CLAIM, self._keys, self._epoch, self._expiry_s)
         if reply == b"replaced":
             return None
         turn, conversation = cast(tuple[bytes, list[bytes]], reply)
@@ -151,7 +153,7 @@ class ConversationStore:
             return
         try:
             if not retention_s or await self._save():
-                await self._redis.eval(_CLOSE, 2, *self._keys, self._epoch, retention_s)
+                await self._scripts.run(_CLOSE, self._keys, self._epoch, retention_s)
         except BROKER_FAILURES as error:
             log.warning("conversation_left_to_expire", session_id=self._session, error=str(error))
 
@@ -164,15 +166,13 @@ class ConversationStore:
         if not self._in_doubt:
             entries = entries[max(0, len(entries) - self._unsaved) :]
         mode = "replace" if self._in_doubt else "append"
-        memory = _as_json(_memories.dump_python(self._remember()))
-        pipeline = self._redis.pipeline(transaction=False)
-        arguments: tuple[int | str | bytes, ...]
-        arguments = (self._epoch, memory, self._expiry_s, len(self.conversation), mode, *map(_entry_as_json, entries))
-        pipeline.eval(_SAVE, 2, *self._keys, *arguments)
+        memory, lines, kept = _memory_as_json(self._remember()), map(_entry_as_json, entries), len(self.conversation)
         saving, self._unsaved, self._in_doubt = self._unsaved, 0, True
         changes = self._changes
         try:
-            (outcome,) = await pipeline.execute()
+            outcome = await self._scripts.run(
+                _SAVE, self._keys, self._epoch, memory, self._expiry_s, kept, mode, *lines
+            )
         except BROKER_FAILURES as error:
             if not self._is_away:  # one line for each outage: it is tried again twice a second
                 log.warning("conversation_not_saved", session_id=self._session, error=str(error))
@@ -212,6 +212,13 @@ class ConversationStore:
         except (ValueError, KeyError, TypeError) as error:
             log.warning("conversation_entry_not_readable", session_id=self._session, error=str(error))
             return None
+
+
+def _memory_as_json(memory: Memory) -> bytes:
+    try:
+        return _memories.dump_json(memory)
+    except PydanticSerializationError:
+        return _as_json(_memories.dump_python(memory))
 
 
 def _entry_as_json(entry: Entry) -> bytes:

@@ -137,12 +137,14 @@ class ConversationSession:
         if self._over.is_set():
             return
         try:
-            if not isinstance(item, AudioFrame | SilenceRun):
-                self._take_message(item)
-            elif item.epoch == self._link.epoch:
+            if type(item) is AudioFrame or type(item) is SilenceRun:  # hot path: cheaper than `isinstance`
+                if item.epoch != self._link.epoch:
+                    return
                 if self._messages_lost and not self._connected:  # audio follows the message that was lost
                     self._connect(events.CallerConnected(session=item.session))
                 self._uplink.take(item)
+            else:
+                self._take_message(item)
         except Exception as error:  # noqa: BLE001 - ends this session only; others have items in the same batch
             self._fail(error)
 
@@ -188,7 +190,7 @@ class ConversationSession:
         self._failure = error
         self._over.set()
 
-    def _take_message(self, message: events.Message) -> None:
+    def _take_message(self, message: Item) -> None:
         match message:
             case events.PlayoutReported() as report:
                 self._on_playout(report)

@@ -12,6 +12,7 @@ from pipeline_worker.conversation_store import ConversationStore
 from pipeline_worker.echo_session import EchoSession
 from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.media_link import MediaLink, Send
+from pipeline_worker.script_batch import ScriptBatch
 from pipeline_worker.session import ConversationSession
 from pipeline_worker.settings import PipelineSettings
 from pipeline_worker.speaking.voice import Patience
@@ -21,6 +22,7 @@ from shared import keys
 from shared.agent import AgentDefinition
 from shared.errors import AntiphonError, leaves
 from shared.events import MediaAttached, SessionClosed, StartPipeline
+from shared.frames import AudioFrame, SilenceRun
 from shared.io.broker import BROKER_FAILURES, Redis
 from shared.io.fault import fault
 from shared.io.heartbeat import wall_ms
@@ -30,15 +32,16 @@ from shared.liveness import Liveness
 from shared.wire import Item
 
 _CONNECTING_S = 15.0
-"""The caller is connected already. A media worker that does not answer has another pipeline worker, or none left."""
+"""The caller was connected before a worker was asked for. No answer means that the media worker has ended, or has
+another pipeline worker."""
 _CLAIM_S = 3.0
-"""By then the media worker has asked another pipeline worker."""
+"""After that the media worker asks for another pipeline worker."""
 _PREDECESSOR_S = 2.0
 _LEAVING_S = 3.0
-"""Before the deadline of a drain, sessions leave in the middle of a turn: another worker needs some time."""
+"""Sessions leave this long before the deadline of a drain, even in the middle of a turn."""
 _RETRY_S = 0.2
 _EXPIRY_S = 90
-"""Of the conversation, renewed while the session lives: the time in which another worker may take it over."""
+"""Of what is stored, renewed while the session lives. Another worker may take the session over for that time."""
 
 _sessions = Gauge("antiphon_pipeline_sessions", "Sessions that run in this pipeline worker")
 _taken_over = Counter(
@@ -46,6 +49,9 @@ _taken_over = Counter(
 )
 _ended = Counter("antiphon_pipeline_sessions_ended_total", "Sessions that have ended, by how", ["how"])
 _unknown = Counter("antiphon_pipeline_unknown_session_total", "Items for sessions that do not run here")
+
+_AUDIO = frozenset({AudioFrame, SilenceRun})
+"""Compared by type, because `isinstance` of pydantic's models is slow."""
 
 log = get_logger()
 
@@ -75,7 +81,7 @@ OpenToolbox = Callable[[str], Toolbox]
 
 
 Touch = Callable[[str], None]
-"""Lets the owner of the inbox with this key know that we are alive, as `shared.io.outbox.Outbox.touch` does."""
+"""Shows the owner of an inbox that we are alive. Takes the inbox's key, as `shared.io.outbox.Outbox.touch` does."""
 
 
 @dataclass
@@ -108,7 +114,7 @@ class SessionHost:
         self._agents = agents
         self._open_engines = open_engines
         self._open_toolbox = open_toolbox
-        self._broker = broker
+        self._scripts = ScriptBatch(broker)
         self._send = send
         self._touch = touch
         self._liveness = liveness
@@ -187,27 +193,38 @@ class SessionHost:
         for item in received.items:
             hosted = self._hosted.get(item.session)
             if hosted is None:
-                _unknown.inc()
-                if type(item) is MediaAttached:  # it would wait for us until its caller hangs up
-                    gone = SessionClosed(session=item.session, reason="session_gone")
-                    self._send(keys.inbox("media", item.media_worker), gone)
+                self._refuse(item)
                 continue
-            if type(item) is MediaAttached:  # `isinstance` of a pydantic model is slow
-                if not hosted.link.move_to(item):
-                    continue
-                log.info("media_worker_changed", session_id=item.session, media_worker=item.media_worker)
-                self._liveness.expect(item.media_worker)
-                hosted.suspended = False
-            elif type(item) is SessionClosed and item.reason == "replaced":
-                if item.epoch not in (0, hosted.link.epoch):
-                    continue  # we have attached again since
-            elif sender != hosted.link.media_worker:
+            # Hot path: almost all items are audio.
+            is_audio = type(item) in _AUDIO
+            if not (sender == hosted.link.media_worker if is_audio else self._admits(hosted, item, sender)):
                 continue
             hosted.silent_since, hosted.heard = now, True
             try:
                 hosted.session.receive(item)
             except Exception as error:  # noqa: BLE001 (logged there)
                 self._fail(hosted, error)
+
+    def _refuse(self, item: Item) -> None:
+        """Its session does not run here."""
+        _unknown.inc()
+        if isinstance(item, MediaAttached):  # it would wait for us until its caller hangs up
+            gone = SessionClosed(session=item.session, reason="session_gone")
+            self._send(keys.inbox("media", item.media_worker), gone)
+
+    def _admits(self, hosted: _Hosted, item: Item, sender: str) -> bool:
+        """Whether the session gets this message. Also of another media worker than the session's if that one attaches,
+        or tells that another pipeline worker has the session."""
+        if isinstance(item, MediaAttached):
+            if not hosted.link.move_to(item):
+                return False
+            log.info("media_worker_changed", session_id=item.session, media_worker=item.media_worker)
+            self._liveness.expect(item.media_worker)
+            hosted.suspended = False
+            return True
+        if isinstance(item, SessionClosed) and item.reason == "replaced":
+            return item.epoch in (0, hosted.link.epoch)  # or else we have attached again since
+        return sender == hosted.link.media_worker
 
     def tend(self) -> None:
         """Call every `TOUCH_INTERVAL_S`: tells media workers that we live, and looks which of them do."""
@@ -285,7 +302,7 @@ class SessionHost:
                 await earlier.over.wait()
 
     def _store(self, request: StartPipeline) -> ConversationStore:
-        return ConversationStore(self._broker, request.session, _EXPIRY_S, request.epoch)
+        return ConversationStore(self._scripts, request.session, _EXPIRY_S, request.epoch)
 
     async def _claim(self, store: ConversationStore, created_ms: int) -> Past | None:
         """None if another worker has taken the session over, or the broker is away."""
