@@ -8,24 +8,17 @@ from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
-from pipeline_worker.conversation_store import ConversationStore
-from pipeline_worker.echo_session import EchoSession
-from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.media_link import MediaLink, Send
 from pipeline_worker.script_batch import ScriptBatch
-from pipeline_worker.session import ConversationSession
+from pipeline_worker.session_opening import OpenEngines, OpenToolbox, SessionOpening
 from pipeline_worker.settings import PipelineSettings
-from pipeline_worker.speaking.voice import Patience
-from pipeline_worker.tools.toolbox import Toolbox
-from pipeline_worker.turns.memory import Past
 from shared import keys
 from shared.agent import AgentDefinition
 from shared.errors import AntiphonError, leaves
 from shared.events import MediaAttached, SessionClosed, StartPipeline
 from shared.frames import AudioFrame, SilenceRun
-from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.broker import Redis
 from shared.io.fault import fault
-from shared.io.heartbeat import wall_ms
 from shared.io.inbox import Received
 from shared.io.logs import get_logger
 from shared.liveness import Liveness
@@ -34,15 +27,9 @@ from shared.wire import Item
 _CONNECTING_S = 15.0
 """The caller was connected before a worker was asked for. No answer means that the media worker has ended, or has
 another pipeline worker."""
-_CLAIM_S = 3.0
-"""After that the media worker asks for another pipeline worker."""
 _PREDECESSOR_S = 2.0
 _LEAVING_S = 3.0
 """Sessions leave this long before the deadline of a drain, even in the middle of a turn."""
-_RETRY_S = 0.2
-_EXPIRY_S = 90
-"""Of what is stored, renewed while the session lives. Another worker may take the session over for that time."""
-
 _sessions = Gauge("antiphon_pipeline_sessions", "Sessions that run in this pipeline worker")
 _taken_over = Counter(
     "antiphon_pipeline_takeovers_total", "Sessions that this worker carried on after another pipeline worker"
@@ -73,11 +60,6 @@ class Session(Protocol):
     def leave(self, at_once: bool = False) -> None: ...
 
     def stay(self) -> None: ...
-
-
-OpenEngines = Callable[[str], Engines]
-OpenToolbox = Callable[[str], Toolbox]
-"""Take an agent's id."""
 
 
 Touch = Callable[[str], None]
@@ -111,10 +93,7 @@ class SessionHost:
     ) -> None:
         self._worker_id = worker_id
         self._settings = settings
-        self._agents = agents
-        self._open_engines = open_engines
-        self._open_toolbox = open_toolbox
-        self._scripts = ScriptBatch(broker)
+        self._opening = SessionOpening(settings, agents, open_engines, open_toolbox, ScriptBatch(broker))
         self._send = send
         self._touch = touch
         self._liveness = liveness
@@ -124,7 +103,7 @@ class SessionHost:
 
     def refusal(self, request: StartPipeline) -> str | None:
         """Why this session cannot run here, or None."""
-        if request.agent_id not in self._agents:
+        if request.agent_id not in self._opening.agents:
             return f"unknown agent {request.agent_id}"
         hosted = self._hosted.get(request.session)
         if hosted is not None and hosted.link.epoch >= request.epoch:
@@ -139,16 +118,14 @@ class SessionHost:
         hosted: _Hosted | None = None
         how = "finished"
         try:
-            store, past = self._store(request), None
-            remembers = self._agents[request.agent_id].mode != "echo"
-            if request.resumed and remembers and (past := await self._claim(store, request.created_ms)) is None:
+            if (claimed := await self._opening.claim(request)) is None:
                 how = "not taken over"
                 return
             await self._replace_own(request)
             if self.refusal(request) is not None:
                 how = "not taken over"
                 return
-            session = self._open(request, link, store, past)
+            session: Session = self._opening.open(request, link, claimed)
             hosted = _Hosted(session, link, asyncio.get_running_loop().time())
             self._hosted[request.session] = hosted
             self._count()
@@ -301,43 +278,6 @@ class SessionHost:
                 earlier.session.receive(_replaced(request.session))
                 await earlier.over.wait()
 
-    def _store(self, request: StartPipeline) -> ConversationStore:
-        return ConversationStore(self._scripts, request.session, _EXPIRY_S, request.epoch)
-
-    async def _claim(self, store: ConversationStore, created_ms: int) -> Past | None:
-        """None if another worker has taken the session over, or the broker is away."""
-        try:
-            async with asyncio.timeout(_CLAIM_S):
-                while True:
-                    try:
-                        past = await store.claim()
-                        break
-                    except BROKER_FAILURES as error:
-                        log.warning("session_not_claimed", error=str(error))
-                    await asyncio.sleep(_RETRY_S)
-        except TimeoutError:
-            return None
-        if past is None or not created_ms:
-            return past
-        return past._replace(elapsed_s=max(0, wall_ms() - created_ms) / 1000)
-
-    def _open(self, request: StartPipeline, link: MediaLink, store: ConversationStore, past: Past | None) -> Session:
-        agent = _limited(self._agents[request.agent_id], request.max_duration_s)
-        if past is not None:
-            link.published = past.memory.published
-        if agent.mode == "echo":
-            return EchoSession(link)
-        return ConversationSession(
-            agent,
-            self._open_engines(agent.id),
-            link,
-            store,
-            self._settings.conversation_retention_s,
-            Patience(engine_s=self._settings.pipeline_engine_timeout_s),
-            self._open_toolbox(agent.id) if agent.tools else None,
-            past,
-        )
-
     @staticmethod
     def _fail(hosted: _Hosted, error: Exception) -> None:
         """Ends this session only."""
@@ -348,14 +288,6 @@ class SessionHost:
 
 def _replaced(session: str) -> SessionClosed:
     return SessionClosed(session=session, reason="replaced")
-
-
-def _limited(agent: AgentDefinition, max_duration_s: int) -> AgentDefinition:
-    """The agent, in a session that may be shorter than the agent allows."""
-    if not 0 < max_duration_s < agent.limits.max_duration_s:
-        return agent
-    limits = agent.limits.model_copy(update={"max_duration_s": max_duration_s})
-    return agent.model_copy(update={"limits": limits})
 
 
 def _tell_failure(link: MediaLink, error: Exception) -> None:

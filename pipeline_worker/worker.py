@@ -9,7 +9,8 @@ from prometheus_client import Gauge
 
 from pipeline_worker.admission import TICK_S, Admission
 from pipeline_worker.job_queue import JobQueue
-from pipeline_worker.session_host import OpenEngines, OpenToolbox, SessionHost
+from pipeline_worker.session_host import SessionHost
+from pipeline_worker.session_opening import OpenEngines, OpenToolbox
 from pipeline_worker.settings import PipelineSettings
 from shared import keys
 from shared.agent import AgentDefinition
