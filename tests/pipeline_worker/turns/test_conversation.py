@@ -25,6 +25,11 @@ def test_the_oldest_entries_are_dropped() -> None:
     assert conversation.entries == (Utterance("user", "b"), Utterance("user", "c"))
 
 
+def test_a_conversation_begins_with_what_was_kept_of_it() -> None:
+    kept = (Utterance("agent", "Hello."), Utterance("user", "hi"))
+    assert Conversation(kept).entries == kept
+
+
 def test_an_utterance_without_words_is_an_error() -> None:
     with pytest.raises(ValueError, match="has words"):
         Conversation().add(Utterance("user", ""))
