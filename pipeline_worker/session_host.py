@@ -228,7 +228,7 @@ class SessionHost:
             hosted.session.leave(at_once)
 
     def stay(self) -> None:
-        """Keeps the sessions that have not asked for another worker yet."""
+        """Keeps the sessions that no other worker has taken yet."""
         for hosted in list(self._hosted.values()):
             hosted.session.stay()
 

@@ -193,7 +193,7 @@ class PipelineWorker:
         _switch(self._is_idle, self._sessions == 0)
 
     def _on_wish(self, wish: Wish) -> None:
-        """The operator's. Sessions that have asked for another worker already may leave, whatever comes."""
+        """The operator's wish. Undone in time, it keeps the sessions that no other worker has taken."""
         self._count_room()
         if wish != "moving" and self._state == "serving":
             self._host.stay()

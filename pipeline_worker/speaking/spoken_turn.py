@@ -79,7 +79,6 @@ class SpokenTurn:
         finally:
             reading.cancel()
             await asyncio.wait({reading})
-            _ = reading.cancelled() or reading.exception()  # known already, if speaking has failed too
         await self.released.wait()
         self.conclude()
         return self._end_call

@@ -1,5 +1,4 @@
 import asyncio
-import gc
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -170,21 +169,3 @@ async def test_no_word_counts_as_heard_that_was_not_when_a_voice_without_word_ti
     await speaking
     assert spare.texts == ["every day, from five."]
     assert turn.turn.heard() == Heard(text, True)
-
-
-async def test_a_voice_and_a_model_that_fail_together_are_one_failure() -> None:
-    """The model's was reported as a task whose exception nobody had looked at, with its text."""
-    unretrieved: list[object] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: unretrieved.append(context["message"]))
-    turn = Turn()
-    turn.tts.failure = EngineError("no voice")
-
-    async def failing() -> AsyncGenerator[Reply, None]:
-        yield Reply("One two. ")
-        raise EngineError("no model")
-
-    with pytest.raises(EngineError):
-        await turn.turn.speak(failing())
-    gc.collect()
-    await asyncio.sleep(0)
-    assert unretrieved == []
