@@ -10,13 +10,13 @@ from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.hearing.transcription import Transcription
 from pipeline_worker.hearing.uplink import Uplink
 from pipeline_worker.media_link import MediaLink
+from pipeline_worker.recorder import Recorder
 from pipeline_worker.speaking.downlink import Downlink
 from pipeline_worker.speaking.spoken_text import recall
 from pipeline_worker.speaking.voice import AgentVoice, Patience, VoiceOwner
 from pipeline_worker.telemetry.turn_meter import TurnMeter
 from pipeline_worker.tools.answers import Answers
 from pipeline_worker.tools.toolbox import Toolbox
-from pipeline_worker.transcript import Transcript
 from pipeline_worker.turns.conversation import Utterance
 from pipeline_worker.turns.events import (
     Action,
@@ -95,10 +95,10 @@ class ConversationSession:
         self._messages_lost = False
         self._leaving: asyncio.Task[None] | None = None
         self._drains = False
-        self._transcript = Transcript(store, link)
+        self._recorder = Recorder(store, link)
         self._turns = TurnTaking(agent, past.memory if past is not None else None)
         self._meter = TurnMeter(agent.id, link.session, self._publish)
-        self._answers = Answers(engines.lm, toolbox, link.session, self._publish, self._transcript.record, self._save)
+        self._answers = Answers(engines.lm, toolbox, link.session, self._publish, self._recorder.record, self._save)
         self._transcription = Transcription(
             engines.stt, self._on_interim, self._on_final, self._on_engine_failure, link.session
         )
@@ -228,7 +228,7 @@ class ConversationSession:
         if (past := self._past) is None:
             self._handle(CallerConnected())
             return
-        self._transcript.catch_up(past, connected.published)
+        self._recorder.catch_up(past, connected.published)
         turn = past.memory.turn
         heard, rest = recall(turn, connected.played_up_to) if turn is not None else ("", "")
         event = taken_over(past, heard, rest)
@@ -284,11 +284,11 @@ class ConversationSession:
             case Say(text):
                 self._voice.say(text)
             case ResumeTurn(text, answer):
-                self._voice.resume(text, self._transcript.conversation.to_answer() if answer else None)
+                self._voice.resume(text, self._recorder.conversation.to_answer() if answer else None)
             case StartReply():
-                self._voice.reply(self._transcript.conversation.to_answer())
+                self._voice.reply(self._recorder.conversation.to_answer())
             case PrepareReply(text):
-                self._voice.reply((*self._transcript.conversation.entries, Utterance("user", text)), prepared=True)
+                self._voice.reply((*self._recorder.conversation.entries, Utterance("user", text)), prepared=True)
             case ReleaseReply():
                 self._meter.speculation(hit=True)
                 self._voice.release()
@@ -317,7 +317,7 @@ class ConversationSession:
             case DismissSpeech():
                 self._meter.speech_dismissed()
             case RecordCaller(text):
-                self._transcript.record(Utterance("user", text))
+                self._recorder.record(Utterance("user", text))
             case RecordAgent():
                 self._record_agent()
             case EndSession(reason):
@@ -340,7 +340,7 @@ class ConversationSession:
             epoch=self._link.epoch,
             uplink=self._uplink.settled_up_to,
             published=self._link.published,
-            transcripts=self._transcript.published,
+            transcripts=self._recorder.published,
             prompts_said=floor.prompts_said,
             answered=floor.state is State.LISTENING and not floor.caller.unanswered,
             tools=self._answers.begun,
@@ -356,7 +356,7 @@ class ConversationSession:
         self._store.change()
         self._meter.turn_finished(interrupted=not heard.complete)
         if heard.text:
-            self._transcript.record(Utterance("agent", heard.text, interrupted=not heard.complete))
+            self._recorder.record(Utterance("agent", heard.text, interrupted=not heard.complete))
 
     def _publish(self, event_type: str, fields: dict[str, Any]) -> None:
         self._link.publish(event_type, **fields)

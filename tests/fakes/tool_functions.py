@@ -1,6 +1,7 @@
 """Python functions such as operators write them, for agents' `python: tests.fakes.tool_functions:...`."""
 
 import asyncio
+import contextlib
 import sys
 import threading
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ class Flag:
             self._is_set = True
             waiting, self._waiting = self._waiting, []
         for loop, event in waiting:
-            loop.call_soon_threadsafe(event.set)
+            with contextlib.suppress(RuntimeError):  # the loop of an earlier test, which is closed
+                loop.call_soon_threadsafe(event.set)
 
     async def wait(self) -> None:
         event = asyncio.Event()

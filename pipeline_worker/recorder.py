@@ -1,4 +1,4 @@
-"""What was said in a session: for the model, the client, and a worker that takes the session over."""
+"""Records what was said in a session: for the model, the client, and a worker that takes the session over."""
 
 from collections import deque
 
@@ -12,7 +12,7 @@ _NUMBERED = 8
 """More events with utterances than can be on their way to the media worker."""
 
 
-class Transcript:
+class Recorder:
     """Records each entry in the stored conversation, and publishes it if somebody said it."""
 
     def __init__(self, store: ConversationStore, link: MediaLink) -> None:
