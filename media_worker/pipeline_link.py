@@ -91,12 +91,15 @@ class PipelineLink:
         self._act(self.guard.on_leaving())
 
     def attach(self, worker: str, epoch: int) -> Verdict:
-        """Send to this worker from now on. A worker that is refused gets `SessionClosed`."""
+        """Send to this worker from now on. A worker that is refused gets `SessionClosed`; one that had asked to leave
+        and attaches again stays."""
         before, epoch_before = self.guard.worker, self.guard.epoch
         verdict = self.guard.on_attached(worker, epoch)
         if verdict == "refused":
             self._dismiss(worker, epoch)
-        elif verdict == "accepted":
+        elif verdict == "repeated":
+            self._jobs.withdraw(self._job.session)
+        else:
             if before not in ("", worker):
                 self._dismiss(before, epoch_before)
             _attached.labels("handed_over" if before else "taken_over" if epoch_before else "first").inc()

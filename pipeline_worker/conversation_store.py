@@ -7,16 +7,17 @@ them in the same step as it writes. So what a worker that was replaced still has
 import asyncio
 import contextlib
 import json
-from collections import deque
 from collections.abc import Callable
 from typing import cast
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
-from pipeline_worker.turns.conversation import MAX_ENTRIES, Entry, ToolCall, ToolUse, Utterance
+from pipeline_worker.script_batch import RunsScripts
+from pipeline_worker.turns.conversation import Conversation, Entry, ToolCall, ToolUse, Utterance
 from pipeline_worker.turns.memory import Memory, Past
 from shared import keys
-from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.broker import BROKER_FAILURES
 from shared.io.logs import get_logger
 from shared.validation_errors import first_problem
 
@@ -29,7 +30,7 @@ local turn = redis.call('GETRANGE', KEYS[1], 0, 31)
 local owner = tonumber(string.match(turn, '^{"epoch": ?(%d+)') or -1)
 if owner > tonumber(ARGV[1]) then return 'replaced' end
 """
-# ARGV: epoch, turn, expiry, most entries, 'append' or 'replace', entries.
+# ARGV: epoch, turn, expiry, entries to keep, 'append' or 'replace', new entries.
 _SAVE = f"""{_OWNER}
 if ARGV[5] == 'replace' then redis.call('DEL', KEYS[2]) elseif owner < 0 then return 'lost' end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
@@ -64,19 +65,20 @@ class ConversationStore:
     Both expire `expiry_s` after the last write, in case no worker takes the session over.
     """
 
-    def __init__(self, client: Redis, session: str, expiry_s: int, epoch: int = 1) -> None:
-        self._redis = client
+    def __init__(self, scripts: RunsScripts, session: str, expiry_s: int, epoch: int = 1) -> None:
+        self._scripts = scripts
         self._keys = (keys.turn(session), keys.conversation(session))
         self._session = session
         self._expiry_s = expiry_s
         self._epoch = epoch
-        self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
+        self.conversation = Conversation()
         self._unsaved = 0
         self._in_doubt = True
         """It is not known what is stored: the next write replaces the list."""
         self._remember: Callable[[], Memory] = lambda: Memory(epoch=epoch)
         self._on_replaced: Callable[[], None] = lambda: None
         self._is_replaced = False
+        self._is_away = False
         self._changes = self._saved = 0
         self._wanted = asyncio.Event()
         self._written = asyncio.Event()
@@ -85,13 +87,13 @@ class ConversationStore:
 
     async def claim(self) -> Past | None:
         """Takes the session over from another worker. None if a later one has done so. Raises `BROKER_FAILURES`."""
-        reply = await self._redis.eval(_CLAIM, 2, *self._keys, self._epoch, self._expiry_s)
+        reply = await self._scripts.run(_CLAIM, self._keys, self._epoch, self._expiry_s)
         if reply == b"replaced":
             return None
         turn, conversation = cast(tuple[bytes, list[bytes]], reply)
-        self._entries.extend(entry for line in conversation if (entry := self._read_entry(line)) is not None)
+        self.conversation = Conversation(filter(None, map(self._read_entry, conversation)))
         self._in_doubt = False
-        return Past(tuple(self._entries), self._read_memory(turn))
+        return Past(tuple(self.conversation.entries), self._read_memory(turn))
 
     def watch(self, remember: Callable[[], Memory], on_replaced: Callable[[], None]) -> None:
         """Each write takes what `remember` returns. `on_replaced` is called if another worker has the session."""
@@ -99,8 +101,8 @@ class ConversationStore:
 
     def add(self, entry: Entry) -> None:
         """Returns at once; `run` writes."""
-        self._entries.append(entry)
-        self._unsaved = min(self._unsaved + 1, MAX_ENTRIES)
+        self.conversation.add(entry)
+        self._unsaved += 1
         self.change()
 
     def change(self, at_once: bool = True) -> None:
@@ -151,7 +153,7 @@ class ConversationStore:
             return
         try:
             if not retention_s or await self._save():
-                await self._redis.eval(_CLOSE, 2, *self._keys, self._epoch, retention_s)
+                await self._scripts.run(_CLOSE, self._keys, self._epoch, retention_s)
         except BROKER_FAILURES as error:
             log.warning("conversation_left_to_expire", session_id=self._session, error=str(error))
 
@@ -160,25 +162,25 @@ class ConversationStore:
         if self._is_replaced:
             return True
         self._drop_timer()
-        entries = list(self._entries)
+        entries = self.conversation.entries
         if not self._in_doubt:
-            entries = entries[len(entries) - self._unsaved :]
+            entries = entries[max(0, len(entries) - self._unsaved) :]
         mode = "replace" if self._in_doubt else "append"
-        memory = _as_json(_memories.dump_python(self._remember()))
-        pipeline = self._redis.pipeline(transaction=False)
-        arguments: tuple[int | str | bytes, ...]
-        arguments = (self._epoch, memory, self._expiry_s, MAX_ENTRIES, mode, *map(_entry_as_json, entries))
-        pipeline.eval(_SAVE, 2, *self._keys, *arguments)
+        memory, lines, kept = _memory_as_json(self._remember()), map(_entry_as_json, entries), len(self.conversation)
         self._unsaved, self._in_doubt = 0, True
         changes = self._changes
         try:
-            (outcome,) = await pipeline.execute()
+            outcome = await self._scripts.run(
+                _SAVE, self._keys, self._epoch, memory, self._expiry_s, kept, mode, *lines
+            )
         except BROKER_FAILURES as error:
-            log.warning("conversation_not_saved", session_id=self._session, error=str(error))
+            if not self._is_away:  # one line for each outage: it is tried again twice a second
+                log.warning("conversation_not_saved", session_id=self._session, error=str(error))
+            self._is_away = True
             return False
         if outcome == b"lost":  # the broker came back empty
             return await self._save()
-        self._in_doubt = False
+        self._in_doubt = self._is_away = False
         self._saved = changes
         self._written.set()
         if outcome == b"replaced" and not self._is_replaced:
@@ -203,10 +205,19 @@ class ConversationStore:
             fields = json.loads(line)
             if fields["role"] == "tool":
                 return ToolUse(ToolCall(fields["id"], fields["name"], fields["arguments"]), fields["result"])
+            if not fields["text"]:
+                raise ValueError("an utterance without words")
             return Utterance(fields["role"], fields["text"], fields["interrupted"])
         except (ValueError, KeyError, TypeError) as error:
             log.warning("conversation_entry_not_readable", session_id=self._session, error=str(error))
             return None
+
+
+def _memory_as_json(memory: Memory) -> bytes:
+    try:
+        return _memories.dump_json(memory)
+    except PydanticSerializationError:
+        return _as_json(_memories.dump_python(memory))
 
 
 def _entry_as_json(entry: Entry) -> bytes:

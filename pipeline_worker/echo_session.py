@@ -81,7 +81,9 @@ class EchoSession:
             self._link.leave()
 
     def stay(self) -> None:
-        """It has left at once."""
+        if self._left:
+            self._left = False
+            self._link.stay()
 
     def _echo(self, frame: AudioFrame) -> None:
         if self._surplus >= frame.samples and self._may_leave_out(frame):

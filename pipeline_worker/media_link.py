@@ -17,6 +17,7 @@ from shared.events import (
     PipelineLeaving,
     PublishEvent,
     ResumePlayout,
+    SessionClosed,
     StatusWord,
     TextReceived,
     TextsMissed,
@@ -55,16 +56,16 @@ class MediaLink:
         self._end: EndSession | None = None
         self._texts_received = 0
         self._generation = generation
+        self._attached: PipelineAttached | None = None
         self._recent: deque[PublishEvent] = deque(maxlen=_EVENTS_KEPT)
         self._send_to = send
         self._send: Callable[[Item], None] = partial(send, keys.inbox("media", media_worker))
 
     def attach(self, pipeline_worker: str, uplink_from: int | None = None) -> None:
-        self._send(
-            PipelineAttached(
-                session=self.session, epoch=self.epoch, pipeline_worker=pipeline_worker, uplink_from=uplink_from
-            )
+        self._attached = PipelineAttached(
+            session=self.session, epoch=self.epoch, pipeline_worker=pipeline_worker, uplink_from=uplink_from
         )
+        self._send(self._attached)
 
     def move_to(self, message: MediaAttached) -> bool:
         """The session has a new media worker. False if the message is an old one."""
@@ -102,6 +103,15 @@ class MediaLink:
 
     def leave(self) -> None:
         self._send(PipelineLeaving(session=self.session, epoch=self.epoch))
+
+    def stay(self) -> None:
+        """Undoes `leave`, unless another worker has the session already."""
+        if self._attached is not None:
+            self._send(self._attached)
+
+    def give_up(self) -> None:
+        """We have the session no more, whoever else may have it."""
+        self._send(SessionClosed(session=self.session, reason="session_gone"))
 
     def silence(self) -> None:
         """Another pipeline worker has the session: nothing more is sent."""

@@ -1,7 +1,6 @@
 """One conversation: wires the caller's audio, the turn taking, the engines and the agent's audio together."""
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, assert_never
@@ -11,13 +10,14 @@ from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.hearing.transcription import Transcription
 from pipeline_worker.hearing.uplink import Uplink
 from pipeline_worker.media_link import MediaLink
+from pipeline_worker.recorder import Recorder
 from pipeline_worker.speaking.downlink import Downlink
 from pipeline_worker.speaking.spoken_text import recall
 from pipeline_worker.speaking.voice import AgentVoice, Patience, VoiceOwner
 from pipeline_worker.telemetry.turn_meter import TurnMeter
 from pipeline_worker.tools.answers import Answers
 from pipeline_worker.tools.toolbox import Toolbox
-from pipeline_worker.turns.conversation import Conversation, Entry, Utterance
+from pipeline_worker.turns.conversation import Utterance
 from pipeline_worker.turns.events import (
     Action,
     CallerConnected,
@@ -46,7 +46,7 @@ from pipeline_worker.turns.events import (
     TextTyped,
 )
 from pipeline_worker.turns.memory import Memory, Past
-from pipeline_worker.turns.recovery import lost_tool_uses, taken_over, unpublished
+from pipeline_worker.turns.recovery import taken_over
 from pipeline_worker.turns.state import IllegalInput, State
 from pipeline_worker.turns.table import TurnTaking
 from shared import events
@@ -58,9 +58,6 @@ from shared.wire import Item
 
 _SAVING_S = 1.0
 """How long a tool or a hand-over waits for the broker."""
-
-_TRANSCRIPTS_NUMBERED = 8
-"""More than can be on their way to the media worker."""
 
 _LOGGED: Mapping[type[Action], str] = {
     CancelReply: "agent_interrupted",
@@ -93,23 +90,24 @@ class ConversationSession:
         self._failure: Exception | None = None
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
-        self._transcripts: deque[int] = deque(maxlen=_TRANSCRIPTS_NUMBERED)
         self._past = past
         self._connected = False
         self._messages_lost = False
         self._leaving: asyncio.Task[None] | None = None
         self._drains = False
-        self._conversation = Conversation(past.entries if past is not None else ())
+        self._recorder = Recorder(store, link)
         self._turns = TurnTaking(agent, past.memory if past is not None else None)
         self._meter = TurnMeter(agent.id, link.session, self._publish)
-        self._answers = Answers(engines.lm, toolbox, link.session, self._publish, self._record, self._save)
-        self._transcription = Transcription(engines.stt, self._on_interim, self._on_final, self._on_engine_failure)
+        self._answers = Answers(engines.lm, toolbox, link.session, self._publish, self._recorder.record, self._save)
+        self._transcription = Transcription(
+            engines.stt, self._on_interim, self._on_final, self._on_engine_failure, link.session
+        )
         self._interim_shown: InterimText | None = None
         self._uplink = Uplink(agent, engines.vad, self._transcription, self._turns, self._handle, self._fail, past)
         self._downlink = Downlink(link, engines.tts.sample_rate)
         owner = VoiceOwner(self._handle, self._on_engine_failure, self._spawn, store.change)
         self._voice = AgentVoice(agent, self._answers.reply, engines.tts, self._downlink, self._meter, owner, patience)
-        store.watch(self._memory, self._on_replaced)
+        store.watch(self._memory, self._on_superseded)
 
     @property
     def uplink_from(self) -> int | None:
@@ -139,12 +137,14 @@ class ConversationSession:
         if self._over.is_set():
             return
         try:
-            if not isinstance(item, AudioFrame | SilenceRun):
-                self._take_message(item)
-            elif item.epoch == self._link.epoch:
+            if type(item) is AudioFrame or type(item) is SilenceRun:  # hot path: cheaper than `isinstance`
+                if item.epoch != self._link.epoch:
+                    return
                 if self._messages_lost and not self._connected:  # audio follows the message that was lost
                     self._connect(events.CallerConnected(session=item.session))
                 self._uplink.take(item)
+            else:
+                self._take_message(item)
         except Exception as error:  # noqa: BLE001 - ends this session only; others have items in the same batch
             self._fail(error)
 
@@ -176,8 +176,12 @@ class ConversationSession:
             self._leaving = self._spawn(self._leave())
 
     def stay(self) -> None:
-        """Undoes `leave`, unless another worker has been asked for already."""
+        """Undoes `leave`, unless another worker has the session already."""
         self._drains = False
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+            self._link.stay()
 
     async def _leave(self) -> None:
         await self._save()
@@ -187,7 +191,7 @@ class ConversationSession:
         self._failure = error
         self._over.set()
 
-    def _take_message(self, message: events.Message) -> None:
+    def _take_message(self, message: Item) -> None:
         match message:
             case events.PlayoutReported() as report:
                 self._on_playout(report)
@@ -198,7 +202,7 @@ class ConversationSession:
                 self._downlink.repeat()
                 self._connect(events.CallerConnected(session=session))
                 self._store.change()
-                if self._leaving is not None:
+                if self._leaving is not None and self._leaving.done():
                     self._link.leave()
             case events.EventsMissed(published=published):
                 self._link.repeat(published)
@@ -229,10 +233,7 @@ class ConversationSession:
         if (past := self._past) is None:
             self._handle(CallerConnected())
             return
-        for utterance in unpublished(past, connected.published):
-            self._publish_utterance(utterance)
-        for use in lost_tool_uses(past.memory):
-            self._record(use)
+        self._recorder.catch_up(past, connected.published)
         turn = past.memory.turn
         heard, rest = recall(turn, connected.played_up_to) if turn is not None else ("", "")
         event = taken_over(past, heard, rest)
@@ -247,6 +248,11 @@ class ConversationSession:
         self._store.abandon()
         self._link.silence()
         self._over.set()
+
+    def _on_superseded(self) -> None:
+        """Another worker writes the conversation. If it never attaches, the media worker asks for a third."""
+        self._link.give_up()
+        self._on_replaced()
 
     def _on_playout(self, report: events.PlayoutReported) -> None:
         heard_before = self._downlink.heard
@@ -283,11 +289,11 @@ class ConversationSession:
             case Say(text):
                 self._voice.say(text)
             case ResumeTurn(text, answer):
-                self._voice.resume(text, self._conversation.to_answer() if answer else None)
+                self._voice.resume(text, self._recorder.conversation.to_answer() if answer else None)
             case StartReply():
-                self._voice.reply(self._conversation.to_answer())
+                self._voice.reply(self._recorder.conversation.to_answer())
             case PrepareReply(text):
-                self._voice.reply((*self._conversation.entries, Utterance("user", text)), prepared=True)
+                self._voice.reply((*self._recorder.conversation.entries, Utterance("user", text)), prepared=True)
             case ReleaseReply():
                 self._meter.speculation(hit=True)
                 self._voice.release()
@@ -316,7 +322,7 @@ class ConversationSession:
             case DismissSpeech():
                 self._meter.speech_dismissed()
             case RecordCaller(text):
-                self._record(Utterance("user", text))
+                self._recorder.record(Utterance("user", text))
             case RecordAgent():
                 self._record_agent()
             case EndSession(reason):
@@ -339,7 +345,7 @@ class ConversationSession:
             epoch=self._link.epoch,
             uplink=self._uplink.settled_up_to,
             published=self._link.published,
-            transcripts=tuple(self._transcripts),
+            transcripts=self._recorder.published,
             prompts_said=floor.prompts_said,
             answered=floor.state is State.LISTENING and not floor.caller.unanswered,
             tools=self._answers.begun,
@@ -355,18 +361,7 @@ class ConversationSession:
         self._store.change()
         self._meter.turn_finished(interrupted=not heard.complete)
         if heard.text:
-            self._record(Utterance("agent", heard.text, interrupted=not heard.complete))
-
-    def _record(self, entry: Entry) -> None:
-        self._conversation.add(entry)
-        self._store.add(entry)
-        if isinstance(entry, Utterance):
-            self._publish_utterance(entry)
-
-    def _publish_utterance(self, utterance: Utterance) -> None:
-        marks = {"interrupted": True} if utterance.interrupted else {}
-        self._link.publish("transcript", role=utterance.role, text=utterance.text, **marks)
-        self._transcripts.append(self._link.published)
+            self._recorder.record(Utterance("agent", heard.text, interrupted=not heard.complete))
 
     def _publish(self, event_type: str, fields: dict[str, Any]) -> None:
         self._link.publish(event_type, **fields)

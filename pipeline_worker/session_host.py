@@ -8,44 +8,38 @@ from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
-from pipeline_worker.conversation_store import ConversationStore
-from pipeline_worker.echo_session import EchoSession
-from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.media_link import MediaLink, Send
-from pipeline_worker.session import ConversationSession
+from pipeline_worker.script_batch import ScriptBatch
+from pipeline_worker.session_opening import OpenEngines, OpenToolbox, SessionOpening
 from pipeline_worker.settings import PipelineSettings
-from pipeline_worker.speaking.voice import Patience
-from pipeline_worker.tools.toolbox import Toolbox
-from pipeline_worker.turns.memory import Past
 from shared import keys
 from shared.agent import AgentDefinition
 from shared.errors import AntiphonError, leaves
 from shared.events import EventsMissed, MediaAttached, SessionClosed, StartPipeline
-from shared.io.broker import BROKER_FAILURES, Redis
-from shared.io.heartbeat import wall_ms
+from shared.frames import AudioFrame, SilenceRun
+from shared.io.broker import Redis
+from shared.io.fault import fault
 from shared.io.inbox import Received
 from shared.io.logs import get_logger
 from shared.liveness import Liveness
 from shared.wire import Item
 
 _CONNECTING_S = 15.0
-"""The caller is connected already. A media worker that does not answer has another pipeline worker, or none left."""
-_CLAIM_S = 3.0
-"""By then the media worker has asked another pipeline worker."""
+"""The caller was connected before a worker was asked for. No answer means that the media worker has ended, or has
+another pipeline worker."""
 _PREDECESSOR_S = 2.0
 _LEAVING_S = 3.0
-"""Before the deadline of a drain, sessions leave in the middle of a turn: another worker needs some time."""
-_RETRY_S = 0.2
+"""Sessions leave this long before the deadline of a drain, even in the middle of a turn."""
 _ENDED_REMEMBERED = 100
-_EXPIRY_S = 90
-"""Of the conversation, renewed while the session lives: the time in which another worker may take it over."""
-
 _sessions = Gauge("antiphon_pipeline_sessions", "Sessions that run in this pipeline worker")
 _taken_over = Counter(
     "antiphon_pipeline_takeovers_total", "Sessions that this worker carried on after another pipeline worker"
 )
 _ended = Counter("antiphon_pipeline_sessions_ended_total", "Sessions that have ended, by how", ["how"])
 _unknown = Counter("antiphon_pipeline_unknown_session_total", "Items for sessions that do not run here")
+
+_AUDIO = frozenset({AudioFrame, SilenceRun})
+"""Compared by type, because `isinstance` of pydantic's models is slow."""
 
 log = get_logger()
 
@@ -69,13 +63,8 @@ class Session(Protocol):
     def stay(self) -> None: ...
 
 
-OpenEngines = Callable[[str], Engines]
-OpenToolbox = Callable[[str], Toolbox]
-"""Take an agent's id."""
-
-
 Touch = Callable[[str], None]
-"""Lets the owner of the inbox with this key know that we are alive, as `shared.io.outbox.Outbox.touch` does."""
+"""Shows the owner of an inbox that we are alive. Takes the inbox's key, as `shared.io.outbox.Outbox.touch` does."""
 
 
 @dataclass
@@ -105,10 +94,7 @@ class SessionHost:
     ) -> None:
         self._worker_id = worker_id
         self._settings = settings
-        self._agents = agents
-        self._open_engines = open_engines
-        self._open_toolbox = open_toolbox
-        self._broker = broker
+        self._opening = SessionOpening(settings, agents, open_engines, open_toolbox, ScriptBatch(broker))
         self._send = send
         self._touch = touch
         self._liveness = liveness
@@ -120,7 +106,7 @@ class SessionHost:
 
     def refusal(self, request: StartPipeline) -> str | None:
         """Why this session cannot run here, or None."""
-        if request.agent_id not in self._agents:
+        if request.agent_id not in self._opening.agents:
             return f"unknown agent {request.agent_id}"
         hosted = self._hosted.get(request.session)
         if hosted is not None and hosted.link.epoch >= request.epoch:
@@ -135,16 +121,14 @@ class SessionHost:
         hosted: _Hosted | None = None
         how = "finished"
         try:
-            store, past = self._store(request), None
-            remembers = self._agents[request.agent_id].mode != "echo"
-            if request.resumed and remembers and (past := await self._claim(store, request.created_ms)) is None:
+            if (claimed := await self._opening.claim(request)) is None:
                 how = "not taken over"
                 return
             await self._replace_own(request)
             if self.refusal(request) is not None:
                 how = "not taken over"
                 return
-            session = self._open(request, link, store, past)
+            session: Session = self._opening.open(request, link, claimed)
             hosted = _Hosted(session, link, asyncio.get_running_loop().time())
             self._hosted[request.session] = hosted
             self._count()
@@ -159,9 +143,9 @@ class SessionHost:
                 resumed=request.resumed,
             )
             await session.run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - ends this session only; it is logged without its text
             how = "failed"
-            log.exception("session_failed", session_id=link.session)
+            log.error("session_failed", session_id=link.session, error=fault(error))
             if hosted is not None:
                 _tell_failure(link, error)
             elif not request.resumed:  # else the media worker asks another worker
@@ -191,30 +175,40 @@ class SessionHost:
         for item in received.items:
             hosted = self._hosted.get(item.session)
             if hosted is None:
-                _unknown.inc()
-                if type(item) is EventsMissed and item.session in self._ended:
-                    self._ended[item.session].repeat(item.published)
-                elif type(item) is MediaAttached or type(item) is EventsMissed:
-                    # It would wait for us until its caller hangs up.
-                    gone = SessionClosed(session=item.session, reason="session_gone")
-                    self._send(keys.inbox("media", sender), gone)
+                self._refuse(item, sender)
                 continue
-            if type(item) is MediaAttached:  # `isinstance` of a pydantic model is slow
-                if not hosted.link.move_to(item):
-                    continue
-                log.info("media_worker_changed", session_id=item.session, media_worker=item.media_worker)
-                self._liveness.expect(item.media_worker)
-                hosted.suspended = False
-            elif type(item) is SessionClosed and item.reason == "replaced":
-                if item.epoch not in (0, hosted.link.epoch):
-                    continue  # we have attached again since
-            elif sender != hosted.link.media_worker:
+            # Hot path: almost all items are audio.
+            is_audio = type(item) in _AUDIO
+            if not (sender == hosted.link.media_worker if is_audio else self._admits(hosted, item, sender)):
                 continue
             hosted.silent_since, hosted.heard = now, True
             try:
                 hosted.session.receive(item)
             except Exception as error:  # noqa: BLE001 (logged there)
                 self._fail(hosted, error)
+
+    def _refuse(self, item: Item, sender: str) -> None:
+        """Its session does not run here."""
+        _unknown.inc()
+        if isinstance(item, EventsMissed) and item.session in self._ended:
+            self._ended[item.session].repeat(item.published)
+        elif isinstance(item, MediaAttached | EventsMissed):
+            # It would wait for us until its caller hangs up.
+            self._send(keys.inbox("media", sender), SessionClosed(session=item.session, reason="session_gone"))
+
+    def _admits(self, hosted: _Hosted, item: Item, sender: str) -> bool:
+        """Whether the session gets this message. Also of another media worker than the session's if that one attaches,
+        or tells that another pipeline worker has the session."""
+        if isinstance(item, MediaAttached):
+            if not hosted.link.move_to(item):
+                return False
+            log.info("media_worker_changed", session_id=item.session, media_worker=item.media_worker)
+            self._liveness.expect(item.media_worker)
+            hosted.suspended = False
+            return True
+        if isinstance(item, SessionClosed) and item.reason == "replaced":
+            return item.epoch in (0, hosted.link.epoch)  # or else we have attached again since
+        return sender == hosted.link.media_worker
 
     def tend(self) -> None:
         """Call every `TOUCH_INTERVAL_S`: tells media workers that we live, and looks which of them do."""
@@ -241,7 +235,7 @@ class SessionHost:
             hosted.session.leave(at_once)
 
     def stay(self) -> None:
-        """Keeps the sessions that have not asked for another worker yet."""
+        """Keeps the sessions that no other worker has taken yet."""
         for hosted in list(self._hosted.values()):
             hosted.session.stay()
 
@@ -296,61 +290,16 @@ class SessionHost:
                 earlier.session.receive(_replaced(request.session))
                 await earlier.over.wait()
 
-    def _store(self, request: StartPipeline) -> ConversationStore:
-        return ConversationStore(self._broker, request.session, _EXPIRY_S, request.epoch)
-
-    async def _claim(self, store: ConversationStore, created_ms: int) -> Past | None:
-        """None if another worker has taken the session over, or the broker is away."""
-        try:
-            async with asyncio.timeout(_CLAIM_S):
-                while True:
-                    try:
-                        past = await store.claim()
-                        break
-                    except BROKER_FAILURES as error:
-                        log.warning("session_not_claimed", error=str(error))
-                    await asyncio.sleep(_RETRY_S)
-        except TimeoutError:
-            return None
-        if past is None or not created_ms:
-            return past
-        return past._replace(elapsed_s=max(0, wall_ms() - created_ms) / 1000)
-
-    def _open(self, request: StartPipeline, link: MediaLink, store: ConversationStore, past: Past | None) -> Session:
-        agent = _limited(self._agents[request.agent_id], request.max_duration_s)
-        if past is not None:
-            link.published = past.memory.published
-        if agent.mode == "echo":
-            return EchoSession(link)
-        return ConversationSession(
-            agent,
-            self._open_engines(agent.id),
-            link,
-            store,
-            self._settings.conversation_retention_s,
-            Patience(engine_s=self._settings.pipeline_engine_timeout_s),
-            self._open_toolbox(agent.id) if agent.tools else None,
-            past,
-        )
-
     @staticmethod
     def _fail(hosted: _Hosted, error: Exception) -> None:
         """Ends this session only."""
-        log.error("session_failed", session_id=hosted.link.session, exc_info=error)
+        log.error("session_failed", session_id=hosted.link.session, error=fault(error))
         _tell_failure(hosted.link, error)
         hosted.session.end("pipeline_error")
 
 
 def _replaced(session: str) -> SessionClosed:
     return SessionClosed(session=session, reason="replaced")
-
-
-def _limited(agent: AgentDefinition, max_duration_s: int) -> AgentDefinition:
-    """The agent, in a session that may be shorter than the agent allows."""
-    if not 0 < max_duration_s < agent.limits.max_duration_s:
-        return agent
-    limits = agent.limits.model_copy(update={"max_duration_s": max_duration_s})
-    return agent.model_copy(update={"limits": limits})
 
 
 def _tell_failure(link: MediaLink, error: Exception) -> None:

@@ -9,7 +9,8 @@ from prometheus_client import Gauge
 
 from pipeline_worker.admission import TICK_S, Admission
 from pipeline_worker.job_queue import JobQueue
-from pipeline_worker.session_host import OpenEngines, OpenToolbox, SessionHost
+from pipeline_worker.session_host import SessionHost
+from pipeline_worker.session_opening import OpenEngines, OpenToolbox
 from pipeline_worker.settings import PipelineSettings
 from shared import keys
 from shared.agent import AgentDefinition
@@ -192,7 +193,7 @@ class PipelineWorker:
         _switch(self._is_idle, self._sessions == 0)
 
     def _on_wish(self, wish: Wish) -> None:
-        """The operator's. Sessions that have asked for another worker already may leave, whatever comes."""
+        """The operator's wish. Undone in time, it keeps the sessions that no other worker has taken."""
         self._count_room()
         if wish != "moving" and self._state == "serving":
             self._host.stay()

@@ -56,9 +56,20 @@ class RefusedError(AntiphonError):
 
 
 class EngineError(AntiphonError):
-    """A speech or language engine failed."""
+    """A speech or language engine failed.
+
+    `detail` is what a vendor said about it, which may repeat what people said: it is in `str(error)`, but not in
+    `message`, and so not in logs.
+    """
 
     code = "engine_failed"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, retry_after_ms: int | None = None, detail: str = ""
+    ) -> None:
+        super().__init__(message, code=code, retry_after_ms=retry_after_ms)
+        if detail:
+            self.args = (f"{message}: {detail}",)
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

@@ -166,7 +166,8 @@ class PipelineMessage(Message):
 
 
 class PipelineAttached(PipelineMessage):
-    """The sender serves the session now; answered by `CallerConnected`, once the caller is connected.
+    """The sender serves the session now; answered by `CallerConnected`, once the caller is connected. Sent again after
+    `PipelineLeaving`, it means that the sender stays.
 
     After a takeover the caller's audio is repeated from sample `uplink_from` on, as far as the media worker kept it.
     """
@@ -177,7 +178,10 @@ class PipelineAttached(PipelineMessage):
 
 
 class PipelineLeaving(PipelineMessage):
-    """The sender drains: ask for another worker. The sender serves the session until that one has attached."""
+    """The sender drains: ask for another worker. The sender serves the session until that one has attached.
+
+    `PipelineAttached` takes it back, unless another worker has taken the request already.
+    """
 
     kind: Literal["pipeline-leaving"] = "pipeline-leaving"
 

@@ -5,9 +5,10 @@ under an epoch that was asked for since the last attachment. Audio and messages 
 worker, under its epoch, so two workers are never heard at once, even if a stopped one wakes up.
 
 A worker that falls silent is lost: from then on it is not accepted, and another one is asked for. A worker that leaves
-serves the session until the next one has attached. A request that is no longer in the list of jobs was claimed by a
-worker that has died since, unless it attaches soon; then another request is made. A session that costs three workers in
-a minute is given up, because it would cost the next ones too.
+serves the session until the next one has attached; if it attaches again, it stays, unless its request was claimed
+already. A request that is no longer in the list of jobs was claimed by a worker that has died since, unless it attaches
+soon; then another request is made. A session that costs three workers in a minute is given up, because it would cost
+the next ones too.
 
 Nothing here reads a clock. Time counts only while the broker can be read.
 """
@@ -60,6 +61,9 @@ class PipelineGuard:
         self._takeover_timeout_s = takeover_timeout_s
         self._asked = epoch + EPOCHS_SKIPPED if epoch else 0
         self._open_requests: set[int] = set()
+        """Epochs under which a worker may attach."""
+        self._is_asking = False
+        """The last request waits, or was claimed a moment ago."""
         self._looks = 0
         self._takeovers: deque[float] = deque()
         self._checked_s: float | None = None
@@ -73,6 +77,7 @@ class PipelineGuard:
     def end(self) -> None:
         """The session ends soon: it keeps its worker, but needs no other."""
         self._checked_s = None
+        self._is_asking = False
         self._open_requests.clear()
 
     def accepts(self, sender: str, epoch: int) -> bool:
@@ -81,10 +86,12 @@ class PipelineGuard:
 
     def on_attached(self, worker: str, epoch: int) -> Verdict:
         if worker == self.worker and epoch == self.epoch:
+            self._is_asking = False  # it stays, but a worker that has claimed the request may still attach
             return "repeated"
         if epoch not in self._open_requests:
             return "refused"
         self.worker, self.epoch = worker, epoch
+        self._is_asking = False
         self._open_requests.clear()
         self._waited_s = 0.0
         return "accepted"
@@ -95,12 +102,12 @@ class PipelineGuard:
 
     def on_leaving(self) -> list[Decision]:
         """The attached worker wants to be relieved."""
-        return [] if self._open_requests or self._checked_s is None else self._ask()
+        return [] if self._is_asking or self._checked_s is None else self._ask()
 
     def on_look(self, waiting: bool, now: float) -> list[Decision]:
         """Whether the last request still waits in the list of jobs."""
         self._looks = 0 if waiting else self._looks + 1
-        if self._looks < LOOKS_UNTIL_GONE or not self._open_requests:
+        if self._looks < LOOKS_UNTIL_GONE or not self._is_asking:
             return []
         self._looks = 0
         return self._take_over(now)
@@ -124,7 +131,7 @@ class PipelineGuard:
     def _lose(self, now: float) -> list[Decision]:
         lost = Lost(self.worker, self.epoch)
         self.worker = ""
-        return [lost, *([] if self._open_requests else self._take_over(now))]
+        return [lost, *([] if self._is_asking else self._take_over(now))]
 
     def _take_over(self, now: float) -> list[Decision]:
         while self._takeovers and now - self._takeovers[0] > TAKEOVER_WINDOW_S:
@@ -140,5 +147,6 @@ class PipelineGuard:
     def _ask(self) -> list[Decision]:
         self._asked += 1
         self._open_requests.add(self._asked)
+        self._is_asking = True
         self._looks = 0
         return [Asked(self._asked, resumed=self.epoch > 0)]

@@ -222,7 +222,7 @@ async def _try(section: str, engine: str, provider: Provider[Any]) -> None:
     except EngineError as error:
         if error.code not in _TEMPORARY:
             raise
-        log.warning("engine_away_at_start", kind=section, engine=engine, code=error.code, error=error.message)
+        log.warning("engine_away_at_start", kind=section, engine=engine, code=error.code, error=str(error))
 
 
 async def _close_all(closing: Collection[asyncio.Task[None]]) -> None:

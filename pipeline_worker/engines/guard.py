@@ -13,6 +13,7 @@ from prometheus_client import Counter, Histogram
 
 from pipeline_worker.engines.circuit_breaker import CircuitBreaker
 from shared.errors import EngineError
+from shared.io.fault import fault
 from shared.io.logs import get_logger
 
 STALL_S = 10.0
@@ -61,7 +62,7 @@ class EngineGuard:
         _fallbacks.labels(self.kind, self.engine).inc()
 
     async def outputs(self, outputs: AsyncGenerator[T, None], counts: Callable[[T], bool]) -> AsyncGenerator[T, None]:
-        """Yields `outputs`. The first that `counts` has a deadline; later ones may not stall.
+        """Yields `outputs`. The first that `counts` has a deadline, and so has each later one.
 
         Yields nothing before an output counts, so a caller without output may ask another engine. Closing this closes
         `outputs`. Raises `EngineError`.
@@ -86,8 +87,12 @@ class EngineGuard:
                     self.observe_first_output(_now() - asked_at)
                     for earlier in held:
                         yield earlier
+                given_at = _now()
                 yield output
-                patience_s, due = self.stall_s, _now() + self.stall_s
+                if counts(output):
+                    patience_s, due = self.stall_s, _now() + self.stall_s
+                else:
+                    due += _now() - given_at
             if not started:
                 started = True
                 for earlier in held:
@@ -124,7 +129,7 @@ class EngineGuard:
             async with asyncio.timeout(CLOSE_S):
                 await closing
         except Exception as error:  # noqa: BLE001 - also a bug of the engine
-            log.info("engine_not_closed", kind=self.kind, engine=self.engine, error=repr(error))
+            log.info("engine_not_closed", kind=self.kind, engine=self.engine, error=fault(error))
 
     def succeeded(self) -> None:
         if self._breaker.is_open:
@@ -170,7 +175,7 @@ class _Judged:
             raise EngineError(message, code="engine_timeout") from error
         elif isinstance(error, Exception):
             # A bug in an engine costs its turn at most, never the session.
-            log.error("engine_fault", kind=guard.kind, engine=guard.engine, exc_info=error)
+            log.error("engine_fault", kind=guard.kind, engine=guard.engine, error=fault(error))
             message = f"the {guard} failed by a fault of its own ({type(error).__name__})"
             guard.failed("engine_broken", message)
             raise EngineError(message, code="engine_broken") from error

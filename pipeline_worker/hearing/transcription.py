@@ -12,15 +12,21 @@ from pipeline_worker.engines.protocols import SpeechToText, SpeechToTextStream, 
 from pipeline_worker.turns.events import FinalText, InterimText
 from shared.audio import UPLINK_RATE, Pcm
 from shared.errors import EngineError
+from shared.io.logs import get_logger
 
 _PUSH_SAMPLES = UPLINK_RATE // 10
 """Engines are in other processes or remote: one push of 100 ms costs a fifth of five pushes of 20 ms."""
 _MAX_WAITING = 600
 """A minute of speech."""
+MAX_CHARACTERS = 4_000
+"""Of a transcript: four times what people say in a minute, which is the longest utterance."""
 
 _dropped = Counter(
     "antiphon_transcription_dropped_total", "Pieces of speech dropped because the recognizer was too slow"
 )
+
+
+log = get_logger()
 
 
 class _Begin(NamedTuple):
@@ -52,7 +58,9 @@ class Transcription:
         on_interim: Callable[[InterimText], None],
         on_final: Callable[[FinalText], None],
         on_failure: Callable[[EngineError], None],
+        session_id: str = "",
     ) -> None:
+        self._session_id = session_id
         self._stt = stt
         self._on_interim = on_interim
         self._on_final = on_final
@@ -119,11 +127,14 @@ class Transcription:
             case _Push(samples) if stream is not None:
                 interim = await stream.push(samples)
                 if interim is not None and interim.text:
-                    self._on_interim(InterimText(self._utterance, interim.text))
+                    self._on_interim(InterimText(self._utterance, interim.text[:MAX_CHARACTERS]))
                 return stream
             case _Finish(utterance):
                 final = await stream.finish() if stream is not None else Transcript("", True)
-                self._on_final(FinalText(utterance, final.text.strip(), failed=self._failed))
+                text = final.text.strip()
+                if len(text) > MAX_CHARACTERS:
+                    log.warning("transcript_cut", session_id=self._session_id, characters=len(text))
+                self._on_final(FinalText(utterance, text[:MAX_CHARACTERS], failed=self._failed))
             case _Drop() if stream is not None:
                 await stream.cancel()
         return None

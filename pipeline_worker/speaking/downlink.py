@@ -54,6 +54,10 @@ class Downlink:
         self.played_up_to = 0
 
     @property
+    def session(self) -> str:
+        return self._link.session
+
+    @property
     def position(self) -> int:
         """The position of the next sample that is given to `send`."""
         return self._sent + len(self._pending) // BYTES_PER_SAMPLE

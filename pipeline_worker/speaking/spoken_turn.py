@@ -11,9 +11,14 @@ from pipeline_worker.speaking.spoken_text import Heard, SpokenText
 from pipeline_worker.telemetry.turn_meter import TurnMeter
 from pipeline_worker.text.sentences import SentenceSplitter, split_sentences
 from pipeline_worker.turns.memory import TurnMemory
+from shared.io.logs import get_logger
 
 _MAX_WAITING = 100
 """Sentences that are read ahead."""
+MAX_CHARACTERS = 10_000
+"""Of a reply: ten minutes of speech. What a model writes beyond that is not read."""
+
+log = get_logger()
 
 
 class SpokenTurn:
@@ -120,12 +125,17 @@ class SpokenTurn:
 
     async def _read(self, replies: AsyncGenerator[Reply, None]) -> None:
         """Reads ahead of the speech, so that another worker can say the rest if this one is lost."""
+        left = MAX_CHARACTERS
         async with aclosing(replies):
             async for reply in replies:
                 self._meter.llm_first_token()
                 self._end_call = self._end_call or reply.end_call
-                self._waiting.extend(self._splitter.push(reply.text))
+                self._waiting.extend(self._splitter.push(reply.text[:left]))
                 self._more.set()
+                left -= len(reply.text)
+                if left < 0:
+                    log.warning("reply_cut", session_id=self._downlink.session, characters=MAX_CHARACTERS)
+                    break
                 if self._waiting:
                     await self.released.wait()  # a discarded reply is not generated to its end
                 while len(self._waiting) > _MAX_WAITING:

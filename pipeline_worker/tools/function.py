@@ -1,69 +1,34 @@
 """A tool that is a Python function of the operator's: `package.module:function`."""
 
 import asyncio
-import contextlib
 import inspect
 import json
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-from pipeline_worker.tools.outcome import Outcome, ToolContext, ToolFailure
+from pipeline_worker.tools.outcome import MAX_RESULT_CHARACTERS, Outcome, ToolContext, ToolFailure
+from pipeline_worker.tools.threads import LoopThread, Threads
 from shared.agent_tools import Tool
 from shared.errors import ConfigError
 
 
-class Threads:
-    """Runs blocking functions off the event loop, a bounded number at once.
-
-    The threads are daemons: a function that never returns occupies its place, but does not keep the process alive.
-    """
-
-    def __init__(self, at_once: int) -> None:
-        self._free = asyncio.Semaphore(at_once)
-
-    async def run(self, work: Callable[[], Any]) -> Any:
-        """Returns or raises what `work` does. Work that has begun continues after a cancellation, without a result."""
-        await self._free.acquire()
-        loop = asyncio.get_running_loop()
-        finished: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
-
-        def tell(result: Any, error: BaseException | None) -> None:
-            self._free.release()
-            if not finished.done():
-                finished.set_result((result, error))
-
-        def target() -> None:
-            result, error = None, None
-            try:
-                result = work()
-            except BaseException as raised:  # noqa: BLE001 - raised again where it is awaited
-                error = raised
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(tell, result, error)
-
-        threading.Thread(target=target, name="tool", daemon=True).start()
-        result, error = await finished
-        if error is not None:
-            raise error
-        return result
-
-
 class FunctionTool:
-    """Arguments are keywords; a parameter `context` gets the `ToolContext`. A plain function runs in a thread.
+    """Arguments are keywords; a parameter `context` gets the `ToolContext`. A plain function runs in a thread, an
+    `async` one on the event loop of `coroutines`.
 
     Its result goes to the model: text unchanged, anything else as JSON, with dataclasses as objects and `str` of what
     JSON does not know. The text of a `ValueError` goes to the model too; other exceptions are only logged.
     """
 
-    def __init__(self, tool: Tool, threads: Threads) -> None:
+    def __init__(self, tool: Tool, threads: Threads, coroutines: LoopThread) -> None:
         """Imports it. Raises `ConfigError`."""
         assert tool.python is not None
         self._function = _load(tool.python)
         self._threads = threads
+        self._coroutines = coroutines
         self._wants_context = _check_signature(tool, self._function)
         self._is_async = inspect.iscoroutinefunction(self._function) or inspect.iscoroutinefunction(
             getattr(self._function, "__call__", None)  # noqa: B004 - asks whether it is async, not whether it exists
@@ -73,20 +38,40 @@ class FunctionTool:
         extra = {"context": context} if self._wants_context else {}
         call = partial(self._function, **arguments, **extra)
         try:
-            result = await call() if self._is_async else await self._threads.run(call)
-        except ValueError as error:
-            raise ToolFailure(str(error) or "the tool failed") from error
-        except SystemExit as error:  # would end the process, and all its sessions
-            raise RuntimeError("the tool tried to exit") from error
-        if result is None:
-            return Outcome("done")
-        return Outcome(result if isinstance(result, str) else _as_json(result))
+            return Outcome(await self._run(call))
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, ValueError):
+                raise ToolFailure(str(error)[:MAX_RESULT_CHARACTERS] or "the tool failed") from error
+            raise
+        except BaseException as error:  # such as `SystemExit`: would end the process, and all its sessions
+            raise RuntimeError(f"the tool tried to exit by {type(error).__name__}") from error
+
+    async def _run(self, call: Callable[[], Any]) -> str:
+        """A long result is written down where it was made, too."""
+
+        async def answer() -> str:
+            return _told(await call())
+
+        told: str = await (self._coroutines.run(answer) if self._is_async else self._threads.run(lambda: _told(call())))
+        return told
+
+
+def _told(result: object) -> str:
+    """For the model."""
+    if result is None:
+        return "done"
+    return (result if isinstance(result, str) else _as_json(result))[: MAX_RESULT_CHARACTERS + 1]
 
 
 def _as_json(result: object) -> str:
-    """Never fails, because the tool has already done its work."""
+    """The beginning of `result` as JSON. Never fails, because the tool has already done its work."""
     try:
-        return json.dumps(result, default=_plain, ensure_ascii=False)
+        text = ""
+        for piece in json.JSONEncoder(default=_plain, ensure_ascii=False).iterencode(result):
+            text += piece
+            if len(text) > MAX_RESULT_CHARACTERS:
+                break
+        return text
     except Exception:  # noqa: BLE001 (keys that JSON lacks, cycles, an operator's `__str__` that raises)
         try:
             return str(result)

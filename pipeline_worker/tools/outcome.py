@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+MAX_RESULT_CHARACTERS = 8_000
+
 
 class ToolContext(NamedTuple):
     """The session and agent that use a tool. Python functions with a parameter `context` get it."""

@@ -9,16 +9,17 @@ import httpx
 
 from pipeline_worker.tools.arguments import ArgumentsSchema
 from pipeline_worker.tools.builtin import EndCall, Transfer
-from pipeline_worker.tools.function import FunctionTool, Threads
-from pipeline_worker.tools.outcome import Outcome, RunsTool, ToolContext, ToolFailure
+from pipeline_worker.tools.function import FunctionTool
+from pipeline_worker.tools.outcome import MAX_RESULT_CHARACTERS, Outcome, RunsTool, ToolContext, ToolFailure
+from pipeline_worker.tools.threads import LoopThread, Threads
 from pipeline_worker.tools.webhook import WebhookTool, new_client
 from pipeline_worker.turns.conversation import ToolCall
 from shared.agent import AgentDefinition
 from shared.agent_tools import Tool, ToolRules
 from shared.errors import ConfigError
+from shared.io.fault import fault
 from shared.io.logs import get_logger
 
-MAX_RESULT_CHARACTERS = 8_000
 _THREADS = 16
 _STOPPING_S = 2.0
 
@@ -67,9 +68,9 @@ class Toolbox:
         except TimeoutError:
             doubt = "; it is not known whether it was done" if loaded.definition.side_effects else ""
             return Outcome(f"Failed: no answer in time{doubt}.", ok=False)
-        except Exception:
-            # Whatever an operator's function raises must not end the conversation.
-            log.exception("tool_failed", session_id=session_id, agent_id=self._agent_id, tool=call.name)
+        except Exception as error:  # noqa: BLE001 - whatever an operator's function raises, the conversation goes on
+            names = {"session_id": session_id, "agent_id": self._agent_id, "tool": call.name}
+            log.error("tool_failed", **names, error=fault(error))
             return Outcome("Failed: the tool is out of order.", ok=False)
         return outcome._replace(result=_cut(outcome.result))
 
@@ -81,6 +82,7 @@ class Toolboxes:
         self._agents = {id_: agent for id_, agent in agents.items() if agent.mode == "conversation"}
         self._environment = environment
         self._client: httpx.AsyncClient | None = None
+        self._coroutines = LoopThread()
         self._boxes: dict[str, Toolbox] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -103,6 +105,7 @@ class Toolboxes:
         if self._tasks:
             times = (tool.timeout_s for agent in self._agents.values() for tool in agent.tools)
             await asyncio.wait(self._tasks, timeout=max(times, default=0) + _STOPPING_S)
+        self._coroutines.close()
         if self._client is not None:
             await self._client.aclose()
 
@@ -122,7 +125,7 @@ class Toolboxes:
             self._client = self._client or new_client()
             return WebhookTool(tool, self._client, self._environment)
         if tool.python is not None:
-            return FunctionTool(tool, threads)
+            return FunctionTool(tool, threads, self._coroutines)
         return EndCall(tool) if tool.builtin == "end_call" else Transfer(tool)
 
 

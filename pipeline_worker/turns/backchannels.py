@@ -45,9 +45,9 @@ class BargeInWords:
 
     def _only_backchannels(self, words: list[str]) -> bool:
         """Whether `words` are a sequence of backchannels."""
-        if not words:
-            return True
-        return any(
-            tuple(words[:length]) in self._backchannels and self._only_backchannels(words[length:])
-            for length in range(1, min(self._longest, len(words)) + 1)
-        )
+        splits = [True]
+        """Whether the words up to there are such a sequence."""
+        for end in range(1, len(words) + 1):
+            begins = range(max(0, end - self._longest), end)
+            splits.append(any(splits[begin] and tuple(words[begin:end]) in self._backchannels for begin in begins))
+        return splits[-1]

@@ -1,6 +1,6 @@
 """The conversation of one session: what was said and heard, and which tools were used.
 
-Its length is bounded, because a session may last for hours.
+Its length is bounded, because a session may last for hours, and because models, tools and callers may be verbose.
 """
 
 from collections import deque
@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 MAX_ENTRIES = 200
+MAX_CHARACTERS = 200_000
+"""Of all entries together: some 50,000 tokens of a language model."""
 
 
 class Utterance(NamedTuple):
@@ -40,15 +42,29 @@ NOT_UNDERSTOOD = Utterance("user", "")
 
 
 class Conversation:
-    """The newest entries, oldest first. Speech that was not understood is not kept."""
+    """The newest entries, oldest first: as many as fit, but always the last. Speech that was not understood is not
+    kept."""
 
-    def __init__(self, entries: Iterable[Entry] = (), max_entries: int = MAX_ENTRIES) -> None:
-        self._entries: deque[Entry] = deque(entries, maxlen=max_entries)
+    def __init__(
+        self, entries: Iterable[Entry] = (), max_entries: int = MAX_ENTRIES, max_characters: int = MAX_CHARACTERS
+    ) -> None:
+        self._entries: deque[Entry] = deque()
+        self._characters = 0
+        self._max_entries = max_entries
+        self._max_characters = max_characters
+        for entry in entries:
+            self.add(entry)
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def add(self, entry: Entry) -> None:
         if isinstance(entry, Utterance) and not entry.text:
             raise ValueError("an utterance has words")
         self._entries.append(entry)
+        self._characters += _characters(entry)
+        while len(self) > self._max_entries or (self._characters > self._max_characters and len(self) > 1):
+            self._characters -= _characters(self._entries.popleft())
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -64,3 +80,9 @@ class Conversation:
             case Utterance(role="user") | ToolUse():
                 return self.entries
         return (*self._entries, NOT_UNDERSTOOD)
+
+
+def _characters(entry: Entry) -> int:
+    if isinstance(entry, Utterance):
+        return len(entry.text)
+    return sum(map(len, entry.call)) + len(entry.result)

@@ -215,6 +215,28 @@ async def test_a_draining_pipeline_worker_goes_on_until_the_next_one_has_attache
         await second.until(lambda: any(item.epoch == 2 for item in second.uplink("s1")))
 
 
+async def until_jobs(broker: Redis, count: int) -> None:
+    async with asyncio.timeout(5):
+        while await broker.llen(keys.jobs("default")) != count:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
+
+
+async def test_a_pipeline_worker_whose_drain_was_undone_keeps_its_session(
+    house: RunningMediaWorker, broker: Redis
+) -> None:
+    async with calling(house) as call:
+        for task in house.pipeline._tasks[2:]:
+            task.cancel()  # it claims no more jobs
+        await house.pipeline.send(PipelineLeaving(session="s1", epoch=1))
+        await until_jobs(broker, 1)
+        await house.pipeline.attach("s1", epoch=1)
+        await until_jobs(broker, 0)
+        await house.pipeline.say("s1", tone(660, 0.2, 24_000).tobytes())
+        await house.pipeline.message(PlayoutReported, state="finished")
+        assert house.pipeline.messages(SessionClosed) == []
+        assert "reconnecting" not in [event.get("status") for event in call.caller.channel_events]
+
+
 async def test_what_the_agent_had_said_in_advance_is_heard_until_its_successor_comes(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
         await house.pipeline.say("s1", tone(660, 6, 24_000).tobytes())

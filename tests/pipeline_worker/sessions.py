@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pipeline_worker.conversation_store import ConversationStore
 from pipeline_worker.engines.protocols import Transcript
 from pipeline_worker.media_link import MediaLink
+from pipeline_worker.script_batch import ScriptBatch
 from pipeline_worker.session import ConversationSession
 from pipeline_worker.speaking.voice import Patience
 from pipeline_worker.tools.toolbox import Toolbox, Toolboxes
@@ -39,7 +40,7 @@ def session_of(
 ) -> ConversationSession:
     definition = AGENT.model_copy(update=agent)
     link = MediaLink(peer.send, "media-1", SESSION, EPOCH)
-    store = ConversationStore(broker, SESSION, 100)
+    store = ConversationStore(ScriptBatch(broker), SESSION, 100)
     return ConversationSession(definition, engines.open(AGENT.id), link, store, retention_s, patience, toolbox)
 
 
@@ -49,7 +50,7 @@ async def taken_over(
     """The session as the next worker opens it."""
     definition = AGENT.model_copy(update=agent)
     epoch = peer.epoch + 1
-    store = ConversationStore(broker, SESSION, 100, epoch)
+    store = ConversationStore(ScriptBatch(broker), SESSION, 100, epoch)
     past = await store.claim()
     assert past is not None
     link = MediaLink(peer.send, "media-1", SESSION, epoch, published=past.memory.published)

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from pipeline_worker.conversation_store import ConversationStore
-from pipeline_worker.turns.conversation import MAX_ENTRIES, ToolCall, ToolUse, Utterance
+from pipeline_worker.script_batch import ScriptBatch
+from pipeline_worker.turns.conversation import MAX_CHARACTERS, MAX_ENTRIES, ToolCall, ToolUse, Utterance
 from shared import keys
 from shared.io.broker import Redis, connect
 from tests.fakes.flaky_broker import FlakyBroker
@@ -35,10 +36,10 @@ class HeldWrites:
         pipeline = self._broker.pipeline(transaction=transaction)
         execute = pipeline.execute
 
-        async def held() -> Any:
+        async def held(**options: Any) -> Any:
             self.begun.set()
             await self.may_go.wait()
-            return await execute()
+            return await execute(**options)
 
         pipeline.execute = held  # type: ignore[method-assign, assignment]
         return pipeline
@@ -50,7 +51,7 @@ class HeldWrites:
 async def closing_during_a_write(broker: Redis, retention_s: int) -> None:
     """`close` is called while the first words are being written. It must wait for the write."""
     held = HeldWrites(broker)
-    store = ConversationStore(cast(Redis, held), "s1", expiry_s=100)
+    store = ConversationStore(ScriptBatch(cast(Redis, held)), "s1", expiry_s=100)
     async with running(store):
         store.add(Utterance("user", "one"))
         await held.begun.wait()
@@ -73,7 +74,7 @@ async def until_stored(broker: Redis, *texts: str) -> None:
 
 
 async def test_utterances_are_appended_and_expire(broker: Redis) -> None:
-    store = ConversationStore(broker, "s1", expiry_s=100)
+    store = ConversationStore(ScriptBatch(broker), "s1", expiry_s=100)
     async with running(store):
         store.add(Utterance("user", "wie geht’s"))
         await until_stored(broker, "wie geht’s")
@@ -84,7 +85,7 @@ async def test_utterances_are_appended_and_expire(broker: Redis) -> None:
 
 
 async def test_the_time_to_expiry_begins_again_with_each_entry(broker: Redis) -> None:
-    store = ConversationStore(broker, "s1", expiry_s=100)
+    store = ConversationStore(ScriptBatch(broker), "s1", expiry_s=100)
     async with running(store):
         store.add(Utterance("user", "one"))
         await until_stored(broker, "one")
@@ -95,7 +96,7 @@ async def test_the_time_to_expiry_begins_again_with_each_entry(broker: Redis) ->
 
 
 async def test_a_tool_call_is_kept_with_its_result(broker: Redis) -> None:
-    store = ConversationStore(broker, "s1", expiry_s=100)
+    store = ConversationStore(ScriptBatch(broker), "s1", expiry_s=100)
     store.add(Utterance("user", "book a table"))
     store.add(ToolUse(ToolCall("call-1", "book", '{"people": 2}'), "booked"))
     await store.close(retention_s=10)
@@ -109,7 +110,7 @@ async def test_a_tool_call_is_kept_with_its_result(broker: Redis) -> None:
 
 
 async def test_without_retention_what_was_stored_is_deleted(broker: Redis) -> None:
-    store = ConversationStore(broker, "s1", expiry_s=100)
+    store = ConversationStore(ScriptBatch(broker), "s1", expiry_s=100)
     async with running(store):
         store.add(Utterance("user", "one"))
         await until_stored(broker, "one")
@@ -129,7 +130,7 @@ async def test_with_retention_words_that_were_being_written_are_there_once(broke
 
 
 async def test_with_retention_the_last_words_are_kept_too(broker: Redis) -> None:
-    store = ConversationStore(broker, "s1", expiry_s=100)
+    store = ConversationStore(ScriptBatch(broker), "s1", expiry_s=100)
     store.add(Utterance("user", "goodbye"))
     await store.close(retention_s=1000)
     assert [entry["text"] for entry in await stored(broker)] == ["goodbye"]
@@ -137,12 +138,12 @@ async def test_with_retention_the_last_words_are_kept_too(broker: Redis) -> None
 
 
 async def test_a_silent_session_leaves_nothing(broker: Redis) -> None:
-    await ConversationStore(broker, "s1", expiry_s=100).close(retention_s=1000)
+    await ConversationStore(ScriptBatch(broker), "s1", expiry_s=100).close(retention_s=1000)
     assert await broker.keys("*") == []
 
 
 async def test_it_keeps_the_newest_entries(broker: Redis) -> None:
-    store = ConversationStore(broker, "s1", expiry_s=100)
+    store = ConversationStore(ScriptBatch(broker), "s1", expiry_s=100)
     for number in range(MAX_ENTRIES + 5):
         store.add(Utterance("user", str(number)))
     async with running(store):
@@ -151,8 +152,17 @@ async def test_it_keeps_the_newest_entries(broker: Redis) -> None:
         await until_stored(broker, *map(str, range(6, MAX_ENTRIES + 5)), "later")
 
 
+async def test_long_entries_are_stored_up_to_a_number_of_characters(broker: Redis) -> None:
+    store = ConversationStore(ScriptBatch(broker), "s1", expiry_s=100)
+    texts = [letter * (MAX_CHARACTERS // 4) for letter in "abcdef"]
+    async with running(store):
+        for text in texts:
+            store.add(Utterance("user", text))
+        await until_stored(broker, *texts[2:])
+
+
 async def test_half_a_character_of_a_vendor_does_not_stop_the_writing(broker: Redis) -> None:
-    store = ConversationStore(broker, "s1", expiry_s=100)
+    store = ConversationStore(ScriptBatch(broker), "s1", expiry_s=100)
     async with running(store):
         store.add(Utterance("agent", "\ud83d"))
         store.add(Utterance("agent", "two"))
@@ -162,7 +172,7 @@ async def test_half_a_character_of_a_vendor_does_not_stop_the_writing(broker: Re
 async def test_after_a_write_whose_answer_was_lost_nothing_is_there_twice(broker_url: str, broker: Redis) -> None:
     async with FlakyBroker(broker_url).running() as flaky:
         client = connect(flaky.url)
-        store = ConversationStore(client, "s1", expiry_s=100)
+        store = ConversationStore(ScriptBatch(client), "s1", expiry_s=100)
         async with running(store):
             store.add(Utterance("user", "one"))
             await until_stored(broker, "one")
@@ -180,7 +190,7 @@ async def test_after_a_write_whose_answer_was_lost_nothing_is_there_twice(broker
 async def test_words_said_while_the_broker_was_away_are_stored_when_it_is_back(broker_url: str, broker: Redis) -> None:
     async with FlakyBroker(broker_url).running() as flaky:
         client = connect(flaky.url)
-        store = ConversationStore(client, "s1", expiry_s=100)
+        store = ConversationStore(ScriptBatch(client), "s1", expiry_s=100)
         async with running(store):
             flaky.becomes("is away")
             store.add(Utterance("user", "one"))
@@ -194,7 +204,7 @@ async def test_words_said_while_the_broker_was_away_are_stored_when_it_is_back(b
 
 async def test_a_broker_that_is_away_does_not_keep_a_session_from_ending() -> None:
     nobody = connect("redis://127.0.0.1:1/0")
-    store = ConversationStore(nobody, "s1", expiry_s=100)
+    store = ConversationStore(ScriptBatch(nobody), "s1", expiry_s=100)
     store.add(Utterance("user", "one"))
     async with asyncio.timeout(5):
         await store.close(retention_s=10)
@@ -205,7 +215,7 @@ async def test_a_broker_that_is_away_does_not_keep_a_session_from_ending() -> No
 async def test_what_was_said_outlives_its_workers_by_a_moment_only_and_a_silent_session_as_long_as_it_lasts(
     broker: Redis,
 ) -> None:
-    store = ConversationStore(broker, "s1", expiry_s=2)
+    store = ConversationStore(ScriptBatch(broker), "s1", expiry_s=2)
     async with running(store):
         store.add(Utterance("user", "one"))
         assert await store.saved(within_s=5)

@@ -3,6 +3,7 @@
 import asyncio
 
 from pipeline_worker.conversation_store import ConversationStore
+from pipeline_worker.script_batch import ScriptBatch
 from pipeline_worker.turns.conversation import Entry, ToolCall, ToolUse, Utterance
 from pipeline_worker.turns.memory import Memory, Past, SentenceMemory, TurnMemory
 from pipeline_worker.turns.state import AgentTurn
@@ -33,7 +34,7 @@ class Worker:
     """A store, and whether it knows that it was replaced."""
 
     def __init__(self, broker: Redis, epoch: int, memory: Memory | None = None) -> None:
-        self.store = ConversationStore(broker, "s1", expiry_s=100, epoch=epoch)
+        self.store = ConversationStore(ScriptBatch(broker), "s1", expiry_s=100, epoch=epoch)
         self.replaced = asyncio.Event()
         self.store.watch(lambda: memory or Memory(epoch=epoch), self.replaced.set)
 
@@ -144,6 +145,6 @@ async def test_small_changes_are_collected(broker: Redis) -> None:
 
 
 async def test_a_tool_does_not_wait_for_ever_for_a_broker_that_is_away(broker: Redis) -> None:
-    store = ConversationStore(broker, "s1", expiry_s=100)
+    store = ConversationStore(ScriptBatch(broker), "s1", expiry_s=100)
     store.change()
     assert not await store.saved(0.01)  # nobody writes

@@ -114,6 +114,9 @@ def test_a_new_media_worker_learns_that_the_worker_drains() -> None:
     session.leave(at_once=True)
     peer.tell(moved)
     assert len(peer.all(PipelineLeaving)) == 2
+    session.stay()
+    peer.tell(moved)
+    assert len(peer.all(PipelineLeaving)) == 2
 
 
 def test_a_media_worker_that_has_lost_messages_gets_the_status_and_the_wish_to_leave_again() -> None:

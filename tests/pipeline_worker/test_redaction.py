@@ -1,17 +1,22 @@
 """What callers, models and tools say is not in the logs."""
 
 import logging
+from collections.abc import AsyncGenerator
 
 import pytest
 import structlog
 
+from pipeline_worker.engines.guard import EngineGuard
+from pipeline_worker.engines.network.errors import broken, lost, refusal
 from pipeline_worker.engines.protocols import Reply, ToolCall
+from pipeline_worker.tools.toolbox import Toolboxes
 from shared.agent_tools import Tool
+from shared.errors import EngineError
 from shared.events import TextReceived
 from shared.io.broker import Redis
 from tests.fakes.engines import FakeLm, FakeStt
 from tests.fakes.session_peer import SESSION
-from tests.pipeline_worker.sessions import GREETING, connected, engines_with
+from tests.pipeline_worker.sessions import AGENT, GREETING, connected, engines_with
 
 SAID = "heliotrope"
 TYPED = "marzipan"
@@ -60,3 +65,56 @@ async def test_a_session_logs_none_of_the_words_that_were_said(broker: Redis, ca
     assert any("'event': 'tool_used'" in line for line in lines)
     for word in (SAID, TYPED, ANSWERED, ARGUMENT, GREETING.text):
         assert [line for line in lines if word in line] == []
+
+
+def look_up_badly(what: str) -> str:
+    raise LookupError(f"no {what}")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        refusal("Acme", 400, f"invalid content: {TYPED}", "invalid_content"),
+        broken("Acme", "ValueError", TYPED),
+        lost("Acme", ConnectionResetError(TYPED)),
+    ],
+    ids=["refusal", "broken", "lost"],
+)
+async def test_what_a_vendor_repeats_of_the_callers_words_is_not_logged(broker: Redis, failure: EngineError) -> None:
+    with structlog.testing.capture_logs() as events:
+        async with connected(engines_with(lm=FakeLm(failure)), broker, apology="Sorry.") as peer:
+            peer.tell(TextReceived(session=SESSION, text=TYPED))
+            await peer.until(lambda: bool(peer.published("error")))
+            await peer.play_turn()
+    told = [event for event in events if event["event"] == "engine_failed"]
+    assert [event["code"] for event in told] == [failure.code]
+    assert TYPED not in str(events)
+    assert TYPED not in str(peer.published("error"))
+
+
+async def test_a_fault_of_an_engine_is_logged_with_its_place_but_without_its_text() -> None:
+    async def faulty() -> AsyncGenerator[Reply, None]:
+        yield Reply("Well.")
+        raise ValueError(f"cannot say {SAID}")
+
+    guard = EngineGuard("language_model", "faulty", 5)
+    with structlog.testing.capture_logs() as events, pytest.raises(EngineError):
+        async for _ in guard.outputs(faulty(), lambda _: True):
+            pass
+    (told,) = (event for event in events if event["event"] == "engine_fault")
+    assert told["error"].startswith("ValueError at ")
+    assert "test_redaction.py" in told["error"]
+    assert SAID not in str(events)
+
+
+async def test_a_fault_of_a_tool_is_logged_without_the_arguments_that_it_quotes() -> None:
+    tool = LOOK_UP.model_copy(update={"python": "tests.pipeline_worker.test_redaction:look_up_badly"})
+    boxes = Toolboxes({AGENT.id: AGENT.model_copy(update={"tools": (tool,)})})
+    await boxes.start()
+    with structlog.testing.capture_logs() as events:
+        call = ToolCall("1", "look_up", f'{{"what": "{ARGUMENT}"}}')
+        assert not (await boxes.open(AGENT.id).run(call, SESSION)).ok
+    await boxes.close()
+    (told,) = events
+    assert told["error"].startswith("LookupError at ")
+    assert ARGUMENT not in str(told)

@@ -14,6 +14,7 @@ from shared.events import (
     EventsMissed,
     FlushPlayout,
     MediaAttached,
+    PipelineAttached,
     PipelineLeaving,
     PublishEvent,
     SessionClosed,
@@ -167,6 +168,23 @@ async def test_a_session_leaves_its_draining_worker_between_two_turns(broker: Re
         peer.tell(SessionClosed(session=SESSION, reason="replaced"))
     assert peer.all(EndSession) == []
     await broker.flushall()
+
+
+async def test_a_session_that_had_asked_for_another_worker_stays_when_the_drain_is_undone(broker: Redis) -> None:
+    async with connected(engines_with(FakeStt("one")), broker) as peer:
+        session = session_at(peer)
+        session._link.attach("pipeline-1")
+        session.leave()
+        await peer.until(lambda: len(peer.all(PipelineLeaving)) == 1)
+        session.stay()
+        assert peer.all(PipelineAttached) == 2 * [peer.all(PipelineAttached)[0]]
+        peer.tell(MOVED)
+        assert len(peer.all(PipelineLeaving)) == 1, "the new media worker is to look for nobody"
+        await peer.ask()
+        await peer.play_turn()
+        await peer.until(lambda: len(peer.published("transcript")) == 2)
+        session.leave()
+        await peer.until(lambda: len(peer.all(PipelineLeaving)) == 2)
 
 
 async def test_a_session_does_not_leave_while_the_caller_speaks_unless_there_is_no_time_left(broker: Redis) -> None:

@@ -12,6 +12,7 @@ from pipeline_worker.conversation_store import ConversationStore
 from pipeline_worker.engines.catalog import Engines
 from pipeline_worker.engines.protocols import Reply, ToolCall
 from pipeline_worker.engines.scripted.language_model import ScriptedLanguageModelProvider
+from pipeline_worker.script_batch import ScriptBatch
 from pipeline_worker.session import ConversationSession
 from pipeline_worker.tools.toolbox import Toolbox, Toolboxes
 from pipeline_worker.turns.conversation import ToolUse, Utterance
@@ -108,7 +109,7 @@ async def test_the_worker_was_killed_in_mid_sentence_and_the_rest_of_it_is_heard
     async with Call.begun(broker, engines) as call:
         await call.peer.ask()
         await until_heard(call, 3)
-        await call.until_stored("Anything else?", '"complete": true')
+        await call.until_stored("Anything else?", '"complete":true')
         await call.kill()
         second = FakeEngines()
         await call.take_over(second)
@@ -128,7 +129,7 @@ async def test_a_caller_who_interrupts_the_rest_is_shown_what_both_workers_said(
     async with Call.begun(broker, engines) as call:
         await call.peer.ask()
         await until_heard(call, 2)
-        await call.until_stored("Anything else?", '"complete": true')
+        await call.until_stored("Anything else?", '"complete":true')
         await call.kill()
         await call.take_over(engines_with(FakeStt("on sunday"), FakeLm([Reply("At two.")])))
         await until_heard(call, 2)
@@ -143,7 +144,7 @@ async def test_a_session_that_was_taken_over_twice_still_says_the_rest_once(brok
     async with Call.begun(broker, FakeEngines(), greeting=GREETING.model_copy(update={"text": ANSWER})) as call:
         for words in (2, 1):
             await until_heard(call, words)
-            await call.until_stored('"samples": 8000', '"complete": true')
+            await call.until_stored('"samples":8000', '"complete":true')
             await call.kill()
             await call.take_over(FakeEngines())
         await call.peer.play_turn()
@@ -157,7 +158,7 @@ async def test_nobody_was_speaking_when_the_worker_was_killed_and_there_is_no_se
     async with Call.begun(broker, engines, greeting=GREETING) as call:
         await call.peer.play_turn()
         await call.peer.until_status("speaking", "listening")
-        await call.until_stored("Hello there.", '"turn": null')
+        await call.until_stored("Hello there.", '"turn":null')
         await call.kill()
         await call.take_over(engines_with(FakeStt("when do you open"), FakeLm([Reply(ANSWER)])))
         await call.peer.until_status("listening")
@@ -200,7 +201,7 @@ async def test_a_question_whose_answer_the_caller_has_stopped_is_not_answered_by
         await call.peer.ask()
         await call.peer.until_status("listening", "thinking")
         call.peer.tell(InterruptRequested(session=SESSION))
-        await call.until_stored("when do you open", '"answered": true', '"turn": null')
+        await call.until_stored("when do you open", '"answered":true', '"turn":null')
         await call.kill()
         await call.take_over(FakeEngines())
         await call.peer.until_status("listening")
@@ -212,7 +213,7 @@ async def test_the_caller_was_speaking_when_the_worker_was_killed_and_no_word_is
     async with Call.begun(broker, engines, greeting=GREETING) as call:
         await call.peer.play_turn()
         await call.peer.until_status("speaking", "listening")
-        await call.until_stored("Hello there.", '"turn": null')
+        await call.until_stored("Hello there.", '"turn":null')
         await call.peer.be_quiet(400)
         await call.peer.speak(400)
         await call.kill()
@@ -243,7 +244,7 @@ async def test_the_transcript_has_words_that_were_recorded_just_before_the_worke
     async with Call.begun(broker, FakeEngines(), greeting=GREETING) as call:
         await call.peer.play_turn()
         await call.peer.until_status("speaking", "listening")
-        await call.until_stored("Hello there.", '"turn": null')
+        await call.until_stored("Hello there.", '"turn":null')
         await call.kill()
         arrived = [item for item in call.peer.sent if isinstance(item, PublishEvent)]
         lost = next(index for index, event in enumerate(arrived) if event.type == "transcript")
@@ -257,13 +258,13 @@ async def test_a_worker_that_dies_before_it_could_go_on_leaves_everything_to_the
     async with Call.begun(broker, engines) as call:
         await call.peer.ask()
         await until_heard(call, 3)
-        await call.until_stored("Anything else?", '"complete": true')
+        await call.until_stored("Anything else?", '"complete":true')
         await call.kill()
         second = await taken_over(call.peer, FakeEngines(), broker)
         running = asyncio.create_task(second.run())
         await asyncio.sleep(0)
         second.leave(at_once=True)  # it saves what it knows
-        await call.until_stored('"epoch": 2')
+        await call.until_stored('"epoch":2')
         await call.peer.until(lambda: isinstance(call.peer.sent[-1], PipelineLeaving))
         second.receive(SessionClosed(session=SESSION, reason="replaced"))
         await running
@@ -294,10 +295,12 @@ async def test_a_worker_that_wakes_up_says_nothing_more_and_the_call_goes_on(bro
 async def test_a_worker_that_was_replaced_notices_it_when_it_writes(broker: Redis) -> None:
     async with Call.begun(broker, FakeEngines()) as call:
         await call.peer.until_status("listening")
-        assert await ConversationStore(broker, SESSION, 100, epoch=2).claim() is not None
+        assert await ConversationStore(ScriptBatch(broker), SESSION, 100, epoch=2).claim() is not None
         call.peer.tell(TextReceived(session=SESSION, text="hello"))
         await asyncio.wait_for(call.running, 5)
         assert call.peer.all(EndSession) == []
+        gone = [(closed.session, closed.reason) for closed in call.peer.all(SessionClosed)]
+        assert gone == [(SESSION, "session_gone")], "the other one may have died before it attached"
         await broker.flushall()
 
 
@@ -329,7 +332,7 @@ async def test_the_worker_was_killed_while_a_table_was_booked_and_it_is_not_book
         await call.peer.ask()
         await until_heard(call, 3)
         await call.peer.until(lambda: bool(call.peer.published("tool-call")))
-        await call.until_stored('"waits_for_tools": true', '"whole": true')
+        await call.until_stored('"waits_for_tools":true', "Just a moment.")
         assert booked == ["Ann"]
         await call.kill()
         second = engines_with(lm=FakeLm([Reply("Shall I book it again?")]))

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.session_directory import SessionDirectory
 from pipeline_worker.conversation_store import ConversationStore
+from pipeline_worker.script_batch import ScriptBatch
 from pipeline_worker.turns.conversation import Entry
 from pipeline_worker.turns.memory import Memory
 from shared import keys
@@ -85,7 +86,7 @@ async def test_a_session_of_a_release_is_taken_over(broker: Redis, keys_of_relea
     assert (record.media_worker, record.generation, record.pipeline_worker, record.epoch) == ("m1", 2, "p1", 3)
     assert [(event.number, event.event) for event in known.events] == [(17, meant["event"])]
 
-    past = await ConversationStore(broker, examples.SESSION, expiry_s=60, epoch=4).claim()
+    past = await ConversationStore(ScriptBatch(broker), examples.SESSION, expiry_s=60, epoch=4).claim()
     assert past is not None
     assert_means(as_json(past.entries), meant["entries"])
     assert_means(as_json(past.memory), meant["memory"])
@@ -141,7 +142,7 @@ async def test_what_a_newer_version_stored_is_read_without_its_new_fields(broker
     known = await SessionDirectory(broker).find(examples.SESSION)
     assert known is not None and len(known.events) == 1
     assert known.record.media_worker == "m1"
-    past = await ConversationStore(broker, examples.SESSION, expiry_s=60, epoch=4).claim()
+    past = await ConversationStore(ScriptBatch(broker), examples.SESSION, expiry_s=60, epoch=4).claim()
     assert past is not None
     assert (past.entries, past.memory) == (examples.ENTRIES, examples.MEMORY)
     assert [report.worker_id for report in await live_workers(broker, "pipeline")] == ["p1"]

@@ -87,7 +87,7 @@ class TranscriptParts:
             raise broken(_VENDOR, f"a message of {len(data)} bytes") from error
         if message.type == "Error":
             said = message.description or message.message or "no reason given"
-            raise EngineError(f"{_VENDOR} reports an error: {said[:200]}", code="engine_refused")
+            raise EngineError(f"{_VENDOR} reports an error", code="engine_refused", detail=said[:200])
 
     def _take(self, results: _Results) -> None:
         if results.from_finalize and not self.is_ending:

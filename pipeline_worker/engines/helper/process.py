@@ -84,7 +84,10 @@ class Channel:
             self._frames.put_nowait(got)
             raise EngineError(got.message, code=got.code) from got
         if "error" in got.header:
-            raise EngineError(str(got.header["error"]), code=got.header.get("code"))
+            said, code = str(got.header["error"]), got.header.get("code")
+            if code is not None:  # of a model that cannot be loaded, before there are callers
+                raise EngineError(said, code=code)
+            raise EngineError(f"the {self._helper.name} helper failed", detail=said)
         return got
 
 

@@ -159,7 +159,7 @@ def translated_errors(vendor: str) -> Iterator[None]:
             raise vendor_errors.refusal(vendor, status) from error
         raise vendor_errors.unreachable(vendor, error) from error
     except Exception as error:
-        raise vendor_errors.broken(vendor, f"{type(error).__name__}: {error}") from error
+        raise vendor_errors.broken_by(vendor, error) from error
 
 
 def _status_behind(error: BaseException | None) -> int | None:

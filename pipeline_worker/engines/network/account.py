@@ -85,10 +85,10 @@ async def try_account(
     except EngineError as error:
         if error.code == "engine_key_refused":
             cure = f": put a valid one into {options.key_variable}" if options.key_variable else ""
-            raise ConfigError(f"{where}.api_key_env: {error.message}{cure}") from error
+            raise ConfigError(f"{where}.api_key_env: {error}{cure}") from error
         if error.code == "engine_refused" and decisive:
-            raise ConfigError(f"{where}: {error.message}: correct the options") from error
-        log.warning("engine_not_tried", agent_id=agent_id, section=section, code=error.code, reason=error.message)
+            raise ConfigError(f"{where}: {error}: correct the options") from error
+        log.warning("engine_not_tried", agent_id=agent_id, section=section, code=error.code, reason=str(error))
 
 
 async def concurrently(trials: Iterable[Coroutine[None, None, None]]) -> None:

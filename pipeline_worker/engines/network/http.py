@@ -16,7 +16,16 @@ import aiohttp
 import certifi
 
 from pipeline_worker.engines.network.account import VendorAccount
-from pipeline_worker.engines.network.errors import broken, busy, late, lost, message_in, refusal, unreachable
+from pipeline_worker.engines.network.errors import (
+    broken_by,
+    busy,
+    late,
+    lost,
+    message_in,
+    reason_in,
+    refusal,
+    unreachable,
+)
 from pipeline_worker.engines.network.warm_up import WarmUp
 from shared.errors import EngineError
 
@@ -32,6 +41,9 @@ _IDLE_S = 120.0
 """Longer than callers talk, so that the next turn has a connection."""
 _BUFFER_BYTES = 2**20
 """A line of an answer may carry seconds of audio."""
+MAX_BODY_BYTES = 2**20
+"""Of an answer that is read whole."""
+_REFUSAL_BYTES = 2**16
 
 
 class VendorHttp:
@@ -72,13 +84,13 @@ class VendorHttp:
     async def get(self, path: str, headers: Mapping[str, str] | None = None, silence_s: float | None = None) -> None:
         """Raises `EngineError` unless the vendor answers with success."""
         async with self._answer("GET", path, silence_s, headers=headers) as answer:
-            await answer.read()
+            await read_at_most(answer, MAX_BODY_BYTES)
 
     def warm(self, path: str, headers: Mapping[str, str] | None = None) -> None:
         """Opens a connection in the background, if none is idle, by a request that costs nothing."""
         self._warm_up.begin(lambda: self.get(path, headers))
 
-    def refusal(self, status: int, detail: str) -> EngineError:
+    def refusal(self, status: int, detail: str, reason: str = "") -> EngineError:
         """The error for this HTTP status, or for an event that corresponds to it."""
         key, vendor = self.account.key, self.account.vendor
         if status == 401 and not key:
@@ -86,7 +98,7 @@ class VendorHttp:
                 f"{vendor} wants a key: name the environment variable that holds it in api_key_env",
                 code="engine_key_refused",
             )
-        return refusal(vendor, status, detail.replace(key, "***") if key else detail)
+        return refusal(vendor, status, detail.replace(key, "***") if key else detail, reason)
 
     async def close(self) -> None:
         """Idempotent."""
@@ -105,8 +117,8 @@ class VendorHttp:
             with self._errors_explained():
                 async with await self._send(method, path, silence_s or _SILENCE_TIMEOUT_S, request) as answer:
                     if not answer.ok:
-                        body = await answer.text(errors="replace")
-                        raise self.refusal(self._status_of(answer.status, body), message_in(body))
+                        body = (await read_at_most(answer, _REFUSAL_BYTES)).decode(errors="replace")
+                        raise self.refusal(self._status_of(answer.status, body), message_in(body), reason_in(body))
                     yield answer
                     self._warm_up.answered()
         finally:
@@ -154,7 +166,17 @@ class VendorHttp:
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError) as error:
             raise lost(vendor, error) from error
         except aiohttp.ClientError as error:
-            raise broken(vendor, f"{type(error).__name__}: {error}") from error
+            raise broken_by(vendor, error) from error
+
+
+async def read_at_most(answer: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    """The body of `answer`, or its beginning."""
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) >= most_bytes:
+            break
+    return bytes(body[:most_bytes])
 
 
 def _body(request: Mapping[str, Any]) -> dict[str, Any]:

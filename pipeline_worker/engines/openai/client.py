@@ -13,12 +13,13 @@ from typing import Any
 import aiohttp
 
 from pipeline_worker.engines.network.account import VendorAccount
-from pipeline_worker.engines.network.errors import broken
+from pipeline_worker.engines.network.errors import broken_by
 from pipeline_worker.engines.network.http import VendorHttp
 from shared.errors import EngineError
 
 _WARM_UP_TIMEOUT_S = 5.0
 _END_OF_STREAM_S = 0.5
+_MAX_EVENT_BYTES = 2**20
 
 
 class OpenAiClient:
@@ -64,6 +65,8 @@ class OpenAiClient:
         async for line in answer.content:
             if line.startswith(b"data:"):
                 data += line[5:].strip()
+                if len(data) > _MAX_EVENT_BYTES:
+                    raise ValueError("an event without end")
             elif not line.strip() and data:
                 if data == b"[DONE]":
                     return
@@ -78,7 +81,7 @@ class OpenAiClient:
         try:
             yield
         except (ValueError, TypeError, AttributeError, LookupError) as error:
-            raise broken(self.account.vendor, f"{type(error).__name__}: {error}") from error
+            raise broken_by(self.account.vendor, error) from error
 
 
 async def read_rest(events: AsyncGenerator[Any, None]) -> None:

@@ -13,7 +13,7 @@ from aiohttp import ClientResponse
 from pydantic import Field
 
 from pipeline_worker.engines.network.errors import broken
-from pipeline_worker.engines.network.http import File
+from pipeline_worker.engines.network.http import MAX_BODY_BYTES, File, read_at_most
 from pipeline_worker.engines.openai.client import OpenAiClient, read_rest
 from pipeline_worker.engines.openai.provider import OpenAiOptions, OpenAiProvider
 from pipeline_worker.engines.protocols import Transcript
@@ -70,7 +70,7 @@ class OpenAiSpeechToText:
                 if answer.content_type == "text/event-stream":
                     text = await self._streamed(answer)
                 else:  # also servers and models that ignore `stream`
-                    text = json.loads(await answer.read())["text"]
+                    text = json.loads(await read_at_most(answer, MAX_BODY_BYTES))["text"]
                 if not isinstance(text, str):
                     raise ValueError("a transcript without text")
         return text.strip()

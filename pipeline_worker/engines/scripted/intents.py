@@ -7,6 +7,7 @@ A part of a sentence may resemble an example more than the whole: long sentences
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from math import log
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ _PART_COSTS = 0.12
 """What a very short part loses against the whole, where it may mean something else."""
 _SECOND_COUNTS = 0.1
 """Weight of the second nearest example, which confirms the nearest."""
+_MOST_PARTS = 8
+"""Each costs about 1 ms."""
 _SENTENCE_END = re.compile(r"[.?!;\n]+\s*")
 _CLAUSE_END = re.compile(r"[.?!;:\n]+\s*|,\s+|\s+[-–—]+\s+")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
@@ -64,7 +67,7 @@ class IntentMatcher:
         self._examples = self._vectors(texts)
 
     def parts(self, text: str) -> list[Part]:
-        """`text`, its sentences and its clauses, with the scores of each. Empty without words."""
+        """`text`, its sentences and clauses, at most `_MOST_PARTS`, with the scores of each. Empty without words."""
         parts = _parts(text)
         if not parts:
             return []
@@ -126,4 +129,5 @@ def _stem(word: str) -> str:
 def _parts(text: str) -> list[str]:
     whole = text.strip()
     parts = [whole, *_SENTENCE_END.split(whole), *_CLAUSE_END.split(whole)]
-    return list(dict.fromkeys(filter(says_something, parts))) or [whole] * bool(_WORD.search(whole))
+    different = dict.fromkeys(filter(says_something, parts))
+    return list(islice(different, _MOST_PARTS)) or [whole] * bool(_WORD.search(whole))

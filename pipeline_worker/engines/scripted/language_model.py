@@ -14,6 +14,9 @@ from pipeline_worker.turns.backchannels import expected
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError
 
+_AT_ONCE_S = 0.005
+"""A worker that takes a session over interprets the whole conversation. In between it serves its other sessions."""
+
 
 class ScriptedLanguageModel:
     """For one session. Stateless, so another worker can take the session over."""
@@ -25,7 +28,12 @@ class ScriptedLanguageModel:
     async def reply(self, conversation: Sequence[Entry]) -> AsyncGenerator[Reply, None]:
         """One piece: the whole answer."""
         state = DialogueState(Reply(self._greeting))
+        clock = asyncio.get_running_loop().time
+        began = clock()
         for entry in conversation:
+            if clock() - began > _AT_ONCE_S:
+                await asyncio.sleep(0)
+                began = clock()
             if isinstance(entry, Utterance):
                 state = (self._dialogue.turn if entry.role == "user" else self._dialogue.heard)(state, entry.text)
         yield state.said

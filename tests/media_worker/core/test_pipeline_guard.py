@@ -156,6 +156,29 @@ def test_a_leaving_worker_serves_until_the_next_has_attached() -> None:
     assert not session.accepts("p1", 1)
 
 
+def test_a_leaving_worker_that_attaches_again_stays_until_it_wants_to_leave_again() -> None:
+    session = served()
+    session.on_leaving()
+    assert session.on_attached("p1", 1) == "repeated"
+    assert look(session, 3.0) == [], "its request was withdrawn"
+    assert session.accepts("p1", 1)
+    assert session.on_leaving() == [Asked(3, resumed=True)]
+
+
+def test_a_worker_that_had_taken_the_session_already_gets_it_though_the_other_one_would_stay() -> None:
+    session = served()
+    session.on_leaving()
+    session.on_attached("p1", 1)
+    assert session.on_attached("p2", 2) == "accepted"
+
+
+def test_a_worker_that_has_stayed_and_dies_is_replaced() -> None:
+    session = served()
+    session.on_leaving()
+    session.on_attached("p1", 1)
+    assert session.check(3.0, silent=True, deaf=False) == [Lost("p1", 1), Asked(3, resumed=True)]
+
+
 def test_a_leaving_worker_that_dies_is_replaced_by_the_one_that_was_asked_for() -> None:
     session = served()
     session.on_leaving()

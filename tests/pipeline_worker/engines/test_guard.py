@@ -206,3 +206,18 @@ async def test_an_answer_that_is_abandoned_while_it_waits_is_cancelled() -> None
             async with asyncio.timeout(patience_s):
                 await guard().answer(answer())
     assert ended == [1.5, 4.0]
+
+
+@in_virtual_time
+async def test_an_answer_that_goes_on_in_empty_pieces_only_has_stalled() -> None:
+    lm = UnreliableLm([Reply("a"), *(step for _ in range(20) for step in (1, Reply("")))])
+    with pytest.raises(EngineError) as raised:
+        await texts(guard(), lm)
+    assert raised.value.code == "engine_timeout"
+    assert asyncio.get_running_loop().time() == 10
+
+
+@in_virtual_time
+async def test_a_listener_who_takes_time_over_an_empty_piece_is_no_stall() -> None:
+    lm = UnreliableLm([Reply("a"), Reply(""), 1, Reply("b")])
+    assert await texts(guard(), lm, pause_s=15) == ["a", "", "b"]

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator, Callable
 
 import numpy as np
 import pytest
+import structlog
 
 from pipeline_worker.hearing.transcription import Transcription
 from shared.audio import Pcm
@@ -126,3 +127,18 @@ async def test_stopping_closes_the_stream() -> None:
     assert stt.open_streams == 1
     await listener.stop()
     assert stt.open_streams == 0
+
+
+async def test_a_transcript_without_end_is_cut_and_that_is_logged() -> None:
+    listener = Listener(FakeStt("on and " * 5_000))
+    with structlog.testing.capture_logs() as logs:
+        listener.transcription.begin(1, sound(0))
+        for _ in range(4):
+            listener.transcription.push(sound(1_600))
+        listener.transcription.finish(1)
+        await listener.until_told(3)
+    await listener.stop()
+    first, interim, final = listener.told
+    assert (first, interim) == ("on", ("on and " * 5_000)[:4_000])
+    assert final == (1, ("on and " * 5_000)[:4_000])
+    assert [(line["event"], line["characters"]) for line in logs] == [("transcript_cut", 34_999)]

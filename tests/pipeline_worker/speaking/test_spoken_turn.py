@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
+import structlog
 
 from pipeline_worker.engines.fallback.text_to_speech import FallbackTextToSpeech
 from pipeline_worker.engines.guard import EngineGuard, Guarded
@@ -50,6 +51,46 @@ async def test_sentences_are_spoken_as_they_form_whatever_the_pieces() -> None:
     assert not await turn.speak(Reply("We are o"), Reply("pen. Come "), Reply("in"))
     assert turn.tts.spoken == ["We are open.", "Come in"]
     assert turn.peer.audio_end == 5 * WORD
+
+
+async def test_of_a_reply_without_end_ten_thousand_characters_are_spoken() -> None:
+    """A model that went astray had kept the agent talking, and filled the conversation."""
+    pieces = closed = 0
+
+    async def runaway() -> AsyncGenerator[Reply, None]:
+        nonlocal pieces, closed
+        try:
+            while True:
+                pieces += 1
+                yield Reply("We go on and on. ")
+        finally:
+            closed += 1
+
+    turn = Turn()
+
+    async def play() -> None:
+        while True:
+            turn.play(turn.peer.audio_end)
+            await asyncio.sleep(0)
+
+    playing = asyncio.create_task(play())
+    with structlog.testing.capture_logs() as logs:
+        await turn.turn.speak(runaway())
+    playing.cancel()
+    assert sum(map(len, turn.tts.spoken)) <= 10_000
+    assert (pieces, closed) == (10_000 // len("We go on and on. ") + 1, 1)
+    assert logs == [{"event": "reply_cut", "log_level": "warning", "session_id": SESSION, "characters": 10_000}]
+
+
+async def test_one_piece_of_ten_megabytes_is_cut() -> None:
+    turn = Turn(prepared=True)
+    speaking = asyncio.create_task(turn.speak(Reply("on " * 3_000_000)))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    waiting = turn.turn.memory().waiting
+    assert 0 < len(waiting) <= 10_000
+    speaking.cancel()
+    await asyncio.wait({speaking})
 
 
 async def test_text_appears_as_its_words_are_heard() -> None:

@@ -57,7 +57,7 @@ async def test_no_more_than_four_run_at_once_and_sixteen_at_all() -> None:
     gate = tool_functions.fresh_gate()
     async with toolbox(function("held")) as box:
         watched = Guarded(box, *[call("held", call_id=str(number)) for number in range(18)])
-        await gate.began.wait()
+        await gate.four_began.wait()
         await watched.batch.finish(within_s=0.01)
         assert gate.begun == 4
         gate.may_end.set()
@@ -129,8 +129,7 @@ async def test_a_tool_that_has_not_begun_does_not_begin() -> None:
     gate = tool_functions.fresh_gate()
     async with toolbox(function("held")) as box:
         watched = Guarded(box, *[call("held", call_id=str(number)) for number in range(8)])
-        await gate.began.wait()
-        await watched.batch.finish(within_s=0.01)
+        await gate.four_began.wait()
         watched.batch.give_up()
         gate.may_end.set()
         await watched.ended()

@@ -1,15 +1,26 @@
 import asyncio
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from pipeline_worker.tools.function import FunctionTool, Threads
+from pipeline_worker.tools.function import FunctionTool
 from pipeline_worker.tools.outcome import ToolContext, ToolFailure
+from pipeline_worker.tools.threads import LoopThread, Threads
 from shared.agent_tools import Tool
 from shared.errors import ConfigError
 
 CONTEXT = ToolContext("session-1", "desk", "call-1")
+
+
+COROUTINES = LoopThread()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closed_loops() -> Iterator[None]:
+    yield
+    COROUTINES.close()
 
 
 def loaded(function: str, *parameters: str, required: tuple[str, ...] | None = None) -> FunctionTool:
@@ -20,7 +31,7 @@ def loaded(function: str, *parameters: str, required: tuple[str, ...] | None = N
     }
     place = function if ":" in function else f"tests.fakes.tool_functions:{function}"
     fields = {"name": "tool", "description": "A tool.", "parameters": schema, "python": place}
-    return FunctionTool(Tool.model_validate(fields), Threads(2))
+    return FunctionTool(Tool.model_validate(fields), Threads(2), COROUTINES)
 
 
 async def run(tool: FunctionTool, **arguments: Any) -> str:

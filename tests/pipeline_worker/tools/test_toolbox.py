@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipeline_worker.tools.outcome import Outcome
-from pipeline_worker.tools.toolbox import MAX_RESULT_CHARACTERS, Toolbox, Toolboxes
+from pipeline_worker.tools.outcome import MAX_RESULT_CHARACTERS, Outcome
+from pipeline_worker.tools.toolbox import Toolbox, Toolboxes
 from pipeline_worker.turns.conversation import ToolCall
 from shared.agent import AgentDefinition
 from shared.errors import ConfigError
@@ -32,6 +32,9 @@ async def toolbox(*tools: Mapping[str, Any], environment: Mapping[str, str] = {}
         await boxes.close()
 
 
+NAMED = {"type": "object", "properties": {"name": {}}, "required": ["name"]}
+
+
 async def used(box: Toolbox, name: str, arguments: str = "") -> Outcome:
     async with asyncio.timeout(10):
         return await box.run(ToolCall("call-1", name, arguments), "session-1")
@@ -55,10 +58,11 @@ async def test_each_kind_of_tool_is_run() -> None:
         ("crash", "{}", "Failed: the tool is out of order."),
         ("leave", "{}", "Failed: the tool is out of order."),
         ("leave_at_once", "{}", "Failed: the tool is out of order."),
+        ("leave_by_control_c", "{}", "Failed: the tool is out of order."),
     ],
 )
 async def test_every_failure_is_reported_to_the_model(name: str, arguments: str, told: str) -> None:
-    async with toolbox(*map(function, ["refuse", "crash", "leave", "leave_at_once"])) as box:
+    async with toolbox(*map(function, ["refuse", "crash", "leave", "leave_at_once", "leave_by_control_c"])) as box:
         outcome = await used(box, name, arguments)
     assert outcome.result.startswith(told)
     assert not outcome.ok
@@ -79,6 +83,28 @@ async def test_a_service_that_stalls_gets_no_more_than_its_time() -> None:
         webhook = {"name": "find", "description": "Finds.", "timeout_s": 0.1, "webhook": {"url": server.url}}
         async with toolbox(webhook) as box:
             assert (await used(box, "find")).result.startswith("Failed: no answer in time")
+
+
+@pytest.mark.parametrize("name", ["block", "never_stop"])
+async def test_no_call_is_held_up_by_a_tool_that_blocks_or_never_stops(name: str) -> None:
+    tool_functions.unblocked.clear()
+    try:
+        async with toolbox(function(name, timeout_s=0.1), function("greet", parameters=NAMED)) as box:
+            began = asyncio.get_running_loop().time()
+            assert (await used(box, name)).result.startswith("Failed: no answer in time")
+            assert asyncio.get_running_loop().time() - began < 1
+            assert "Ann" in (await used(box, "greet", '{"name": "Ann"}')).result, "other tools still work"
+    finally:
+        tool_functions.unblocked.set()
+
+
+@pytest.mark.parametrize("name", ["a_huge_list", "a_huge_text"])
+async def test_a_result_of_fifty_megabytes_is_cut_where_it_is_made(name: str) -> None:
+    async with toolbox(function(name)) as box:
+        outcome = await used(box, name)
+    assert outcome.ok
+    assert outcome.result.endswith("x ... (the rest was cut off)")
+    assert len(outcome.result) < MAX_RESULT_CHARACTERS + 50
 
 
 async def test_a_result_is_cut_to_what_a_model_should_read() -> None:

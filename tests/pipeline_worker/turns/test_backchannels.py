@@ -34,3 +34,10 @@ def test_the_backchannels_of_the_definition_replace_those_of_the_language() -> N
     agent = AgentDefinition(id="desk", name="Desk", language="de")
     assert expected(agent) == usual("de")
     assert expected(agent.model_copy(update={"turn_taking": TurnTaking(backchannels=())})) == ()
+
+
+@pytest.mark.parametrize("phrases", [("ok",), ("ok", "ok ok")])
+def test_a_caller_who_says_ok_a_thousand_times_is_judged_at_once(phrases: tuple[str, ...]) -> None:
+    words = BargeInWords(phrases, 0)
+    assert not words.claim("ok " * 2_000)
+    assert words.claim("ok " * 2_000 + "stop")

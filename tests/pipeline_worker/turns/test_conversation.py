@@ -25,6 +25,11 @@ def test_the_oldest_entries_are_dropped() -> None:
     assert conversation.entries == (Utterance("user", "b"), Utterance("user", "c"))
 
 
+def test_a_conversation_begins_with_what_was_kept_of_it() -> None:
+    kept = (Utterance("agent", "Hello."), Utterance("user", "hi"))
+    assert Conversation(kept).entries == kept
+
+
 def test_an_utterance_without_words_is_an_error() -> None:
     with pytest.raises(ValueError, match="has words"):
         Conversation().add(Utterance("user", ""))
@@ -36,3 +41,14 @@ def test_the_conversation_to_answer_may_end_with_a_tools_result() -> None:
     for entry in (Utterance("user", "book it"), Utterance("agent", "One mom", interrupted=True), use):
         conversation.add(entry)
     assert conversation.to_answer() == (Utterance("agent", "One mom", interrupted=True), use)
+
+
+def test_the_oldest_entries_make_room_for_long_ones_but_the_last_entry_stays() -> None:
+    conversation = Conversation(max_characters=10)
+    for text in ("1234", "5678", "90"):
+        conversation.add(Utterance("user", text))
+    assert len(conversation) == 3
+    conversation.add(ToolUse(ToolCall("1", "f", "{}"), "ok"))
+    assert [entry.text for entry in conversation.entries if isinstance(entry, Utterance)] == ["90"]
+    conversation.add(Utterance("agent", "much too long"))
+    assert conversation.entries == (Utterance("agent", "much too long"),)

@@ -16,6 +16,7 @@ from media_worker.session_index import SessionIndex
 from media_worker.session_record import SessionRecord
 from media_worker.session_store import SessionStore
 from pipeline_worker.conversation_store import ConversationStore
+from pipeline_worker.script_batch import ScriptBatch
 from pipeline_worker.turns.memory import Memory
 from shared.events import Message
 from shared.io.broker import Redis, connect
@@ -69,7 +70,7 @@ async def _keys() -> Recording:
         record.save(PipelineGuard(1.0, 1.0, "p1", 3))
         record.add_event(examples.EVENT, 17)
         await store.write()
-        conversation = ConversationStore(client, examples.SESSION, expiry_s=60, epoch=3)
+        conversation = ConversationStore(ScriptBatch(client), examples.SESSION, expiry_s=60, epoch=3)
         conversation.watch(lambda: examples.MEMORY, on_replaced=lambda: None)
         for entry in examples.ENTRIES:
             conversation.add(entry)

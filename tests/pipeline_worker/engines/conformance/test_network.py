@@ -254,7 +254,7 @@ async def test_whatever_a_vendor_does_the_caller_waits_no_longer_than_the_deadli
             await desk.ask(given)
         took_s = asyncio.get_running_loop().time() - began
         assert raised.value.code == CODES[how]
-        assert KEY not in raised.value.message
+        assert KEY not in str(raised.value)
         if how == "stalls":
             assert took_s >= FIRST_OUTPUT_S
         if how == "stalls midway":

@@ -72,7 +72,7 @@ class FakeHttpSession:
 def test_options_are_checked(options: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=rf"agent 'desk': speech_to_text\.options\.{told}") as raised:
         LiveKitPlugins("speech_to_text", "STT").add(agent(**options))
-    assert "s3cret" not in raised.value.message
+    assert "s3cret" not in str(raised.value)
 
 
 async def test_an_error_of_the_constructor_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ async def test_whatever_a_plugin_raises_is_translated(fault: str, code: str) -> 
     with pytest.raises(EngineError) as raised, translated_errors("standin"):
         await misbehave(fault)
     assert raised.value.code == code
-    assert "standin" in raised.value.message
+    assert "standin" in str(raised.value)
 
 
 def test_our_own_errors_stay_as_they_are() -> None:

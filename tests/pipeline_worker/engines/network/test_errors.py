@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline_worker.engines.network.errors import broken, late, lost, refusal, unreachable
+from pipeline_worker.engines.network.errors import broken, late, lost, reason_in, refusal, unreachable
 from shared.errors import EngineError
 
 
@@ -23,9 +23,11 @@ def test_a_status_has_a_code(status: int, code: str) -> None:
 
 
 def test_a_vendors_message_is_shortened_and_hides_keys() -> None:
-    assert refusal("Acme", 400, "no such\n voice").message == "Acme refuses the request (status 400): no such voice"
-    assert len(refusal("Acme", 500, "x" * 10_000).message) < 300
-    assert "sk-1" not in refusal("Acme", 401, "the key sk-1234 is wrong").message
+    error = refusal("Acme", 400, "no such\n voice", "invalid_voice")
+    assert error.message == "Acme refuses the request (status 400, invalid_voice)", "what it said is not for the log"
+    assert str(error) == "Acme refuses the request (status 400, invalid_voice): no such voice"
+    assert len(str(refusal("Acme", 500, "x" * 10_000))) < 300
+    assert "sk-1" not in str(refusal("Acme", 401, "the key sk-1234 is wrong"))
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,21 @@ def test_a_vendors_message_is_shortened_and_hides_keys() -> None:
 def test_other_failures_have_a_code(error: EngineError, code: str) -> None:
     assert error.code == code
     assert error.message.startswith("Acme ")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (
+            '{"error": {"type": "bad_request", "code": "too_long", "param": "messages[0]", "message": "hi Ann"}}',
+            "bad_request, too_long, messages[0]",
+        ),
+        ('{"detail": {"status": "quota_exceeded", "message": "x"}}', "quota_exceeded"),
+        ('{"error": {"code": "my words", "type": 3}}', ""),
+        ('{"error": "my words"}', ""),
+        ("<html>", ""),
+        ("[" * 5_000, ""),
+    ],
+)
+def test_the_codes_of_a_refusal_are_its_reason_and_its_words_are_not(body: str, reason: str) -> None:
+    assert reason_in(body) == reason

@@ -58,3 +58,7 @@ def test_fillers_capitals_and_marks_do_not_count() -> None:
 
 def test_endings_do_not_count() -> None:
     assert words("booking tickets") == words("book ticket")
+
+
+def test_a_sentence_of_a_hundred_clauses_is_looked_at_in_a_few_parts(matcher: IntentMatcher) -> None:
+    assert len(matcher.parts(", ".join(f"soup {number}" for number in range(100)))) == 8

@@ -78,3 +78,8 @@ def test_a_backchannel_asks_for_nothing(interpreter: Interpreter) -> None:
 def test_the_place_decides_which_question_goes_on(interpreter: Interpreter) -> None:
     assert interpreter.interpret("And on Friday?", DialogueContext(aside="hours"), TODAY).intent == "hours"
     assert interpreter.interpret("And on Friday?", DialogueContext("booking", (), "day"), TODAY).intent != "hours"
+
+
+def test_of_an_endless_sentence_only_the_beginning_counts(interpreter: Interpreter) -> None:
+    sentence = "a table for four please and " + "well " * 50
+    assert interpreter.interpret(sentence + "for seven", DialogueContext(), TODAY).values == {"party_size": 4}
