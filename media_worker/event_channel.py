@@ -13,6 +13,11 @@ from shared.events import ClientEventSent, Message, SessionClosed, client_event
 from shared.io.outbox import Outbox
 
 _EVENTS_KEPT = 100
+SEQ_STEP = 1_000
+"""The event that a pipeline worker has numbered n gets `seq` n * 1000, whichever media worker sends it: while a session
+moves, two of them may. A media worker's own events are numbered in between."""
+_SEQS_SKIPPED = 100
+"""After a move, because the previous media worker may have sent events of its own that we do not know of."""
 _PASSING = {"transcript-partial", "metrics", "goaway"}
 """Of no use to a client that comes back."""
 
@@ -20,7 +25,8 @@ _PASSING = {"transcript-partial", "metrics", "goaway"}
 class EventChannel:
     """Keeps the newest events until the data channel is open; the gateway gets each at once.
 
-    `seq` is the number of the session's last event, and `published` that of the pipeline workers' last one.
+    `seq` is that of the last event that the client may have seen, and `published` the number of the pipeline workers'
+    last event that was recorded.
     """
 
     def __init__(
@@ -36,8 +42,9 @@ class EventChannel:
         self._outbox = outbox
         self._send_on_channel = send_on_channel
         self._record = record
-        self._seq = seq
-        self.published = published
+        self._seq = seq + _SEQS_SKIPPED if seq else 0
+        self._known = seq // SEQ_STEP
+        self.published = max(published, self._known)
         self.inbox = ""
         """Key of the gateway's inbox; empty while the client has no WebSocket."""
         self._is_open = False
@@ -60,8 +67,10 @@ class EventChannel:
             self._send_on_channel(self._waiting.popleft())
 
     def publish(self, event_type: str, fields: dict[str, Any], number: int = 0) -> None:
-        """`number` is the one that the pipeline worker gave the event."""
-        self._seq += 1
+        """`number` is the one that the pipeline worker gave the event; 0 for our own."""
+        if 0 < number <= self._known:
+            return  # sent again after a move, for a client that has it already
+        self._seq = max(self._seq + 1, number * SEQ_STEP)
         self.published = max(self.published, number)
         event = client_event(event_type, self._seq, fields)
         self.send(ClientEventSent(session=self._session, event=event))

@@ -45,6 +45,8 @@ _REPORT_TICKS = 125  # RTCP every 2.5 s
 _CHECK_TICKS = 50
 _FAREWELL_S = 30.0
 """The pipeline worker ends a session at its maximum duration, and says goodbye. This ends one that no worker ends."""
+_HANGUP_GRACE_S = 1.0
+"""A client whose session has moved closes this connection. We may hear of that before we hear of the move."""
 
 log = get_logger()
 
@@ -81,6 +83,7 @@ class Session:
         self._closed: asyncio.Future[str] = loop.create_future()
         self._opened_s = loop.time()
         self._leave_by_s = 0.0
+        self._hung_up_s: float | None = None
         self._ends_s = self._opened_s + opening.max_duration_s - (wall_ms() - opening.created_ms) / 1000 + _FAREWELL_S
         self.is_over = False
         """Whether it has ended, and does not go on elsewhere."""
@@ -139,7 +142,7 @@ class Session:
             on_open=self._events.open,
             on_text=lambda text: messages.on_text(text, loop.time()),
             on_too_fast=lambda: self._events.publish("error", TOO_MANY_MESSAGES),
-            on_closed=self.close,
+            on_closed=self._on_peer_closed,
         )
         fingerprints = self._offer.audio.fingerprints
         self._peer = Peer(context.certificate, fingerprints, self._path.send, callbacks, session_id=self.id)
@@ -270,6 +273,10 @@ class Session:
             return
         if now > self._ends_s:
             self.close("max_duration")
+        if self._hung_up_s is not None:
+            if now - self._hung_up_s > _HANGUP_GRACE_S and not self._context.liveness.is_deaf(now):
+                self.close("hangup")
+            return
         self.agent.tend(now)
 
     def go_away(self, time_left_ms: int) -> None:
@@ -347,7 +354,7 @@ class Session:
                 self.close("silent_timeout")
             self._count()
             if self._rtp is not None and self._rtp.said_bye:
-                self.close("hangup")
+                self._hang_up()
         if self._ticks % _REPORT_TICKS == 0 and self._rtp is not None:
             self._rtp.send_report(self._path.send, now)
 
@@ -355,6 +362,18 @@ class Session:
         self._downlink.count()
         if self._rtp is not None:
             self._rtp.count()
+
+    def _on_peer_closed(self, reason: str) -> None:
+        if reason == "hangup":
+            self._hang_up()
+        else:
+            self.close(reason)
+
+    def _hang_up(self) -> None:
+        """The caller has closed this connection. The session ends soon, unless it has moved."""
+        if self._hung_up_s is None:
+            self._hung_up_s = asyncio.get_running_loop().time()
+            self._context.clock.leave(self)
 
     def set_complexity(self, complexity: int) -> None:
         self._downlink.set_complexity(complexity)
