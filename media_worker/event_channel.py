@@ -18,7 +18,7 @@ SEQ_STEP = 1_000
 moves, two of them may. A media worker's own events are numbered in between."""
 _SEQS_SKIPPED = 100
 """After a move, because the previous media worker may have sent events of its own that we do not know of."""
-_PASSING = {"transcript-partial", "metrics", "goaway"}
+_PASSING = {"transcript-partial", "metrics", "goaway", "stay"}
 """Of no use to a client that comes back."""
 
 
