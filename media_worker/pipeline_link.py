@@ -56,6 +56,7 @@ class PipelineLink:
         self._liveness = liveness
         self._callbacks = callbacks
         self._recent = RecentFrames()
+        self._remember, self._send = self._recent.add, outbox.send  # bound once, for each frame
         self.inbox = keys.inbox("pipeline", guard.worker) if guard.worker else ""
         """Key of the pipeline worker's inbox; empty while there is none."""
         self._log = log.bind(session_id=job.session)
@@ -113,9 +114,9 @@ class PipelineLink:
             self._outbox.send(self.inbox, message)
 
     def send_frame(self, frame: AudioFrame | SilenceRun) -> None:
-        self._recent.add(frame)
+        self._remember(frame)
         if self.inbox:
-            self._outbox.send(self.inbox, frame)
+            self._send(self.inbox, frame)
 
     def repeat_frames(self, first_sample: int) -> None:
         """Send what is kept of the caller's audio from that sample on."""

@@ -1,7 +1,6 @@
 """A session that loses its pipeline worker, or gets another one."""
 
 import asyncio
-import itertools
 from itertools import pairwise
 
 from callers.caller import Caller
@@ -55,7 +54,7 @@ async def test_a_killed_pipeline_worker_is_replaced_and_the_caller_need_not_hang
             await successor.until(lambda: len(successor.uplink("s1")) > 20)
             items = successor.uplink("s1")
             assert items[0].first_sample <= heard_up_to - 8_000 < items[0].end_sample
-            for before, after in itertools.pairwise(items):
+            for before, after in pairwise(items):
                 assert (after.first_sample, after.epoch) == (before.end_sample, 2)
             await successor.say("s1", tone(880, 0.2, 24_000).tobytes(), epoch=2)
             assert (await successor.message(PlayoutReported, state="finished")).played_up_to == 4_800
