@@ -254,10 +254,12 @@ class Session:
         elif rtp is not None and not self._lifetime.hung_up:
             self.agent.tend(now)
 
-    def go_away(self, time_left_ms: int) -> None:
-        """This process drains: the client should move the session."""
-        self._leave_by_s = asyncio.get_running_loop().time() + time_left_ms / 1000
-        self._events.publish("goaway", {"timeLeftMs": time_left_ms, "scope": "media", "reason": "draining"})
+    def go_away(self, leave_by_s: float) -> None:
+        """This process drains: the client should move the session by then."""
+        self._leave_by_s = leave_by_s
+        time_left_s = max(0.0, leave_by_s - asyncio.get_running_loop().time())
+        fields = {"timeLeftMs": round(time_left_s * 1000), "scope": "media", "reason": "draining"}
+        self._events.publish("goaway", fields)
 
     def stay(self) -> None:
         """The drain was undone: a client that has not moved the session yet need not do so."""
@@ -282,9 +284,8 @@ class Session:
         self._record.attach_gateway(message)
         self._events.attach(message.gateway)
         self.agent.save()
-        time_left_s = self._leave_by_s - asyncio.get_running_loop().time()
-        if time_left_s > 0:
-            self.go_away(round(time_left_s * 1000))  # the client may have missed it
+        if self._leave_by_s > asyncio.get_running_loop().time():
+            self.go_away(self._leave_by_s)  # the client may have missed it
 
     def detach_gateway(self, gateway: str) -> None:
         """The client's WebSocket is gone. A caller who is connected stays."""

@@ -99,8 +99,8 @@ class SessionHost:
         """Hand each item of a batch to its session."""
         sender = received.sender
         if received.follows_gap:
-            for session in list(self.sessions.values()):
-                session.agent.on_gap(sender, asyncio.get_running_loop().time())
+            now = asyncio.get_running_loop().time()
+            self._each(lambda session: session.agent.on_gap(sender, now))
         for item in received.items:
             try:
                 if type(item) is AudioFrame:
@@ -113,11 +113,7 @@ class SessionHost:
 
     def tend(self, now: float) -> None:
         """Look after all sessions. Call it a few times a second."""
-        for session in list(self.sessions.values()):
-            try:
-                session.tend(now)
-            except Exception:  # noqa: BLE001 (logged there)
-                self._fail(session.id)
+        self._each(lambda session: session.tend(now))
 
     @property
     def correspondents(self) -> set[str]:
@@ -127,8 +123,7 @@ class SessionHost:
     def set_complexity(self, complexity: int) -> None:
         """Of the encoders."""
         self._complexity = complexity
-        for session in self.sessions.values():
-            session.set_complexity(complexity)
+        self._each(lambda session: session.set_complexity(complexity))
 
     def on_superseded(self, session_id: str) -> None:
         """Another media worker has the session since."""
@@ -137,17 +132,15 @@ class SessionHost:
 
     async def ask_to_leave(self, timeout_s: float) -> None:
         """Ask the clients, one after another, to move their sessions within that time."""
-        clock = asyncio.get_running_loop().time
-        leave_by_s = clock() + timeout_s
-        sessions = list(self.sessions.values())
-        for session in sessions:
-            session.go_away(round(max(0.0, leave_by_s - clock()) * 1000))
-            await asyncio.sleep(min(_LEAVE_INTERVAL_S, timeout_s / 4 / len(sessions)))
+        leave_by_s = asyncio.get_running_loop().time() + timeout_s
+        asked = list(self.sessions)
+        for session_id in asked:
+            self._each(lambda session: session.go_away(leave_by_s), session_id)
+            await asyncio.sleep(min(_LEAVE_INTERVAL_S, timeout_s / 4 / len(asked)))
 
     def let_stay(self) -> None:
         """The clients need not move their sessions any more."""
-        for session in self.sessions.values():
-            session.stay()
+        self._each(Session.stay)
 
     def close_all(self, reason: str) -> None:
         for session in self.sessions.values():
@@ -159,6 +152,14 @@ class SessionHost:
             async with asyncio.timeout(timeout_s):
                 await self._empty.wait()
         return not self.sessions
+
+    def _each(self, act: Callable[[Session], None], *only: str) -> None:
+        for session_id in only or list(self.sessions):
+            if (session := self.sessions.get(session_id)) is not None:
+                try:
+                    act(session)
+                except Exception:  # noqa: BLE001 (logged there)
+                    self._fail(session_id)
 
     def _fail(self, session_id: str) -> None:
         log.exception("session_failed", session_id=session_id)
