@@ -199,6 +199,8 @@ class Session:
         except PeerFailed as error:
             self.close(error.code)
             return
+        if self._closed.done():
+            return  # it must not take the session from the media worker, or the connection, that has it now
         now = asyncio.get_running_loop().time()
         codec = SrtpCodec(pair)
         self._rtp = RtpSession(codec, self._ssrc, self.id, self._negotiation.payload_type, self._uplink, self._downlink)
