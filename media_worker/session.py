@@ -218,7 +218,8 @@ class Session:
         """The session is here now. A media worker that had it before lets go of it."""
         self._record.leads = True
         if before := self._record.previous_media_worker:
-            self._context.outbox.send(keys.inbox("media", before), CloseSession(session=self.id, reason="moved"))
+            moved = CloseSession(session=self.id, reason="moved", generation=self.generation)
+            self._context.outbox.send(keys.inbox("media", before), moved)
         self.agent.begin(self._context.worker_id, now)
 
     def _goes_on(self, reason: str) -> bool:

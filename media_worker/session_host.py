@@ -195,8 +195,9 @@ class SessionHost:
         match message:
             case PipelineMessage():
                 session.agent.on_message(message, sender)
-            case CloseSession(reason=reason):
-                session.close(reason)
+            case CloseSession(reason=reason, generation=generation):
+                if not generation or session.generation < generation:
+                    session.close(reason)
             case UpdateOffer():
                 self._update(session, message)
             case GatewayAttached():

@@ -97,6 +97,21 @@ async def test_a_caller_who_closes_the_old_connection_before_it_hears_of_the_mov
         assert "ended" not in [sent.event.get("status") for sent in old.gateway.messages(ClientEventSent)]
 
 
+async def test_a_session_that_has_come_back_is_not_ended_by_late_news_of_where_it_was(
+    house: RunningMediaWorker,
+) -> None:
+    async with (
+        calling(house),
+        Caller(exchange=offering(house, resume_of(house, generation=3, media_worker="m2"))) as back,
+    ):
+        await house.pipeline.message(MediaAttached, generation=3)
+        await house.gateway.send(CloseSession(session="s1", reason="moved", generation=2))
+        await house.pipeline.send(PublishEvent(session="s1", epoch=1, type="transcript", fields={"text": "hello"}))
+        await back.wait_for(lambda: any(e.get("text") == "hello" for e in back.channel_events))
+        await house.gateway.send(CloseSession(session="s1", reason="moved", generation=4))
+        await eventually(lambda: not house.sessions)
+
+
 async def test_both_workers_of_a_session_may_die_at_once(broker_url: str) -> None:
     async with running_media_worker(broker_url) as house:
         dead = resume_of(house, media_worker="m-dead", pipeline_worker="p-dead", epoch=7)
