@@ -94,7 +94,7 @@ class _DatagramLink:
         if datagram is None:
             self._incoming.put_nowait(None)
             raise ConnectionError("closed")
-        # Other callers run between two records. Steps of a handshake are longer, so there is one at a time.
+        # Other callers run between two records. Steps of a handshake are longer, so few run at a time.
         await (asyncio.sleep(0) if self.pacer is None else self.pacer.turn())
         return datagram
 
