@@ -27,20 +27,25 @@ class Reconnection:
         self.count = 0
 
     def on_event(self, event: Event) -> None:
-        if event["type"] == "goaway" and event.get("scope") == "media":
-            self._is_wanted = True
+        if event["type"] in ("goaway", "stay") and event.get("scope") == "media":
+            self._is_wanted = event["type"] == "goaway"
 
     async def run(self) -> None:
         """Until cancelled, or the session is lost."""
         while self._signaling.lost is None:
             await asyncio.sleep(_LOOK_EVERY_S)
-            if self._is_wanted or self._silent_s() > SILENT_AFTER_S:
+            if self._is_needed():
                 await self._reconnect()
                 self._is_wanted = False
+
+    def _is_needed(self) -> bool:
+        return self._is_wanted or self._silent_s() > SILENT_AFTER_S
 
     async def _reconnect(self) -> None:
         for delay_s in back_off():
             await asyncio.sleep(delay_s)
+            if not self._is_needed():
+                return
             try:
                 await self._renew()
             except NotConnected:

@@ -13,14 +13,20 @@ from shared.events import ClientEventSent, Message, SessionClosed, client_event
 from shared.io.outbox import Outbox
 
 _EVENTS_KEPT = 100
-_PASSING = {"transcript-partial", "metrics", "goaway"}
+SEQ_STEP = 1_000
+"""The event that a pipeline worker has numbered n gets `seq` n * 1000, whichever media worker sends it: while a session
+moves, two of them may. A media worker's own events are numbered in between."""
+_SEQS_SKIPPED = 100
+"""After a move, because the previous media worker may have sent events of its own that we do not know of."""
+_PASSING = {"transcript-partial", "metrics", "goaway", "stay"}
 """Of no use to a client that comes back."""
 
 
 class EventChannel:
     """Keeps the newest events until the data channel is open; the gateway gets each at once.
 
-    `seq` is the number of the session's last event, and `published` that of the pipeline workers' last one.
+    `seq` is that of the last event that the client may have seen, and `published` the number of the pipeline workers'
+    last event that was recorded.
     """
 
     def __init__(
@@ -36,8 +42,9 @@ class EventChannel:
         self._outbox = outbox
         self._send_on_channel = send_on_channel
         self._record = record
-        self._seq = seq
-        self.published = published
+        self._seq = seq + _SEQS_SKIPPED if seq else 0
+        self._known = seq // SEQ_STEP
+        self.published = max(published, self._known)
         self._missing: set[int] | None = None
         """Numbers of events that did not come. None: the present pipeline worker has lost nothing."""
         self.inbox = ""
@@ -71,10 +78,13 @@ class EventChannel:
             self._send_on_channel(self._waiting.popleft())
 
     def publish(self, event_type: str, fields: dict[str, Any], number: int = 0) -> None:
-        """`number` is the one that the pipeline worker gave the event. A repeated event that had come is dropped."""
+        """`number` is the one that the pipeline worker gave the event; 0 for our own. A repeated event that had come is
+        dropped."""
+        if 0 < number <= self._known:
+            return  # sent again after a move, for a client that has it already
         if self._missing is not None and number and not self._is_new(number, self._missing):
             return
-        self._seq += 1
+        self._seq = max(self._seq + 1, number * SEQ_STEP)
         self.published = max(self.published, number)
         event = client_event(event_type, self._seq, fields)
         self.send(ClientEventSent(session=self._session, event=event))

@@ -15,6 +15,7 @@ from prometheus_client import Counter
 
 from media_worker.core.rate_limiter import ControlRateLimiter
 from media_worker.core.sdp_offer import SUPPORTED_HASHES
+from media_worker.pacer import Pacer
 from media_worker.sctp import BoundedSctp, send_what_is_dropped
 from media_worker.srtp import SrtpCodec, SrtpPair
 from shared.errors import AntiphonError, ConfigError
@@ -71,9 +72,11 @@ class _DatagramLink:
     role = "controlled"
     state = "completed"
 
-    def __init__(self, send: Callable[[bytes], None]) -> None:
+    def __init__(self, send: Callable[[bytes], None], pacer: Pacer) -> None:
         self._incoming: asyncio.Queue[bytes | None] = asyncio.Queue(_DTLS_QUEUE)
         self._sender = send
+        self.pacer: Pacer | None = pacer
+        """None once the handshake is done."""
 
     def put(self, datagram: bytes) -> None:
         for record in _records(datagram):
@@ -91,7 +94,8 @@ class _DatagramLink:
         if datagram is None:
             self._incoming.put_nowait(None)
             raise ConnectionError("closed")
-        await asyncio.sleep(0)  # let other callers run between two records
+        # Other callers run between two records. Steps of a handshake are longer, so few run at a time.
+        await (asyncio.sleep(0) if self.pacer is None else self.pacer.turn())
         return datagram
 
     async def _send(self, data: bytes) -> None:
@@ -138,8 +142,9 @@ class Peer:
         callbacks: PeerCallbacks,
         is_dtls_server: bool = True,
         session_id: str = "",
+        pacer: Pacer | None = None,
     ) -> None:
-        self._link = _DatagramLink(send)
+        self._link = _DatagramLink(send, pacer or Pacer())
         self._dtls = RTCDtlsTransport(cast(RTCIceTransport, self._link), [certificate])
         self._dtls._set_role("server" if is_dtls_server else "client")
         self._remote = RTCDtlsParameters(
@@ -162,6 +167,7 @@ class Peer:
     async def connect(self) -> SrtpPair:
         """Do the handshake. Raises `PeerFailed`; the caller bounds the time."""
         await self._dtls.start(self._remote)
+        self._link.pacer = None
         if self._dtls.state != "connected":
             raise PeerFailed("the DTLS handshake failed")
         self._dtls.on("statechange", self._on_dtls_state)

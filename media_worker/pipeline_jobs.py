@@ -116,4 +116,8 @@ class PipelineJobs:
             pipeline.lpos(keys.jobs(job.pool), job.payload)  # type: ignore[arg-type]  # redis-py wants a string
         for job, place in zip(jobs, await pipeline.execute(), strict=True):
             if self._jobs.get(job.session) is job and job.session not in self._unwritten:
-                job.on_look(place is not None, now)
+                try:
+                    job.on_look(place is not None, now)
+                except Exception:
+                    # A failure of one session must not end the others.
+                    log.exception("job_not_looked_for", session_id=job.session)

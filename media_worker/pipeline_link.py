@@ -64,6 +64,7 @@ class PipelineLink:
         self._texts_sent = 0
         self._texts_waiting: deque[TextReceived] = deque(maxlen=_TEXTS_KEPT)
         """Typed while no worker was attached."""
+        self._remember, self._send = self._recent.add, outbox.send  # bound once, for each frame
         self.inbox = keys.inbox("pipeline", guard.worker) if guard.worker else ""
         """Key of the pipeline worker's inbox; empty while there is none."""
         self._log = log.bind(session_id=job.session)
@@ -132,9 +133,9 @@ class PipelineLink:
         self._outbox.send(self.inbox, message)
 
     def send_frame(self, frame: AudioFrame | SilenceRun) -> None:
-        self._recent.add(frame)
+        self._remember(frame)
         if self.inbox:
-            self._outbox.send(self.inbox, frame)
+            self._send(self.inbox, frame)
 
     def send_waiting(self) -> None:
         """The worker knows that the caller is connected: send what they have typed meanwhile."""

@@ -62,13 +62,16 @@ class RtpSession:
             return False
         if len(datagram) > 1 and is_rtcp(datagram[1]):
             return self._on_rtcp(datagram, now)
-        if not self._admits(datagram[8:12]):
+        source = datagram[8:12]
+        is_known = source in self._sources
+        if not is_known and not self._admits_another():
             return False
         size = self._codec.unprotect(datagram)
         if size < 0:
             _forged.inc()
             return False
-        self._sources.add(datagram[8:12])
+        if not is_known:
+            self._sources.add(source)
         packet = srtp.rx_buffer[0:size]
         header = parse_header(packet)
         if header is None or header.payload_type != self._payload_type:
@@ -104,21 +107,22 @@ class RtpSession:
     def send_bye(self, send: Callable[[bytes], None]) -> None:
         send(self._codec.protect_rtcp(rtcp.bye(self._ssrc)))
 
-    def _admits(self, source: bytes) -> bool:
-        """Bounds the number of SSRCs. `source` is the SSRC of a packet that is still encrypted, RTP or RTCP."""
-        if len(self._sources) == _MOST_SOURCES and source not in self._sources:
+    def _admits_another(self) -> bool:
+        """Bounds the number of SSRCs, which are known before a packet is decrypted, RTP or RTCP."""
+        if len(self._sources) == _MOST_SOURCES:
             _forged.inc()
             return False
         return True
 
     def _on_rtcp(self, datagram: bytes, now: float) -> bool:
-        if not self._admits(datagram[4:8]):
+        source = datagram[4:8]
+        if source not in self._sources and not self._admits_another():
             return False
         plain = self._codec.unprotect_rtcp(datagram)
         if plain is None:
             _forged.inc()
             return False
-        self._sources.add(datagram[4:8])
+        self._sources.add(source)
         received = rtcp.parse(plain)
         if received.sender_ntp_middle is not None and self._reception is not None:
             self._reception.on_sender_report(received.sender_ntp_middle, now)

@@ -9,14 +9,15 @@ from media_worker.agent_side import AgentSide
 from media_worker.caller_messages import CallerMessages
 from media_worker.caller_path import CallerPath, discard
 from media_worker.core.ice_lite import Credentials
+from media_worker.core.lifetime import Lifetime
+from media_worker.core.negotiation import Negotiation
 from media_worker.core.path_selection import Path, Source
 from media_worker.core.pipeline_guard import PipelineGuard
 from media_worker.core.rate_limiter import TOO_MANY_MESSAGES
-from media_worker.core.sdp_answer import LocalMedia, write_answer
-from media_worker.core.sdp_offer import parse_offer
 from media_worker.core.stun import BindingRequest
 from media_worker.downlink import Downlink
 from media_worker.event_channel import EventChannel
+from media_worker.pacer import Pacer
 from media_worker.peer import Certificate, Peer, PeerCallbacks, PeerFailed
 from media_worker.pipeline_jobs import PipelineJobs
 from media_worker.pipeline_link import PipelineCallbacks, PipelineLink
@@ -30,21 +31,16 @@ from media_worker.srtp import SrtpCodec
 from media_worker.udp_port import UdpPort
 from media_worker.uplink import Uplink
 from shared import keys
-from shared.errors import AntiphonError, OfferError, leaves
+from shared.errors import AntiphonError, leaves
 from shared.events import NEVER_CONNECTED, CloseSession, GatewayAttached, OpenSession, SessionClosed, StartPipeline
 from shared.frames import AudioFrame
 from shared.io.heartbeat import wall_ms
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
 from shared.liveness import Liveness
-from shared.rate_limiter import RateLimiter
 
-_OFFERS_PER_S, _OFFERS_AT_ONCE = 1, 10
-"""Later offers: a browser makes one when its network changes, or its user puts the agent on hold."""
 _REPORT_TICKS = 125  # RTCP every 2.5 s
-_CHECK_TICKS = 50
-_FAREWELL_S = 30.0
-"""The pipeline worker ends a session at its maximum duration, and says goodbye. This ends one that no worker ends."""
+_COUNT_TICKS = 50
 
 log = get_logger()
 
@@ -58,6 +54,7 @@ class MediaContext(NamedTuple):
     clock: SlotClock
     outbox: Outbox
     certificate: Certificate
+    pacer: Pacer
     liveness: Liveness
     store: SessionStore
     session_index: SessionIndex
@@ -74,23 +71,24 @@ class Session:
         opening = opening.model_copy(update={"created_ms": opening.created_ms or wall_ms()})
         self._record = SessionRecord(opening, context.worker_id, context.store, context.session_index)
         resume = self._record.resume
-        self._offer = parse_offer(opening.sdp)
-        self._answer_version = 1
-        self._later_offers = RateLimiter(_OFFERS_PER_S, _OFFERS_AT_ONCE)
+        self._ssrc = secrets.randbits(31) | 1
+        self._negotiation = Negotiation(
+            opening.sdp, context.certificate.sha256_fingerprint, context.port.addresses, self._ssrc
+        )
         loop = asyncio.get_running_loop()
         self._closed: asyncio.Future[str] = loop.create_future()
-        self._opened_s = loop.time()
         self._leave_by_s = 0.0
-        self._ends_s = self._opened_s + opening.max_duration_s - (wall_ms() - opening.created_ms) / 1000 + _FAREWELL_S
         self.is_over = False
         """Whether it has ended, and does not go on elsewhere."""
         self._ticks = secrets.randbelow(_REPORT_TICKS)
-        self._ssrc = secrets.randbits(31) | 1
         self._log = log.bind(session_id=self.id)
         settings = context.settings
-        opus = self._offer.audio.opus
-        assert opus is not None  # parse_offer refuses an offer without Opus
-        self._payload_type = opus.payload_type
+        self._lifetime = Lifetime(
+            loop.time(),
+            opening.max_duration_s - (wall_ms() - opening.created_ms) / 1000,
+            settings.media_check_timeout_s,
+            settings.media_silent_timeout_s,
+        )
         self._path = CallerPath(context.port, self, _new_credentials)
         self._pipeline = PipelineLink(
             PipelineGuard(
@@ -116,7 +114,7 @@ class Session:
         self._uplink = Uplink(self.id, resume.epoch, self._pipeline.send_frame, settings.media_reorder_wait_ms / 1000)
         self._downlink = Downlink(
             self._ssrc,
-            opus.payload_type,
+            self._negotiation.payload_type,
             settings.media_cushion_ms,
             settings.media_bitrate,
             lambda *report: self.agent.report_playout(*report),
@@ -139,41 +137,23 @@ class Session:
             on_open=self._events.open,
             on_text=lambda text: messages.on_text(text, loop.time()),
             on_too_fast=lambda: self._events.publish("error", TOO_MANY_MESSAGES),
-            on_closed=self.close,
+            on_closed=self._on_peer_closed,
         )
-        fingerprints = self._offer.audio.fingerprints
-        self._peer = Peer(context.certificate, fingerprints, self._path.send, callbacks, session_id=self.id)
+        fingerprints = self._negotiation.offer.audio.fingerprints
+        self._peer = Peer(
+            context.certificate, fingerprints, self._path.send, callbacks, session_id=self.id, pacer=context.pacer
+        )
         self._rtp: RtpSession | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     def answer(self) -> str:
         """The SDP answer to the latest offer."""
-        local = LocalMedia(
-            self._path.credentials,
-            self._context.certificate.sha256_fingerprint,
-            self._context.port.addresses,
-            self._ssrc,
-            "antiphon",
-            self._answer_version,
-        )
-        return write_answer(self._offer, local)
+        return self._negotiation.answer(self._path.credentials)
 
     def update(self, sdp: str) -> str:
-        """Answer a later offer of the same peer: it may restart ICE, or put the agent on hold.
-
-        Raises `OfferError`; nothing has changed then.
-        """
-        if not self._later_offers.admits(asyncio.get_running_loop().time()):
-            message = f"at most {_OFFERS_PER_S} offer a second is answered during a session"
-            raise OfferError(message, code="too_many_offers")
-        offer = parse_offer(sdp)
-        if offer.fixed_parts != self._offer.fixed_parts:
-            raise OfferError("a later offer must be of the same peer and the same sections", code="offer_changed")
-        restarts = (offer.audio.ufrag, offer.audio.password) != (self._offer.audio.ufrag, self._offer.audio.password)
-        self._offer = offer
-        self._answer_version += 1
-        if restarts:
+        """Answer a later offer of the same peer. Raises `OfferError`; nothing has changed then."""
+        if self._negotiation.update(sdp, asyncio.get_running_loop().time()):
             self._path.restart()
             self._log.info("ice_restarted")
         self._route_agent_audio()
@@ -219,23 +199,27 @@ class Session:
         except PeerFailed as error:
             self.close(error.code)
             return
+        if self._closed.done():
+            return  # it must not take the session from the media worker, or the connection, that has it now
         now = asyncio.get_running_loop().time()
         codec = SrtpCodec(pair)
-        self._rtp = RtpSession(codec, self._ssrc, self.id, self._payload_type, self._uplink, self._downlink)
+        self._rtp = RtpSession(codec, self._ssrc, self.id, self._negotiation.payload_type, self._uplink, self._downlink)
         self._downlink.connect(codec, secrets.randbits(15), secrets.randbits(32))
         self._uplink.begin(now)
         self._path.last_heard_s = now
         self._context.clock.join(self)
         self._log.info("caller_connected", generation=self.generation)
         self._lead(now)
-        if self._offer.data is not None:
-            await self._peer.open_data(self._offer.data.sctp_port or 5000, self._offer.data.max_message_size)
+        data = self._negotiation.offer.data
+        if data is not None:
+            await self._peer.open_data(data.sctp_port or 5000, data.max_message_size)
 
     def _lead(self, now: float) -> None:
         """The session is here now. A media worker that had it before lets go of it."""
         self._record.leads = True
         if before := self._record.previous_media_worker:
-            self._context.outbox.send(keys.inbox("media", before), CloseSession(session=self.id, reason="moved"))
+            moved = CloseSession(session=self.id, reason="moved", generation=self.generation)
+            self._context.outbox.send(keys.inbox("media", before), moved)
         self.agent.begin(self._context.worker_id, now)
 
     def _goes_on(self, reason: str) -> bool:
@@ -263,23 +247,28 @@ class Session:
 
     def tend(self, now: float) -> None:
         """Called a few times a second: notices who is missing, and playout that stands still."""
-        if self._rtp is None:
-            timeout_s = self._context.settings.media_check_timeout_s
-            if not self._path.last_heard_s and now - self._opened_s > timeout_s:
-                self.close("connect_timeout")
-            return
-        if now > self._ends_s:
-            self.close("max_duration")
-        self.agent.tend(now)
+        rtp = self._rtp
+        if rtp is not None and rtp.said_bye:
+            self._hang_up()
+        is_deaf = self._context.liveness.is_deaf(now)
+        reason = self._lifetime.over(now, self._path.last_heard_s, rtp is not None, is_deaf)
+        if reason is not None:
+            self.close(reason)
+        elif rtp is not None and not self._lifetime.hung_up:
+            self.agent.tend(now)
 
-    def go_away(self, time_left_ms: int) -> None:
-        """This process drains: the client should move the session."""
-        self._leave_by_s = asyncio.get_running_loop().time() + time_left_ms / 1000
-        self._events.publish("goaway", {"timeLeftMs": time_left_ms, "scope": "media", "reason": "draining"})
+    def go_away(self, leave_by_s: float) -> None:
+        """This process drains: the client should move the session by then."""
+        self._leave_by_s = leave_by_s
+        time_left_s = max(0.0, leave_by_s - asyncio.get_running_loop().time())
+        fields = {"timeLeftMs": round(time_left_s * 1000), "scope": "media", "reason": "draining"}
+        self._events.publish("goaway", fields)
 
     def stay(self) -> None:
-        """The drain was undone."""
-        self._leave_by_s = 0.0
+        """The drain was undone: a client that has not moved the session yet need not do so."""
+        if self._leave_by_s:
+            self._leave_by_s = 0.0
+            self._events.publish("stay", {"scope": "media"})
 
     @property
     def generation(self) -> int:
@@ -298,9 +287,8 @@ class Session:
         self._record.attach_gateway(message)
         self._events.attach(message.gateway)
         self.agent.save()
-        time_left_s = self._leave_by_s - asyncio.get_running_loop().time()
-        if time_left_s > 0:
-            self.go_away(round(time_left_s * 1000))  # the client may have missed it
+        if self._leave_by_s > asyncio.get_running_loop().time():
+            self.go_away(self._leave_by_s)  # the client may have missed it
 
     def detach_gateway(self, gateway: str) -> None:
         """The client's WebSocket is gone. A caller who is connected stays."""
@@ -326,7 +314,7 @@ class Session:
         self._log.debug("path_address", address=f"{selected.source[0]}:{selected.source[1]}")
 
     def _route_agent_audio(self) -> None:
-        self._downlink.set_sender(self._path.queue() if self._offer.wants_agent else discard)
+        self._downlink.set_sender(self._path.queue() if self._negotiation.offer.wants_agent else discard)
 
     def on_dtls(self, datagram: bytes) -> None:
         self._peer.on_datagram(datagram)
@@ -342,12 +330,8 @@ class Session:
         self._uplink.tick(now)
         self._downlink.tick(slot)
         self._ticks += 1
-        if self._ticks % _CHECK_TICKS == 0:
-            if now - self._path.last_heard_s > self._context.settings.media_silent_timeout_s:
-                self.close("silent_timeout")
+        if self._ticks % _COUNT_TICKS == 0:
             self._count()
-            if self._rtp is not None and self._rtp.said_bye:
-                self.close("hangup")
         if self._ticks % _REPORT_TICKS == 0 and self._rtp is not None:
             self._rtp.send_report(self._path.send, now)
 
@@ -355,6 +339,16 @@ class Session:
         self._downlink.count()
         if self._rtp is not None:
             self._rtp.count()
+
+    def _on_peer_closed(self, reason: str) -> None:
+        if reason == "hangup":
+            self._hang_up()
+        else:
+            self.close(reason)
+
+    def _hang_up(self) -> None:
+        self._lifetime.on_hangup(asyncio.get_running_loop().time())
+        self._context.clock.leave(self)
 
     def set_complexity(self, complexity: int) -> None:
         self._downlink.set_complexity(complexity)

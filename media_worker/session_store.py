@@ -37,6 +37,9 @@ _SAVE = (
 _DELETE = _UNLESS_NEWER + "return redis.call('DEL', unpack(KEYS))"
 _EXPIRE = _UNLESS_NEWER + "return redis.call('EXPIRE', KEYS[2], tonumber(ARGV[2]))"
 
+_STORED_ALREADY = "equal or smaller"
+"""The error for an event whose id is not the highest: it was written before, here or by another media worker."""
+
 log = get_logger()
 
 
@@ -120,7 +123,7 @@ class SessionStore:
             if orphaned and self._retention_s:
                 kept_keys = (keys.session(session), keys.conversation(session))
                 pipeline.eval(_EXPIRE, 2, *kept_keys, str(generation), str(self._retention_s))
-                on_reply.append(_checked)
+                on_reply.append(_ignore)
             elif orphaned:
                 deleted.append(keys.conversation(session))
             pipeline.eval(_DELETE, len(deleted), *deleted, str(generation))
@@ -136,7 +139,7 @@ class SessionStore:
                 pipeline.expire(key, _EXPIRY_S)
                 on_reply.append(partial(self._on_renewed, session, kept, now))
                 pipeline.expire(events, _EXPIRY_S)
-                on_reply.append(_checked)
+                on_reply.append(_ignore)
             for event in kept.events:
                 seq, text, number = event
                 # The id makes a repeated write an error.
@@ -145,11 +148,17 @@ class SessionStore:
                 on_reply.append(partial(_on_event_added, kept, event))
             if kept.events:
                 pipeline.expire(events, _EXPIRY_S)
-                on_reply.append(_checked)
+                on_reply.append(_ignore)
         if on_reply:
-            replies = await pipeline.execute(raise_on_error=False)
-            for reply, take in zip(replies, on_reply, strict=True):
-                take(reply)
+            failures = []
+            for reply, take in zip(await pipeline.execute(raise_on_error=False), on_reply, strict=True):
+                # A session on a cluster node that is down must not delay the others.
+                if isinstance(reply, Exception) and _STORED_ALREADY not in str(reply):
+                    failures.append(reply)
+                else:
+                    take(reply)
+            if failures:
+                raise failures[0]
 
     def _of(self, session: str, generation: int) -> _Kept | None:
         """What is kept of the session; None if a later generation of it is here."""
@@ -159,7 +168,7 @@ class SessionStore:
         return kept if kept.generation == generation else None
 
     def _on_saved(self, session: str, kept: _Kept, record: dict[str, str], now: float, reply: Any) -> None:
-        if not _checked(reply):
+        if not reply:
             if self._kept.get(session) is kept:
                 del self._kept[session]
                 self._on_superseded(session)
@@ -169,24 +178,19 @@ class SessionStore:
 
     def _on_renewed(self, session: str, kept: _Kept, now: float, reply: Any) -> None:
         kept.renew_s = now + _RENEW_S
-        if not _checked(reply):
+        if not reply:
             log.warning("session_record_missing", session_id=session)
             kept.unsaved = True
             self._changed.set()
 
-    def _on_deleted(self, session: str, reply: Any) -> None:
-        _checked(reply)
+    def _on_deleted(self, session: str, _: Any) -> None:
         self._deleted.pop(session, None)
 
 
-def _on_event_added(kept: _Kept, event: tuple[int, str, int], reply: Any) -> None:
-    if "equal or smaller" not in str(reply):
-        _checked(reply)
+def _on_event_added(kept: _Kept, event: tuple[int, str, int], _: Any) -> None:
     if kept.events and kept.events[0] is event:
         kept.events.popleft()
 
 
-def _checked(reply: Any) -> Any:
-    if isinstance(reply, Exception):
-        raise reply
-    return reply
+def _ignore(_: Any) -> None:
+    """Takes a reply that tells nothing."""

@@ -64,13 +64,16 @@ class SlotClock:
 
     def advance(self, member: Ticking) -> None:
         """Move a member to the next slot that is not crowded, so that a talkspurt does not wait for the old one."""
+        present = next((group for group in self._groups if member in group), None)
+        if present is None:
+            return
         most = 1.25 * sum(map(len, self._groups)) / SLOTS + 2
         for ahead in range(SLOTS):
             group = self._groups[(self.slot + ahead) % SLOTS]
-            if member in group:
+            if group is present:
                 return
             if len(group) <= most:
-                self.leave(member)
+                del present[member]
                 group[member] = None
                 return
 

@@ -91,6 +91,8 @@ class CloseSession(Message):
 
     kind: Literal["close-session"] = "close-session"
     reason: str = "hangup"
+    generation: int = 0
+    """With `moved`, from a media worker: its own. A later one is not meant, even if it is at the same process."""
 
 
 # media worker -> gateway

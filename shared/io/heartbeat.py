@@ -88,8 +88,8 @@ class Heartbeat:
             await asyncio.sleep(min(left_s, _TICK_S))
             self._lag_s = max(self._lag_s, clock() - due_s)
 
-    async def announce(self, placed: tuple[str, str] | None = None) -> None:
-        """Report now. `placed` is a reservation (key, session) that the report replaces."""
+    async def announce(self, placed: tuple[str, ...] | None = None) -> None:
+        """Report now. `placed` are reservations (key, session, ...) that the report replaces."""
         wish = await self._announce(placed)
         while wish != self.wish:
             self.wish = wish
@@ -100,7 +100,7 @@ class Heartbeat:
             finally:
                 self._on_wish(self.wish)
 
-    async def _announce(self, placed: tuple[str, str] | None) -> Wish:
+    async def _announce(self, placed: tuple[str, ...] | None) -> Wish:
         """Returns what the operator wants now."""
         now_ms = wall_ms()
         added = {"reported_at_ms": now_ms, "version": self._version, "lag_ms": round(self._lag_s * 1000)}

@@ -55,3 +55,14 @@ async def test_a_caller_whose_session_is_lost_stops_trying() -> None:
         call.silent_s = SILENT_AFTER_S + 0.1
         await eventually(call.task.done)
     assert call.reconnection.count == 0
+
+
+async def test_a_caller_who_has_found_no_other_place_stays_if_the_server_says_so() -> None:
+    async with Calling().running() as call:
+        call.failures = 100
+        call.reconnection.on_event({"type": "goaway", "scope": "media", "timeLeftMs": 9_000})
+        await eventually(lambda: call.renewals == 1)
+        call.reconnection.on_event({"type": "stay", "scope": "media"})
+        call.failures = 0
+        await asyncio.sleep(0.5)  # the next attempt would be made after 0.24 to 0.36 s
+    assert (call.renewals, call.reconnection.count) == (1, 0)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar, cast
 
+from media_worker.session import MediaContext, Session
 from media_worker.settings import MediaSettings
 from media_worker.worker import MediaWorker
 from shared import keys
@@ -186,6 +187,17 @@ class RunningMediaWorker:
         self.stop = stop
         self.gateway = gateway
         self.pipeline = pipeline
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        """Those that it carries."""
+        assert self.worker.host is not None
+        return self.worker.host.sessions
+
+    @property
+    def context(self) -> MediaContext:
+        assert self.worker.host is not None
+        return self.worker.host._context
 
     async def exchange(self, session: str, sdp: str) -> str:
         """The answer to an offer, which must be accepted."""

@@ -81,7 +81,8 @@ async def test_both_channels_carry_the_same_events_under_the_same_numbers(deploy
         numbered = [event for event in caller.socket_events if "seq" in event]
         await caller.wait_for(lambda: len(caller.channel_events) >= len(numbered))
     on_channel = {event["seq"]: event for event in caller.channel_events}
-    assert [event["seq"] for event in numbered] == list(range(1, len(numbered) + 1))
+    seqs = [event["seq"] for event in numbered]
+    assert seqs == sorted(set(seqs))
     assert {event["seq"]: event for event in numbered}.items() <= on_channel.items()
     transcript = next(event for event in caller.socket_events if event["type"] == "transcript")
     assert transcript["data"]["text"] == transcript["text"]

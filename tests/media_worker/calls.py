@@ -34,7 +34,7 @@ class Call:
 
     @property
     def session(self) -> Session:
-        return self.house.worker._sessions[self.id]
+        return self.house.sessions[self.id]
 
     def tell_on_channel(self, message: Any) -> None:
         assert self.caller.channel is not None

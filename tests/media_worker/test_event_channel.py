@@ -65,10 +65,42 @@ def test_final_events_are_recorded_with_the_number_of_the_pipeline_worker() -> N
 
 
 def test_a_session_that_moved_here_goes_on_with_its_numbers() -> None:
-    client = Client(seq=41, published=7)
+    client = Client(seq=7_001, published=7)
     assert client.events.published == 7
+    client.events.publish("status", {"status": "reconnecting"})
     client.events.publish("transcript", {"text": "hello"}, number=8)
-    assert (client.at("g1")[0]["seq"], client.events.published) == (42, 8)
+    assert [event["seq"] for event in client.at("g1")] == [7_102, 8_000]
+    assert client.events.published == 8
+
+
+def test_an_event_that_two_media_workers_send_while_a_session_moves_is_the_same_to_its_client() -> None:
+    """The new one's first events had the numbers of other events of the old one, and the client dropped them."""
+    before, after = Client(seq=3_000), Client(seq=3_000)
+    before.events.publish("goaway", {"timeLeftMs": 1})
+    for number in (4, 5):
+        before.events.publish("transcript", {"text": f"{number}"}, number)
+    for number in (4, 5, 6):
+        after.events.publish("transcript", {"text": f"{number}"}, number)
+    sent = {event["seq"]: event["text"] for event in before.at("g1")[1:]}
+    assert sent.items() <= {event["seq"]: event["text"] for event in after.at("g1")}.items()
+    after.events.publish("status", {"status": "reconnecting"})
+    assert before.at("g1")[0]["seq"] not in [event["seq"] for event in after.at("g1")]
+
+
+def test_an_event_that_the_client_has_seen_is_not_sent_again_after_a_move() -> None:
+    client = Client(seq=9_000, published=7)  # 8 and 9 reached the client, and not the record
+    for number in (8, 9, 10):
+        client.events.publish("transcript", {"text": f"{number}"}, number)
+    assert [event["seq"] for event in client.at("g1")] == [10_000]
+
+
+def test_events_of_our_own_without_end_keep_growing_numbers() -> None:
+    client = Client()
+    for number in (1, 0, *([0] * 2_500), 2, 3, 4):
+        client.events.publish("status", {}, number)
+    seqs = [event["seq"] for event in client.at("g1")]
+    assert seqs == sorted(set(seqs))
+    assert seqs[-1] == 4_000
 
 
 def test_a_lost_event_comes_late_and_what_is_repeated_without_need_comes_once() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,6 +12,7 @@ from OpenSSL import SSL
 from media_worker import peer as peer_module
 from media_worker import srtp
 from media_worker.core.rate_limiter import BURST
+from media_worker.pacer import Pacer
 from media_worker.peer import Certificate, Peer, PeerCallbacks, PeerFailed, self_test
 from media_worker.srtp import SrtpCodec
 from shared.errors import ConfigError
@@ -20,10 +22,18 @@ from tests.fakes.patience import eventually
 DEADLINE_S = 10
 
 
+class CountingPacer(Pacer):
+    turns = 0
+
+    async def turn(self) -> None:
+        self.turns += 1
+        await super().turn()
+
+
 class Link:
     """Two peers that hear each other, and what they report to their owners."""
 
-    def __init__(self, *, fingerprints: list[tuple[str, str]] | None = None) -> None:
+    def __init__(self, *, fingerprints: list[tuple[str, str]] | None = None, pacer: Pacer | None = None) -> None:
         certificate = Certificate.generate()
         right = [(f.algorithm, f.value) for f in certificate.getFingerprints()]
         self.messages: asyncio.Queue[str] = asyncio.Queue()
@@ -44,6 +54,7 @@ class Link:
             right if fingerprints is None else fingerprints,
             to_client,
             PeerCallbacks(self.opened.set, self.messages.put_nowait, self.on_too_fast, self.closed.put_nowait),
+            pacer=pacer,
         )
         self.client = Peer(
             certificate, right, to_server, PeerCallbacks(on_text=self.heard_by_client.put_nowait), is_dtls_server=False
@@ -104,6 +115,19 @@ async def test_both_sides_derive_the_same_keys() -> None:
     assert srtp.rx_buffer[12:size] == b"hello"
     await link.client.close()
     await link.server.close()
+
+
+async def test_handshakes_take_their_turns_and_calls_that_run_do_not() -> None:
+    pacer = CountingPacer()
+    links = [Link(pacer=pacer) for _ in range(3)]
+    async with contextlib.AsyncExitStack() as stack:
+        await asyncio.gather(*(stack.enter_async_context(link.connected(data=False)) for link in links))
+        assert pacer.turns >= 3 * 2, "a handshake has two flights of the client"
+        during_handshakes = pacer.turns
+        await asyncio.gather(*(link.server.open_data(5000, 65_536) for link in links))
+        await asyncio.gather(*(link.client.open_data(5000, 65_536, "control") for link in links))
+        await asyncio.gather(*(link.opened.wait() for link in links))
+        assert pacer.turns == during_handshakes
 
 
 async def test_messages_pass_both_ways_and_opening_is_reported() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any, cast
 
+from structlog.testing import capture_logs
+
 from media_worker.pipeline_jobs import PipelineJobs
 from shared import keys
 from shared.events import StartPipeline
@@ -66,3 +68,21 @@ async def test_the_session_is_told_whether_its_job_waits(broker: Redis) -> None:
     jobs.withdraw("s1", ended=True)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_failure_of_one_session_does_not_keep_the_others_from_being_told(broker: Redis) -> None:
+    """It ended the media worker, and all its sessions."""
+    jobs = PipelineJobs(broker)
+    looks: list[bool] = []
+
+    def fail(waits: bool, now: float) -> None:
+        raise RuntimeError("broken")
+
+    with capture_logs() as logs:
+        running = asyncio.create_task(jobs.run())
+        jobs.ask(a_job("s1"), fail)
+        jobs.ask(a_job("s2"), lambda waits, now: looks.append(waits))
+        await eventually(lambda: len(looks) == 2)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert [line["event"] for line in logs] == ["job_not_looked_for"] * 2

@@ -39,7 +39,7 @@ async def test_a_hang_up_leaves_nothing_behind(house: RunningMediaWorker) -> Non
         session, context = call.session, call.session._context
     assert await call.closed() == "hangup"
     assert (await house.pipeline.message(SessionClosed)).reason == "hangup"
-    await eventually(lambda: not house.worker._sessions)
+    await eventually(lambda: not house.sessions)
     assert context.port._by_ufrag == {}
     assert [each.owners for each in context.port._sockets] == [{}]
     assert not any(context.clock._groups)
@@ -131,7 +131,7 @@ async def test_logs_name_no_addresses_of_callers(house: RunningMediaWorker) -> N
             moved.socket.close()
         await call.closed()
     addresses = [entry["address"].rpartition(":")[0] for entry in logs if entry["event"] == "path_address"]
-    assert len(addresses) == 2
+    assert len(set(addresses)) == 2
     others = [str(entry) for entry in logs if entry["log_level"] != "debug"]
     assert others and not any(address in entry for address in addresses for entry in others)
 
@@ -154,7 +154,7 @@ async def test_a_failure_while_connecting_ends_the_session_as_internal(
     with pytest.raises(NotConnected):
         await connect(house)
     assert (await house.gateway.message(SessionClosed)).reason == "internal"
-    await eventually(lambda: not house.worker._sessions)
+    await eventually(lambda: not house.sessions)
 
 
 async def test_a_caller_who_accepts_no_messages_can_still_be_ended(house: RunningMediaWorker) -> None:
@@ -170,7 +170,7 @@ async def test_a_caller_who_accepts_no_messages_can_still_be_ended(house: Runnin
     await house.gateway.send(CloseSession(session="s1", reason="operator"))
     assert await call.closed() == "operator"
     assert (await house.pipeline.message(SessionClosed)).reason == "operator"
-    await eventually(lambda: not house.worker._sessions)
+    await eventually(lambda: not house.sessions)
     assert (port._by_ufrag, [each.owners for each in port._sockets]) == ({}, [{}])
     await call.caller.wait_for(lambda: call.caller.pc.connectionState == "closed")
     await call.caller.__aexit__()
@@ -189,7 +189,7 @@ async def test_a_failing_goodbye_still_ends_the_session(
     await house.gateway.send(CloseSession(session="s1", reason="operator"))
     assert await call.closed() == "operator"
     assert (await house.pipeline.message(SessionClosed)).reason == "operator"
-    await eventually(lambda: not house.worker._sessions)
+    await eventually(lambda: not house.sessions)
     assert (port._by_ufrag, [each.owners for each in port._sockets]) == ({}, [{}])
     assert peer._closing
     await call.caller.__aexit__()

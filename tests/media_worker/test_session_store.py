@@ -59,6 +59,21 @@ async def test_what_could_not_be_written_is_written_later(tmp_path: Path) -> Non
         await client.aclose()
 
 
+async def test_a_session_that_cannot_be_written_does_not_delay_the_others(broker: Redis) -> None:
+    store, superseded = a_store(broker)
+    await broker.set(keys.session("s1"), "not a record")
+    await broker.hset(keys.session("s2"), mapping={"generation": "2"})
+    for session in ("s1", "s2", "s3"):
+        store.save(session, 1, {"generation": "1"})
+        store.add_event(session, 1, an_event(1), 0)
+    with pytest.raises(BROKER_FAILURES):
+        await store.write()
+    assert superseded == ["s2"]
+    await broker.delete(keys.session("s1"))
+    await store.write()
+    assert await broker.exists(*(keys.session(session) for session in ("s1", "s2", "s3"))) == 3
+
+
 async def _answers(client: Redis, session: str) -> bool:
     try:
         return bool(await client.exists(keys.session(session), keys.events(session)) == 2)

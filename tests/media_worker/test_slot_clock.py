@@ -180,6 +180,15 @@ def test_a_member_advanced_repeatedly_ticks_once_a_period(clock: SlotClock, loop
     assert len(member.slots) == 1
 
 
+def test_a_member_that_left_is_not_brought_back_by_its_last_talkspurt(clock: SlotClock, loop: ManualLoop) -> None:
+    """The session had ended, and ticked until the process stopped."""
+    (member,) = joined(clock, 1)
+    clock.leave(member)
+    clock.advance(member)
+    loop.advance(PERIOD_S)
+    assert member.slots == []
+
+
 def test_after_stop_nothing_ticks(clock: SlotClock, loop: ManualLoop) -> None:
     (member,) = joined(clock, 1)
     clock.stop()

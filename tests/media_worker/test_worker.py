@@ -67,7 +67,7 @@ async def test_a_full_worker_refuses_with_a_retry_time(broker_url: str) -> None:
         assert reply.retry_after_ms > 0
         await house.gateway.send(CloseSession(session="s1"))
         await house.gateway.message(SessionClosed, session="s1")
-        await eventually(lambda: not house.worker._sessions)
+        await eventually(lambda: not house.sessions)
         assert isinstance(await house.gateway.offer("s3", CHROMIUM), OfferAnswered)
 
 
@@ -79,16 +79,16 @@ async def test_an_offer_that_cannot_be_answered_is_refused_with_its_code(broker_
         reply = await house.gateway.offer("s1", sdp)
         assert isinstance(reply, OfferRefused)
         assert (reply.code, reply.final) == (code, True)
-        assert house.worker._sessions == {}
+        assert house.sessions == {}
 
 
 async def test_the_same_session_is_opened_once(broker_url: str) -> None:
     async with running_media_worker(broker_url) as house:
         await house.gateway.offer("s1", CHROMIUM)
-        first = house.worker._sessions["s1"]
+        first = house.sessions["s1"]
         await house.gateway.send(OpenSession(session="s1", gateway=house.gateway.id, agent_id="a", sdp=CHROMIUM))
         await house.gateway.offer("s2", CHROMIUM)
-        assert house.worker._sessions["s1"] is first
+        assert house.sessions["s1"] is first
         assert len(house.gateway.messages(OfferAnswered)) == 2
 
 
@@ -104,7 +104,7 @@ async def test_messages_for_strangers_are_counted(broker_url: str) -> None:
         )
         await house.gateway.offer("s1", CHROMIUM)
         await eventually(lambda: strays() >= 3)
-        assert list(house.worker._sessions) == ["s1"]
+        assert list(house.sessions) == ["s1"]
 
 
 async def test_a_session_may_be_closed_before_it_connects(broker_url: str) -> None:
@@ -114,7 +114,7 @@ async def test_a_session_may_be_closed_before_it_connects(broker_url: str) -> No
             CloseSession(session="s1", reason="hangup"),
         )
         assert (await house.gateway.message(SessionClosed)).reason == "hangup"
-        await eventually(lambda: not house.worker._sessions)
+        await eventually(lambda: not house.sessions)
 
 
 async def test_stopping_ends_the_sessions_and_informs_both_sides(broker_url: str) -> None:
@@ -147,8 +147,9 @@ async def test_a_worker_drained_by_its_operator_keeps_its_calls_and_takes_no_oth
         assert not any(event["type"] == "goaway" for event in caller.channel_events)
         await wish(broker, house, "moving")
         await caller.wait_for(lambda: any(event["type"] == "goaway" for event in caller.channel_events))
-        assert list(house.worker._sessions) == ["s1"]
+        assert list(house.sessions) == ["s1"]
         await wish(broker, house, "serving")
+        await caller.wait_for(lambda: caller.channel_events[-1]["type"] == "stay")
         assert isinstance(await house.gateway.offer("s3", CHROMIUM), OfferAnswered)
         asked = [event["type"] for event in caller.channel_events].count("goaway")
         came_back = GatewayAttached(session="s1", gateway=house.gateway.id)
@@ -164,7 +165,7 @@ async def test_session_ends_are_delivered_despite_a_slow_broker_at_stop(broker_u
         await eventually(lambda: any(item.session == "s1" for item in house.gateway.messages(ClientEventSent)))
         with capture_logs():
             await broker.client_pause(1_400)
-            house.worker._sessions["s1"]._events.publish("status", {"status": "listening"})  # is in flight at the stop
+            house.sessions["s1"]._events.publish("status", {"status": "listening"})  # is in flight at the stop
             house.stop.set()
             assert (await house.gateway.message(SessionClosed)).reason == "worker_stopped"
 
@@ -181,7 +182,7 @@ async def test_calls_one_after_another_leave_nothing_behind(broker_url: str, bro
             async with Caller(exchange=partial(house.exchange, f"s{n}")):
                 await house.pipeline.message(CallerConnected, session=f"s{n}")
             await house.gateway.message(SessionClosed, session=f"s{n}")
-            await eventually(lambda: not house.worker._sessions)
+            await eventually(lambda: not house.sessions)
             if n == 0:
                 await eventually(lambda: not any("session" in task.get_name() for task in asyncio.all_tasks()))
                 tasks, files = len(asyncio.all_tasks()), open_files()

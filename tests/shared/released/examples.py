@@ -42,7 +42,7 @@ MESSAGES: tuple[Message, ...] = (
     events.UpdateOffer(session=SESSION, gateway="g1", sdp="v=0\r\n", offer_number=2),
     events.GatewayAttached(session=SESSION, gateway="g2", resume_tokens=("ef" * 32, "ab" * 32)),
     events.GatewayDetached(session=SESSION, gateway="g1"),
-    events.CloseSession(session=SESSION, reason="moved"),
+    events.CloseSession(session=SESSION, reason="moved", generation=3),
     events.OfferAnswered(session=SESSION, sdp="v=0\r\n", offer_number=2),
     events.OfferRefused(
         session=SESSION, code="no_capacity", message="full", retry_after_ms=5_000, final=False, offer_number=2
