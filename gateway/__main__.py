@@ -145,7 +145,8 @@ def _http_server(
     total, per_address = settings.gateway_max_connections, settings.gateway_max_connections_per_address
     proxies = TrustedProxies(settings.gateway_trusted_proxies)
     origins = OriginPolicy(settings.gateway_origins, loopback_only=is_loopback(listener.getsockname()[0]))
-    entry = EntryRules(origins, proxies, ConnectionLimits(total, per_address))
+    # Proxies can always open some more connections, so a newcomer behind them gets as far as the guard.
+    entry = EntryRules(origins, proxies, ConnectionLimits(max(1, total * 95 // 100), per_address))
     listed = _listed(settings, agents)
     app = create_app(signaling, listed, api_routes, not_ready, entry, settings.gateway_origins)
     allow_open_files(total)

@@ -18,6 +18,7 @@ from gateway.caller_grant import CallerGrant
 from gateway.core.client_address import address_block, is_loopback
 from gateway.core.client_messages import Limits, Offer, UnknownMessage, parse_client_message
 from gateway.core.connection import State
+from gateway.core.connection_limits import SLOTS
 from gateway.core.rate_limits import MOVES_PER_MINUTE, TOO_MANY_MESSAGES, MessageRateLimiter, SessionRateLimiter
 from gateway.core.signaling import SignalingMachine
 from gateway.core.signaling_events import (
@@ -184,7 +185,7 @@ class SignalingConnection:
                 await self.feed(SocketClosed())
                 return
             text = received.get("text")
-            match self._rate.judge(len(text or received["bytes"]), _now_s()):
+            match self._rate.judge(len(received.get("bytes") or text or ""), _now_s()):
                 case "admitted":
                     await self._take(self._parse(text))
                 case "refused":
@@ -307,7 +308,10 @@ class SignalingConnection:
                 self._endpoint.link.send(media_worker, message)
             case Watch(session, media_worker):
                 self._endpoint.link.watch(session, media_worker, self._mailbox)
-                self._grant.spend()  # the session is established, whether or not its client hears of it
+                # The session is established, whether or not its client hears of it.
+                self._grant.spend()
+                for slot in self._websocket.scope.get(SLOTS, ()):
+                    slot.keep()
             case Place():
                 self._tasks.create_task(self._place(action))
             case Lookup(session):
