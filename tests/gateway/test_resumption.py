@@ -144,7 +144,7 @@ async def test_a_flood_of_offers_of_one_session_is_refused_for_all_its_connectio
     settings: GatewaySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """New sessions had a limit per address. Moves, which cost as much, had none."""
-    monkeypatch.setattr("gateway.signaling_endpoint.MOVES_PER_MINUTE", 2)
+    monkeypatch.setattr("gateway.admission.MOVES_PER_MINUTE", 2)
     async with deployment(settings) as (gateway, worker):
         async with gateway.client() as client:
             await call(client, worker)
