@@ -22,7 +22,7 @@ _ATTACH_TIMEOUT_S = 5.0
 _BACK_OFF_S = (0.0, 0.3, 1.2, 2.7)
 _ATTEMPTS = 40
 _JITTER = 0.2
-_REFUSED = "resume_refused"
+_REFUSED = ("resume_refused", "resume_token_reused")
 
 
 class NotConnected(AntiphonError):
@@ -161,7 +161,7 @@ class Signaling:
             except (OSError, websockets.WebSocketException):
                 continue  # TimeoutError is an OSError
             except NotConnected as refused:
-                if refused.code != _REFUSED:
+                if refused.code not in _REFUSED:
                     continue
                 self.lost = refused
                 return None
@@ -193,7 +193,7 @@ class Signaling:
             self._answer.set_result(event["sdp"])
         elif event["type"] == "error" and not self._answer.done():
             refusal = _refusal(event)
-            if refusal.code == _REFUSED:
+            if refusal.code in _REFUSED:
                 self.lost = refusal
             self._answer.set_exception(refusal)
         elif event["type"] == "status" and event.get("status") == "ended":

@@ -91,8 +91,21 @@ async def test_a_token_is_rotated_and_the_one_before_still_counts(settings: Gate
                 await worker.wait_for(GatewayAttached)
                 worker.received.clear()
         async with gateway.client() as again:
-            assert (await resume(again, tokens[0]))["code"] == "resume_refused"
             assert (await resume(again, tokens[1]))["type"] == "resumed"
+
+
+async def test_a_stolen_old_token_was_only_refused(settings: GatewaySettings) -> None:
+    async with deployment(settings) as (gateway, worker), gateway.client() as client:
+        session = await call(client, worker)
+        stolen = token = client.resume_token
+        for _ in range(2):
+            async with gateway.client() as again:
+                token = str((await resume(again, token))["resumeToken"])
+                await worker.wait_for(GatewayAttached)
+                worker.received.clear()
+        async with gateway.client() as thief:
+            assert (await resume(thief, stolen))["code"] == "resume_token_reused"
+        assert await worker.wait_for(CloseSession) == CloseSession(session=session, reason="resume_token_reused")
 
 
 async def test_a_refused_token_may_be_followed_by_a_new_offer(settings: GatewaySettings) -> None:
@@ -100,8 +113,8 @@ async def test_a_refused_token_may_be_followed_by_a_new_offer(settings: GatewayS
         async with gateway.client() as client:
             session = await call(client, worker)
         async with gateway.client() as stranger:
-            unknown = await resume(stranger, f"unknown.{'x' * 43}")
-            wrong = await resume(stranger, f"{session}.{'x' * 43}")
+            unknown = await resume(stranger, f"unknown.{'x' * 66}")
+            wrong = await resume(stranger, f"{session}.{'x' * 66}")
             assert unknown == wrong, "a stranger does not learn which sessions there are"
             assert wrong["code"] == "resume_refused"
             await stranger.offer()
