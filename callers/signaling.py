@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any
 
@@ -17,6 +17,7 @@ import websockets
 from shared.errors import AntiphonError
 
 Event = dict[str, Any]
+MakeToken = Callable[[], Awaitable[str | None]]
 _CLOSE_TIMEOUT_S = 5.0
 _ATTACH_TIMEOUT_S = 5.0
 _BACK_OFF_S = (0.0, 0.3, 1.2, 2.7)
@@ -41,15 +42,24 @@ class Signaling:
     """One session at `url`. `on_event` takes each message of the server, the answer included."""
 
     def __init__(
-        self, url: str, agent_id: str, on_event: Callable[[Event], None], gateways: Sequence[str] = ()
+        self,
+        url: str,
+        agent_id: str,
+        on_event: Callable[[Event], None],
+        gateways: Sequence[str] = (),
+        make_token: MakeToken | None = None,
     ) -> None:
-        """`gateways` are those at which a lost WebSocket is replaced, in turn; without any, it is not."""
+        """`gateways` are those at which a lost WebSocket is replaced, in turn; without any, it is not.
+
+        `make_token`: for the first offer, where tokens are required.
+        """
         self.url = url
         self.lost: NotConnected | None = None
         """Why the session cannot be taken up again."""
         self._agent_id = agent_id
         self._on_event = on_event
         self._gateways = list(gateways)
+        self._make_token = make_token
         self._resume_token = ""
         self._last_seq = 0
         self._is_over = False
@@ -77,6 +87,8 @@ class Signaling:
         offer: Event = {"type": "offer", "sdp": offer_sdp, "agentId": self._agent_id}
         if self._resume_token and self.resumes:
             offer |= {"resumeToken": self._resume_token, "lastSeq": self._last_seq}
+        elif self._make_token is not None and (token := await self._make_token()):
+            offer["token"] = token
         try:
             if self._task is None:
                 self._socket = await websockets.connect(self.url)
