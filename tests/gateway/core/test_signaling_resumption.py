@@ -154,7 +154,8 @@ def test_a_client_comes_back_to_a_session_whose_media_worker_is_lost() -> None:
 
 def test_a_client_whose_websocket_is_cut_again_before_it_has_moved_is_not_locked_out() -> None:
     """It was given a token that nobody had recorded."""
-    for request, inputs in ((RESUME, []), (MOVING_OFFER, [MOVED_TO, ANSWER_THERE])):
+    cases: list[tuple[Input, list[Input]]] = [(RESUME, []), (MOVING_OFFER, [MOVED_TO, ANSWER_THERE])]
+    for request, inputs in cases:
         machine = rotating()
         machine.handle(request, 0.0)
         actions = machine.handle(FOUND._replace(media_alive=False), 0.0)
