@@ -55,7 +55,7 @@ class SessionRateLimiter:
         self._limiters: OrderedDict[str, RateLimiter] = OrderedDict()
 
     def wait_ms(self, whose: str, now: float) -> int:
-        """0 if one more of `whose` (an address block or a session) is allowed at `now`, in seconds; else how long until."""
+        """0 if one more of `whose` (address block or session) is allowed at `now`, in seconds; else how long until."""
         if not self._per_minute:
             return 0
         limiter = self._limiters.pop(whose, None) or RateLimiter(self._per_minute / 60, self._per_minute)
