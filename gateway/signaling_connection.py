@@ -195,7 +195,7 @@ class SignalingConnection:
     async def _look_up(self, session: str) -> None:
         services = self._services
         try:
-            known = await services.directory.find(session)
+            known = await services.directory.wait_for(session)
         except BrokerError as error:
             log.warning("session_not_looked_up", session_id=session, error=error.message)
             await self.feed(LookupFailed(error.code, _BROKER_AWAY, services.rules.retry_after_ms))

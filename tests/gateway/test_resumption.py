@@ -94,6 +94,21 @@ async def test_a_token_is_rotated_and_the_one_before_still_counts(settings: Gate
             assert (await resume(again, tokens[1]))["type"] == "resumed"
 
 
+async def test_a_client_whose_gateway_drained_while_its_media_connected_was_refused(settings: GatewaySettings) -> None:
+    async with (
+        deployment(settings) as (gateway, worker),
+        running_gateway(settings) as other,
+        gateway.client() as client,
+        other.client() as again,
+    ):
+        await client.offer()
+        session, _ = await client.answer()
+        await again.say(type="resume", resumeToken=client.resume_token, lastSeq=0)
+        await asyncio.sleep(0.05)
+        await worker.connect_caller(session)
+        assert (await again.hear())["type"] == "resumed"
+
+
 async def test_a_stolen_old_token_was_only_refused(settings: GatewaySettings) -> None:
     async with deployment(settings) as (gateway, worker), gateway.client() as client:
         session = await call(client, worker)
