@@ -15,7 +15,7 @@ from callers.call_record import CallRecord
 from callers.microphone import Microphone
 from callers.peer import Exchange, Peer
 from callers.reconnection import Reconnection
-from callers.signaling import Event, NotConnected, Signaling
+from callers.signaling import Event, MakeToken, NotConnected, Signaling
 
 _CONNECT_TIMEOUT_S = 20.0
 _LOOK_EVERY_S = 0.02
@@ -34,6 +34,7 @@ class Caller:
         data: bool = True,
         gateways: Sequence[str] = (),
         ice_servers: Sequence[RTCIceServer] = (),
+        make_token: MakeToken | None = None,
     ) -> None:
         """`exchange` replaces signaling over `signaling_url`. Without `data` there is no data channel.
 
@@ -41,7 +42,7 @@ class Caller:
         these. Without any it is the plain client of the specification.
         """
         self._loop = asyncio.get_running_loop()
-        self.signaling = Signaling(signaling_url, agent_id, self._on_socket_event, gateways)
+        self.signaling = Signaling(signaling_url, agent_id, self._on_socket_event, gateways, make_token)
         self._exchange = exchange or self.signaling.exchange
         self._data = data
         self._ice_servers = ice_servers

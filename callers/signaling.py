@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any
 
@@ -17,12 +17,13 @@ import websockets
 from shared.errors import AntiphonError
 
 Event = dict[str, Any]
+MakeToken = Callable[[], Awaitable[str | None]]
 _CLOSE_TIMEOUT_S = 5.0
 _ATTACH_TIMEOUT_S = 5.0
 _BACK_OFF_S = (0.0, 0.3, 1.2, 2.7)
 _ATTEMPTS = 40
 _JITTER = 0.2
-_REFUSED = "resume_refused"
+_REFUSED = ("resume_refused", "resume_token_reused")
 
 
 class NotConnected(AntiphonError):
@@ -41,15 +42,24 @@ class Signaling:
     """One session at `url`. `on_event` takes each message of the server, the answer included."""
 
     def __init__(
-        self, url: str, agent_id: str, on_event: Callable[[Event], None], gateways: Sequence[str] = ()
+        self,
+        url: str,
+        agent_id: str,
+        on_event: Callable[[Event], None],
+        gateways: Sequence[str] = (),
+        make_token: MakeToken | None = None,
     ) -> None:
-        """`gateways` are those at which a lost WebSocket is replaced, in turn; without any, it is not."""
+        """`gateways` are those at which a lost WebSocket is replaced, in turn; without any, it is not.
+
+        `make_token`: for the first offer, where tokens are required.
+        """
         self.url = url
         self.lost: NotConnected | None = None
         """Why the session cannot be taken up again."""
         self._agent_id = agent_id
         self._on_event = on_event
         self._gateways = list(gateways)
+        self._make_token = make_token
         self._resume_token = ""
         self._last_seq = 0
         self._is_over = False
@@ -77,6 +87,8 @@ class Signaling:
         offer: Event = {"type": "offer", "sdp": offer_sdp, "agentId": self._agent_id}
         if self._resume_token and self.resumes:
             offer |= {"resumeToken": self._resume_token, "lastSeq": self._last_seq}
+        elif self._make_token is not None and (token := await self._make_token()):
+            offer["token"] = token
         try:
             if self._task is None:
                 self._socket = await websockets.connect(self.url)
@@ -161,7 +173,7 @@ class Signaling:
             except (OSError, websockets.WebSocketException):
                 continue  # TimeoutError is an OSError
             except NotConnected as refused:
-                if refused.code != _REFUSED:
+                if refused.code not in _REFUSED:
                     continue
                 self.lost = refused
                 return None
@@ -193,7 +205,7 @@ class Signaling:
             self._answer.set_result(event["sdp"])
         elif event["type"] == "error" and not self._answer.done():
             refusal = _refusal(event)
-            if refusal.code == _REFUSED:
+            if refusal.code in _REFUSED:
                 self.lost = refusal
             self._answer.set_exception(refusal)
         elif event["type"] == "status" and event.get("status") == "ended":

@@ -73,6 +73,12 @@ def evaluate(
     url: Annotated[
         str | None, typer.Option(help="A running server, such as http://host:8080. Without it, one is started.")
     ] = None,
+    api_key: Annotated[
+        str, typer.Option(envvar="ANTIPHON_EVAL_API_KEY", help="API key of that server, if it requires tokens.")
+    ] = "",
+    api_key_file: Annotated[
+        Path | None, typer.Option(envvar="ANTIPHON_EVAL_API_KEY_FILE", help="A file with this key.")
+    ] = None,
     at_once: Annotated[int, typer.Option(help="Number of calls at the same time.", min=1, max=64)] = 4,
     json: Annotated[Path | None, typer.Option(help="Write results, times and timelines to this file.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write a JUnit report to this file, for CI servers.")] = None,
@@ -88,7 +94,8 @@ def evaluate(
     from callers.scenario import command  # imports numpy and aiortc, which other commands do not need
 
     try:
-        exit_code = command.evaluate(files, url, at_once, command.Files(json, junit, log), embedded_stack)
+        target = None if url is None else command.Target(url, api_key, api_key_file)
+        exit_code = command.evaluate(files, target, at_once, command.Files(json, junit, log), embedded_stack)
     except ProcessFailed as error:
         print(f"antiphon: {error.message}", file=sys.stderr)
         exit_code = error.exit_code

@@ -12,12 +12,12 @@ from starlette.routing import Route
 from gateway.access import Access
 from gateway.access_api import access_routes
 from gateway.admin_api import AdminApi
+from gateway.admission import Admission
 from gateway.app import create_app
 from gateway.core.client_address import TrustedProxies, is_loopback
 from gateway.core.client_messages import Limits
 from gateway.core.connection_limits import ConnectionLimits
 from gateway.core.origins import EVERYONE, OriginPolicy
-from gateway.core.rate_limits import SessionRateLimiter
 from gateway.core.signaling_rules import SignalingRules
 from gateway.fleet import Fleet
 from gateway.guard import EntryRules
@@ -31,6 +31,7 @@ from gateway.session_directory import SessionDirectory
 from gateway.session_limits import SessionLimits
 from gateway.session_list import SessionList
 from gateway.settings import GatewaySettings
+from gateway.signaling_connection import SignalingServices
 from gateway.signaling_endpoint import SignalingEndpoint
 from gateway.token_store import TokenStore
 from gateway.worker_registry import WorkerRegistry
@@ -42,7 +43,7 @@ from shared.io.heartbeat import Heartbeat
 from shared.io.logs import get_logger
 from shared.io.probes import HttpServer, Readiness, serve_probes
 from shared.io.service import run_service, settle_memory
-from shared.worker_report import WorkerReport
+from shared.worker_report import Wish, WorkerReport
 
 log = get_logger()
 
@@ -65,9 +66,22 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
         registry = WorkerRegistry(data)
         link = MediaLink(gateway_id, data, blocking)
         placer = Placer(registry, PlacementStore(data), link, settings.zone, settings.gateway_retry_after_ms)
-        directory, at_once = SessionDirectory(data), SessionLimits(data)
-        signaling = _signaling(settings, gateway_id, agents, access, ice_servers, placer, link, directory, at_once)
-        heartbeat = Heartbeat(data, lambda: _report(settings, gateway_id, signaling))
+        directory = SessionDirectory(data)
+        services = SignalingServices(
+            rules=_rules(settings, gateway_id, agents, ice_servers),
+            limits=Limits(settings.gateway_max_message_bytes, settings.gateway_max_sdp_bytes),
+            access=access,
+            admission=Admission(placer, settings),
+            placer=placer,
+            link=link,
+            directory=directory,
+            at_once=SessionLimits(data),
+            send_timeout_s=settings.gateway_send_timeout_s,
+        )
+        signaling = SignalingEndpoint(services, settings.drain_timeout_s)
+        heartbeat = Heartbeat(
+            data, lambda: _report(settings, gateway_id, signaling, heartbeat.wish), on_wish=signaling.follow
+        )
         not_ready = _readiness(signaling, registry)
         admin = AdminApi(access, Fleet(data), SessionList(data), directory, placer, link)
         routes = [*access_routes(access, ice_servers), *admin.routes]
@@ -75,7 +89,8 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
         await registry.refresh()
 
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(task) for task in (registry.run(), link.run(), heartbeat.run())]
+            parts = (registry.run(), link.run(), heartbeat.run(), signaling.run())
+            running = [tasks.create_task(part) for part in parts]
             if settings.probe_port:
                 probes = serve_probes(settings.probe_host, settings.probe_port, not_ready)
                 running.append(tasks.create_task(probes))
@@ -83,7 +98,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
             settle_memory()
             log.info("gateway_ready", gateway=gateway_id, url=_url(listener), agents=sorted(agents))
             await stop.wait()
-            await signaling.drain(settings.drain_timeout_s)
+            await signaling.drain()
             server.should_exit = True
             await http
             for task in running:
@@ -95,18 +110,10 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
             log.warning("heartbeat_not_withdrawn", error=str(error))
 
 
-def _signaling(
-    settings: GatewaySettings,
-    gateway_id: str,
-    agents: Mapping[str, AgentDefinition],
-    access: Access,
-    ice_servers: IceServers,
-    placer: Placer,
-    link: MediaLink,
-    directory: SessionDirectory,
-    at_once: SessionLimits,
-) -> SignalingEndpoint:
-    rules = SignalingRules(
+def _rules(
+    settings: GatewaySettings, gateway_id: str, agents: Mapping[str, AgentDefinition], ice_servers: IceServers
+) -> SignalingRules:
+    return SignalingRules(
         gateway=gateway_id,
         agents=agents,
         listed_agents=[agent.id for agent in _listed(settings, agents)],
@@ -117,10 +124,6 @@ def _signaling(
         answer_timeout_s=settings.gateway_answer_timeout_s,
         retry_after_ms=settings.gateway_retry_after_ms,
     )
-    limits = Limits(settings.gateway_max_message_bytes, settings.gateway_max_sdp_bytes)
-    new_sessions = SessionRateLimiter(settings.gateway_max_sessions_per_minute)
-    timeout_s = settings.gateway_send_timeout_s
-    return SignalingEndpoint(rules, limits, access, placer, link, directory, at_once, new_sessions, timeout_s)
 
 
 def _readiness(signaling: SignalingEndpoint, registry: WorkerRegistry) -> Readiness:
@@ -145,7 +148,8 @@ def _http_server(
     total, per_address = settings.gateway_max_connections, settings.gateway_max_connections_per_address
     proxies = TrustedProxies(settings.gateway_trusted_proxies)
     origins = OriginPolicy(settings.gateway_origins, loopback_only=is_loopback(listener.getsockname()[0]))
-    entry = EntryRules(origins, proxies, ConnectionLimits(total, per_address))
+    # Proxies can always open some more connections, so a newcomer behind them gets as far as the guard.
+    entry = EntryRules(origins, proxies, ConnectionLimits(max(1, total * 95 // 100), per_address))
     listed = _listed(settings, agents)
     app = create_app(signaling, listed, api_routes, not_ready, entry, settings.gateway_origins)
     allow_open_files(total)
@@ -159,11 +163,11 @@ def _listed(settings: GatewaySettings, agents: Mapping[str, AgentDefinition]) ->
     return sorted(listed, key=lambda agent: (agent.mode == "echo", agent.id))
 
 
-def _report(settings: GatewaySettings, gateway_id: str, signaling: SignalingEndpoint) -> WorkerReport:
+def _report(settings: GatewaySettings, gateway_id: str, signaling: SignalingEndpoint, wish: Wish) -> WorkerReport:
     return WorkerReport(
         worker_id=gateway_id,
         kind="gateway",
-        state="draining" if signaling.draining else "serving",
+        state="draining" if signaling.draining or wish != "serving" else "serving",
         sessions=signaling.connections,
         capacity=settings.gateway_max_connections,
         zone=settings.zone,

@@ -23,6 +23,7 @@ from shared.io.logs import get_logger
 
 _MAX_METADATA_BYTES = 512
 _DEFAULT_TTL_S = 300
+_UNKNOWN_KEY = "the API key is not known"
 _AgentId = Annotated[str, Field(max_length=64)]
 
 log = get_logger()
@@ -96,7 +97,10 @@ class Access:
             return OPEN
         if not token:
             raise PeerError("a token is required: the page or app that starts the call gets one", code="token_required")
-        return read(token, await self._signing_keys(), self._now_s())
+        grant = read(token, await self._signing_keys(), self._now_s())
+        if grant.api_key and self._api_keys is not None and grant.api_key not in self._api_keys.read():
+            raise PeerError("the API key that made the token is not known any more", code="token_invalid")
+        return grant
 
     async def admit(self, token: str | None, agent_id: str, connection: str) -> Grant:
         """Check an offer, and claim its token for this connection.
@@ -145,7 +149,7 @@ class Access:
         api_keys = self._known_keys()
         name = find_key(api_keys, api_key)
         if name is None:
-            raise PeerError("the API key is not known", code="api_key_invalid")
+            raise PeerError(_UNKNOWN_KEY, code="api_key_invalid")
         if scope not in api_keys[name].scopes:
             raise PeerError(f"the API key '{name}' lacks the scope '{scope}'", code="scope_missing")
         return name
@@ -153,18 +157,20 @@ class Access:
     async def make_token(self, name: str, request: TokenRequest) -> str:
         """A token for one session.
 
-        Raises `BrokerError`, `RefusedError` (`too_many_tokens`), or `PeerError` with code `bad_request` or
-        `unknown_agent`.
+        Raises `BrokerError`, `RefusedError` (`too_many_tokens`), or `PeerError` with code `bad_request`,
+        `unknown_agent`, or `api_key_invalid` if the key was deleted while the request came in.
         """
+        api_key = self._known_keys().get(name)
+        if api_key is None:
+            raise PeerError(_UNKNOWN_KEY, code="api_key_invalid")
         if request.ttl_s > self._max_ttl_s:
             raise PeerError(f"ttlS: at most {self._max_ttl_s}")
         unknown = (request.granted or frozenset()).difference(self._agents)
         if unknown:
             raise PeerError(f"no agent '{min(unknown)}'", code="unknown_agent")
         now_s = self._now_s()
-        allowed = self._known_keys()[name].tokens_per_minute
-        if await self._store.count_made(name, now_s) > allowed:
-            message = f"the API key '{name}' may make {allowed} tokens a minute"
+        if await self._store.count_made(name, now_s) > api_key.tokens_per_minute:
+            message = f"the API key '{name}' may make {api_key.tokens_per_minute} tokens a minute"
             raise RefusedError(message, code="too_many_tokens", retry_after_ms=round((60 - now_s % 60) * 1000))
         grant = Grant(
             agents=request.granted,

@@ -24,7 +24,6 @@ _STATUS = {
     "scope_missing": 403,
     "unknown_worker": 404,
     "unknown_session": 404,
-    "not_drainable": 409,
     "media_worker_lost": 409,
     "message_too_large": 413,
     "too_many_tokens": 429,

@@ -1,4 +1,4 @@
-"""The workers, as operators see and steer them."""
+"""The gateways and workers, as operators see and steer them."""
 
 from typing import NamedTuple, get_args
 
@@ -42,12 +42,10 @@ class Fleet:
     async def wish(self, worker_id: str, wish: Wish) -> None:
         """The worker reads it with its next heartbeat, within a second or so.
 
-        Raises `PeerError` with code `unknown_worker`, or `not_drainable` for a gateway.
+        Raises `PeerError` with code `unknown_worker`.
         """
         try:
             kind = await self._kind(worker_id)
-            if kind == "gateway":
-                raise PeerError("gateways drain when they are stopped: send SIGTERM", code="not_drainable")
             await self._redis.set(keys.wish(kind, worker_id), wish, px=WISH_MS)
         except BROKER_FAILURES as error:
             raise BrokerError(f"the worker was not told: {error}") from error

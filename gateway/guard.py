@@ -1,6 +1,8 @@
 """Decides which requests reach the application: by the page that sends them and, behind a proxy, by their number."""
 
+import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import Counter
 from starlette.datastructures import Headers
@@ -9,8 +11,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from gateway.core.client_address import TrustedProxies, address_block
-from gateway.core.connection_limits import ConnectionLimits, Slot
+from gateway.core.connection_limits import SLOTS, ConnectionLimits, Slot
 from gateway.core.origins import OriginPolicy
+from gateway.core.signaling_rules import TRY_AGAIN_LATER
 from shared.io.logs import get_logger
 
 RETRY_AFTER_S = 5
@@ -59,14 +62,26 @@ class Guard:
             await self._app(scope, receive, send)
             return
         caller = self._rules.proxies.caller(proxy, ",".join(headers.getlist("x-forwarded-for")))
-        slot = self._rules.proxied.take(address_block(caller))
-        if not isinstance(slot, Slot):
-            await _refuse("too_many_connections", 429, scope, receive, send)
-            return
+        await self._pass_on({**scope, "client": (caller, 0)}, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller, _ = scope["client"]
         try:
-            await self._app({**scope, "client": (caller, 0)}, receive, send)
-        finally:
-            slot.free()
+            async with asyncio.timeout(None) as until_evicted:
+                evict = partial(until_evicted.reschedule, 0) if scope["type"] == "websocket" else None
+                slot = self._rules.proxied.take(address_block(caller), evict)
+                if not isinstance(slot, Slot):
+                    await _refuse("too_many_connections", 429, scope, receive, send)
+                    return
+                try:
+                    await self._app({**scope, SLOTS: (*scope.get(SLOTS, ()), slot)}, receive, send)
+                finally:
+                    slot.free()
+        except TimeoutError:
+            if not until_evicted.expired():
+                raise
+            _refused.labels("too_many_connections").inc()
+            await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": "too_many_connections"})
 
 
 def _shown(text: str | None) -> str | None:

@@ -6,6 +6,7 @@ present one. What exceeds a bound is closed without a word, because a client tha
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 import uvicorn
@@ -15,7 +16,7 @@ from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gateway.core.client_address import TrustedProxies, address_block
-from gateway.core.connection_limits import ConnectionLimits, Refusal, Slot
+from gateway.core.connection_limits import SLOTS, ConnectionLimits, Refusal, Slot
 from gateway.guard import RETRY_AFTER_S
 from shared.io.logs import get_logger
 from shared.rate_limiter import RateLimiter
@@ -33,6 +34,7 @@ _BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\n" + _EMPTY
 
 _open = Gauge("antiphon_gateway_connections", "Open connections, HTTP and WebSocket")
 _refused = Counter("antiphon_gateway_refused_connections_total", "Connections over a limit", ["limit"])
+_evicted = Counter("antiphon_gateway_evicted_connections_total", "Connections without a session that made room")
 _expired = Counter("antiphon_gateway_expired_connections_total", "Connections closed at a deadline")
 _flooding = Counter(
     "antiphon_gateway_flooding_connections_total", "WebSockets cut off for pings, fragments, or data after the end"
@@ -53,8 +55,14 @@ class HttpBounds:
             "total": RateLimiter(1 / 60, 1),
         }
 
-    def take(self, address: str, now: float) -> Slot | None:
-        slot = self._limits.take(None if address in self._proxies else address_block(address))
+    def take(self, address: str, now: float, close: Callable[[], None]) -> Slot | None:
+        def evict() -> None:
+            _evicted.inc()
+            close()
+
+        # The guard tells the callers of a proxy apart.
+        whose = (None, None) if address in self._proxies else (address_block(address), evict)
+        slot = self._limits.take(*whose)
         if isinstance(slot, Slot):
             _open.set(self._limits.open)
             return slot
@@ -85,7 +93,7 @@ class _HttpConnection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         address, _ = get_remote_addr(transport) or ("", 0)
-        self._slot = self.config.bounds.take(address, self.loop.time())
+        self._slot = self.config.bounds.take(address, self.loop.time(), transport.abort)
         if self._slot is None:
             self.transport = transport
             transport.write(_BUSY)
@@ -157,6 +165,11 @@ class _WebSocketConnection(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
         if self.slot is not None:
             self.config.bounds.free(self.slot)
+
+    async def run_asgi(self) -> None:
+        assert self.slot is not None, "the HTTP connection has passed it on"
+        cast(dict[str, Any], self.scope)[SLOTS] = (self.slot,)
+        await super().run_asgi()
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)

@@ -14,6 +14,8 @@ from shared.io.broker import BROKER_FAILURES, Redis
 from shared.io.logs import get_logger
 
 _MAX_EVENTS = 200
+_LOOK_AGAIN_S = (0.1, 0.2, 0.4)
+"""A session is recorded when its caller's media is connected, which takes a moment after the answer."""
 _SETTLE_S = 0.3
 """By then the media worker has read that another gateway is attached, even if the broker is slow."""
 
@@ -47,6 +49,14 @@ class SessionDirectory:
             log.warning("session_record_malformed", session_id=session, error=str(error))
             return None
         return KnownSession(record, _read(entries))
+
+    async def wait_for(self, session: str) -> KnownSession | None:
+        """As `find`, but a session that has just been answered gets 0.7 s to be recorded."""
+        for delay_s in _LOOK_AGAIN_S:
+            if (known := await self.find(session)) is not None:
+                return known
+            await asyncio.sleep(delay_s)
+        return await self.find(session)
 
     async def settled_events(self, session: str) -> list[StoredEvent]:
         """The stored events, a moment later: what still went to the previous gateway is among them.

@@ -15,7 +15,7 @@ from shared.errors import ConfigError
 from shared.validation_errors import advice
 
 PREFIX = "ANTIPHON_"
-_SERVICE_PREFIXES = ("GATEWAY_", "MEDIA_", "PIPELINE_", "ENGINE_", "OTEL_")
+_SERVICE_PREFIXES = ("GATEWAY_", "MEDIA_", "PIPELINE_", "ENGINE_", "OTEL_", "EVAL_")
 
 BUNDLED_AGENTS = Path(__file__).resolve().parent.parent / "deploy" / "agents"
 

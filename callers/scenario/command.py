@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from callers.scenario.outcome import Outcome
 from callers.scenario.report import lines, summary, write_json, write_junit
-from callers.scenario.runner import StartStack, run_at, run_embedded, signaling_url
+from callers.scenario.runner import StartStack, run_at, run_embedded
 from callers.scenario.scenario_files import load_scenarios
+from callers.server import Server, read_api_key
 from shared.errors import ConfigError, EngineError
 from shared.terminal_text import escaped
 
@@ -26,24 +27,35 @@ class Files(NamedTuple):
     log: Path | None = None
 
 
+class Target(NamedTuple):
+    """A server that runs already. It gets the API key itself, or the one in a file."""
+
+    url: str
+    api_key: str = ""
+    api_key_file: Path | None = None
+
+    def server(self) -> Server:
+        """Raises `ConfigError`."""
+        return Server(self.url, self.api_key if self.api_key_file is None else read_api_key(self.api_key_file))
+
+
 def evaluate(
-    scenario_files: Sequence[Path], url: str | None, at_once: int, files: Files, start_stack: StartStack
+    scenario_files: Sequence[Path], target: Target | None, at_once: int, files: Files, start_stack: StartStack
 ) -> int:
-    """Run all scenarios, at `url` or on stacks of our own, and print their outcomes. Returns the exit code."""
+    """Run all scenarios, at `target` or on stacks of our own, and print their outcomes. Returns the exit code."""
     try:
         scenarios = load_scenarios(scenario_files)
-        if url is not None:
-            signaling_url(url)
+        server = target and target.server()
     except ConfigError as error:
         _complain(error)
         return EXIT_BAD_FILE
     try:
-        if url is None:
+        if server is None:
             print(f"Starting the embedded stack for {len(scenarios)} scenarios ...", flush=True)
             with _written(files.log) as on_line:
                 outcomes = asyncio.run(run_embedded(scenarios, at_once, _show, start_stack, on_line))
         else:
-            outcomes = asyncio.run(run_at(url, scenarios, at_once, _show))
+            outcomes = asyncio.run(run_at(server, scenarios, at_once, _show))
         print(summary(outcomes))
         if files.json is not None:
             write_json(files.json, outcomes)

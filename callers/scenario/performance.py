@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, assert_never
 
@@ -27,6 +28,7 @@ from callers.scenario.scenario import (
     WaitFor,
 )
 from callers.scenario.verdicts import Moment, Verdict, judge
+from callers.server import Server
 from callers.voice import RATE, Synthesizer
 from pipeline_worker.engines.resampling import resampled
 from shared.audio import Pcm
@@ -70,14 +72,15 @@ async def prepare(scenario: Scenario, voices: Synthesizer) -> Fixtures:
     return Fixtures(sounds, known)
 
 
-async def perform(file: Path, scenario: Scenario, signaling_url: str, fixtures: Fixtures) -> Outcome:
+async def perform(file: Path, scenario: Scenario, server: Server, fixtures: Fixtures) -> Outcome:
     """Call, do all steps, check the expectations, hang up. Retries while the server has no room."""
     outcome = Outcome(file, scenario.name)
     clock = asyncio.get_running_loop().time
+    make_token = partial(server.token, scenario.agent)
     began_s = clock()
     while True:
         try:
-            async with Caller(signaling_url, scenario.agent) as caller:
+            async with Caller(server.signaling_url, scenario.agent, make_token=make_token) as caller:
                 try:
                     await Performance(scenario, caller, fixtures, outcome).run()
                 finally:

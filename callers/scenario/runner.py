@@ -5,13 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import groupby
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from callers.scenario.outcome import Outcome
 from callers.scenario.performance import Fixtures, perform, prepare
 from callers.scenario.scenario import Scenario
+from callers.server import Server
 from callers.voice import Synthesizer, synthesizer
-from shared.errors import ConfigError
 
 Scenarios = Sequence[tuple[Path, Scenario]]
 OnOutcome = Callable[[Outcome], None]
@@ -20,10 +19,10 @@ StartStack = Callable[[Path | None, Mapping[str, str], OnLine], AbstractAsyncCon
 """Takes a folder of agents, settings and a function for each line of the log. Yields the URL of the stack."""
 
 
-async def run_at(url: str, scenarios: Scenarios, at_once: int, on_outcome: OnOutcome) -> list[Outcome]:
-    """Run `at_once` scenarios at a time against the stack at `url`. Outcomes have the order of `scenarios`."""
+async def run_at(server: Server, scenarios: Scenarios, at_once: int, on_outcome: OnOutcome) -> list[Outcome]:
+    """Run `at_once` scenarios at a time against a running server. Outcomes have the order of `scenarios`."""
     async with synthesizer() as voices:
-        return await _run(signaling_url(url), scenarios, at_once, on_outcome, voices)
+        return await _run(server, scenarios, at_once, on_outcome, voices)
 
 
 async def run_embedded(
@@ -34,31 +33,22 @@ async def run_embedded(
     async with synthesizer() as voices:
         for (agents_dir, environment), group in groupby(scenarios, lambda one: (one[1].agents_dir, one[1].environment)):
             async with start_stack(agents_dir, environment, on_line) as url:
-                outcomes += await _run(signaling_url(url), list(group), at_once, on_outcome, voices)
+                outcomes += await _run(Server(url), list(group), at_once, on_outcome, voices)
     return outcomes
 
 
 async def _run(
-    url: str, scenarios: Scenarios, at_once: int, on_outcome: OnOutcome, voices: Synthesizer
+    server: Server, scenarios: Scenarios, at_once: int, on_outcome: OnOutcome, voices: Synthesizer
 ) -> list[Outcome]:
     room = asyncio.Semaphore(at_once)
     fixtures = [await prepare(scenario, voices) for _, scenario in scenarios]
 
     async def one(file: Path, scenario: Scenario, own: Fixtures) -> Outcome:
         async with room:
-            outcome = await perform(file, scenario, url, own)
+            outcome = await perform(file, scenario, server, own)
         on_outcome(outcome)
         return outcome
 
     return await asyncio.gather(
         *(one(file, scenario, own) for (file, scenario), own in zip(scenarios, fixtures, strict=True))
     )
-
-
-def signaling_url(url: str) -> str:
-    """`https://host/` has its signaling at `wss://host/signaling`. Raises `ConfigError`."""
-    parts = urlsplit(url)
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme)
-    if scheme is None or not parts.netloc:
-        raise ConfigError(f"{url}: not an address of a server: write http://host:8080 or https://host")
-    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/signaling"

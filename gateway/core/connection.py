@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gateway.core.client_messages import Offer, ResumeSession
 from gateway.core.event_relay import EventRelay
 from gateway.core.offer_attempt import OfferAttempt
-from gateway.core.resume_tokens import ResumeTokens
+from gateway.core.resume_tokens import ResumeToken
 from gateway.core.server_messages import error
 from gateway.core.signaling_events import Action, SendToClient, SendToWorker
 from gateway.core.signaling_rules import SignalingRules
@@ -50,6 +50,8 @@ class Connection:
         self.now_s = now_s
         self.request: Offer | ResumeSession | None = None
         """Waits for the record of its session."""
+        self.shown: ResumeToken | None = None
+        """Its token."""
         self.attempt: OfferAttempt | None = None
         self.attached: Attachment | None = None
         self.media_lost = False
@@ -59,7 +61,6 @@ class Connection:
         """The session was at another peer connection before the present one."""
         self.old_end_due = False
         """The session moved within its media worker, which will report the end of the old peer connection."""
-        self.tokens = ResumeTokens(rules.new_secret)
         self.relay = EventRelay()
         self.speaker = ""
         """The media worker whose message is being handled."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from gateway.core.client_messages import Offer
-from gateway.core.resume_tokens import hash_of
+from gateway.core.resume_tokens import NewSecret, ResumeToken
 from gateway.core.session_record import StoredEvent, resume_of
 from gateway.core.signaling_events import Action, Place, Placed, Release, SendToWorker, SessionFound
 from shared.agent import AgentDefinition
@@ -33,10 +33,9 @@ class OfferAttempt:
     old_gateway: str = ""
     api_key: str = ""
     counted_in: tuple[str, ...] = ()
-    resume_token: str = ""
+    shown: ResumeToken | None = None
+    resume_token: ResumeToken | None = None
     """A new one, for the client to come back with."""
-    shown_hash: str = ""
-    """Of the one that the client has shown; stays valid."""
     missed: tuple[StoredEvent, ...] = ()
     avoid: set[str] = field(default_factory=set)
     place: Placed | None = None
@@ -50,7 +49,9 @@ class OfferAttempt:
         return cls(offer.sdp, agent.id, agent.pool, agent.limits.max_duration_s, answer_by_s)
 
     @classmethod
-    def move(cls, offer: Offer, found: SessionFound, answer_by_s: float) -> Self:
+    def move(
+        cls, offer: Offer, shown: ResumeToken, successor: ResumeToken, found: SessionFound, answer_by_s: float
+    ) -> Self:
         record = found.record
         return cls(
             offer.sdp,
@@ -64,7 +65,8 @@ class OfferAttempt:
             old_gateway=record.gateway,
             api_key=record.api_key,
             counted_in=record.counted_in,
-            shown_hash=hash_of(offer.resume_token or ""),
+            shown=shown,
+            resume_token=successor,
             missed=tuple(stored for stored in found.events if stored.seq > offer.last_seq),
             avoid=set() if found.media_alive else {record.media_worker},
         )
@@ -83,11 +85,12 @@ class OfferAttempt:
         silent = self.place.media_worker if self.place is not None else ""
         return Place(self.agent_id, self.pool, frozenset(self.avoid), self.session, silent)
 
-    def put(self, placed: Placed, gateway: str, resume_token: str) -> SendToWorker:
+    def put(self, placed: Placed, gateway: str, new_secret: NewSecret) -> SendToWorker:
         """The offer goes to this place."""
         self.place = placed
         self.max_duration_s = min(self.max_duration_s, placed.max_duration_s)
-        self.resume_token = resume_token
+        if self.shown is None or self.resume_token is None:
+            self.resume_token = ResumeToken.first(placed.session, new_secret)
         self.avoid.add(placed.media_worker)
         self._tried += 1
         opening = OpenSession(
@@ -98,7 +101,7 @@ class OfferAttempt:
             pool=self.pool,
             created_ms=self.created_ms or placed.created_ms,
             max_duration_s=self.max_duration_s,
-            resume_tokens=tuple(filter(None, (hash_of(resume_token), self.shown_hash))),
+            resume_tokens=self.resume_token.record(self.shown),
             resume=self.resume,
             api_key=self.api_key or placed.api_key,
             counted_in=self.counted_in or placed.counted_in,

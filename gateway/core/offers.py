@@ -60,8 +60,7 @@ def count_candidate(c: Connection, candidate: IceCandidate) -> Step:
 
 
 def send_to_place(c: Connection, placed: Placed) -> Step:
-    token = c.tokens.new(placed.session)
-    return State.WAITING_FOR_ANSWER, [c.pending.put(placed, c.rules.gateway, token)]
+    return State.WAITING_FOR_ANSWER, [c.pending.put(placed, c.rules.gateway, c.rules.new_secret)]
 
 
 def place_again(c: Connection, placed: Placed) -> Step:
@@ -130,10 +129,9 @@ def established(c: Connection, answered: OfferAnswered) -> Step:
         (attempt.resume.media_worker, attempt.old_gateway) == (placed.media_worker, c.rules.gateway)
     )
     c.relay = EventRelay()
-    token = c.tokens.give(attempt.resume_token)
     return State.ESTABLISHED, [
         Watch(placed.session, placed.media_worker),
-        session(placed.session, token, c.rules.ice_servers(placed.session), attempt.expires_ms),
+        session(placed.session, str(attempt.resume_token), c.rules.ice_servers(placed.session), attempt.expires_ms),
         answer(answered.sdp),
         *(SendToClient(stored.event) for stored in attempt.missed),
     ]

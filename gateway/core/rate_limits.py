@@ -10,7 +10,7 @@ MESSAGES_PER_S, MESSAGE_BURST = 20, 100
 _LARGEST_PER_S, _LARGEST_BURST = 1, 8
 """Bytes count too, in messages of the largest size."""
 _FLOOD = 2
-"""A sender at this many times the limit goes on after it was told."""
+"""Whoever sends at this many times the limit ignores the error."""
 _MAX_ADDRESSES = 10_000
 
 MOVES_PER_MINUTE = 30
@@ -46,20 +46,20 @@ class MessageRateLimiter:
 
 
 class SessionRateLimiter:
-    """Rate-limits new sessions per address block, or moves per session. It forgets those not seen for longest."""
+    """Rate-limits new sessions per address block, or moves per session. The least recently seen are forgotten."""
 
     def __init__(self, per_minute: int, max_addresses: int = _MAX_ADDRESSES) -> None:
-        """A minute's sessions may come at once. 0: no limit."""
+        """The limit of a minute may be used up at once. 0: no limit."""
         self._per_minute = per_minute
         self._max_addresses = max_addresses
         self._limiters: OrderedDict[str, RateLimiter] = OrderedDict()
 
-    def wait_ms(self, block: str, now: float) -> int:
-        """0 if the address may open a session at `now`, in seconds; else how long until it may."""
+    def wait_ms(self, whose: str, now: float) -> int:
+        """0 if one more of `whose` (address block or session) is allowed at `now`, in seconds; else how long until."""
         if not self._per_minute:
             return 0
-        limiter = self._limiters.pop(block, None) or RateLimiter(self._per_minute / 60, self._per_minute)
-        self._limiters[block] = limiter
+        limiter = self._limiters.pop(whose, None) or RateLimiter(self._per_minute / 60, self._per_minute)
+        self._limiters[whose] = limiter
         if len(self._limiters) > self._max_addresses:
             self._limiters.popitem(last=False)
         return 0 if limiter.admits(now) else 1 + round(limiter.wait_s() * 1000)

@@ -1,7 +1,15 @@
-"""Resume tokens: who has one may take its session up again. Redis holds only their hashes.
+"""Resume tokens: who has one may take its session up again.
 
-A token is ``<session>.<secret>``, with 256 bits of randomness in base64url. Each resume issues another one and keeps
-the one that was shown, so a client that never got the answer is not locked out.
+A token is ``<session>.<family><anchor><own>``, three secrets of 128 bits in base64url. Redis holds hashes of secrets.
+
+Each resume gives the client another token, as OAuth rotates refresh tokens (RFC 9700 §4.14.2). The record then has the
+`own` secrets of the new token and of the one that was shown, which stays valid because the answer may be lost. A token
+is valid if its `own` is on record, or its `anchor`: a secret that was on record when the token was made. So a new token
+counts at once, although its media worker records it later (after a move: when the caller is connected) or, if it is
+lost, never.
+
+The `family` is the same for all tokens of a session. It shows that a token was real, and is retired: two parties have
+tokens of the session, and one of them is not the caller.
 """
 
 import hashlib
@@ -9,43 +17,63 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Self
 
-_SECRET_BYTES = 32
-_TOKEN = re.compile(r"([A-Za-z0-9_-]{1,64})\.[A-Za-z0-9_-]{43}")
+_SECRET_BYTES = 16
+_TOKEN = re.compile(r"([A-Za-z0-9_-]{1,64})\." + 3 * r"([A-Za-z0-9_-]{22})")
+
+Verdict = Literal["valid", "retired", "unknown"]
+NewSecret = Callable[[], str]
 
 
 def new_secret() -> str:
+    """22 characters."""
     return secrets.token_urlsafe(_SECRET_BYTES)
 
 
-def session_of(token: str) -> str | None:
-    """The session that a token names; None if it is no token."""
-    match = _TOKEN.fullmatch(token)
-    return match and match[1]
+class ResumeToken(NamedTuple):
+    session: str
+    family: str
+    anchor: str
+    own: str
+
+    @classmethod
+    def first(cls, session: str, new_secret: NewSecret) -> Self:
+        """That of a new session."""
+        family, own = new_secret(), new_secret()
+        return cls(session, family, own, own)
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """None if it is no token."""
+        match = _TOKEN.fullmatch(text)
+        return match and cls(*match.groups())
+
+    def __str__(self) -> str:
+        return f"{self.session}.{self.family}{self.anchor}{self.own}"
+
+    def verdict(self, recorded: Sequence[str]) -> Verdict:
+        """By the hashes on record. Compares in constant time."""
+        if _is_on(recorded, self.own) or _is_on(recorded, self.anchor):
+            return "valid"
+        return "retired" if _is_on(recorded, self.family) else "unknown"
+
+    def successor(self, recorded: Sequence[str], new_secret: NewSecret) -> Self:
+        """The next token for the client that has shown this one, which is valid."""
+        anchor = self.own if _is_on(recorded, self.own) else self.anchor
+        return self._replace(anchor=anchor, own=new_secret())
+
+    def record(self, shown: "ResumeToken | None" = None) -> tuple[str, ...]:
+        """The hashes to record for this token and the one that was shown for it."""
+        return tuple(hash_of(secret) for secret in (self.own, *([shown.own] if shown else []), self.family))
 
 
-def hash_of(token: str) -> str:
+def hash_of(secret: str) -> str:
     """SHA-256 in hex."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
-class ResumeTokens:
-    """The tokens given on one connection. The record has the last one only once the client's media is connected."""
-
-    def __init__(self, new_secret: Callable[[], str]) -> None:
-        self._new_secret = new_secret
-        self._given: list[str] = []
-
-    def new(self, session: str) -> str:
-        return f"{session}.{self._new_secret()}"
-
-    def give(self, token: str) -> str:
-        """The client gets this token."""
-        self._given.append(hash_of(token))
-        return token
-
-    def accept(self, token: str, recorded: Sequence[str]) -> bool:
-        """Whether it is one of ours, or its hash is recorded. Compares in constant time."""
-        hashed = hash_of(token).encode()
-        matches = [hmac.compare_digest(hashed, known.encode()) for known in (*recorded, *self._given)]
-        return any(matches)
+def _is_on(recorded: Sequence[str], secret: str) -> bool:
+    hashed = hash_of(secret).encode()
+    matches = [hmac.compare_digest(hashed, known.encode()) for known in recorded]
+    return any(matches)

@@ -3,8 +3,9 @@
 from gateway.core.client_messages import Offer, ResumeSession
 from gateway.core.connection import Attachment, Connection, State, Step
 from gateway.core.offer_attempt import OfferAttempt
-from gateway.core.resume_tokens import hash_of, session_of
+from gateway.core.resume_tokens import ResumeToken
 from gateway.core.server_messages import error, goaway, resumed
+from gateway.core.session_record import SessionRecord
 from gateway.core.signaling_events import (
     Action,
     CloseSocket,
@@ -17,20 +18,21 @@ from gateway.core.signaling_events import (
     MessagesLost,
     ReadEvents,
     SendToClient,
+    SendToWorker,
     SessionFound,
     SessionUnknown,
     Watch,
 )
 from gateway.core.signaling_rules import FAILED
-from shared.events import GatewayAttached
+from shared.events import CloseSession, GatewayAttached
 
 
 def look_up(c: Connection, request: Offer | ResumeSession) -> Step:
-    named = session_of(request.resume_token or "")
-    if named is None or (c.attached is not None and named != c.attached.session):
+    shown = ResumeToken.parse(request.resume_token or "")
+    if shown is None or (c.attached is not None and shown.session != c.attached.session):
         return refuse_resume(c)
-    c.request = request
-    return State.LOOKING_UP, [Lookup(named)]
+    c.request, c.shown = request, shown
+    return State.LOOKING_UP, [Lookup(shown.session)]
 
 
 def offer_after_loss(c: Connection, offer: Offer) -> Step:
@@ -44,31 +46,35 @@ def already_attached(c: Connection, _: ResumeSession) -> Step:
 
 
 def found(c: Connection, result: SessionFound) -> Step:
-    request, c.request = c.request, None
+    request, shown, record = c.request, c.shown, result.record
+    c.request = c.shown = None
     assert request is not None, "a lookup has a request"
-    if not c.tokens.accept(request.resume_token or "", result.record.resume_tokens):
-        return refuse_resume(c)
+    assert shown is not None, "and its token"
+    match shown.verdict(record.resume_tokens):
+        case "unknown":
+            return refuse_resume(c)
+        case "retired":
+            return end_reused(c, record)
+    successor = shown.successor(record.resume_tokens, c.rules.new_secret)
     c.relay.begin_replay(request.last_seq)
     if isinstance(request, ResumeSession):
-        return attach(c, request.resume_token, result)
-    attempt = OfferAttempt.move(request, result, c.answer_by_s)
-    if c.media_lost and not c.never_connected and c.is_attached_to(result.record.media_worker):
-        attempt.avoid.add(result.record.media_worker)
+        return attach(c, shown, successor, result)
+    attempt = OfferAttempt.move(request, shown, successor, result, c.answer_by_s)
+    if c.media_lost and not c.never_connected and c.is_attached_to(record.media_worker):
+        attempt.avoid.add(record.media_worker)
     return c.begin(attempt)
 
 
-def attach(c: Connection, shown: str, result: SessionFound) -> Step:
+def attach(c: Connection, shown: ResumeToken, successor: ResumeToken, result: SessionFound) -> Step:
     record = result.record
-    # A media worker that is lost records no other token, and the client may have to come back before it has moved.
-    token = c.tokens.give(c.tokens.new(record.session) if result.media_alive else shown)
-    hashes = (hash_of(token), hash_of(shown))
+    hashes = successor.record(shown)
     expires_ms = record.created_ms + record.max_duration_s * 1000
     c.attached = Attachment(record.session, record.media_worker)
     c.has_moved = False
     actions: list[Action] = [
         c.to_worker(GatewayAttached(session=record.session, gateway=c.rules.gateway, resume_tokens=hashes)),
         Watch(record.session, record.media_worker),
-        resumed(record.session, token, expires_ms),
+        resumed(record.session, str(successor), expires_ms),
         ReadEvents(record.session),
     ]
     if result.media_alive:
@@ -78,12 +84,23 @@ def attach(c: Connection, shown: str, result: SessionFound) -> Step:
 
 
 def refuse_resume(c: Connection, _: SessionUnknown | None = None) -> Step:
+    message = "this session cannot be resumed: send an offer without resumeToken"
+    return without_session(c, *c.reject("resume_refused", message)[1])
+
+
+def end_reused(c: Connection, record: SessionRecord) -> Step:
+    """Which of the two parties is the caller cannot be told, so neither goes on."""
+    closing = SendToWorker(record.media_worker, CloseSession(session=record.session, reason="resume_token_reused"))
+    message = "this resumeToken was replaced by a newer one that has been used: the session has been ended"
+    return without_session(c, closing, *c.reject("resume_token_reused", message)[1])
+
+
+def without_session(c: Connection, *actions: Action) -> Step:
     left: list[Action] = []
     if c.media_lost:  # and the session with it
         left = c.detach()
         c.attached, c.media_lost = None, False
-    message = "this session cannot be resumed: send an offer without resumeToken"
-    return c.go_back(*left, *c.reject("resume_refused", message)[1])
+    return c.go_back(*left, *actions)
 
 
 def look_up_failed(c: Connection, failure: LookupFailed) -> Step:

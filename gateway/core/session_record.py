@@ -28,7 +28,7 @@ class SessionRecord(BaseModel):
     created_ms: int = 0
     max_duration_s: int = 3600
     resume_tokens: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
-    """SHA-256 in hex, the newest first."""
+    """Hashes, see `core.resume_tokens`."""
     state: str = ""
     api_key: str = ""
     counted_in: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gateway.core.resume_tokens import new_secret
+from gateway.core.resume_tokens import NewSecret, new_secret
 from shared.agent import AgentDefinition
 
 NORMAL, GOING_AWAY, POLICY, FAILED, TRY_AGAIN_LATER = 1000, 1001, 1008, 1011, 1013
@@ -28,7 +28,7 @@ class SignalingRules(NamedTuple):
     """A media worker that is alive and not busy answers within milliseconds."""
     media_lost_timeout_s: float = 30.0
     retry_after_ms: int = 5000
-    new_secret: Callable[[], str] = new_secret
+    new_secret: NewSecret = new_secret
 
 
 def close_code(reason: str) -> int:

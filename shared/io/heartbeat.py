@@ -6,8 +6,10 @@ Also reads the reports of live workers.
 import asyncio
 import random
 import time
+import tomllib
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from prometheus_client import Gauge
@@ -35,10 +37,14 @@ _TICK_S = 0.1
 """The event loop is late if it wakes a sleeper late."""
 
 
-def _version() -> str:
+def own_version() -> str:
+    """Of the source tree that this file is in, else of the installed package."""
+    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    if project.exists():
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
     try:
         return version("antiphon")
-    except PackageNotFoundError:  # runs from a bare source tree
+    except PackageNotFoundError:  # neither
         return ""
 
 
@@ -61,7 +67,7 @@ class Heartbeat:
         self._chance = chance
         self._on_wish = on_wish
         self._answered_at_s: float | None = None
-        self._version = _version()
+        self._version = own_version()
         self._lag_s = 0.0
         self.wish: Wish = "serving"
 

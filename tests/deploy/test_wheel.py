@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -44,6 +45,20 @@ def test_everything_that_runs_is_in_it_and_no_tests(site_packages: Path) -> None
     assert texts == {path.name for path in (app / sentences).iterdir()}
     page = {path.name for path in (APP_FOLDER / "gateway" / "page").iterdir()}
     assert page == {path.name for path in (app / "gateway" / "page").iterdir()}
+
+
+def test_an_installed_worker_reports_the_version_of_the_project(site_packages: Path, tmp_path: Path) -> None:
+    paths = os.pathsep.join(map(str, (site_packages, site_packages / "antiphon" / "app")))
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", "from shared.io.heartbeat import own_version; print(own_version())"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": paths},
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    project = tomllib.loads((APP_FOLDER / "pyproject.toml").read_text())["project"]
+    assert run.stdout.strip() == project["version"], run.stderr
 
 
 def test_the_command_and_the_processes_it_starts_find_their_packages(site_packages: Path, tmp_path: Path) -> None:

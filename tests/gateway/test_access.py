@@ -104,14 +104,27 @@ async def test_signing_keys_are_rotated_without_a_restart(
     assert await refusal(access, token) == "token_invalid"
 
 
-async def test_an_api_key_makes_a_bounded_number_of_tokens_a_minute(access: Access, clock: Clock) -> None:
-    for _ in range(3):
-        await made(access)
+async def test_an_api_key_makes_a_bounded_number_of_tokens_a_minute_over_all_gateways(
+    access: Access, settings: GatewaySettings, broker: Redis, clock: Clock
+) -> None:
+    other = Access(settings, AGENTS, TokenStore(broker), clock)
+    for gateway in (access, other, access):
+        await made(gateway)
     with pytest.raises(AntiphonError) as refused:
         await made(access)
     assert (refused.value.code, refused.value.retry_after_ms) == ("too_many_tokens", 30_000)
     clock.now_s += 30
     await made(access)
+
+
+async def test_tokens_of_a_deleted_api_key_were_still_good(access: Access, settings: GatewaySettings) -> None:
+    token = await made(access)
+    assert settings.gateway_api_keys_file is not None
+    settings.gateway_api_keys_file.write_text(f"console: {'77' * 32} admin\n")
+    assert await refusal(access, token) == "token_invalid"
+    with pytest.raises(PeerError) as refused:
+        await made(access)
+    assert refused.value.code == "api_key_invalid"
 
 
 async def test_a_token_is_for_agents_that_exist_and_for_a_bounded_time(access: Access) -> None:

@@ -1,5 +1,6 @@
 """The admin API of a gateway with a real broker and a media worker without media."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from shared import keys
 from shared.events import CloseSession, SessionClosed
 from shared.io.broker import Redis
 from shared.worker_report import WorkerReport
-from tests.fakes.media_worker import FakeMediaWorker, announce_worker, present_worker
+from tests.fakes.media_worker import FakeMediaWorker, present_worker
 from tests.fakes.running_gateway import RunningGateway, running_gateway
 
 ADMIN_KEY, ADMIN_LINE = new_api_key("console", "admin")
@@ -107,11 +108,56 @@ async def test_a_drain_is_asked_for_and_undone(stage: Stage, body: object, wish:
     assert (await stage.http.get("workers")).json()["workers"][1]["wish"] == "serving"
 
 
-async def test_what_is_wrong_with_a_drain_is_told(stage: Stage, broker_url: str) -> None:
-    await announce_worker(broker_url, "gateway", "g1", 9)
+async def test_a_gateway_could_not_be_drained(stage: Stage) -> None:
+    [gateway_id] = [
+        each["id"] for each in (await stage.http.get("workers")).json()["workers"] if each["kind"] == "gateway"
+    ]
+    drain = f"workers/{gateway_id}/drain"
+    async with stage.gateway.client() as idle, stage.gateway.client() as caller:
+        await caller.offer()
+        session, _ = await caller.answer()
+
+        assert (await stage.http.post(drain)).status_code == 202
+        assert (await idle.hear())["reason"] == "draining"
+        assert await idle.closed() == (1001, "goaway")
+        assert await readiness(stage) == (503, "draining")
+        async with stage.gateway.client() as late:
+            assert await late.closed() == (1001, "goaway")
+        await eventually_listed(stage, gateway_id, "draining")
+        event = await stage.media.publish(session, 1, "only new clients are sent away")
+        assert await caller.hear() == event
+
+        assert (await stage.http.post(drain, json={"move": True})).status_code == 202
+        goaway = {"type": "goaway", "timeLeftMs": 200, "scope": "signaling", "reason": "draining"}
+        assert await caller.hear() == goaway
+
+        assert (await stage.http.delete(drain)).status_code == 202
+        await eventually_listed(stage, gateway_id, "serving")
+        assert (await readiness(stage))[0] == 200
+        async with stage.gateway.client() as new:
+            await new.offer()
+            await new.answer()
+        await caller.say(type="bye")
+        assert await caller.closed() == (1000, "bye"), "nothing is cut at the end of the time"
+
+
+async def readiness(stage: Stage) -> tuple[int, str | None]:
+    response = await stage.http.get(stage.gateway.url + "readyz")
+    return response.status_code, response.json().get("reason")
+
+
+async def eventually_listed(stage: Stage, worker_id: str, state: str) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            workers = (await stage.http.get("workers")).json()["workers"]
+            if (worker_id, state) in [(worker["id"], worker["state"]) for worker in workers]:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_what_is_wrong_with_a_drain_is_told(stage: Stage) -> None:
     assert answer(await stage.http.post("workers/nobody/drain")) == (404, "unknown_worker")
     assert answer(await stage.http.delete("workers/a:b/drain")) == (404, "unknown_worker")
-    assert answer(await stage.http.post("workers/g1/drain")) == (409, "not_drainable")
     for body in (b"{", b'{"move": 1}', b'{"moves": true}', b"[]"):
         assert answer(await stage.http.post("workers/media-1/drain", content=body)) == (400, "bad_request")
 

@@ -74,6 +74,29 @@ async def test_callers_behind_a_trusted_proxy_are_told_apart(settings: GatewaySe
         await other.say(type="bye")
 
 
+async def test_a_few_addresses_behind_a_proxy_took_all_slots(settings: GatewaySettings) -> None:
+    behind_proxy = GatewaySettings(
+        **{**settings.model_dump(), "gateway_trusted_proxies": "127.0.0.1", "gateway_max_connections": 5}
+    )
+    pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=10, pool="default")
+    async with (
+        FakeMediaWorker(settings.redis_url).running(),
+        present_worker(settings.redis_url, pool),
+        running_gateway(behind_proxy) as gateway,
+        gateway.client(x_forwarded_for="203.0.113.7") as caller,
+        gateway.client(x_forwarded_for="203.0.113.8") as hostile,
+        gateway.client(x_forwarded_for="203.0.113.8"),
+    ):
+        await caller.offer()
+        await caller.answer()
+        async with gateway.client(x_forwarded_for="203.0.113.8"), gateway.client(x_forwarded_for="203.0.113.9") as new:
+            assert await hostile.closed() == (1013, "too_many_connections")
+            await new.offer()
+            await new.answer()
+        await caller.say(type="bye")
+        assert await caller.closed() == (1000, "bye")
+
+
 async def test_an_address_that_opens_session_after_session(settings: GatewaySettings) -> None:
     strict = GatewaySettings(
         **{

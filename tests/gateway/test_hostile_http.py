@@ -4,7 +4,6 @@ They come from 127.0.0.2, the good caller from 127.0.0.1.
 """
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -50,14 +49,20 @@ def settings(broker: Redis, broker_url: str, tmp_path: Path) -> GatewaySettings:
     )
 
 
-@pytest.fixture
-async def gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
+@asynccontextmanager
+async def deployment(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
     pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=10, pool="default")
     async with (
         FakeMediaWorker(settings.redis_url).running(),
         present_worker(settings.redis_url, pool),
-        running_gateway(settings) as running,
+        running_gateway(settings) as gateway,
     ):
+        yield gateway
+
+
+@pytest.fixture
+async def gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
+    async with deployment(settings) as running:
         await serves(running)
         yield running
 
@@ -148,15 +153,36 @@ async def test_websockets_were_not_counted(gateway: RunningGateway) -> None:
     await no_slot_is_held()
 
 
-async def test_all_slots_together(gateway: RunningGateway) -> None:
-    addresses = [f"127.0.0.{number}" for number in range(2, 6)]
-    async with AsyncExitStack() as stack:
-        held = [await stack.enter_async_context(connected(gateway, 15, address)) for address in addresses]
+@pytest.mark.parametrize("opening", [b"", b"GET / HTTP/1.1\r\nHost: ", GET, UPGRADE + b"\r\n"])
+async def test_a_few_addresses_took_all_slots(settings: GatewaySettings, opening: bytes) -> None:
+    """Beside a caller with a session, who keeps their WebSocket, and a new one, who gets in."""
+    evicted = Gained("antiphon_gateway_evicted_connections_total")
+    patient = settings.model_copy(update={"gateway_request_timeout_s": 30.0})
+    async with deployment(patient) as gateway, gateway.client() as caller, AsyncExitStack() as stack:
+        await caller.offer()
+        await caller.answer()
+        for number in range(2, 6):
+            for connection in await stack.enter_async_context(connected(gateway, 15, f"127.0.0.{number}")):
+                connection.send(opening)
+        await serves(gateway)
+        assert evicted() > 60 - 50
+        await caller.say(type="bye")
+        assert await caller.closed() == (1000, "bye")
+    await no_slot_is_held()
+
+
+async def test_all_slots_are_of_callers_with_a_session(settings: GatewaySettings) -> None:
+    small = settings.model_copy(update={"gateway_max_connections": 2})
+    async with deployment(small) as gateway, gateway.client() as first, gateway.client() as second:
+        for caller in (first, second):
+            await caller.offer()
+            await caller.answer()
+        async with connected(gateway) as [third]:
+            assert (await third.first_line()) == b"HTTP/1.1 503 Service Unavailable\r\n"
+        await first.say(type="bye")
+        assert await first.closed() == (1000, "bye")
         async with httpx.AsyncClient(base_url=gateway.url) as http:
-            with contextlib.suppress(httpx.ReadError):  # the gateway does not wait for the request
-                assert (await http.get("/healthz")).status_code == 503
-        await asyncio.gather(*(all_closed(connections) for connections in held))
-    await serves(gateway)
+            assert (await http.get("/")).status_code == 200
 
 
 async def no_slot_is_held() -> None:

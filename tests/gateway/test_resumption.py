@@ -91,8 +91,36 @@ async def test_a_token_is_rotated_and_the_one_before_still_counts(settings: Gate
                 await worker.wait_for(GatewayAttached)
                 worker.received.clear()
         async with gateway.client() as again:
-            assert (await resume(again, tokens[0]))["code"] == "resume_refused"
             assert (await resume(again, tokens[1]))["type"] == "resumed"
+
+
+async def test_a_client_whose_gateway_drained_while_its_media_connected_was_refused(settings: GatewaySettings) -> None:
+    async with (
+        deployment(settings) as (gateway, worker),
+        running_gateway(settings) as other,
+        gateway.client() as client,
+        other.client() as again,
+    ):
+        await client.offer()
+        session, _ = await client.answer()
+        await again.say(type="resume", resumeToken=client.resume_token, lastSeq=0)
+        await asyncio.sleep(0.05)
+        await worker.connect_caller(session)
+        assert (await again.hear())["type"] == "resumed"
+
+
+async def test_a_stolen_old_token_was_only_refused(settings: GatewaySettings) -> None:
+    async with deployment(settings) as (gateway, worker), gateway.client() as client:
+        session = await call(client, worker)
+        stolen = token = client.resume_token
+        for _ in range(2):
+            async with gateway.client() as again:
+                token = str((await resume(again, token))["resumeToken"])
+                await worker.wait_for(GatewayAttached)
+                worker.received.clear()
+        async with gateway.client() as thief:
+            assert (await resume(thief, stolen))["code"] == "resume_token_reused"
+        assert await worker.wait_for(CloseSession) == CloseSession(session=session, reason="resume_token_reused")
 
 
 async def test_a_refused_token_may_be_followed_by_a_new_offer(settings: GatewaySettings) -> None:
@@ -100,8 +128,8 @@ async def test_a_refused_token_may_be_followed_by_a_new_offer(settings: GatewayS
         async with gateway.client() as client:
             session = await call(client, worker)
         async with gateway.client() as stranger:
-            unknown = await resume(stranger, f"unknown.{'x' * 43}")
-            wrong = await resume(stranger, f"{session}.{'x' * 43}")
+            unknown = await resume(stranger, f"unknown.{'x' * 66}")
+            wrong = await resume(stranger, f"{session}.{'x' * 66}")
             assert unknown == wrong, "a stranger does not learn which sessions there are"
             assert wrong["code"] == "resume_refused"
             await stranger.offer()
@@ -144,7 +172,7 @@ async def test_a_flood_of_offers_of_one_session_is_refused_for_all_its_connectio
     settings: GatewaySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """New sessions had a limit per address. Moves, which cost as much, had none."""
-    monkeypatch.setattr("gateway.signaling_endpoint.MOVES_PER_MINUTE", 2)
+    monkeypatch.setattr("gateway.admission.MOVES_PER_MINUTE", 2)
     async with deployment(settings) as (gateway, worker):
         async with gateway.client() as client:
             await call(client, worker)

@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import pytest
@@ -27,6 +28,18 @@ async def test_a_session_is_found_with_its_events_oldest_first(broker: Redis) ->
     directory = SessionDirectory(broker)
     assert await directory.find("s1") == KnownSession(record, events)
     assert await directory.find("s2") is None
+
+
+async def test_a_session_that_has_just_been_answered_is_waited_for(broker: Redis) -> None:
+    directory = SessionDirectory(broker)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(directory.wait_for("s1"))
+        await asyncio.sleep(0.05)
+        await broker.hset(keys.session("s1"), mapping=FIELDS)  # type: ignore[arg-type]
+    known = waiting.result()
+    assert known is not None
+    assert known.record.session == "s1"
+    assert await directory.wait_for("s2") is None
 
 
 async def test_of_many_events_the_newest_are_read(broker: Redis) -> None:

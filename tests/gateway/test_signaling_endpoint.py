@@ -161,6 +161,7 @@ async def test_two_clients_hear_only_their_own_events(settings: GatewaySettings)
     ("text", "code"),
     [
         ("hello", "bad_json"),
+        ("", "bad_json"),
         ("[]", "bad_message"),
         ('{"type":"offer","agentId":"echo"}', "bad_message"),
         ('{"type":"offer","sdp":"v=0"}', "bad_message"),

@@ -196,9 +196,14 @@ async def test_an_api_key_has_as_many_sessions_at_once_as_it_may(settings: Gatew
             await third.answer()
 
 
-async def test_an_agent_has_as_many_sessions_at_once_as_it_may(settings: GatewaySettings) -> None:
+async def test_an_agent_has_as_many_sessions_at_once_as_it_may_over_all_gateways(settings: GatewaySettings) -> None:
     (settings.agents_dir / "desk.yaml").write_text("id: desk\nname: Desk\nmode: echo\nlimits: {max_sessions: 1}\n")
-    async with deployment(settings) as (gateway, _), gateway.client() as first, gateway.client() as second:
+    async with (
+        deployment(settings) as (gateway, _),
+        running_gateway(settings) as other,
+        gateway.client() as first,
+        other.client() as second,
+    ):
         token = await token_of(gateway, agents=["desk", "echo"])
         await offer(first, await token_of(gateway, agents="all"), "desk")
         await first.answer()

@@ -28,6 +28,10 @@ class Console:
         self.http = http
         self.question = question
 
+    @property
+    def ready_url(self) -> str:
+        return f"http://127.0.0.1:{self.deployment.port}/readyz"
+
     async def get(self, path: str) -> Any:
         response = await self.http.get(path)
         assert response.status_code == 200, response.text
@@ -118,6 +122,31 @@ async def test_a_pipeline_worker_is_drained_under_a_call_which_moves_between_tur
         await talk.hear(_HEARD_S)
         assert (await console.http.delete(drained)).status_code == 202
         await console.until_state(before["pipelineWorker"], "serving")
+
+
+async def test_a_gateway_is_drained_under_a_call_whose_websocket_goes_to_another_one(console: Console) -> None:
+    """The drained gateway is the one that the operator asks."""
+    console.deployment.start("gateway")
+    await console.deployment.ready()
+    first = console.deployment.gateway.worker_id
+    async with talking(console.deployment.signaling_urls, console.question, 1) as (talk,):
+        assert (await console.running(talk.session))["gateway"] == first
+        await talk.ask()
+        await talk.hear(_HEARD_S)
+
+        assert (await console.http.post(f"workers/{first}/drain", json={"move": True})).status_code == 202
+
+        async def attached_elsewhere() -> bool:
+            return (await console.session(talk.session))["gateway"] not in ("", first)
+
+        await console.until(attached_elsewhere)
+        assert (await console.http.get(console.ready_url)).status_code == 503
+        words = await talk.reply(0)
+        assert (words.words.lost, words.words.doubled) == (0, 0)
+
+        assert (await console.http.delete(f"workers/{first}/drain")).status_code == 202
+        await console.until_state(first, "serving")
+        assert (await console.http.get(console.ready_url)).status_code == 200
 
 
 async def test_a_transcript_grows_while_the_call_runs_which_the_operator_then_ends(console: Console) -> None:

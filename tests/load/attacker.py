@@ -155,7 +155,7 @@ def attribute(answer: str, name: str) -> str:
 
 
 def wrong_token(session: str) -> str:
-    return f"{session}.{secrets.token_urlsafe(32)}"
+    return f"{session}.{secrets.token_hex(33)}"
 
 
 async def main() -> None:

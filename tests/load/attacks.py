@@ -305,7 +305,7 @@ async def guessed_resume_tokens(target: Target, outcome: Outcome) -> None:
 
 
 async def replayed_resume_tokens(target: Target, outcome: Outcome) -> None:
-    """The token before the last one is void; whoever has the last one has the session, from any address."""
+    """The token before the last one ends the session; whoever has the last one has it, from any address."""
     async with target.caller() as (_, owner, _):
         tokens = [owner.resume_token]
         for _ in range(4):

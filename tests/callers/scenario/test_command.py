@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from callers.scenario.command import EXIT_BAD_FILE, EXIT_NOT_MET, Files, evaluate
+from callers.scenario.command import EXIT_BAD_FILE, EXIT_NOT_MET, Files, Target, evaluate
 from tests.fakes.ports import free_port
 
 SCENARIO = "name: A call\nagent: desk\nsteps: [hang_up]\n"
@@ -29,14 +29,20 @@ def test_a_bad_file_is_reported_before_anything_starts(file: Path, capsys: pytes
 
 
 def test_a_bad_address_is_reported_before_anything_starts(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert evaluate([file], "localhost", 1, Files(), no_stack) == EXIT_BAD_FILE
+    assert evaluate([file], Target("localhost"), 1, Files(), no_stack) == EXIT_BAD_FILE
     assert "not an address of a server" in capsys.readouterr().err
+
+
+def test_a_bad_api_key_file_is_reported_before_anything_starts(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = Target("http://localhost", api_key_file=file.parent / "nowhere")
+    assert evaluate([file], target, 1, Files(), no_stack) == EXIT_BAD_FILE
+    assert "write the API key into it" in capsys.readouterr().err
 
 
 def test_unmet_expectations_are_printed_and_written(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     json_file, junit_file = file.parent / "out.json", file.parent / "out.xml"
     url = f"http://127.0.0.1:{free_port()}"
-    assert evaluate([file], url, 1, Files(json_file, junit_file), no_stack) == EXIT_NOT_MET
+    assert evaluate([file], Target(url), 1, Files(json_file, junit_file), no_stack) == EXIT_NOT_MET
     told = capsys.readouterr().out
     assert f"FAIL  A call  ({file}" in told
     assert "0 passed, 1 failed" in told
@@ -46,7 +52,7 @@ def test_unmet_expectations_are_printed_and_written(file: Path, capsys: pytest.C
 
 def test_a_report_that_cannot_be_written_is_a_bad_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    assert evaluate([file], url, 1, Files(file.parent / "nowhere" / "out.json"), no_stack) == EXIT_BAD_FILE
+    assert evaluate([file], Target(url), 1, Files(file.parent / "nowhere" / "out.json"), no_stack) == EXIT_BAD_FILE
     assert "name a file in an existing folder" in capsys.readouterr().err
 
 

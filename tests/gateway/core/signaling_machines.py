@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gateway.core.client_messages import Bye, IceCandidate, Offer, ResumeSession
 from gateway.core.connection import State
-from gateway.core.resume_tokens import hash_of
+from gateway.core.resume_tokens import ResumeToken
 from gateway.core.session_record import SessionRecord, StoredEvent
 from gateway.core.signaling import SignalingMachine
 from gateway.core.signaling_events import (
@@ -25,7 +25,7 @@ from gateway.core.signaling_rules import SignalingRules
 from shared.agent import AgentDefinition
 from shared.events import CloseSession, GatewayDetached, Message, OfferAnswered, client_event
 
-SECRET = "k" * 43
+SECRET = "k" * 22
 RULES = SignalingRules(
     gateway="g1",
     agents={agent: AgentDefinition(id=agent, name=agent, mode="echo") for agent in ("front-desk", "echo", "hidden")},
@@ -53,7 +53,8 @@ DETACH = SendToWorker("m1", GatewayDetached(session="s1", gateway="g1"))
 RELEASE = Release("s1", "m1")
 LOST = MediaWorkerLost("m1")
 
-TOKEN = f"s1.{SECRET}"
+SHOWN = ResumeToken("s1", SECRET, SECRET, SECRET)
+TOKEN = str(SHOWN)
 """The one that the client shows, and, with these rules, the one that it gets."""
 EVENTS = [StoredEvent(number, client_event("status", number + 1, {"status": "listening"})) for number in range(4)]
 RECORD = SessionRecord(
@@ -66,7 +67,7 @@ RECORD = SessionRecord(
     epoch=2,
     created_ms=1_000_000,
     max_duration_s=60,
-    resume_tokens=(hash_of(TOKEN),),
+    resume_tokens=SHOWN.record(),
     api_key="website",
     counted_in=("counter",),
 )

@@ -4,7 +4,6 @@ import pytest
 
 from gateway.core.client_messages import Offer
 from gateway.core.connection import State
-from gateway.core.resume_tokens import hash_of
 from gateway.core.signaling import SignalingMachine
 from gateway.core.signaling_events import (
     CloseSocket,
@@ -27,6 +26,7 @@ from tests.gateway.core.signaling_machines import (
     PLACED,
     RELEASE,
     RULES,
+    SHOWN,
     TOKEN,
     WITH_OFFER,
     closing,
@@ -49,7 +49,7 @@ def test_a_call_from_offer_to_bye() -> None:
             sdp="v=0",
             created_ms=1_000_000,
             max_duration_s=3600,
-            resume_tokens=(hash_of(TOKEN),),
+            resume_tokens=SHOWN.record(),
         ),
     )
     session = {"type": "session", "sessionId": "s1", "resumeToken": TOKEN, "expiresAt": 4_600_000}

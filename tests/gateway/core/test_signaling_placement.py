@@ -1,7 +1,6 @@
 """Media workers that are full, silent, or late with their answers."""
 
 from gateway.core.connection import State
-from gateway.core.resume_tokens import hash_of
 from gateway.core.signaling import SignalingMachine
 from gateway.core.signaling_events import (
     CloseSocket,
@@ -21,7 +20,7 @@ from tests.gateway.core.signaling_machines import (
     PLACED,
     RELEASE,
     RULES,
-    SECRET,
+    SHOWN,
     closing,
     error_codes,
     heard,
@@ -35,7 +34,7 @@ ELSEWHERE = Placed("s2", "m2")
 NOWHERE = PlacementRefused("no_capacity", "no room")
 OPENED_ELSEWHERE = SendToWorker(
     "m2",
-    OpenSession(session="s2", gateway="g1", agent_id="echo", sdp="v=0", resume_tokens=(hash_of(f"s2.{SECRET}"),)),
+    OpenSession(session="s2", gateway="g1", agent_id="echo", sdp="v=0", resume_tokens=SHOWN.record()),
 )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.core.client_messages import Offer, ResumeSession
 from gateway.core.connection import State
-from gateway.core.resume_tokens import hash_of
+from gateway.core.resume_tokens import ResumeToken
 from gateway.core.session_record import SessionRecord, StoredEvent
 from gateway.core.signaling import SignalingMachine
 from gateway.core.signaling_events import (
@@ -56,6 +56,7 @@ from tests.gateway.core.signaling_machines import (
     RELEASE,
     RESUME,
     RULES,
+    SHOWN,
     TOKEN,
     closing,
     error_codes,
@@ -65,7 +66,9 @@ from tests.gateway.core.signaling_machines import (
     sent_to_client,
 )
 
-NEW_TOKEN = TOKEN.replace("k", "n")
+NEXT = SHOWN._replace(own="n" * 22)
+NEW_TOKEN = str(NEXT)
+OTHER = ResumeToken("s1", "f" * 22, "o" * 22, "o" * 22)
 GOAWAY = SendToClient({"type": "goaway", "timeLeftMs": 0, "scope": "media", "reason": "media_worker_lost"})
 MOVED_TO = Placed("s1", "m2")
 ANSWER_THERE = heard(OfferAnswered(session="s1", sdp="a=2"), "m2")
@@ -75,7 +78,7 @@ MOVING: list[Input] = [OFFER, PLACED, ANSWERED, MOVING_OFFER, FOUND]
 
 
 def rotating() -> SignalingMachine:
-    secrets = iter([NEW_TOKEN.partition(".")[2], "o" * 43])
+    secrets = iter([NEXT.own, "o" * 22])
     return SignalingMachine(RULES._replace(new_secret=lambda: next(secrets)), 0.0)
 
 
@@ -93,7 +96,7 @@ def missed(*seqs: int) -> list[SendToClient]:
 def test_a_client_whose_websocket_was_cut_comes_back_and_gets_what_it_missed() -> None:
     machine = rotating()
     assert machine.handle(RESUME, 0.0) == [Lookup("s1")]
-    hashes = (hash_of(NEW_TOKEN), hash_of(TOKEN))
+    hashes = NEXT.record(SHOWN)
     assert machine.handle(FOUND, 0.0) == [
         SendToWorker("m1", GatewayAttached(session="s1", gateway="g1", resume_tokens=hashes)),
         Watch("s1", "m1"),
@@ -106,7 +109,7 @@ def test_a_client_whose_websocket_was_cut_comes_back_and_gets_what_it_missed() -
     assert machine.handle(SocketClosed(), 1.0) == [DETACH]
 
 
-@pytest.mark.parametrize("recorded", [("x", hash_of(TOKEN)), (hash_of(TOKEN), "x")])
+@pytest.mark.parametrize("recorded", [SHOWN.record(), NEXT.record(SHOWN)])
 def test_a_client_that_never_got_its_new_token_comes_back_with_the_previous_one(recorded: tuple[str, ...]) -> None:
     machine = machine_in(State.LOOKING_UP)
     record = RECORD.model_copy(update={"resume_tokens": recorded})
@@ -118,7 +121,7 @@ def test_a_client_that_never_got_its_new_token_comes_back_with_the_previous_one(
     [
         SessionUnknown(),
         SessionFound(RECORD.model_copy(update={"resume_tokens": ()})),
-        SessionFound(RECORD.model_copy(update={"resume_tokens": (hash_of("other"),)})),
+        SessionFound(RECORD.model_copy(update={"resume_tokens": OTHER.record()})),
     ],
 )
 def test_a_wrong_token_is_refused_like_one_of_an_unknown_session(answer: Input) -> None:
@@ -152,10 +155,33 @@ def test_a_client_comes_back_to_a_session_whose_media_worker_is_lost() -> None:
 
 def test_a_client_whose_websocket_is_cut_again_before_it_has_moved_is_not_locked_out() -> None:
     """It was given a token that nobody had recorded."""
-    machine = machine_in(State.LOOKING_UP)
-    actions = machine.handle(FOUND._replace(media_alive=False), 0.0)
-    (resumed,) = [a.message for a in actions if isinstance(a, SendToClient) and a.message["type"] == "resumed"]
-    assert resumed["resumeToken"] == TOKEN
+    cases: list[tuple[Input, list[Input]]] = [(RESUME, []), (MOVING_OFFER, [MOVED_TO, ANSWER_THERE])]
+    for request, inputs in cases:
+        machine = rotating()
+        machine.handle(request, 0.0)
+        actions = machine.handle(FOUND._replace(media_alive=False), 0.0)
+        actions += [action for each in inputs for action in machine.handle(each, 0.0)]
+        [token] = [
+            a.message["resumeToken"] for a in actions if isinstance(a, SendToClient) and "resumeToken" in a.message
+        ]
+        assert token == NEW_TOKEN
+        machine = SignalingMachine(RULES, 0.0)
+        machine.handle(ResumeSession(type="resume", resumeToken=token), 0.0)
+        assert "resumed" in sent_to_client(machine.handle(FOUND, 0.0))
+
+
+@pytest.mark.parametrize("kind", ["resume", "offer"])
+def test_a_stolen_old_token_was_only_refused(kind: str) -> None:
+    """Whether its thief or the caller shows it: somebody else has shown a newer one."""
+    newer, newest = (OTHER._replace(anchor=own, own=own) for own in ("x" * 22, "y" * 22))
+    record = RECORD.model_copy(update={"resume_tokens": newest.record(newer)})
+    machine = SignalingMachine(RULES, 0.0)
+    request = RESUME if kind == "resume" else MOVING_OFFER
+    machine.handle(request.model_copy(update={"resume_token": str(OTHER)}), 0.0)
+    ending, *told = machine.handle(SessionFound(record), 0.0)
+    assert ending == SendToWorker("m1", CloseSession(session="s1", reason="resume_token_reused"))
+    assert error_codes(told) == ["resume_token_reused"]
+    assert machine.handle(OFFER, 0.0) == [Place("echo", "default")], "another session may follow"
 
 
 def test_a_client_that_leaves_while_its_session_is_looked_up() -> None:
@@ -212,7 +238,7 @@ def test_a_client_moves_when_its_media_worker_is_lost() -> None:
         pool="gpu",
         created_ms=1_000_000,
         max_duration_s=60,
-        resume_tokens=(hash_of(TOKEN), hash_of(TOKEN)),
+        resume_tokens=SHOWN.record(SHOWN),
         resume=where,
         api_key="website",
         counted_in=("counter",),
@@ -244,13 +270,6 @@ def test_a_page_that_was_reloaded_stays_on_its_media_worker() -> None:
     old_end = heard(SessionClosed(session="s1", reason="moved"))
     assert machine.handle(old_end, 0.1) == [], "the end of the old peer connection"
     assert machine.handle(old_end, 9.0) == [CloseSocket(1000, "moved")], "the client has connected elsewhere"
-
-
-def test_a_token_counts_on_its_connection_before_the_media_worker_has_recorded_it() -> None:
-    machine = machine_after(OFFER, PLACED, ANSWERED, LOST, state=State.MEDIA_LOST)
-    machine.handle(MOVING_OFFER, 0.0)
-    unrecorded = SessionFound(RECORD.model_copy(update={"resume_tokens": (hash_of("older"),)}))
-    assert machine.handle(unrecorded, 0.0) == [Place("echo", "gpu", frozenset({"m1"}), "s1")]
 
 
 def test_a_move_that_fails_changes_nothing() -> None:
@@ -393,7 +412,7 @@ def test_a_move_within_one_media_worker_that_ends_is_placed_elsewhere() -> None:
 
 def test_a_record_of_another_agent_pool_and_age_is_taken_over() -> None:
     record = SessionRecord(
-        session="s1", agent="other", pool="cpu", media_worker="m9", resume_tokens=(hash_of(TOKEN),), max_duration_s=9
+        session="s1", agent="other", pool="cpu", media_worker="m9", resume_tokens=SHOWN.record(), max_duration_s=9
     )
     machine = SignalingMachine(RULES, 0.0)
     machine.handle(MOVING_OFFER, 0.0)

@@ -1,5 +1,6 @@
 import asyncio
 import time
+import tomllib
 from pathlib import Path
 from typing import cast
 
@@ -30,6 +31,13 @@ async def test_an_announced_worker_is_listed_with_the_time_of_its_report(broker:
     assert seen == REPORT.model_copy(update={"reported_at_ms": seen.reported_at_ms, "version": seen.version})
     assert before <= seen.reported_at_ms <= wall_ms()
     assert await live_workers(broker, "pipeline") == []
+
+
+async def test_a_worker_that_ran_from_the_source_tree_had_no_version(broker: Redis) -> None:
+    await heartbeat(broker).announce()
+    (seen,) = await live_workers(broker, "media")
+    project = Path(__file__).parents[3] / "pyproject.toml"
+    assert seen.version == tomllib.loads(project.read_text())["project"]["version"]
 
 
 async def test_everything_of_a_worker_expires_by_itself(broker: Redis) -> None:
