@@ -81,7 +81,9 @@ class Session:
         self._closed: asyncio.Future[str] = loop.create_future()
         self._opened_s = loop.time()
         self._leave_by_s = 0.0
-        self._ends_s = self._opened_s + opening.max_duration_s - (wall_ms() - opening.created_ms) / 1000 + _FAREWELL_S
+        # Only a session that moves is older than its connection: the gateway's clock may be a minute off.
+        age_s = max(0.0, wall_ms() / 1000 - opening.created_ms / 1000) if opening.resume else 0.0
+        self._ends_s = self._opened_s + opening.max_duration_s - age_s + _FAREWELL_S
         self.is_over = False
         """Whether it has ended, and does not go on elsewhere."""
         self._ticks = secrets.randbelow(_REPORT_TICKS)
