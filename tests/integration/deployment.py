@@ -121,11 +121,13 @@ class Deployment:
         media_workers: int = 1,
         pipeline_workers: int = 1,
         broker_urls: Mapping[WorkerKind, str] | None = None,
+        settings_of: Mapping[WorkerKind, Mapping[str, str]] | None = None,
         **settings: str,
     ) -> None:
-        """`broker_urls` are those of the kinds that have a user of their own."""
+        """`broker_urls` are those of the kinds that have a user of their own; `settings_of` are of one kind alone."""
         self.broker_url = broker_url
         self._broker_urls = broker_urls or {}
+        self._settings_of = settings_of or {}
         self._settings = {"ANTIPHON_PUBLIC_IPS": "127.0.0.1", **settings}
         self._ports: dict[Service, int] = {}
         counts: dict[WorkerKind, int] = {"gateway": gateways, "media": media_workers, "pipeline": pipeline_workers}
@@ -141,6 +143,7 @@ class Deployment:
             "ANTIPHON_REDIS_URL": self._broker_urls.get(kind, self.broker_url),
             "ANTIPHON_PROBE_PORT": str(free_port()),
             **self._settings,
+            **self._settings_of.get(kind, {}),
         }
         if kind == "gateway":
             port = port or free_port()
@@ -254,6 +257,7 @@ async def deployed(
     media_workers: int = 1,
     pipeline_workers: int = 1,
     broker_urls: Mapping[WorkerKind, str] | None = None,
+    settings_of: Mapping[WorkerKind, Mapping[str, str]] | None = None,
     **settings: str,
 ) -> AsyncIterator[Deployment]:
     """A deployment that is ready, stopped on leaving."""
@@ -264,6 +268,7 @@ async def deployed(
         media_workers=media_workers,
         pipeline_workers=pipeline_workers,
         broker_urls=broker_urls,
+        settings_of=settings_of,
         **settings,
     )
     try:

@@ -84,8 +84,11 @@ class Talk:
 
 
 @contextlib.asynccontextmanager
-async def talking(gateways: Sequence[str], question: Pcm, count: int) -> AsyncIterator[list[Talk]]:
-    """Callers who are connected over the first gateway, come back whatever happens, and hang up on leaving."""
+async def talking(gateways: Sequence[str], question: Pcm, count: int, text: str = TEXT) -> AsyncIterator[list[Talk]]:
+    """Callers who are connected over the first gateway, come back whatever happens, and hang up on leaving.
+
+    `text` is what the agent replies.
+    """
     async with contextlib.AsyncExitStack() as stack:
         callers = [Caller(gateways[0], AGENT, gateways=gateways) for _ in range(count)]
         async with asyncio.TaskGroup() as tasks:
@@ -95,4 +98,4 @@ async def talking(gateways: Sequence[str], question: Pcm, count: int) -> AsyncIt
             stack.push_async_callback(caller.hang_up)
         for caller in callers:
             await caller.wait_for_status("listening")
-        yield [Talk(caller, question) for caller in callers]
+        yield [Talk(caller, question, text) for caller in callers]

@@ -7,9 +7,10 @@ wide, because the machine may be busy. `test_survival` has the outages.
 import asyncio
 import contextlib
 import json
+import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,16 +22,19 @@ from callers.signaling import NotConnected
 from deploy.embedded_broker import running_broker
 from shared.audio import Pcm
 from shared.io.broker import BROKER_FAILURES, connect
+from shared.keys import WorkerKind
 from tests.fakes.flaky_broker import FlakyBroker
 from tests.fakes.own_broker import OwnBroker
 from tests.fakes.redis_cluster import RealCluster, running_cluster
 from tests.fakes.redis_sentinel import running_sentinel
+from tests.fakes.wrong_clock import WrongClock
 from tests.integration.deployment import Deployment, Service, deployed
 from tests.integration.kept_sessions import holder
+from tests.integration.restartable_broker import RestartableBroker
 from tests.integration.speech import spoken
-from tests.integration.talk import AGENT, Reply, Talk, talking, write_agent
+from tests.integration.talk import AGENT, TEXT, Reply, Talk, talking, write_agent
 from tests.load.heard_words import silences
-from tests.load.tone_words import Account
+from tests.load.tone_words import Account, text_of
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
@@ -47,6 +51,7 @@ _SILENT_S = 0.3
 _MORE_DELAY_S, _LISTENS_AFTER_S = 2.0, 1.5
 """On a busy machine; see docs/operations.md for figures."""
 _LOOK_S = 15.0
+_SHORT = text_of(12)
 _WHOLE = Account(0, 0, 0)
 
 
@@ -62,13 +67,21 @@ async def question() -> Pcm:
 
 
 @contextlib.asynccontextmanager
-async def _stage(folder: Path, broker_url: str, question: Pcm, callers: int) -> AsyncIterator[Stage]:
+async def _stage(
+    folder: Path,
+    broker_url: str,
+    question: Pcm,
+    callers: int,
+    *,
+    text: str = TEXT,
+    settings_of: Mapping[WorkerKind, Mapping[str, str]] | None = None,
+) -> AsyncIterator[Stage]:
     agents = folder / "agents"
     agents.mkdir()
-    write_agent(agents)
+    write_agent(agents, text)
     async with (
-        deployed(broker_url, ANTIPHON_AGENTS_DIR=str(agents)) as deployment,
-        talking(deployment.signaling_urls, question, callers) as talks,
+        deployed(broker_url, settings_of=settings_of, ANTIPHON_AGENTS_DIR=str(agents)) as deployment,
+        talking(deployment.signaling_urls, question, callers, text) as talks,
     ):
         yield Stage(deployment, talks)
 
@@ -135,7 +148,7 @@ async def test_the_broker_is_slow(tmp_path: Path, question: Pcm, record_property
     with OwnBroker(tmp_path / "broker").running() as own:
         async with (
             FlakyBroker(own.url).running() as slow,
-            _stage(tmp_path, slow.url, question, 1) as (deployment, (talk,)),
+            _stage(tmp_path, slow.url, question, 1, text=_SHORT) as (deployment, (talk,)),
         ):
             turns, interruptions = [], []
             for delay_s in (0.0, _SLOW_S):
@@ -196,6 +209,42 @@ async def test_sentinel_promotes_a_replica(tmp_path: Path, question: Pcm, record
             assert await _media_worker(sentinel.url, talk.session)
         assert not any(talk.caller.reconnections for talk in talks)
     assert max(reply.words) <= _WORDS_OFF, reply
+
+
+async def test_clocks_are_wrong(
+    tmp_path: Path, question: Pcm, monkeypatch: pytest.MonkeyPatch, record_property: Record
+) -> None:
+    """Those of the machines differ by two minutes, and the broker's is wrong by ten after each restart."""
+    clock, broker = WrongClock(tmp_path), RestartableBroker(tmp_path / "broker")
+    off: dict[WorkerKind, Mapping[str, str]] = {"media": clock.by(60), "pipeline": clock.by(-60)}
+    broker.start()
+    try:
+        async with _stage(tmp_path, broker.url, question, 2, settings_of=off) as (deployment, (listener, silent)):
+            for minutes in (10, -10):
+                await listener.ask()
+                await listener.hear(_HEARD_S)
+                at_s = _now_s()
+                await asyncio.to_thread(broker.stop)
+                with monkeypatch.context() as patch:
+                    for name, value in clock.by(60 * minutes).items():
+                        patch.setenv(name, value)
+                    await asyncio.to_thread(broker.start)
+                assert abs(await _clock_s(broker.url) - time.time() - 60 * minutes) < 60
+                reply = await listener.reply(at_s)
+                _record(record_property, f"restarted with a clock that is off by {minutes} min", reply)
+                assert max(reply.words) <= _WORDS_OFF, reply
+                async with Caller(deployment.signaling_url, AGENT) as newcomer:
+                    await newcomer.wait_for_status("listening")
+            await _assert_sessions_go_on(listener, silent)
+            assert listener.caller.reconnections == silent.caller.reconnections == 0
+    finally:
+        broker.stop()
+
+
+async def _clock_s(broker_url: str) -> int:
+    async with contextlib.aclosing(connect(broker_url)) as client:
+        seconds, _ = await client.time()
+        return int(seconds)
 
 
 async def _media_worker(broker_url: str, session: str) -> str:
