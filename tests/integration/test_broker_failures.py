@@ -86,27 +86,20 @@ async def _stage(
         yield Stage(deployment, talks)
 
 
-@contextlib.asynccontextmanager
-async def _ours(_: Path) -> AsyncIterator[str]:
-    """As `antiphon up` starts it."""
-    async with running_broker({}) as url:
-        yield url
+@pytest.mark.timeout(120)
+async def test_the_brokers_memory_is_full(tmp_path: Path, question: Pcm, record_property: Record) -> None:
+    """That of our own, as `antiphon up` starts it, and that of an operator's."""
+    folders = {name: tmp_path / name for name in ("ours", "an operator's")}
+    for folder in folders.values():
+        folder.mkdir()
+    with OwnBroker(tmp_path / "broker").running() as operators:
+        async with running_broker({}) as ours, asyncio.TaskGroup() as tasks:
+            for (name, folder), url in zip(folders.items(), (ours, operators.url), strict=True):
+                tasks.create_task(_survive_full_memory(name, folder, url, question, record_property))
 
 
-@contextlib.asynccontextmanager
-async def _an_operators(folder: Path) -> AsyncIterator[str]:
-    with OwnBroker(folder / "broker").running() as broker:
-        yield broker.url
-
-
-@pytest.mark.parametrize("broker", [_ours, _an_operators], ids=["ours", "an operator's"])
-async def test_the_brokers_memory_is_full(
-    tmp_path: Path,
-    question: Pcm,
-    broker: Callable[[Path], contextlib.AbstractAsyncContextManager[str]],
-    record_property: Record,
-) -> None:
-    async with broker(tmp_path) as url, _stage(tmp_path, url, question, 2) as (deployment, talks):
+async def _survive_full_memory(name: str, folder: Path, url: str, question: Pcm, record_property: Record) -> None:
+    async with _stage(folder, url, question, 2) as (deployment, talks):
         listener, silent = talks
         await listener.ask()
         await listener.hear(_HEARD_S)
@@ -129,9 +122,9 @@ async def test_the_brokers_memory_is_full(
                 await client.config_set("maxmemory", limit or 0)
             free_s = _now_s()
         reply = await listener.reply(at_s)
-        _record(record_property, f"full for {free_s - at_s:.1f} s while the agent speaks", reply)
+        _record(record_property, f"{name}: full for {free_s - at_s:.1f} s while the agent speaks", reply)
         heard_s = next(word.at_s for word in listener.words() if word.at_s > free_s) - free_s
-        record_property("heard again after", f"{heard_s:.2f} s")
+        record_property(f"{name}: heard again after", f"{heard_s:.2f} s")
         await _assert_sessions_go_on(listener, silent)
         for service in deployment.services:
             assert (await _readiness(service))[0] == 200
