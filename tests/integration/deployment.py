@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from shared.io.broker import connect
+from shared.io.broker import BROKER_FAILURES, Redis, connect
 from shared.io.heartbeat import live_workers
 from shared.keys import WorkerKind
 from tests.fakes.ports import free_port
@@ -208,9 +208,7 @@ class Deployment:
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S):
                 for kind in self.of_kind:
-                    while not {service.worker_id for service in self.running(kind)} <= {
-                        worker.worker_id for worker in await live_workers(client, kind)
-                    }:
+                    while not {service.worker_id for service in self.running(kind)} <= await _live(client, kind):
                         self._raise_if_dead()
                         await asyncio.sleep(0.1)
                 for gateway in self.running("gateway"):
@@ -239,6 +237,13 @@ class Deployment:
         for service in self.services:
             if service.process.poll() and not service.was_killed:
                 raise RuntimeError(f"a service ended: {self.logs()}")
+
+
+async def _live(client: Redis, kind: WorkerKind) -> set[str]:
+    """The ids of the workers that are there; none if the machine is too busy to tell."""
+    with contextlib.suppress(*BROKER_FAILURES):
+        return {worker.worker_id for worker in await live_workers(client, kind)}
+    return set()
 
 
 def _is_ready(port: int) -> bool:
