@@ -82,7 +82,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
         heartbeat = Heartbeat(
             data, lambda: _report(settings, gateway_id, signaling, heartbeat.wish), on_wish=signaling.follow
         )
-        not_ready = _readiness(signaling, registry)
+        not_ready = _readiness(signaling, registry, heartbeat)
         admin = AdminApi(access, Fleet(data), SessionList(data), directory, placer, link)
         routes = [*access_routes(access, ice_servers), *admin.routes]
         server = _http_server(settings, agents, routes, signaling, not_ready, listener)
@@ -126,11 +126,11 @@ def _rules(
     )
 
 
-def _readiness(signaling: SignalingEndpoint, registry: WorkerRegistry) -> Readiness:
+def _readiness(signaling: SignalingEndpoint, registry: WorkerRegistry, heartbeat: Heartbeat) -> Readiness:
     def not_ready() -> str | None:
         if signaling.draining:
             return "draining"
-        return None if registry.fresh else "the broker does not answer"
+        return heartbeat.not_ready() if registry.fresh else "the broker does not answer"
 
     return not_ready
 

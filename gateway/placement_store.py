@@ -19,7 +19,7 @@ from shared.worker_report import RESERVATION_MS
 # ARGV: session, lease, pool, number of media workers. Returns the index of the media worker that was reserved, or why
 # there is none. A report's key lives as long as the worker's lease, so a worker without a report is gone. All keys are
 # tagged {workers}, which puts them on one cluster node.
-_RESERVE = """
+_RESERVE = """#!lua
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local session, lease, pool, media_workers = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])

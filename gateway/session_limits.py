@@ -15,7 +15,7 @@ from shared.worker_report import COUNTED_MS, RESERVATION_MS
 
 # KEYS: counters. ARGV: session, the session that it replaces, lease, expiry of the counters, limit of each (0: none).
 # Returns the index of the counter that is full, else 0.
-_TAKE = """
+_TAKE = """#!lua
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for index, counter in ipairs(KEYS) do

@@ -8,10 +8,10 @@ import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+from media_worker.leases import hold
 from shared import keys
 from shared.events import StartPipeline
 from shared.io.broker import BROKER_FAILURES, Redis
-from shared.io.heartbeat import wall_ms
 from shared.io.logs import get_logger
 from shared.wire import encode_message
 from shared.worker_report import RESERVATION_MS
@@ -97,8 +97,7 @@ class PipelineJobs:
             pipeline.lrem(jobs, 0, job.payload)  # type: ignore[arg-type]  # redis-py wants a string
             pipeline.rpush(jobs, job.payload)
             pipeline.expire(jobs, _EXPIRY_S)
-            pipeline.zadd(reservations, {job.session: wall_ms() + RESERVATION_MS})
-            pipeline.pexpire(reservations, RESERVATION_MS)
+            hold(pipeline, reservations, [job.session], RESERVATION_MS)
         try:
             await pipeline.execute()
         except BaseException:

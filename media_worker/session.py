@@ -83,9 +83,11 @@ class Session:
         self._ticks = secrets.randbelow(_REPORT_TICKS)
         self._log = log.bind(session_id=self.id)
         settings = context.settings
+        # Only a session that moves is older than its connection: the gateway's clock may be a minute off.
+        age_s = max(0.0, wall_ms() / 1000 - opening.created_ms / 1000) if opening.resume else 0.0
         self._lifetime = Lifetime(
             loop.time(),
-            opening.max_duration_s - (wall_ms() - opening.created_ms) / 1000,
+            opening.max_duration_s - age_s,
             settings.media_check_timeout_s,
             settings.media_silent_timeout_s,
         )

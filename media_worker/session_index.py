@@ -9,9 +9,9 @@ import contextlib
 from collections import defaultdict
 from typing import NamedTuple
 
+from media_worker.leases import hold
 from shared import keys
 from shared.io.broker import BROKER_FAILURES, Redis
-from shared.io.heartbeat import wall_ms
 from shared.io.logs import get_logger
 from shared.worker_report import COUNTED_MS
 
@@ -88,9 +88,9 @@ class SessionIndex:
         self._changed.clear()
         unwritten, self._unwritten = self._unwritten, set()
         gone, self._gone = self._gone, []
-        added: dict[str, dict[str, float]] = defaultdict(dict)
+        listed: list[str] = []
+        counted: dict[str, list[str]] = defaultdict(list)
         removed: dict[str, list[str]] = defaultdict(list)
-        until_ms = wall_ms() + COUNTED_MS
         for session, entry, moved in gone:
             if entry.listed_as:
                 removed[self._list].append(entry.listed_as)
@@ -99,20 +99,19 @@ class SessionIndex:
         for session in unwritten:
             entry = self._entries[session]
             if entry.listed_as:
-                added[self._list][entry.listed_as] = 0
+                listed.append(entry.listed_as)
             for counter in entry.counted_in:
-                added[counter][session] = until_ms
-        if not added and not removed:
+                counted[counter].append(session)
+        if not listed and not counted and not removed:
             return
         pipeline = self._redis.pipeline(transaction=False)  # the sets may be on several cluster nodes
         for key, members in removed.items():
             pipeline.zrem(key, *members)
-        for key, scores in added.items():
-            pipeline.zadd(key, scores)
-            if key == self._list:
-                pipeline.expire(key, _LISTED_S)
-            else:
-                pipeline.pexpire(key, COUNTED_MS)
+        if listed:
+            pipeline.zadd(self._list, dict.fromkeys(listed, 0))
+            pipeline.expire(self._list, _LISTED_S)
+        for counter, sessions in counted.items():
+            hold(pipeline, counter, sessions, COUNTED_MS)
         try:
             await pipeline.execute()
         except BaseException:

@@ -7,6 +7,7 @@ of the rest, and writes a record again that is missing, because a broker may com
 import asyncio
 import contextlib
 import json
+import random
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +21,8 @@ _EXPIRY_S = 60
 _RENEW_S = 5.0
 _PACE_S = 0.05
 _RETRY_S = 0.25
+_SPREAD_S = 2.0
+_LOOK_S = 1.0
 _EVENTS_KEPT = 200
 
 _UNLESS_NEWER = "if tonumber(redis.call('HGET', KEYS[1], 'generation') or 0) > tonumber(ARGV[1]) then return 0 end "
@@ -56,10 +59,17 @@ class _Kept:
 
 class SessionStore:
     """`on_superseded` gets the id of a session that another media worker has taken over. A conversation whose pipeline
-    worker is gone is kept for `retention_s`."""
+    worker is gone is kept for `retention_s`. `chance` returns a random number from 0 to 1."""
 
-    def __init__(self, client: Redis, on_superseded: Callable[[str], None], retention_s: int = 0) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        on_superseded: Callable[[str], None],
+        retention_s: int = 0,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self._redis = client
+        self._chance = chance
         self._retention_s = retention_s
         self._on_superseded = on_superseded
         self._kept: dict[str, _Kept] = {}
@@ -95,10 +105,11 @@ class SessionStore:
 
     async def run(self) -> None:
         """Write what changes, until cancelled."""
+        clock = asyncio.get_running_loop().time
         away = False
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout_at(self._due_s(clock() + _LOOK_S)):
                     await self._changed.wait()
             try:
                 await self.write()
@@ -107,6 +118,7 @@ class SessionStore:
                 if not away:
                     log.warning("sessions_not_saved", error=str(error))
                 away = True
+                self._spread_renewals(clock())
                 await asyncio.sleep(_RETRY_S)
             await asyncio.sleep(_PACE_S)
 
@@ -159,6 +171,15 @@ class SessionStore:
                     take(reply)
             if failures:
                 raise failures[0]
+
+    def _due_s(self, latest_s: float) -> float:
+        """When the next record is to be renewed, or `latest_s`."""
+        return min([latest_s, *(kept.renew_s for kept in self._kept.values() if kept.record)])
+
+    def _spread_renewals(self, now: float) -> None:
+        """The broker may come back empty. Then not all sessions of all workers should write their records at once."""
+        for kept in self._kept.values():
+            kept.renew_s = now + _SPREAD_S * self._chance()
 
     def _of(self, session: str, generation: int) -> _Kept | None:
         """What is kept of the session; None if a later generation of it is here."""

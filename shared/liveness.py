@@ -1,8 +1,8 @@
 """Tells processes that have died from a broker that is away.
 
 Processes that talk to each other write at least every `TOUCH_INTERVAL_S`, if only an empty batch. A silence counts only
-while the listener could itself read its inbox. So when the broker hangs, or the listener's own event loop, nobody is
-lost: everybody gets the whole time again.
+while the listener could itself read its inbox, and write to it. So when the broker hangs or has no memory left, or the
+listener's own event loop hangs, nobody is lost: everybody gets the whole time again.
 """
 
 import math
@@ -23,7 +23,7 @@ class Liveness:
         self._heard_s: dict[str, float] = {}
 
     def on_read(self, now: float) -> None:
-        """A read of the inbox ended without an error. Call it before `on_heard` for what it has read."""
+        """The inbox takes messages, and a read of it ended without an error. Call it before `on_heard` for these."""
         if now - self._read_s > _LONGEST_READ_S:
             self._hearing_since_s = now
         self._read_s = now

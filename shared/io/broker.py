@@ -19,6 +19,7 @@ from shared.io.broker_url import BrokerUrl, parse_broker_url, without_secrets
 from shared.io.cluster import Cluster
 from shared.io.connections import BROKER_FAILURES as BROKER_FAILURES
 from shared.io.connections import CommandRefused as CommandRefused
+from shared.io.connections import MemoryFull as MemoryFull
 from shared.io.connections import Pool, SentinelPool, dependable
 
 Redis = redis.asyncio.Redis

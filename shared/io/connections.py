@@ -7,12 +7,14 @@ from redis.asyncio import BlockingConnectionPool, Connection
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 CONNECTION_FAILURES = (RedisConnectionError, RedisTimeoutError, OSError)
 CommandRefused = ResponseError
 """The broker has answered, and refuses the command."""
+MemoryFull = OutOfMemoryError
+"""It refuses the command because that needs memory."""
 BROKER_FAILURES = (RedisError, RedisClusterException, OSError, TimeoutError)
 """What a broken, slow or absent broker makes a command raise."""
 

@@ -16,7 +16,7 @@ from prometheus_client import Gauge
 from pydantic import ValidationError
 
 from shared import keys
-from shared.io.broker import BROKER_FAILURES, Redis
+from shared.io.broker import BROKER_FAILURES, CommandRefused, MemoryFull, Redis
 from shared.io.inbox import INBOX_EXPIRY_S, PAYLOAD
 from shared.io.logs import get_logger
 from shared.keys import WorkerKind
@@ -31,6 +31,15 @@ log = get_logger()
 _LATE_MAIL_S = 10
 _AWAY_AFTER_S = 2.0
 _LISTED_AFTER_LEASE_MS = 60_000
+# KEYS: list of workers. ARGV: worker, its lease, how long it is listed after that. By the broker's clock, because
+# machines' clocks may differ.
+_ENLIST = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])
+-- Workers that were killed did not withdraw.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - ARGV[3]))
+"""
 _JITTER = 0.1
 """Share of the interval. Without it, workers that an outage brought into step would stay in step."""
 _TICK_S = 0.1
@@ -67,16 +76,19 @@ class Heartbeat:
         self._chance = chance
         self._on_wish = on_wish
         self._answered_at_s: float | None = None
+        self._refusal = ""
         self._version = own_version()
         self._lag_s = 0.0
         self.wish: Wish = "serving"
 
     def not_ready(self) -> str | None:
-        """Why the worker is not ready: it was never announced, or the broker has not answered for two seconds."""
+        """Why the worker is not ready: it was never announced, or the broker has taken no report for two seconds."""
         if self._answered_at_s is None:
             return "not announced to the broker yet"
         silence_s = asyncio.get_running_loop().time() - self._answered_at_s
-        return f"the broker has not answered for {silence_s:.0f} s" if silence_s >= _AWAY_AFTER_S else None
+        if silence_s < _AWAY_AFTER_S:
+            return None
+        return self._refusal or f"the broker has not answered for {silence_s:.0f} s"
 
     async def run(self) -> None:
         while True:
@@ -84,6 +96,7 @@ class Heartbeat:
                 await self.announce()
             except BROKER_FAILURES as error:
                 log.warning("heartbeat_not_sent", error=str(error))
+                self._refusal = _refusal(error)
             await self._rest(REPORT_INTERVAL_S * (1 + _JITTER * (2 * self._chance() - 1)))
 
     async def _rest(self, interval_s: float) -> None:
@@ -108,16 +121,12 @@ class Heartbeat:
 
     async def _announce(self, placed: tuple[str, ...] | None) -> Wish:
         """Returns what the operator wants now."""
-        now_ms = wall_ms()
-        added = {"reported_at_ms": now_ms, "version": self._version, "lag_ms": round(self._lag_s * 1000)}
+        added = {"reported_at_ms": wall_ms(), "version": self._version, "lag_ms": round(self._lag_s * 1000)}
         report = self._report().model_copy(update=added)
         key, wish = keys.worker(report.kind, report.worker_id), keys.wish(report.kind, report.worker_id)
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hset(key, mapping=cast(Any, report.to_hash()))
         pipeline.pexpire(key, LEASE_MS)
-        pipeline.zadd(keys.workers(report.kind), {report.worker_id: now_ms + LEASE_MS})
-        # Workers that were killed did not withdraw.
-        pipeline.zremrangebyscore(keys.workers(report.kind), "-inf", now_ms - _LISTED_AFTER_LEASE_MS)
         if placed is not None:
             pipeline.zrem(*placed)
         if self.wish != "serving":
@@ -127,7 +136,12 @@ class Heartbeat:
         self._answered_at_s = asyncio.get_running_loop().time()
         # On a cluster the inbox lives on another node, so it cannot be part of the transaction.
         inbox = keys.inbox(report.kind, report.worker_id)
-        if not await self._redis.expire(inbox, INBOX_EXPIRY_S):
+        pipeline = self._redis.pipeline(transaction=False)
+        listed = (report.worker_id, str(LEASE_MS), str(_LISTED_AFTER_LEASE_MS))
+        pipeline.eval(_ENLIST, 1, keys.workers(report.kind), *listed)
+        pipeline.expire(inbox, INBOX_EXPIRY_S)
+        _, exists = await pipeline.execute()
+        if not exists:
             await self._keep_empty(inbox, INBOX_EXPIRY_S)
         return next((wish for wish in _WISHES if stored == wish.encode()), self.wish)
 
@@ -151,14 +165,14 @@ class Heartbeat:
 
 async def live_workers(client: Redis, kind: WorkerKind) -> list[WorkerReport]:
     """The last reports of all workers whose lease is alive."""
-    ids = cast(list[bytes], await client.zrangebyscore(keys.workers(kind), wall_ms(), "+inf"))
+    ids = cast(list[bytes], await client.zrange(keys.workers(kind), 0, -1))
     pipeline = client.pipeline(transaction=False)
     for worker_id in ids:
         pipeline.hgetall(keys.worker(kind, worker_id.decode()))
     reports = []
     for fields in await pipeline.execute() if ids else ():
         if not fields:
-            continue
+            continue  # the lease of this worker has ended
         try:
             reports.append(WorkerReport.model_validate({k.decode(): v.decode() for k, v in fields.items()}))
         except ValidationError as error:
@@ -166,6 +180,13 @@ async def live_workers(client: Redis, kind: WorkerKind) -> list[WorkerReport]:
     return reports
 
 
+def _refusal(error: Exception) -> str:
+    """For a reader; empty if the broker is away."""
+    if isinstance(error, MemoryFull):
+        return "the broker has no memory left"
+    return f"the broker refuses the report: {error}" if isinstance(error, CommandRefused) else ""
+
+
 def wall_ms() -> int:
-    """Milliseconds since the Unix epoch. Machines compare leases, so their clocks must agree within a second."""
+    """Milliseconds since the Unix epoch. Clocks of machines may differ: leases are by the broker's (docs/redis.md)."""
     return time.time_ns() // 1_000_000

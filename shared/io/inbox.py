@@ -1,6 +1,7 @@
 """Reads a process's inbox stream: batches in order, each once. Knows which senders have fallen silent."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from typing import NamedTuple, cast
 
@@ -20,7 +21,8 @@ BLOCK_MS = 400
 """Short, because a process that can read nothing does not know who is alive (see `shared.liveness`)."""
 _XREAD = ("XREAD", "COUNT", _ENTRIES_PER_READ, "BLOCK", BLOCK_MS, "STREAMS")
 """Not by the client's own method, whose wrappers take 2 % of a busy pipeline worker. `execute_command` has no types."""
-_TRIM_INTERVAL_S = 1.0
+_TEND_INTERVAL_S = 1.0
+_TO_OURSELVES = b""
 _SENDERS_REMEMBERED = 4096
 
 _malformed = Counter("antiphon_inbox_malformed_total", "Batches and items on the inbox that could not be read")
@@ -47,7 +49,8 @@ class Inbox:
         self._key = key
         self._last_id = b"0-0"
         self._last_number: dict[str, int] = {}
-        self._trimmed_at = 0.0
+        self._tended_s = -math.inf
+        self._hears_itself = True
 
     async def __aiter__(self) -> AsyncIterator[list[Received]]:
         """Endless: cancel the task that iterates. A list is empty if nothing came for 0.4 s."""
@@ -58,7 +61,7 @@ class Inbox:
                 if away:
                     await self._find_position()
                 # Always an explicit id: a repeated XREAD with `$` loses what comes between two reads.
-                await self._trim()
+                await self._tend()
                 reply = cast(
                     list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]],
                     await self._redis.execute_command(*_XREAD, self._key, self._last_id),  # type: ignore[no-untyped-call]
@@ -72,12 +75,14 @@ class Inbox:
             if away:
                 log.info("inbox_back", key=self._key)
                 away = False
-            self.liveness.on_read(clock())
+            if self._hears_itself:
+                self.liveness.on_read(clock())
             received: list[Received] = []
             for _, entries in reply or ():
                 for entry_id, fields in entries:
                     self._last_id = entry_id
-                    if (batch := self._decode(fields.get(PAYLOAD, b""))) is not None:
+                    payload = fields.get(PAYLOAD)
+                    if payload != _TO_OURSELVES and (batch := self._decode(payload or b"")) is not None:
                         received.append(batch)
             yield received
 
@@ -118,12 +123,24 @@ class Inbox:
             log.warning("inbox_starts_again", key=self._key)
             self._last_id = b"0-0"
 
-    async def _trim(self) -> None:
-        """Delete what was read, so that an inbox holds seconds, not megabytes."""
+    async def _tend(self) -> None:
+        """Once a second, deletes what was read, so that an inbox holds seconds, not megabytes, and writes to itself.
+
+        A broker whose memory is full can be read as before, but takes no messages. Then silence proves nothing.
+        """
         now = asyncio.get_running_loop().time()
-        if now - self._trimmed_at >= _TRIM_INTERVAL_S and self._last_id != b"0-0":
-            self._trimmed_at = now
-            await self._redis.xtrim(self._key, minid=self._last_id.decode(), approximate=False)
+        if now - self._tended_s < _TEND_INTERVAL_S:
+            return
+        self._tended_s = now
+        await self._redis.xtrim(self._key, minid=self._last_id.decode(), approximate=False)
+        heard_itself = self._hears_itself
+        try:
+            await self._redis.xadd(self._key, {PAYLOAD: _TO_OURSELVES}, nomkstream=True)
+            self._hears_itself = True
+        except CommandRefused as error:
+            self._hears_itself = False
+            if heard_itself:
+                log.warning("inbox_takes_no_messages", key=self._key, error=str(error))
 
 
 def _as_number(entry_id: bytes) -> tuple[int, int]:

@@ -1,6 +1,7 @@
-"""A way to the broker that breaks on request: refuses connections, or delivers commands and loses the replies."""
+"""A way to the broker that breaks on request: refuses connections, loses replies, or is slow."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ssl import SSLContext
@@ -23,6 +24,8 @@ class FlakyBroker:
         self._stranded: set[asyncio.StreamWriter] = set()
         self.refused = asyncio.Event()
         self.url = ""
+        self.delay_s = 0.0
+        """Of every command, and once more of every reply."""
 
     @asynccontextmanager
     async def running(self, tls: SSLContext | None = None) -> AsyncIterator["FlakyBroker"]:
@@ -69,11 +72,11 @@ class FlakyBroker:
         broker_reader, broker_writer = await asyncio.open_connection(self._host, self._port)
 
         async def commands() -> None:
-            while data := await reader.read(65_536):
+            async for data in self._late(reader):
                 broker_writer.write(data)
 
         async def replies() -> None:
-            while data := await broker_reader.read(65_536):
+            async for data in self._late(broker_reader):
                 if writer in self._stranded:
                     continue
                 if self._mood == "works":
@@ -89,3 +92,28 @@ class FlakyBroker:
                 task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
             broker_writer.close()
+
+    async def _late(self, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+        """All that the reader brings, each piece `delay_s` after it has come."""
+        clock = asyncio.get_running_loop().time
+        pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+        async def read() -> None:
+            data = b"?"
+            while data:
+                data = b""
+                with contextlib.suppress(OSError):
+                    data = await reader.read(65_536)
+                pieces.put_nowait((clock() + self.delay_s, data))
+
+        reading = asyncio.create_task(read())
+        try:
+            while True:
+                due_s, data = await pieces.get()
+                if (left_s := due_s - clock()) > 0:
+                    await asyncio.sleep(left_s)
+                if not data:
+                    return
+                yield data
+        finally:
+            reading.cancel()

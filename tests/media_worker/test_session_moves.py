@@ -255,6 +255,23 @@ async def test_a_session_that_no_agent_ends_has_a_longest_duration(
         assert (await house.gateway.message(SessionClosed)).reason == "max_duration"
 
 
+async def test_a_new_session_lasts_although_the_clock_of_its_gateway_is_behind(house: RunningMediaWorker) -> None:
+    """It ended at once."""
+
+    async def exchange(sdp: str) -> str:
+        opening = OpenSession(session="s1", gateway=house.gateway.id, agent_id="echo", sdp=sdp, created_ms=1)
+        await house.gateway.send(opening)
+        reply = await house.gateway.reply("s1")
+        assert isinstance(reply, OfferAnswered)
+        return reply.sdp
+
+    async with Caller(exchange=exchange):
+        await house.pipeline.message(CallerConnected)
+        await house.pipeline.say("s1", tone(660, 0.5, 24_000).tobytes())
+        await house.pipeline.message(PlayoutReported, state="finished")
+        assert house.gateway.messages(SessionClosed) == []
+
+
 async def test_an_offer_of_an_earlier_generation_changes_nothing(house: RunningMediaWorker) -> None:
     async with calling(house) as call:
         opening = OpenSession(

@@ -1,6 +1,7 @@
 """The record and the events of sessions, on a real broker."""
 
 import asyncio
+import random
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from media_worker.session_store import SessionStore
 from shared import keys
 from shared.events import client_event
 from shared.io.broker import BROKER_FAILURES, Redis, connect
+from tests.fakes.virtual_time import in_virtual_time
 
 
 def a_store(client: Redis) -> tuple[SessionStore, list[str]]:
@@ -196,3 +198,55 @@ async def test_two_offers_at_once_do_not_give_a_session_to_two_media_workers(bro
     assert superseded == ["s1"]
     assert await broker.hget(keys.session("s1"), "media_worker") == b"m2"
     assert await broker.hget(keys.session("s1"), "gateway") == b"g2"
+
+
+class _EmptiedBroker:
+    """Counts the records that each pipeline writes."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+        self.records: set[str] = set()
+        self.written: list[int] = []
+
+    def pipeline(self, transaction: bool) -> "_EmptiedBroker":
+        self._commands: list[tuple[str, str]] = []
+        return self
+
+    def eval(self, _script: str, _keys: int, key: str, *_: str) -> None:
+        self._commands.append(("save", key))
+
+    def expire(self, key: str, _seconds: int) -> None:
+        self._commands.append(("expire", key))
+
+    async def execute(self, raise_on_error: bool) -> list[int]:
+        if self.is_away:
+            raise ConnectionError("away")
+        saved = [key for command, key in self._commands if command == "save"]
+        replies = [1 if command == "save" else int(key in self.records) for command, key in self._commands]
+        self.records.update(saved)
+        self.written.append(len(saved))
+        return replies
+
+
+@in_virtual_time
+async def test_a_hundred_sessions_do_not_write_their_records_at_once_when_the_broker_comes_back_empty() -> None:
+    """All did, of all media workers, a moment after its return."""
+    broker, rng = _EmptiedBroker(), random.Random(1)
+    store = SessionStore(cast(Redis, broker), lambda _: None, chance=rng.random)
+    for number in range(100):
+        store.save(f"s{number}", 1, {"generation": "1"})
+    with capture_logs():
+        running = asyncio.create_task(store.run())
+        await asyncio.sleep(3)
+        assert len(broker.records) == 100
+        broker.is_away = True
+        await asyncio.sleep(30)
+        broker.is_away = False
+        broker.records.clear()
+        broker.written.clear()
+        await asyncio.sleep(2.5)
+        running.cancel()
+        await asyncio.wait({running})
+    assert len(broker.records) == sum(broker.written) == 100
+    assert max(broker.written) < 30
+    assert sum(count > 0 for count in broker.written) > 10

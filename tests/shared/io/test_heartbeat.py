@@ -54,14 +54,26 @@ async def test_messages_survive_the_next_announcement(broker: Redis) -> None:
     assert await broker.xlen(INBOX) == 1
 
 
-async def test_an_expired_lease_does_not_count_while_its_entry_is_still_listed(
-    broker: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = wall_ms()
-    monkeypatch.setattr("shared.io.heartbeat.wall_ms", lambda: now - LEASE_MS - 1)
+async def test_an_expired_lease_does_not_count_while_its_entry_is_still_listed(broker: Redis) -> None:
     await heartbeat(broker).announce()
-    monkeypatch.setattr("shared.io.heartbeat.wall_ms", lambda: now)
+    await broker.pexpire(keys.worker("media", "m1"), 1)
+    await asyncio.sleep(0.01)
+    assert await broker.zcard(keys.workers("media")) == 1
     assert await live_workers(broker, "media") == []
+
+
+@pytest.mark.parametrize("ahead_s", [-600, 600])
+async def test_a_worker_whose_clock_differs_from_the_others_is_listed_and_expires(
+    broker: Redis, monkeypatch: pytest.MonkeyPatch, ahead_s: int
+) -> None:
+    """One that was a few seconds behind got no sessions."""
+    with monkeypatch.context() as patch:
+        now_ms = wall_ms()
+        patch.setattr("shared.io.heartbeat.wall_ms", lambda: now_ms + ahead_s * 1000)
+        await heartbeat(broker).announce()
+    await heartbeat(broker, REPORT.model_copy(update={"worker_id": "m2"})).announce()
+    assert {report.worker_id for report in await live_workers(broker, "media")} == {"m1", "m2"}
+    assert 0 < (await broker.zscore(keys.workers("media"), "m1") or 0) - wall_ms() <= LEASE_MS
 
 
 async def test_workers_that_were_killed_are_not_listed_for_ever(broker: Redis) -> None:
@@ -128,6 +140,22 @@ async def test_a_worker_is_not_ready_within_two_seconds_when_the_broker_hangs(tm
         own.hang()
         await eventually(lambda: beating.not_ready() == "the broker has not answered for 2 s")
         own.go_on()
+        await eventually(lambda: beating.not_ready() is None)
+        running.cancel()
+        await asyncio.wait({running})
+        await client.aclose()
+
+
+async def test_a_worker_says_that_the_broker_has_no_memory_left(tmp_path: Path) -> None:
+    """`/readyz` said that the broker does not answer."""
+    with OwnBroker(tmp_path).running() as own:
+        client = connect(own.url)
+        beating = heartbeat(client)
+        running = asyncio.create_task(beating.run())
+        await eventually(lambda: beating.not_ready() is None)
+        await client.config_set("maxmemory", "100kb")
+        await eventually(lambda: beating.not_ready() == "the broker has no memory left")
+        await client.config_set("maxmemory", "0")
         await eventually(lambda: beating.not_ready() is None)
         running.cancel()
         await asyncio.wait({running})

@@ -1,15 +1,17 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from shared.events import Message, SessionClosed
-from shared.io.broker import Redis, connect_blocking
+from shared.io.broker import Redis, connect, connect_blocking
 from shared.io.inbox import PAYLOAD, Inbox, Received
 from shared.wire import VERSION, encode_batch
 from tests.fakes.counters import Gained
 from tests.fakes.flaky_broker import FlakyBroker
+from tests.fakes.own_broker import OwnBroker
 
 KEY = "antiphon:m:me:in"
 DEADLINE_S = 30
@@ -130,15 +132,37 @@ async def test_a_sender_that_falls_silent_is_noticed(broker: Redis, blocking: Re
     assert inbox.liveness.silent_s("them") == 0
 
 
+async def test_silence_proves_nothing_while_the_brokers_memory_is_full(tmp_path: Path) -> None:
+    """Everybody read on, could not write, and seemed lost to everybody: calls ended."""
+    with OwnBroker(tmp_path).running() as own:
+        broker, blocking = connect(own.url), connect_blocking(own.url)
+        inbox = Inbox(blocking, KEY)
+        reader, clock = aiter(inbox), asyncio.get_running_loop().time
+        await put(broker, 1, "a")
+        assert await read(reader, 1) == ["a"]
+        await broker.config_set("maxmemory", "100kb")
+        async with asyncio.timeout(DEADLINE_S):
+            while not inbox.liveness.is_deaf(clock()):
+                await anext(reader)
+        assert not inbox.liveness.is_lost("them")
+        await broker.config_set("maxmemory", "0")
+        async with asyncio.timeout(DEADLINE_S):
+            while inbox.liveness.is_deaf(clock()):
+                await anext(reader)
+        assert not inbox.liveness.is_lost("them")
+        for client in (broker, blocking):
+            await client.aclose()
+
+
 async def test_messages_that_were_read_are_trimmed(
     broker: Redis, blocking: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.io.inbox._TRIM_INTERVAL_S", 0.0)
+    monkeypatch.setattr("shared.io.inbox._TEND_INTERVAL_S", 0.0)
     inbox = aiter(Inbox(blocking, KEY))
     for number in range(1, 11):
         await put(broker, number, "x")
         await read(inbox, 1)
-    assert await broker.xlen(KEY) <= 2
+    assert await broker.xlen(KEY) <= 3
 
 
 async def test_no_message_is_lost_while_the_broker_is_away(broker: Redis, broker_url: str) -> None:
