@@ -269,7 +269,7 @@ async def deployed(
     try:
         yield await deployment.ready()
     finally:
-        codes = deployment.stop()
+        codes = await asyncio.to_thread(deployment.stop)  # others may end at the same time
         print(deployment.logs())
     assert not any(codes), f"exit codes {codes}"
 
