@@ -18,10 +18,12 @@ from tests.integration.hostile_datagrams import (
     received,
     sockets,
 )
-from tests.load.attacker import Outcome, Target, attribute, media_address, wrong_token
+from tests.load.attacker import ADDRESS, ROGUE_AGENTS, Outcome, Target, attribute, media_address, word, wrong_token
 
 _REFUSALS = (OSError, websockets.WebSocketException)
 _FLOOD_S = 4.0
+_MANY = [f"127.0.1.{number}" for number in range(1, 41)]
+"""Addresses of an attacker who has many, each of them below every limit of one address."""
 
 
 class Attack(NamedTuple):
@@ -31,10 +33,19 @@ class Attack(NamedTuple):
 
 async def silent_connections(target: Target, outcome: Outcome) -> None:
     """Row 6: they made the gateway refuse everybody, and it did not recover."""
+    await _connect_in_silence(target, outcome, [ADDRESS])
+
+
+async def silent_connections_from_many_addresses(target: Target, outcome: Outcome) -> None:
+    """As many as the gateway takes in all. Its probes were refused too, so that it would have been restarted."""
+    await _connect_in_silence(target, outcome, _MANY)
+
+
+async def _connect_in_silence(target: Target, outcome: Outcome, addresses: list[str]) -> None:
     opened = []
-    for _ in range(2_000):
+    for number in range(2_000):
         try:
-            opened.append(await target.tcp())
+            opened.append(await target.tcp(addresses[number % len(addresses)]))
         except OSError:
             outcome.answered("reset")
         outcome.sent += 1
@@ -91,6 +102,34 @@ async def offers_without_media(target: Target, outcome: Outcome) -> None:
 
     for _ in range(5):
         await asyncio.gather(*(offer() for _ in range(200)))
+
+
+async def offers_at_once(target: Target, outcome: Outcome) -> None:
+    """500, from 25 addresses."""
+
+    async def offer(address: str) -> None:
+        outcome.sent += 1
+        try:
+            async with target.client(address) as client:
+                outcome.answered(await client.ask(target.offer(), "answer"))
+                await asyncio.sleep(1.0)
+        except _REFUSALS as error:
+            outcome.answered(type(error).__name__)
+
+    await asyncio.gather(*(offer(_MANY[number % 25]) for number in range(500)))
+
+
+async def rogue_model(target: Target, outcome: Outcome) -> None:
+    """Rows 20 and 23: escape sequences in a tool's name, and 32 kB for which a pattern of its schema took for ever."""
+    for agent_id in ROGUE_AGENTS:
+        async with target.caller(channel=True, agent_id=agent_id) as (caller, client, _):
+            assert caller._channel is not None
+            for number in range(3):
+                caller._channel.send(f'{{"type": "text", "text": "book number {number}"}}')
+                outcome.sent += 1
+                reply = await client.reply("tool-result")
+                outcome.answered(f"tool {'used' if reply.get('ok') else 'refused'}" if "ok" in reply else word(reply))
+                await asyncio.sleep(0.5)
 
 
 async def strange_pages(target: Target, outcome: Outcome) -> None:
@@ -366,8 +405,11 @@ async def odd_sdp(target: Target, outcome: Outcome) -> None:
 
 ATTACKS = {
     "silent connections (6)": Attack("connections", silent_connections),
+    "silent connections, 40 addresses (6)": Attack("connections", silent_connections_from_many_addresses),
     "slow headers": Attack("header lines", slow_headers),
     "offers without media (5)": Attack("offers", offers_without_media),
+    "500 offers at once": Attack("offers", offers_at_once),
+    "rogue language model (20, 23)": Attack("texts", rogue_model),
     "pages of strangers (7)": Attack("requests", strange_pages),
     "audio 47 times too fast (8)": Attack("packets", hasty_audio),
     "unknown messages (16)": Attack("messages", unknown_messages),
