@@ -37,7 +37,7 @@ _GIVE_UP_S = 12.0
 _ASK_AGAIN_S = 6.0
 """Silence after which a caller asks again."""
 _NEXT_TURN_S = 0.3, 1.5
-_STAGGER_S = 0.4
+_STAGGER_S = 0.2
 """Between callers, at first: they should not all speak at the same time."""
 _RETRY_S = 1.0
 
