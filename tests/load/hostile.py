@@ -39,7 +39,7 @@ _AFTER_S = 1.0
 _FREE_TIMEOUT_S = 6.0
 _LAST_TIMEOUT_S = 45.0
 """Half-open sessions that their attacker left standing are gone by then."""
-_WARM_UP = ("silent connections (6)", "unknown messages (16)", "data channel")
+_WARM_UP = ("silent connections, 40 addresses (6)", "500 offers at once", "unknown messages (16)", "data channel")
 """They come twice: what is loaded at first use, and the most that the gateway's connections take, is no leak."""
 _MAX_GROWTH_MB = 12.0
 _NICE = 10
