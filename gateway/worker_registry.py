@@ -2,14 +2,16 @@
 
 import asyncio
 import math
+from collections import defaultdict
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from prometheus_client import Gauge
 
 from shared.io.broker import BROKER_FAILURES, Redis
 from shared.io.heartbeat import live_workers
 from shared.io.logs import get_logger
-from shared.keys import WorkerKind
+from shared.keys import WIRE_VERSION, WorkerKind
 from shared.worker_report import WorkerReport
 
 POLL_INTERVAL_S = 0.5
@@ -22,7 +24,10 @@ log = get_logger()
 
 
 class WorkerRegistry:
-    """The last reports of the media and pipeline workers. `run` keeps them fresh."""
+    """The last reports of the media and pipeline workers. `run` keeps them fresh.
+
+    Workers of another wire version are not listed: they could not read a message of ours.
+    """
 
     def __init__(self, client: Redis) -> None:
         self._redis = client
@@ -30,6 +35,8 @@ class WorkerRegistry:
         self._refreshing = asyncio.Lock()
         self.media_workers: Sequence[WorkerReport] = ()
         self.pipeline_workers: Sequence[WorkerReport] = ()
+        self._foreign: defaultdict[WorkerKind, AbstractSet[str]] = defaultdict(set)
+        """Workers of another version."""
 
     @property
     def fresh(self) -> bool:
@@ -78,7 +85,12 @@ class WorkerRegistry:
             await asyncio.sleep(POLL_INTERVAL_S)
 
     async def _ask(self, kind: WorkerKind) -> Sequence[WorkerReport]:
-        reports = await live_workers(self._redis, kind)
+        live = await live_workers(self._redis, kind)
+        reports = [report for report in live if report.wire == WIRE_VERSION]
+        foreign = {report.worker_id: report.wire for report in live if report.wire != WIRE_VERSION}
+        for worker_id in foreign.keys() - self._foreign[kind]:
+            log.warning("worker_of_another_wire_version", worker=worker_id, wire=foreign[worker_id], ours=WIRE_VERSION)
+        self._foreign[kind] = foreign.keys()
         free = sum(max(0, report.capacity - report.sessions) for report in reports if report.state == "serving")
         _free_slots.labels(kind).set(free)
         return reports

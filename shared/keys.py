@@ -4,6 +4,9 @@ from typing import Literal
 
 WorkerKind = Literal["gateway", "media", "pipeline"]
 
+WIRE_VERSION = 2
+"""Of `shared.wire`. Whatever is written there is read by processes of this version only."""
+
 _INBOX_LETTER: dict[str, str] = {"gateway": "g", "media": "m", "pipeline": "p"}
 
 
@@ -13,8 +16,8 @@ def inbox(kind: WorkerKind, worker_id: str) -> str:
 
 
 def jobs(pool: str) -> str:
-    """List: sessions that wait for a pipeline worker of the pool."""
-    return f"antiphon:jobs:{pool}"
+    """List: sessions that wait for a pipeline worker of the pool. Workers of another wire version have another one."""
+    return f"antiphon:jobs:{WIRE_VERSION}:{pool}"
 
 
 def session(session_id: str) -> str:

@@ -15,8 +15,9 @@ from shared.audio import BYTES_PER_SAMPLE
 from shared.errors import WireError
 from shared.events import AnyMessage, Message
 from shared.frames import AudioFrame, SilenceRun
+from shared.keys import WIRE_VERSION
 
-VERSION = 2
+VERSION = WIRE_VERSION
 _AUDIO, _SILENCE, _MESSAGE = 0, 1, 2
 _VERSION_BYTE = bytes([VERSION])
 _messages: TypeAdapter[Message] = TypeAdapter(AnyMessage)

@@ -39,6 +39,8 @@ class WorkerReport(BaseModel):
     """For a pipeline worker: the pools that it serves, comma-separated."""
     zone: str = ""
     version: str = ""
+    wire: int = 2
+    """Version of `shared.wire` that it reads and writes. Whoever speaks 2 may not report it."""
     lag_ms: int = 0
     """How late its event loop was at worst, since the report before."""
     reported_at_ms: int = 0

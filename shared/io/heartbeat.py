@@ -19,7 +19,7 @@ from shared import keys
 from shared.io.broker import BROKER_FAILURES, CommandRefused, MemoryFull, Redis
 from shared.io.inbox import INBOX_EXPIRY_S, PAYLOAD
 from shared.io.logs import get_logger
-from shared.keys import WorkerKind
+from shared.keys import WIRE_VERSION, WorkerKind
 from shared.worker_report import LEASE_MS, REPORT_INTERVAL_S, WISH_MS, Wish, WorkerReport
 
 _drained = Gauge("antiphon_drained_by_operator", "1 while an operator wants this process to take no sessions")
@@ -121,7 +121,8 @@ class Heartbeat:
 
     async def _announce(self, placed: tuple[str, ...] | None) -> Wish:
         """Returns what the operator wants now."""
-        added = {"reported_at_ms": wall_ms(), "version": self._version, "lag_ms": round(self._lag_s * 1000)}
+        lag_ms = round(self._lag_s * 1000)
+        added = {"reported_at_ms": wall_ms(), "version": self._version, "wire": WIRE_VERSION, "lag_ms": lag_ms}
         report = self._report().model_copy(update=added)
         key, wish = keys.worker(report.kind, report.worker_id), keys.wish(report.kind, report.worker_id)
         pipeline = self._redis.pipeline(transaction=True)

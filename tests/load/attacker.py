@@ -21,6 +21,8 @@ from aiortc.sdp import SessionDescription
 from tests.load.rtp_caller import RtpCaller
 
 ADDRESS = "127.0.0.2"
+ROGUE_AGENTS = ("rogue", "rogue-on-a-console")
+"""Their language model calls tools as no honest model would."""
 _REPLY_TIMEOUT_S = 10.0
 Json = dict[str, Any]
 
@@ -97,14 +99,16 @@ class Target:
         return {"type": "offer", "sdp": self.sdp, "agentId": "echo", **fields}
 
     @asynccontextmanager
-    async def client(self, **options: Any) -> AsyncIterator[Client]:
-        """Raises `OSError` or `websockets.WebSocketException`."""
+    async def client(self, address: str = ADDRESS, **options: Any) -> AsyncIterator[Client]:
+        """From this address. Raises `OSError` or `websockets.WebSocketException`."""
         url = f"ws://{self.host}:{self.port}/signaling"
-        async with websockets.connect(url, local_addr=(ADDRESS, 0), close_timeout=1, **options) as socket:
+        async with websockets.connect(url, local_addr=(address, 0), close_timeout=1, **options) as socket:
             yield Client(socket)
 
     @asynccontextmanager
-    async def caller(self, channel: bool = False) -> AsyncIterator[tuple[RtpCaller, Client, str]]:
+    async def caller(
+        self, channel: bool = False, agent_id: str = "echo"
+    ) -> AsyncIterator[tuple[RtpCaller, Client, str]]:
         """One who is connected, with their signaling and the answer."""
         caller = RtpCaller(channel)
         answer = ""
@@ -112,7 +116,7 @@ class Target:
 
             async def exchange(sdp: str) -> str:
                 nonlocal answer
-                await client.send(self.offer(sdp=sdp))
+                await client.send(self.offer(sdp=sdp, agentId=agent_id))
                 answer = str((await client.reply("answer", "error"))["sdp"])
                 return answer
 
@@ -124,8 +128,8 @@ class Target:
                 with contextlib.suppress(websockets.ConnectionClosed):
                     await client.send({"type": "bye"})
 
-    async def tcp(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(self.host, self.port, local_addr=(ADDRESS, 0))
+    async def tcp(self, address: str = ADDRESS) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self.host, self.port, local_addr=(address, 0))
 
     async def http(self, request: bytes) -> str:
         """The status, or how the connection ended."""

@@ -18,9 +18,17 @@ from tests.integration.hostile_datagrams import (
     received,
     sockets,
 )
-from tests.load.attacker import Outcome, Target, attribute, media_address, wrong_token
+from tests.load.attacker import ROGUE_AGENTS, Outcome, Target, attribute, media_address, word, wrong_token
+from tests.load.gateway_attacks import (
+    REFUSALS,
+    offers_at_once,
+    offers_without_media,
+    silent_connections,
+    silent_connections_from_many_addresses,
+    slow_headers,
+    strange_pages,
+)
 
-_REFUSALS = (OSError, websockets.WebSocketException)
 _FLOOD_S = 4.0
 
 
@@ -29,82 +37,17 @@ class Attack(NamedTuple):
     run: Callable[[Target, Outcome], Awaitable[None]]
 
 
-async def silent_connections(target: Target, outcome: Outcome) -> None:
-    """Row 6: they made the gateway refuse everybody, and it did not recover."""
-    opened = []
-    for _ in range(2_000):
-        try:
-            opened.append(await target.tcp())
-        except OSError:
-            outcome.answered("reset")
-        outcome.sent += 1
-    await asyncio.sleep(7.0)
-    for reader, writer in opened:
-        ended = reader.at_eof() or reader.exception() is not None or await _has_ended(reader)
-        outcome.answered("closed" if ended else "still open")
-        writer.close()
-
-
-async def _has_ended(reader: asyncio.StreamReader) -> bool:
-    try:
-        async with asyncio.timeout(0.05):
-            while await reader.read(4_096):
-                pass
-    except TimeoutError:
-        return False
-    except OSError:
-        pass
-    return True
-
-
-async def slow_headers(target: Target, outcome: Outcome) -> None:
-    async def drip() -> None:
-        try:
-            reader, writer = await target.tcp()
-            writer.write(b"GET / HTTP/1.1\r\n")
-            for number in range(30):
-                writer.write(b"x-%d: y\r\n" % number)
-                await writer.drain()
+async def rogue_model(target: Target, outcome: Outcome) -> None:
+    """Rows 20 and 23: escape sequences in a tool's name, and 32 kB for which a pattern of its schema took for ever."""
+    for agent_id in ROGUE_AGENTS:
+        async with target.caller(channel=True, agent_id=agent_id) as (caller, client, _):
+            assert caller._channel is not None
+            for number in range(3):
+                caller._channel.send(f'{{"type": "text", "text": "book number {number}"}}')
                 outcome.sent += 1
-                await asyncio.sleep(0.4)
-                if reader.at_eof():
-                    break
-            outcome.answered("closed" if reader.at_eof() else "still open")
-            writer.close()
-        except OSError:
-            outcome.answered("closed")
-
-    await asyncio.gather(*(drip() for _ in range(200)))
-
-
-async def offers_without_media(target: Target, outcome: Outcome) -> None:
-    """Row 5: 20 of them filled all pipeline slots."""
-
-    async def offer() -> None:
-        outcome.sent += 1
-        try:
-            async with target.client() as client:
-                outcome.answered(await client.ask(target.offer(), "answer"))
-                await asyncio.sleep(3.0)
-        except _REFUSALS as error:
-            outcome.answered(type(error).__name__)
-
-    for _ in range(5):
-        await asyncio.gather(*(offer() for _ in range(200)))
-
-
-async def strange_pages(target: Target, outcome: Outcome) -> None:
-    """Row 7: any website could open a call on a developer's server."""
-    for origin, host in ((f"https://{n}.example", None) for n in range(100)):
-        outcome.sent += 1
-        try:
-            async with target.client(origin=origin, additional_headers=host):
-                outcome.answered("admitted")
-        except websockets.InvalidStatus as refused:
-            outcome.answered(str(refused.response.status_code))
-    for _ in range(100):
-        outcome.sent += 1
-        outcome.answered(await target.http(b"GET / HTTP/1.1\r\nhost: rebound.example\r\n\r\n"))
+                reply = await client.reply("tool-result")
+                outcome.answered(f"tool {'used' if reply.get('ok') else 'refused'}" if "ok" in reply else word(reply))
+                await asyncio.sleep(0.5)
 
 
 async def hasty_audio(target: Target, outcome: Outcome) -> None:
@@ -336,7 +279,7 @@ async def moving_offers(target: Target, outcome: Outcome) -> None:
 
         try:
             await asyncio.gather(*(move(owner.resume_token) for _ in range(20)))
-        except _REFUSALS as error:
+        except REFUSALS as error:
             outcome.answered(type(error).__name__)
 
 
@@ -366,8 +309,11 @@ async def odd_sdp(target: Target, outcome: Outcome) -> None:
 
 ATTACKS = {
     "silent connections (6)": Attack("connections", silent_connections),
+    "silent connections, 40 addresses (6)": Attack("connections", silent_connections_from_many_addresses),
     "slow headers": Attack("header lines", slow_headers),
     "offers without media (5)": Attack("offers", offers_without_media),
+    "500 offers at once": Attack("offers", offers_at_once),
+    "rogue language model (20, 23)": Attack("texts", rogue_model),
     "pages of strangers (7)": Attack("requests", strange_pages),
     "audio 47 times too fast (8)": Attack("packets", hasty_audio),
     "unknown messages (16)": Attack("messages", unknown_messages),

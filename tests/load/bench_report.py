@@ -10,16 +10,17 @@ from typing import Any, Literal
 
 @dataclass
 class Bar:
-    """A bound. `better` says which side of it is good."""
+    """A bound. `better` says which side of it is good. A `value` that was not measured (None) does not hold."""
 
     name: str
-    value: float
+    value: float | None
     bound: float
     better: Literal["lower", "higher"]
     holds: bool = False
 
     def __post_init__(self) -> None:
-        self.holds = self.value <= self.bound if self.better == "lower" else self.value >= self.bound
+        if self.value is not None:
+            self.holds = self.value <= self.bound if self.better == "lower" else self.value >= self.bound
 
 
 @dataclass
@@ -32,7 +33,7 @@ class BenchReport:
         """One row of the table."""
         self.figures.append(figure)
 
-    def bar(self, name: str, value: float, bound: float, better: Literal["lower", "higher"]) -> None:
+    def bar(self, name: str, value: float | None, bound: float, better: Literal["lower", "higher"]) -> None:
         self.bars.append(Bar(name, value, bound, better))
 
     @property
@@ -45,7 +46,8 @@ class BenchReport:
         for bar in self.bars:
             relation = "<=" if bar.better == "lower" else ">="
             verdict = "holds " if bar.holds else "MISSED"
-            print(f"{verdict}  {bar.name}: {bar.value:.4g} (bound {relation} {bar.bound:.4g})")
+            value = "not measured" if bar.value is None else f"{bar.value:.4g}"
+            print(f"{verdict}  {bar.name}: {value} (bound {relation} {bar.bound:.4g})")
 
     def write(self, file: Path) -> None:
         content = {

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,7 +37,7 @@ _GIVE_UP_S = 12.0
 _ASK_AGAIN_S = 6.0
 """Silence after which a caller asks again."""
 _NEXT_TURN_S = 0.3, 1.5
-_STAGGER_S = 0.4
+_STAGGER_S = 0.2
 """Between callers, at first: they should not all speak at the same time."""
 _RETRY_S = 1.0
 
@@ -57,13 +58,22 @@ class Turn:
         return silences(self.words, self.asked_s + FIRST_AUDIO_S, broke_off_s)
 
 
+class LostSession(NamedTuple):
+    """One that ended although it should not have."""
+
+    at_s: float
+    why: str
+    session: str
+    notes: list[tuple[float, str]]
+    """The caller's, with times."""
+
+
 class CountingCall:
     """One caller. If their session is lost, they begin another."""
 
     def __init__(self, index: int, gateways: Sequence[str], agent_id: str, text: str, question: list[bytes]) -> None:
         self.turns: list[Turn] = []
-        self.lost: list[tuple[float, str]] = []
-        """When sessions ended that should not have, and why."""
+        self.lost: list[LostSession] = []
         self.refused = 0
         self.caller: LastingCaller | None = None
         self._index = index
@@ -76,6 +86,17 @@ class CountingCall:
         self._said = 0
         self._is_asking = False
         self._asked = asyncio.Event()
+        self._may_ask = asyncio.Event()
+        self._may_ask.set()
+        self._patient_until_s = 0.0
+
+    def wait(self) -> None:
+        """They know that nobody hears them: they ask nothing, and wait for the rest of a reply."""
+        self._may_ask.clear()
+
+    def go_on(self) -> None:
+        self._may_ask.set()
+        self._patient_until_s = time.monotonic()
 
     def send_next(self, room: list[bytes]) -> None:
         if self.caller is None:
@@ -105,8 +126,16 @@ class CountingCall:
             finally:
                 self.caller = None
             if caller.is_lost:
-                why = caller.end_reason or f"{caller.signaling.lost}"
-                self.lost.append((time.monotonic(), why))
+                self._lose(caller)
+
+    def _lose(self, caller: LastingCaller) -> None:
+        why = caller.end_reason or f"{caller.signaling.lost}"
+        self.lost.append(LostSession(time.monotonic(), why, caller.session, list(caller.notes)))
+
+    @property
+    def words(self) -> int:
+        """Of each reply."""
+        return len(numbers(self._text))
 
     def words_of(self, turn: Turn) -> Account:
         return account(self._text, [word.text for word in turn.words])
@@ -114,6 +143,7 @@ class CountingCall:
     async def _talk(self, caller: LastingCaller) -> None:
         while not caller.is_lost:
             await asyncio.sleep(self._rng.uniform(*_NEXT_TURN_S))
+            await self._may_ask.wait()
             caller.listen()
             caller.forget()
             self._said, self._is_asking = 0, True
@@ -136,9 +166,13 @@ class CountingCall:
                 sound_s = heard_s
                 turn.words = heard_words(caller.heard, RATE)
                 turn.is_whole = bool(turn.words) and turn.words[-1].text == self._last_word
-            waited_s = time.monotonic() - turn.asked_s
+            if turn.is_whole:
+                return
+            if not self._may_ask.is_set():
+                continue
+            waited_s = time.monotonic() - max(turn.asked_s, self._patient_until_s)
             patience_s = _GIVE_UP_S if turn.words else _ASK_AGAIN_S
-            if turn.is_whole or (waited_s > patience_s and caller.heard.is_silent(time.monotonic(), patience_s)):
+            if waited_s > patience_s and caller.heard.is_silent(time.monotonic(), patience_s):
                 return
 
 
@@ -147,19 +181,19 @@ class CountingCalls:
 
     def __init__(
         self,
-        count: int,
-        gateways: Sequence[str],
+        gateways: Sequence[Sequence[str]],
         agent_id: str,
         text: str,
         question: Pcm,
         call_type: type[CountingCall] = CountingCall,
     ) -> None:
+        """`gateways` are those of each caller."""
         encoder = Encoder(RATE, _BITRATE, 0)
         noise = (np.random.default_rng(1).standard_normal(RATE) * _ROOM_NOISE_RMS).astype(np.int16)
         self._room = [_encoded(encoder, noise[at * _FRAME :][:_FRAME]) for at in range(_ROOM_FRAMES)]
         frames = np.pad(question, (0, -len(question) % _FRAME)).reshape(-1, _FRAME)
         spoken = [_encoded(encoder, frame) for frame in frames]
-        self.all = [call_type(index, gateways, agent_id, text, spoken) for index in range(count)]
+        self.all = [call_type(index, urls, agent_id, text, spoken) for index, urls in enumerate(gateways)]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

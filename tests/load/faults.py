@@ -5,7 +5,7 @@ import contextlib
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from tests.integration.talk import write_agent
 from tests.load.counting_calls import CountingCall
 
 AGENT = "counting"
-_SPARE = {"gateway": 2, "media": 3, "pipeline": 5}
+Processes = dict[WorkerKind, int]
+_SPARE: Processes = {"gateway": 2, "media": 3, "pipeline": 5}
 """Processes of each kind. One less must have room for all callers."""
+ONE_OF_EACH: Processes = {"gateway": 1, "media": 1, "pipeline": 1}
 _MOST_HITS, _RECOVERED_AFTER_S = 3, 62.0
 """A session that loses four pipeline workers in a minute is ended on purpose, so none is made to."""
 _DRAIN_TIMEOUT_S = 4
@@ -37,10 +39,13 @@ class Fault:
     back_s: float | None = None
     kind: WorkerKind | None = None
     """Of the process that fails; none for the broker and for WebSockets."""
+    worker: str = ""
+    """The process."""
 
 
 class Stage:
-    def __init__(self, deployment: Deployment, broker: RestartableBroker, calls: list[CountingCall]) -> None:
+    def __init__(self, deployment: Deployment, broker: RestartableBroker, calls: Mapping[int, CountingCall]) -> None:
+        """`calls` by the number that a fault names them by."""
         self.deployment = deployment
         self.broker = broker
         self.faults: list[Fault] = []
@@ -56,13 +61,13 @@ class Stage:
         victim, callers = await self._victim(kind)
         at_s = time.monotonic()
         victim.kill()
-        self.faults.append(Fault(row, at_s, callers, kind=kind))
+        self.faults.append(Fault(row, at_s, callers, kind=kind, worker=victim.worker_id))
         self._replace(victim, kind)
 
     async def hang(self, row: str, kind: WorkerKind, for_s: float) -> None:
         """One process that has callers stands still for so long, and goes on."""
         victim, callers = await self._victim(kind)
-        self.faults.append(Fault(row, time.monotonic(), callers, kind=kind))
+        self.faults.append(Fault(row, time.monotonic(), callers, kind=kind, worker=victim.worker_id))
         victim.suspend()
         await asyncio.sleep(for_s)
         victim.carry_on()
@@ -77,7 +82,7 @@ class Stage:
         at_s = time.monotonic()
         for kind, (victim, callers) in victims.items():
             victim.terminate()
-            self.faults.append(Fault(row, at_s, callers, kind=kind))
+            self.faults.append(Fault(row, at_s, callers, kind=kind, worker=victim.worker_id))
         for kind, (victim, _) in victims.items():
             self.exit_codes.append(await asyncio.to_thread(victim.process.wait, _EXIT_TIMEOUT_S))
             if kind == "gateway":
@@ -85,15 +90,20 @@ class Stage:
 
     async def cut(self, row: str, count: int) -> None:
         """The WebSockets of so many callers."""
-        chosen = [call for call in self._calls if call.caller is not None][:count]
+        chosen = dict([(number, call.caller) for number, call in self._calls.items() if call.caller][:count])
         at_s = time.monotonic()
-        for call in chosen:
-            assert call.caller is not None
-            call.caller.signaling.cut()
-        self.faults.append(Fault(row, at_s, [self._calls.index(call) for call in chosen]))
+        for caller in chosen.values():
+            caller.signaling.cut()
+        self.faults.append(Fault(row, at_s, list(chosen)))
 
-    async def break_broker(self, row: str, for_s: float, *, empty: bool = False, hang: bool = False) -> None:
+    async def break_broker(
+        self, row: str, for_s: float, *, empty: bool = False, hang: bool = False, callers_wait: bool = False
+    ) -> None:
+        """With `callers_wait`, nobody asks meanwhile, nor gives up waiting for a reply: nobody could hear them."""
         at_s = time.monotonic()
+        if callers_wait:
+            for call in self._calls.values():
+                call.wait()
         if hang:
             self.broker.suspend()
         else:
@@ -103,7 +113,10 @@ class Stage:
             self.broker.carry_on()
         else:
             await asyncio.to_thread(lambda: self.broker.start(empty=empty))
-        self.faults.append(Fault(row, at_s, range(len(self._calls)), time.monotonic()))
+        self.faults.append(Fault(row, at_s, list(self._calls), time.monotonic()))
+        if callers_wait:
+            for call in self._calls.values():
+                call.go_on()
 
     def _replace(self, victim: Service, kind: WorkerKind) -> None:
         self.deployment.start(kind, self.deployment.port_of(victim) if kind == "gateway" else None)
@@ -129,7 +142,7 @@ class Stage:
     async def _held(self, kind: WorkerKind) -> dict[str, list[int]]:
         """Callers by worker id."""
         held: dict[str, list[int]] = {}
-        with_caller = [(number, call.caller) for number, call in enumerate(self._calls) if call.caller is not None]
+        with_caller = [(number, call.caller) for number, call in self._calls.items() if call.caller is not None]
         if kind == "gateway":
             for number, caller in with_caller:
                 with contextlib.suppress(StopIteration):  # its gateway has just died
@@ -148,8 +161,10 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def deployed_with_spares(text: str) -> AsyncIterator[tuple[Deployment, RestartableBroker]]:
-    """Enough processes of each kind that one may fail, on a broker that may fail too."""
+async def deployed_with_spares(
+    text: str, processes: Processes = _SPARE
+) -> AsyncIterator[tuple[Deployment, RestartableBroker]]:
+    """Enough processes of each kind that one may fail, unless `processes` says otherwise, on a broker that may fail."""
     with tempfile.TemporaryDirectory(prefix="antiphon-chaos-") as folder:
         agents, data = Path(folder) / "agents", Path(folder) / "broker"
         for each in (agents, data):
@@ -160,9 +175,9 @@ async def deployed_with_spares(text: str) -> AsyncIterator[tuple[Deployment, Res
         try:
             async with deployed(
                 broker.url,
-                gateways=_SPARE["gateway"],
-                media_workers=_SPARE["media"],
-                pipeline_workers=_SPARE["pipeline"],
+                gateways=processes["gateway"],
+                media_workers=processes["media"],
+                pipeline_workers=processes["pipeline"],
                 ANTIPHON_AGENTS_DIR=str(agents),
                 ANTIPHON_DRAIN_TIMEOUT_S=str(_DRAIN_TIMEOUT_S),
             ) as deployment:

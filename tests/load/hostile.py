@@ -3,48 +3,50 @@
 The neighbours' process and the attacker's share a core with the broker; services run wherever the kernel puts them.
 """
 
+import argparse
 import asyncio
 import contextlib
 import json
 import os
+import shutil
 import sys
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
-import numpy as np
 import psutil
-from av.audio.codeccontext import AudioCodecContext
+import yaml
 
-from callers.recording import QUIET_DBFS
-from callers.signaling import Signaling
-from media_worker.opus import Decoder
-from shared.audio import as_samples, level_dbfs
 from shared.io.broker import Redis, connect
-from tests.integration.deployment import Deployment, deployed
-from tests.integration.neighbour import WORST_GAP_S, LoudPacket, Stalls, worst_gap
-from tests.load import stack
-from tests.load.attacker import ADDRESS
+from shared.settings import BUNDLED_AGENTS
+from tests.fakes.ports import free_port
+from tests.integration.deployment import Deployment, Service, deployed, started
+from tests.integration.neighbour import WORST_GAP_S
+from tests.load import conversation, stack
+from tests.load.attacker import ADDRESS, ROGUE_AGENTS
 from tests.load.attacks import ATTACKS
 from tests.load.bench_report import BenchReport
-from tests.load.rtp_caller import RtpCaller
-from tests.load.steal import StealWatch, watching
+from tests.load.engines.rogue_lm import PATTERN, TOOL
+from tests.load.neighbours import Neighbour, talking, worst_ms
+from tests.load.probing import Probes
+from tests.load.steal import watching
 
 _NEIGHBOURS = 10
 _CAPACITY = 60
-_PACKET_S = 0.02
 _AFTER_S = 1.0
 _FREE_TIMEOUT_S = 6.0
 _LAST_TIMEOUT_S = 45.0
 """Half-open sessions that their attacker left standing are gone by then."""
-_WARM_UP = ("silent connections (6)", "unknown messages (16)", "data channel")
+_WARM_UP = ("silent connections, 40 addresses (6)", "500 offers at once", "unknown messages (16)", "data channel")
 """They come twice: what is loaded at first use, and the most that the gateway's connections take, is no leak."""
 _MAX_GROWTH_MB = 12.0
 _NICE = 10
 """A real attacker has their own processors."""
 _KEYS_EXPIRE_S = 65.0
 """The record of a session whose client breaks off while it moves is left to expire."""
+_CONSOLE_POOL = "console"
 _SESSION_KEYS = ("antiphon:s:*", "antiphon:jobs:*", "antiphon:{workers}:reserved:*")
 
 
@@ -53,76 +55,96 @@ class _Slots(NamedTuple):
     pipeline: float
 
 
-class Neighbour:
-    """A caller of the echo agent, who sends a tone all the time."""
-
-    def __init__(self, url: str) -> None:
-        self._signaling = Signaling(url, "echo", lambda _: None)
-        self._caller = RtpCaller()
-        self._decoder = Decoder()
-        self._timestamp = 0
-
-    async def connect(self) -> None:
-        await self._caller.connect(self._signaling.exchange)
-
-    def say(self, packet: bytes) -> None:
-        self._timestamp += 960
-        self._caller.send(packet, self._timestamp)
-
-    def heard(self) -> list[LoudPacket]:
-        """The packets with sound since the last time."""
-        packets, self._caller.received = self._caller.received, self._caller.received[-1:]
-        return [LoudPacket(p.arrived_s, p.timestamp) for p in packets if self._is_loud(p.payload)]
-
-    async def leave(self) -> None:
-        await self._signaling.hang_up()
-        await self._caller.close()
-        await self._signaling.close()
-
-    def _is_loud(self, payload: bytes) -> bool:
-        return level_dbfs(as_samples(self._decoder.decode(payload))) > QUIET_DBFS
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=tuple(ATTACKS), metavar="ATTACK")
+    parser.epilog = f"All attacks by default: {', '.join(ATTACKS)}."
 
 
-def run(report: BenchReport) -> None:
+def run(report: BenchReport, arguments: argparse.Namespace) -> None:
     with stack.running_broker() as (url, _):
-        asyncio.run(_run(report, url))
+        asyncio.run(_run(report, url, arguments.attacks))
 
 
-async def _run(report: BenchReport, url: str) -> None:
+async def _run(report: BenchReport, url: str, attacks: Sequence[str]) -> None:
     client = connect(url)
     room = str(_CAPACITY)
-    async with (
-        deployed(url, ANTIPHON_MEDIA_CAPACITY=room, ANTIPHON_PIPELINE_CAPACITY=room) as deployment,
-        watching() as steal,
-        _attacker(deployment) as attacker,
-    ):
-        neighbours = [Neighbour(deployment.signaling_url) for _ in range(_NEIGHBOURS)]
-        for neighbour in neighbours:
-            await neighbour.connect()
-        async with _talking(neighbours) as stalls:
-            for name in _WARM_UP:
-                await _attack(attacker, name)
-            await asyncio.sleep(_AFTER_S)
-            before, used = _memory_mb(deployment), await _slots(deployment)
+    with _agents() as agents:
+        async with (
+            deployed(
+                url, ANTIPHON_MEDIA_CAPACITY=room, ANTIPHON_PIPELINE_CAPACITY=room, ANTIPHON_AGENTS_DIR=agents
+            ) as deployment,
+            _worker_with_console(url, agents) as console,
+            watching() as steal,
+            _attacker(deployment) as attacker,
+        ):
+            neighbours = [Neighbour(deployment.signaling_url) for _ in range(_NEIGHBOURS)]
             for neighbour in neighbours:
-                neighbour.heard()
-            for name, attack in ATTACKS.items():
-                outcome = await _attack(attacker, name)
+                await neighbour.connect()
+            async with talking(neighbours) as stalls, Probes(deployment.services).watched() as probes:
+                for name in _WARM_UP:
+                    await _attack(attacker, name)
                 await asyncio.sleep(_AFTER_S)
-                worst_ms = max(_worst_ms(neighbour.heard(), stalls, steal) for neighbour in neighbours)
-                lost = await _lost(deployment, used, _FREE_TIMEOUT_S)
-                report.add(attack=name, sent=f"{outcome['sent']} {attack.unit}", answered=outcome["answered"],
-                           worst_gap_ms=worst_ms, slots_lost=lost)  # fmt: skip
-                report.bar(f"worst gap of a neighbour in ms: {name}", worst_ms, WORST_GAP_S * 1000, "lower")
-            lost = await _lost(deployment, used, _LAST_TIMEOUT_S)
-            report.bar("slots lost at the end", lost, 0, "lower")
-            for name, growth_mb in _growth(before, _memory_mb(deployment)):
-                report.add(attack=f"memory of the {name}: MB more", worst_gap_ms=growth_mb)
-                report.bar(f"MB that the {name} has grown by", growth_mb, _MAX_GROWTH_MB, "lower")
-        for neighbour in neighbours:
-            await neighbour.leave()
-        report.bar("keys of sessions left", await _keys_left(client), 0, "lower")
+                before, used = _memory_mb(deployment), await _slots(deployment)
+                for neighbour in neighbours:
+                    neighbour.heard()
+                for name in attacks:
+                    outcome = await _attack(attacker, name)
+                    await asyncio.sleep(_AFTER_S)
+                    gap_ms = max(worst_ms(neighbour.heard(), stalls, steal) for neighbour in neighbours)
+                    lost = await _lost(deployment, used, _FREE_TIMEOUT_S)
+                    sent = f"{outcome['sent']} {ATTACKS[name].unit}"
+                    report.add(attack=name, sent=sent, answered=outcome["answered"],
+                               worst_gap_ms=gap_ms, slots_lost=lost, probes=probes.taken())  # fmt: skip
+                    report.bar(f"worst gap of a neighbour in ms: {name}", gap_ms, WORST_GAP_S * 1000, "lower")
+                for name in ATTACKS.keys() - set(attacks):
+                    report.bar(f"worst gap of a neighbour in ms: {name}", None, WORST_GAP_S * 1000, "lower")
+                lost = await _lost(deployment, used, _LAST_TIMEOUT_S)
+                report.bar("slots lost at the end", lost, 0, "lower")
+                report.bar("probes not answered with 200", probes.failures, 0, "lower")
+                for name, growth_mb in _growth(before, _memory_mb(deployment)):
+                    report.add(attack=f"memory of the {name}: MB more", worst_gap_ms=growth_mb)
+                    report.bar(f"MB that the {name} has grown by", growth_mb, _MAX_GROWTH_MB, "lower")
+            for neighbour in neighbours:
+                await neighbour.leave()
+            report.bar("control characters of a tool's name on a console", _control_characters(console), 0, "lower")
+            report.bar("keys of sessions left", await _keys_left(client), 0, "lower")
     await client.aclose()
+
+
+@contextmanager
+def _agents() -> Iterator[str]:
+    """A folder with the echo agent, and with those whose model is rogue, one of them for the worker with a console."""
+    voice = {"engine": "tests.load.engines.fixed_tts:FixedTextToSpeechProvider"}
+    schema = {"type": "object", "properties": {"code": {"type": "string", "pattern": PATTERN}}, "required": ["code"]}
+    tool = {"name": TOOL, "description": "Books.", "parameters": schema, "python": "tests.load.engines.rogue_lm:book"}
+    rogue_lm = {"engine": "tests.load.engines.rogue_lm:RogueLanguageModelProvider"}
+    with tempfile.TemporaryDirectory(prefix="antiphon-hostile-") as folder:
+        shutil.copy(BUNDLED_AGENTS / "echo.yaml", folder)
+        for name, pool in zip(ROGUE_AGENTS, ("default", _CONSOLE_POOL), strict=True):
+            definition = conversation.agent(name, reply={}, voice=voice)
+            definition |= {"language_model": rogue_lm, "tools": [tool], "pool": pool}
+            (Path(folder) / f"{name}.yaml").write_text(yaml.safe_dump(definition), encoding="utf-8")
+        yield folder
+
+
+@asynccontextmanager
+async def _worker_with_console(url: str, agents: str) -> AsyncIterator[Service]:
+    """A pipeline worker whose log is for people, as on a developer's terminal."""
+    with started(
+        "pipeline_worker",
+        ANTIPHON_REDIS_URL=url,
+        ANTIPHON_AGENTS_DIR=agents,
+        ANTIPHON_PIPELINE_POOLS=_CONSOLE_POOL,
+        ANTIPHON_LOG_FORMAT="console",
+        ANTIPHON_PROBE_PORT=str(free_port()),
+    ) as service:
+        yield service
+
+
+def _control_characters(console: Service) -> int | None:
+    """None if the tool's name was never logged."""
+    lines = [line for line in console.log if TOOL in line]
+    return sum(not character.isprintable() for line in console.log for character in line) if lines else None
 
 
 @asynccontextmanager
@@ -150,49 +172,6 @@ async def _attack(attacker: asyncio.subprocess.Process, name: str) -> dict[str, 
     outcome: dict[str, Any] = json.loads(line)
     print(f"{name}: {outcome}", file=sys.stderr)
     return outcome
-
-
-@asynccontextmanager
-async def _talking(neighbours: list[Neighbour]) -> AsyncIterator[Stalls]:
-    """All neighbours talk. Yields the stalls of our own event loop."""
-    stalls = Stalls()
-    tasks = [asyncio.create_task(stalls.watch()), asyncio.create_task(_talk(neighbours))]
-    try:
-        yield stalls
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _talk(neighbours: list[Neighbour]) -> None:
-    loop = asyncio.get_running_loop()
-    packets = _tone_packets()
-    began_s, number = loop.time(), 0
-    while True:
-        for neighbour in neighbours:
-            neighbour.say(packets[number % len(packets)])
-        number += 1
-        await asyncio.sleep(max(0.0, began_s + number * _PACKET_S - loop.time()))
-
-
-def _tone_packets() -> list[bytes]:
-    """A second of a steady tone that joins its own beginning, in 20 ms packets."""
-    encoder: AudioCodecContext = av.CodecContext.create("libopus", "w")
-    encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = 48_000, "mono", "s16", 32_000
-    encoder.options = {"application": "voip", "frame_duration": "20"}
-    pcm = (8_000 * np.sin(np.arange(96_000) * 2 * np.pi * 440 / 48_000)).astype(np.int16)
-    packets: list[bytes] = []
-    for start in range(0, len(pcm), 960):
-        frame = av.AudioFrame.from_ndarray(pcm[None, start : start + 960], layout="mono")
-        frame.sample_rate, frame.pts = 48_000, start
-        packets += [bytes(packet) for packet in encoder.encode(frame)]
-    return packets[-50:]
-
-
-def _worst_ms(heard: list[LoudPacket], stalls: Stalls, steal: StealWatch) -> float:
-    """A neighbour who hears nothing has the longest gap."""
-    return worst_gap(heard, stalls, steal).length_s * 1000 if len(heard) > 1 else 1e6
 
 
 async def _slots(deployment: Deployment) -> _Slots:

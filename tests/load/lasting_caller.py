@@ -5,6 +5,7 @@ What it hears over all its peer connections is one recording.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -17,6 +18,9 @@ from tests.load.rtp_caller import RtpCaller
 RATE = 16_000
 _CONNECT_TIMEOUT_S = 15.0
 _TICKS_PER_FRAME = 960
+_NOTES = 60
+_TOLD = ("seq", "status", "reason", "scope", "code", "message", "timeLeftMs", "sessionId")
+"""What is noted of an event."""
 
 
 class LastingCaller:
@@ -30,6 +34,8 @@ class LastingCaller:
         self.signaling = Signaling(gateways[first % len(gateways)], agent_id, self._on_event, gateways)
         self.session = ""
         self.end_reason: str | None = None
+        self.notes: deque[tuple[float, str]] = deque(maxlen=_NOTES)
+        """What the server said last, and when this caller connected."""
         self._rtp = RtpCaller()
         self._frames = 0
         self._connected_s = 0.0
@@ -92,14 +98,21 @@ class LastingCaller:
         old, self._rtp = self._rtp, rtp
         self._recorder = AudioRecorder(self.heard)
         await old.close()
+        self._note("closed the connection before")
 
     async def _connect(self, rtp: RtpCaller) -> None:
         try:
+            self._note("connects")
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 await rtp.connect(self._exchange)
         except TimeoutError as error:
+            self._note("no connection in time")
             raise NotConnected("no connection in time") from error
+        except NotConnected as error:
+            self._note(f"not connected: {error.code}, {error}")
+            raise
         self._connected_s = time.monotonic()
+        self._note("connected")
 
     async def _exchange(self, sdp: str) -> str:
         return self._reroute(await self.signaling.exchange(sdp))
@@ -107,7 +120,12 @@ class LastingCaller:
     def _silent_s(self) -> float:
         return time.monotonic() - max(self._connected_s, self._rtp.heard_s)
 
+    def _note(self, what: str) -> None:
+        self.notes.append((time.monotonic(), what))
+
     def _on_event(self, event: Event) -> None:
+        told = {name: event[name] for name in _TOLD if name in event}
+        self._note(f"{self.signaling.url}: {event['type']} {told or ''}")
         self._reconnection.on_event(event)
         if event["type"] == "session":
             self.session = str(event["sessionId"])

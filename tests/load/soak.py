@@ -67,7 +67,7 @@ class _PassingCaller(CountingCall):
                             async with asyncio.timeout(self._rng.uniform(*_STAYS_S)):
                                 await self._talk(caller)
                         if caller.is_lost:
-                            self.lost.append((time.monotonic(), caller.end_reason or f"{caller.signaling.lost}"))
+                            self._lose(caller)
                 except NotConnected:
                     self.refused += 1
                     await asyncio.sleep(_RETRY_S)
@@ -111,11 +111,12 @@ async def _run(report: BenchReport, run_s: float, rng: random.Random) -> None:
     speech = resampled(question, CALLER_RATE, RATE)
     async with deployed_with_spares(_TEXT) as (deployment, broker):
         began_s = time.monotonic()
-        async with CountingCalls(2 * _CALLERS, deployment.signaling_urls, AGENT, _TEXT, speech).running():
+        urls = [deployment.signaling_urls]
+        async with CountingCalls(2 * _CALLERS * urls, AGENT, _TEXT, speech).running():
             await asyncio.sleep(_WARM_UP_S)
         before = await _quiet(deployment, began_s + 2 * _WARM_UP_S)
-        calls = CountingCalls(_CALLERS, deployment.signaling_urls, AGENT, _TEXT, speech, _PassingCaller)
-        stage = Stage(deployment, broker, calls.all)
+        calls = CountingCalls(_CALLERS * urls, AGENT, _TEXT, speech, _PassingCaller)
+        stage = Stage(deployment, broker, dict(enumerate(calls.all)))
         async with calls.running():
             kinds: list[WorkerKind] = []
             while time.monotonic() < began_s + run_s - _AFTER_CALLS_S:
@@ -177,7 +178,7 @@ def _report(
         report.bar(f"{kind}: tasks more than before", now.tasks - was.tasks, 0, "lower")
         report.bar(f"{kind}: file descriptors more than before", now.files - was.files, 0, "lower")
         report.bar(f"{kind}: memory more than before, MB", now.memory_mb - was.memory_mb, _GROWTH_MB, "lower")
-    lost = [why for call in calls for _, why in call.lost]
+    lost = [lost.why for call in calls for lost in call.lost]
     made = sum(call.calls for call in calls if isinstance(call, _PassingCaller))
     print(f"{made} calls, {sum(call.refused for call in calls)} refused, {len(stage.faults)} kills, lost: {lost}")
     report.bar("calls", made, _CALLERS, "higher")
