@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from shared.io.broker import connect
+from shared.io.broker import connect, connect_blocking
 from shared.io.heartbeat import live_workers
 from shared.keys import WorkerKind
 from tests.fakes.ports import free_port
@@ -201,7 +201,7 @@ class Deployment:
 
     async def ready(self) -> Self:
         """Until every running process takes sessions."""
-        client = connect(self.broker_url)
+        client = connect_blocking(self.broker_url)  # the patient one: processes that start take all the time
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S):
                 for kind in self.of_kind:
