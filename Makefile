@@ -7,6 +7,8 @@ UP_OPTIONS = --host $(HOST) --port $(PORT) --pipeline-workers $(PIPELINE_WORKERS
 	$(if $(MEDIA_WORKERS),--media-workers $(MEDIA_WORKERS)) $(if $(OPEN),--open)
 
 PYTHON ?= python3
+# Processes for tests, 0 for our own. Most tests wait, so that three are not too many for two cores.
+WORKERS ?= $(if $(TESTS),0,3)
 PACKAGES = shared gateway media_worker pipeline_worker callers deploy tests
 # conntrack, iproute2, nftables: for tests/network; libatomic1: for the Node that Playwright brings along
 TEST_DEBIAN_PACKAGES = chromium conntrack coturn iproute2 libatomic1 nftables
@@ -26,9 +28,9 @@ up: .venv/installed ## Run everything on this machine until Ctrl-C  [PORT=8080 H
 doctor: .venv/installed ## Check what works on this machine, and say how to fix what does not
 	@.venv/bin/python -m deploy.launch doctor
 
-test: check tests/interop/node_modules/installed ## Check, then run all tests (TESTS=tests/shared for some)
+test: check tests/interop/node_modules/installed ## Check, then run all tests  [TESTS=tests/shared for some, WORKERS=3 processes, 1 with TESTS]
 	@sh deploy/debian-packages.sh $(TEST_DEBIAN_PACKAGES)
-	.venv/bin/python -m pytest $(TESTS)
+	.venv/bin/python -m pytest -n $(WORKERS) --max-worker-restart=0 $(TESTS)
 
 test-extras: .venv-extras/installed ## Test the optional engines on their real packages (1.2 GB in .venv-extras)
 	.venv-extras/bin/python -m pytest -W default::ResourceWarning tests/extras

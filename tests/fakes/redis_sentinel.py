@@ -70,7 +70,8 @@ def _process(command: list[Any]) -> Iterator[None]:
 
 
 def _start(stack: ExitStack, folder: Path, config: dict[str, Any]) -> ValkeyServer:
-    server = ValkeyServer(data_dir=folder, config={"loglevel": "warning", "repl-diskless-sync-delay": 0, **config})
+    options = {"loglevel": "warning", "repl-diskless-sync-delay": 0, **config}
+    server = ValkeyServer(free_port(), data_dir=folder, config=options)
     server.start()
     stack.callback(server.terminate)
     return server

@@ -204,7 +204,7 @@ class Deployment:
 
     async def ready(self) -> Self:
         """Until every running process takes sessions."""
-        client = connect(self.broker_url)
+        client = connect_blocking(self.broker_url)  # the patient one: processes that start take all the time
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S):
                 for kind in self.of_kind:

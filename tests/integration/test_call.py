@@ -78,13 +78,14 @@ async def test_a_spoken_question_is_answered_in_words_and_in_sound(deployment: D
 async def test_both_channels_carry_the_same_events_under_the_same_numbers(deployment: Deployment) -> None:
     async with Caller(deployment.signaling_url, "front-desk") as caller:
         await _greeted(caller)
+        await caller.wait_for(lambda: any(event["type"] == "transcript" for event in caller.socket_events))
         numbered = [event for event in caller.socket_events if "seq" in event]
         await caller.wait_for(lambda: len(caller.channel_events) >= len(numbered))
     on_channel = {event["seq"]: event for event in caller.channel_events}
     seqs = [event["seq"] for event in numbered]
     assert seqs == sorted(set(seqs))
     assert {event["seq"]: event for event in numbered}.items() <= on_channel.items()
-    transcript = next(event for event in caller.socket_events if event["type"] == "transcript")
+    transcript = next(event for event in numbered if event["type"] == "transcript")
     assert transcript["data"]["text"] == transcript["text"]
     assert transcript["data"]["role"] == transcript["role"] == "agent"
 

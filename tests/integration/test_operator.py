@@ -44,10 +44,11 @@ class Console:
         return dict(await self.get(f"sessions/{session}"))
 
     async def running(self, session: str) -> dict[str, Any]:
-        """The session, once its pipeline worker is recorded: a moment after the client knows."""
+        """The session, once it and its pipeline worker are recorded: a moment after the client knows."""
 
         async def recorded() -> bool:
-            return bool((await self.session(session))["state"] == "running")
+            response = await self.http.get(f"sessions/{session}")
+            return response.status_code == 200 and bool(response.json()["state"] == "running")
 
         await self.until(recorded)
         return await self.session(session)
@@ -170,9 +171,13 @@ async def test_a_transcript_grows_while_the_call_runs_which_the_operator_then_en
 
         await console.until(agent_is_read)
         assert (await console.http.delete(f"sessions/{talk.session}")).status_code == 202
-        await talk.caller.wait_for(lambda: talk.caller.record.status == "ended")
-        (ended,) = [event for event in talk.caller.socket_events if event.get("status") == "ended"]
-        assert ended["reason"] == "ended_by_operator"
+
+        def ended() -> list[dict[str, Any]]:
+            return [event for event in talk.caller.socket_events if event.get("status") == "ended"]
+
+        await talk.caller.wait_for(lambda: bool(ended()))
+        (end,) = ended()
+        assert end["reason"] == "ended_by_operator"
 
         async def gone() -> bool:
             shown = await console.http.get(f"sessions/{talk.session}")

