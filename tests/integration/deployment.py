@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from shared.io.broker import BROKER_FAILURES, Redis, connect
+from shared.io.broker import BROKER_FAILURES, Redis, connect, connect_blocking
 from shared.io.heartbeat import live_workers
 from shared.keys import WorkerKind
 from tests.fakes.ports import free_port

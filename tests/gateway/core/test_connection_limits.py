@@ -22,7 +22,7 @@ def test_a_stranger_with_a_million_addresses_leaves_no_memory_behind() -> None:
         slot = limits.take(f"2001:db8:0:{number:x}::/64")
         assert isinstance(slot, Slot)
         slot.free()
-    assert limits._by_block == {}
+    assert limits._taken == {}
 
 
 def test_all_together_have_a_limit() -> None:
