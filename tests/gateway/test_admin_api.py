@@ -58,6 +58,9 @@ async def staged(settings: GatewaySettings, broker: Redis) -> AsyncIterator[Stag
         running_gateway(settings) as gateway,
         httpx.AsyncClient(base_url=gateway.url + "api/") as http,
     ):
+        async with asyncio.timeout(5):
+            while (await http.get(gateway.url + "readyz")).is_error:
+                await asyncio.sleep(0.01)
         yield Stage(gateway, media, http, broker)
 
 

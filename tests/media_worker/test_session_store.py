@@ -12,8 +12,8 @@ from media_worker.session_store import SessionStore
 from shared import keys
 from shared.events import client_event
 from shared.io.broker import BROKER_FAILURES, Redis, connect
-from tests.fakes.virtual_time import in_virtual_time
 from tests.fakes.own_broker import OwnBroker
+from tests.fakes.virtual_time import in_virtual_time
 
 
 def a_store(client: Redis) -> tuple[SessionStore, list[str]]:
