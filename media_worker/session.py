@@ -30,6 +30,7 @@ from media_worker.srtp import SrtpCodec
 from media_worker.udp_port import UdpPort
 from media_worker.uplink import Uplink
 from shared import keys
+from shared.client_events import GoawayEvent, StatusEvent
 from shared.errors import AntiphonError, OfferError, leaves
 from shared.events import NEVER_CONNECTED, CloseSession, GatewayAttached, OpenSession, SessionClosed, StartPipeline
 from shared.frames import AudioFrame
@@ -245,7 +246,8 @@ class Session:
 
     async def _say_goodbye(self, reason: str) -> None:
         if not self._goes_on(reason):
-            self._events.publish("status", {"status": "ended", "reason": reason})
+            event: StatusEvent = {"status": "ended", "reason": reason}
+            self._events.publish("status", event)
         self._count()
         if self._rtp is not None:
             self._rtp.send_bye(self._path.send)
@@ -275,7 +277,8 @@ class Session:
     def go_away(self, time_left_ms: int) -> None:
         """This process drains: the client should move the session."""
         self._leave_by_s = asyncio.get_running_loop().time() + time_left_ms / 1000
-        self._events.publish("goaway", {"timeLeftMs": time_left_ms, "scope": "media", "reason": "draining"})
+        event: GoawayEvent = {"timeLeftMs": time_left_ms, "scope": "media", "reason": "draining"}
+        self._events.publish("goaway", event)
 
     def stay(self) -> None:
         """The drain was undone."""

@@ -363,7 +363,7 @@ class ConversationSession:
         self._link.publish("transcript", role=utterance.role, text=utterance.text, **marks)
         self._transcripts.append(self._link.published)
 
-    def _publish(self, event_type: str, fields: dict[str, Any]) -> None:
+    def _publish(self, event_type: str, fields: Mapping[str, Any]) -> None:
         self._link.publish(event_type, **fields)
 
     def _on_interim(self, interim: InterimText) -> None:
