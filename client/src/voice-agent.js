@@ -19,8 +19,8 @@ import { WakeLock } from './core/wake-lock.js';
 export { VoiceAgentError };
 
 /**
- * @typedef {import('./core/connection.js').Connection} Connection
- * @typedef {import('./core/connection.js').Phase} Phase
+ * @typedef {import('./core/connection-types.js').Connection} Connection
+ * @typedef {import('./core/connection-types.js').Phase} Phase
  * @typedef {import('./core/messages.js').SessionEvent} SessionEvent
  * @typedef {import('./core/messages.js').StatusWord} StatusWord
  * @typedef {import('./core/messages.js').MetricsEvent} MetricsEvent

@@ -1,11 +1,16 @@
 /**
  * A call whose server, network and clock are simulated: carries out the actions of `core/connection.js` in virtual time.
- * The server follows docs/protocol.md.
+ * The server follows docs/protocol.md. What no browser could do throws: to send on a WebSocket that is not open, to
+ * answer a peer connection that is closed.
  */
-import { IDLE, next } from '../src/core/connection.js';
+import assert from 'node:assert/strict';
+
+import { IDLE, isRunning, next } from '../src/core/connection.js';
 
 const ROUND_TRIP_MS = 40;
 const CONNECT_MS = 120;
+/** Until the server closes a WebSocket that another one has replaced. */
+const REPLACED_MS = 2_000;
 
 export class SimulatedCall {
   constructor() {
@@ -13,25 +18,34 @@ export class SimulatedCall {
     this.now = 0;
     this.queue = [];
     this.timers = new Map();
+    /** The actions so far, each with its time. */
     this.log = [];
     this.sockets = new Map();
-    this.peers = new Map();
+    this.peers = new Set();
     this.session = null;
     this.released = 0;
     /** Properties of the world that a test changes. */
+    this.microphoneMs = 10;
+    this.microphoneFailure = null;
     this.gatewayIsUp = true;
     this.networkIsUp = true;
     this.refusal = null;
-    this.microphoneFailure = null;
+    this.restartRefusal = null;
+    /** New peer connections find no path. */
+    this.pathsFail = false;
+    /** The server does what it is asked, and its answers get lost with the WebSocket, which says nothing more. */
+    this.answersAreLost = false;
   }
 
   dispatch(event) {
     const [state, actions] = next(this.state, event);
     this.state = state;
     for (const action of actions) {
-      this.log.push(action);
+      this.log.push({ ...action, at: this.now });
       this.carryOut(action);
     }
+    assert.ok(this.sockets.size <= 2 && this.peers.size <= 2, 'no more than the old one and the new one');
+    assert.ok(!isRunning(state) || !state.socket || this.sockets.has(state.socket.id));
   }
 
   /** Until so many ms have passed. */
@@ -55,7 +69,7 @@ export class SimulatedCall {
   carryOut(action) {
     switch (action.type) {
       case 'prepare':
-        this.after(10, () => this.dispatch(this.microphoneFailure
+        this.after(this.microphoneMs, () => this.dispatch(this.microphoneFailure
           ? { type: 'prepare-failed', failure: this.microphoneFailure } : { type: 'prepared' }));
         break;
       case 'open-socket':
@@ -74,20 +88,22 @@ export class SimulatedCall {
         this.toServer(action.socket, () => this.resumed(action));
         break;
       case 'offer':
-        if (action.request !== 'restart') this.peers.set(action.peer, 'new');
+        if (action.request === 'restart') assert.ok(this.peers.has(action.peer));
+        else this.peers.add(action.peer);
         this.toServer(action.socket, () => this.offered(action));
         break;
       case 'answer':
-        this.after(CONNECT_MS, () => {
-          const isOnServer = this.session?.peer === action.peer && this.session.mediaIsUp;
-          this.peerState(action.peer, isOnServer && this.networkIsUp ? 'connected' : 'failed');
-        });
+        assert.ok(this.peers.has(action.peer), 'an answer for a peer connection that is closed');
+        this.after(CONNECT_MS, () => this.connectPeer(action.peer));
+        break;
+      case 'use-peer':
+        assert.ok(this.peers.has(action.peer));
         break;
       case 'close-peer':
         this.peers.delete(action.peer);
         break;
       case 'bye':
-        this.session = null;
+        this.toServer(action.socket, () => (this.session = null));
         break;
       case 'wait':
         this.timers.set(action.timer, {
@@ -107,7 +123,12 @@ export class SimulatedCall {
   }
 
   toServer(socket, answer) {
-    this.after(ROUND_TRIP_MS, () => this.networkIsUp && this.sockets.get(socket) === 'open' && answer());
+    assert.ok(['open', 'dead'].includes(this.sockets.get(socket)), 'sent on a WebSocket that is not open');
+    this.after(ROUND_TRIP_MS, () => {
+      if (!this.networkIsUp || this.sockets.get(socket) !== 'open') return;
+      if (this.answersAreLost) this.sockets.set(socket, 'dead');
+      answer();
+    });
   }
 
   toClient(socket, message) {
@@ -115,40 +136,49 @@ export class SimulatedCall {
   }
 
   resumed({ socket, resumeToken }) {
-    if (this.session?.token !== resumeToken) return this.toClient(socket, { type: 'error', code: 'resume_refused', message: 'old' });
-    this.attach(socket);
-    this.toClient(socket, { type: 'resumed', sessionId: 's1', resumeToken: this.session.token, expiresAt: 0 });
+    if (this.refusal) return this.refuse(socket, this.refusal);
+    if (!this.session?.tokens.includes(resumeToken)) return this.refuse(socket, { code: 'resume_refused' });
+    this.attach(socket, resumeToken);
+    this.toClient(socket, { type: 'resumed', sessionId: 's1', resumeToken: this.token, expiresAt: 0 });
     this.tellMediaIsDown();
   }
 
   offered({ socket, peer, request, resumeToken }) {
-    if (this.refusal) {
-      this.toClient(socket, { type: 'error', message: 'refused', ...this.refusal });
-      if (request === 'first') this.closeByServer(socket, 1013, this.refusal.code);
+    if (request === 'restart') {
+      if (this.restartRefusal) return this.refuse(socket, this.restartRefusal);
+      if (this.session?.mediaIsUp) this.toClient(socket, { type: 'answer', sdp: '' }); // else nobody answers
       return;
     }
-    if (request === 'restart') {
-      if (!this.session?.mediaIsUp) return; // nobody answers
-      return this.toClient(socket, { type: 'answer', sdp: '' });
-    }
-    if (request === 'first') this.session = { token: 't1', number: 1, peer, mediaIsUp: true, socket };
-    else if (this.session?.token !== resumeToken) {
-      return this.toClient(socket, { type: 'error', code: 'resume_refused', message: 'old' });
-    }
-    this.session.peer = peer;
-    this.session.mediaIsUp = true;
-    this.attach(socket);
-    const { token } = this.session;
-    this.toClient(socket, { type: 'session', sessionId: 's1', resumeToken: token, iceServers: [], expiresAt: 0 });
+    if (this.refusal) return this.refuse(socket, this.refusal);
+    if (request === 'first') this.session = { number: 0, peer, socket };
+    else if (!this.session?.tokens.includes(resumeToken)) return this.refuse(socket, { code: 'resume_refused' });
+    Object.assign(this.session, { peer, mediaIsUp: true });
+    this.attach(socket, resumeToken);
+    this.toClient(socket, { type: 'session', sessionId: 's1', resumeToken: this.token, iceServers: [], expiresAt: 0 });
     this.toClient(socket, { type: 'answer', sdp: '' });
   }
 
-  attach(socket) {
+  refuse(socket, error) {
+    this.toClient(socket, { type: 'error', message: 'refused', ...error });
+    if (error.retryAfterMs && this.session?.socket !== socket) this.closeByServer(socket, 1013, error.code);
+  }
+
+  /** The newest token counts, and the one that was shown last. */
+  attach(socket, shown) {
     const before = this.session.socket;
     this.session.number += 1;
-    this.session.token = `t${this.session.number}`;
+    this.session.tokens = [`t${this.session.number}`, shown];
     this.session.socket = socket;
-    if (before !== socket) this.closeByServer(before, 1000, 'replaced');
+    if (before !== socket) this.after(REPLACED_MS, () => this.networkIsUp && this.closeByServer(before, 1000, 'replaced'));
+  }
+
+  get token() {
+    return this.session.tokens[0];
+  }
+
+  connectPeer(peer) {
+    const isOnServer = this.session?.peer === peer && this.session.mediaIsUp && !this.pathsFail;
+    this.peerState(peer, isOnServer && this.networkIsUp ? 'connected' : 'failed');
   }
 
   peerState(peer, state) {
@@ -156,7 +186,7 @@ export class SimulatedCall {
   }
 
   closeByServer(socket, code, reason) {
-    if (!this.sockets.delete(socket)) return;
+    if (this.sockets.get(socket) === 'dead' || !this.sockets.delete(socket)) return;
     this.dispatch({ type: 'socket-closed', socket, code, reason });
   }
 
@@ -166,11 +196,23 @@ export class SimulatedCall {
     for (const socket of [...this.sockets.keys()]) this.closeByServer(socket, 1006, '');
   }
 
+  /** The WebSocket says nothing more, not even that it is closed. */
+  deadenWebSocket() {
+    const { socket } = this.state;
+    if (socket && this.sockets.get(socket.id) === 'open') this.sockets.set(socket.id, 'dead');
+  }
+
+  gatewayGoesAway() {
+    const { socket } = this.session;
+    this.toClient(socket, { type: 'goaway', scope: 'signaling', timeLeftMs: 10_000, reason: 'draining' });
+    this.after(10_000, () => this.closeByServer(socket, 1001, 'goaway'));
+  }
+
   killMediaWorker() {
-    if (!this.session) return;
+    const { peer } = this.session;
     this.session.mediaIsUp = false;
     this.after(300, () => this.tellMediaIsDown());
-    this.after(5_000, () => !this.session?.mediaIsUp && this.peerState(this.session?.peer, 'disconnected'));
+    this.after(5_000, () => this.peerState(peer, 'disconnected'));
   }
 
   tellMediaIsDown() {
@@ -178,9 +220,14 @@ export class SimulatedCall {
     this.toClient(this.session.socket, { type: 'goaway', scope: 'media', timeLeftMs: 0, reason: 'media_worker_lost' });
   }
 
+  /** The caller's address changes, say. */
+  losePath() {
+    if (this.session.peer === this.state.peer?.id) this.peerState(this.session.peer, 'disconnected');
+  }
+
   loseNetwork(ms) {
     this.networkIsUp = false;
-    const peer = this.session?.peer;
+    const { peer } = this.session;
     this.after(2_000, () => this.networkIsUp || this.peerState(peer, 'disconnected'));
     this.after(ms, () => {
       this.networkIsUp = true;
@@ -188,15 +235,28 @@ export class SimulatedCall {
     });
   }
 
-  /** Both hear each other, and events come. */
+  /** A property of the world for some time. */
+  during(ms, properties) {
+    const before = Object.fromEntries(Object.keys(properties).map((name) => [name, this[name]]));
+    Object.assign(this, properties);
+    this.after(ms, () => Object.assign(this, before));
+  }
+
+  /** Both hear each other, events come, and nothing is under way. */
   get isSettled() {
     const { socket, peer, phase } = this.state;
     return phase === 'connected' && this.session?.socket === socket?.id && this.session?.peer === peer?.id
-      && socket?.state === 'attached' && this.session?.mediaIsUp;
+      && socket?.state === 'attached' && this.session?.mediaIsUp && this.sockets.size === 1 && this.peers.size === 1
+      && this.timers.size === 0;
   }
 
   did(type) {
     return this.log.filter((action) => action.type === type);
+  }
+
+  /** The kinds of offers, in their order. */
+  get offers() {
+    return this.did('offer').map(({ request }) => request);
   }
 }
 
@@ -204,6 +264,7 @@ export function inACall() {
   const call = new SimulatedCall();
   call.dispatch({ type: 'connect' });
   call.run(1_000);
+  assert.ok(call.isSettled);
   call.log = [];
   return call;
 }

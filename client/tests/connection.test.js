@@ -3,10 +3,8 @@ import { test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { GIVE_UP_MS, IDLE, isRunning, next } from '../src/core/connection.js';
+import { DELAYS_MS, GIVE_UP_MS, IDLE, isRunning, next } from '../src/core/connection.js';
 import { SimulatedCall, inACall } from './call.js';
-
-const requests = (call) => [...call.did('offer').map(({ request }) => request)];
 
 test('a call connects', () => {
   const call = new SimulatedCall();
@@ -14,7 +12,7 @@ test('a call connects', () => {
   assert.equal(call.state.phase, 'connecting');
   call.run(1_000);
   assert.ok(call.isSettled);
-  assert.deepEqual(requests(call), ['first']);
+  assert.deepEqual(call.offers, ['first']);
   assert.equal(call.did('use-peer').length, 1);
 });
 
@@ -33,6 +31,32 @@ test('hanging up while the microphone is asked for ends it', () => {
   call.run(60_000);
   assert.equal(call.state.phase, 'ended');
   assert.equal(call.did('open-socket').length, 0);
+});
+
+test('hanging up while the WebSocket opens ends it, and sends nothing on it', () => {
+  const call = new SimulatedCall();
+  call.dispatch({ type: 'connect' });
+  call.run(20);
+  assert.equal(call.state.socket.state, 'opening');
+  call.dispatch({ type: 'disconnect' });
+  assert.deepEqual(call.did('bye'), []);
+  assert.equal(call.state.phase, 'ended');
+});
+
+test('whoever is asked for the microphone may take their time', () => {
+  const call = new SimulatedCall();
+  call.microphoneMs = 5 * 60_000;
+  call.dispatch({ type: 'connect' });
+  call.run(5 * 60_000 + 1_000);
+  assert.ok(call.isSettled);
+});
+
+test('a first call without a path to the server fails', () => {
+  const call = new SimulatedCall();
+  call.pathsFail = true;
+  call.dispatch({ type: 'connect' });
+  call.run(1_000);
+  assert.equal(call.state.failure?.code, 'connect_timeout');
 });
 
 test('a call that has ended can be made again', () => {
@@ -90,7 +114,7 @@ test('a cut WebSocket is opened again while the talk goes on', () => {
   call.run(1_000);
   assert.ok(call.isSettled);
   assert.equal(call.did('resume').length, 1);
-  assert.deepEqual(requests(call), []);
+  assert.deepEqual(call.offers, []);
 });
 
 test('a gateway that is away for long does not end a call that is heard', () => {
@@ -107,12 +131,28 @@ test('a gateway that is away for long does not end a call that is heard', () => 
 test('a gateway that goes away is left before it closes', () => {
   const call = inACall();
   const old = call.state.socket.id;
-  call.toClient(old, { type: 'goaway', scope: 'signaling', timeLeftMs: 10_000, reason: 'draining' });
+  call.gatewayGoesAway();
   assert.ok(call.sockets.has(old));
   call.run(1_000);
   assert.ok(call.isSettled);
   assert.notEqual(call.state.socket.id, old);
-  assert.ok(!call.sockets.has(old));
+});
+
+test('a gateway that goes away and closes at once is left too', () => {
+  const call = inACall();
+  call.gatewayGoesAway();
+  call.closeByServer([...call.sockets.keys()][0], 1001, 'goaway');
+  call.run(1_000);
+  assert.ok(call.isSettled);
+});
+
+test('gateway and media worker go away together', () => {
+  const call = inACall();
+  call.gatewayGoesAway();
+  call.dispatch({ type: 'goaway', timeLeftMs: 30_000 });
+  call.run(1_000);
+  assert.ok(call.isSettled);
+  assert.deepEqual(call.offers, ['move']);
 });
 
 test('a media worker that drains is left unheard: the old one is heard until the new one is connected', () => {
@@ -126,7 +166,7 @@ test('a media worker that drains is left unheard: the old one is heard until the
   call.run(1_000);
   assert.ok(call.isSettled);
   assert.notEqual(call.state.peer.id, old);
-  assert.deepEqual(requests(call), ['move']);
+  assert.deepEqual(call.offers, ['move']);
 });
 
 test('a killed media worker is left at once', () => {
@@ -136,19 +176,98 @@ test('a killed media worker is left at once', () => {
   assert.equal(call.state.phase, 'reconnecting');
   call.run(1_000);
   assert.ok(call.isSettled);
-  assert.deepEqual(requests(call), ['move']);
+  assert.deepEqual(call.offers, ['move']);
 });
 
-test('a new peer connection that fails is tried again', () => {
+test('a full server is not asked again before the time that it named, whatever comes meanwhile', () => {
+  const meanwhile = {
+    'another goaway': (call) => call.dispatch({ type: 'goaway', timeLeftMs: 0 }),
+    'the close of the WebSocket': (call) => call.cutWebSockets(),
+    nothing: () => {},
+  };
+  for (const [name, happens] of Object.entries(meanwhile)) {
+    const call = inACall();
+    call.refusal = { code: 'no_capacity', retryAfterMs: 2_000 };
+    call.killMediaWorker();
+    call.run(1_000);
+    call.refusal = null;
+    happens(call);
+    const refused = call.did('offer')[0].at;
+    call.run(10_000);
+    assert.ok(call.isSettled, name);
+    assert.ok(call.did('offer')[1].at - refused >= 2_000, name);
+  }
+});
+
+test('a server that refuses the move on a new WebSocket closes it, and is asked again later', () => {
   const call = inACall();
-  call.refusal = { code: 'no_capacity', retryAfterMs: 2_000 };
+  const { token } = call;
+  call.dispatch({ type: 'leave-page' });
+  call.refusal = { code: 'too_many_moves', retryAfterMs: 3_000 };
+  call.dispatch({ type: 'connect', resumeToken: token });
+  call.run(1_000);
+  assert.equal(call.state.phase, 'connecting');
+  call.refusal = null;
+  call.run(3_000);
+  assert.ok(call.isSettled);
+  const [refused, again] = call.did('offer');
+  assert.ok(again.at - refused.at >= 3_000);
+});
+
+test('a new peer connection that fails is replaced at once', () => {
+  const call = inACall();
+  call.during(350, { pathsFail: true });
+  call.dispatch({ type: 'goaway', timeLeftMs: 30_000 });
+  call.run(1_000);
+  assert.ok(call.isSettled);
+  assert.deepEqual(call.offers.filter((request) => request !== 'move'), []);
+});
+
+test('a new peer connection that the server gives up is replaced, while the old one is heard', () => {
+  const call = inACall();
+  const old = call.state.peer.id;
+  call.dispatch({ type: 'goaway', timeLeftMs: 30_000 });
+  call.run(60);
+  call.toClient(call.state.socket.id, { type: 'goaway', scope: 'media', timeLeftMs: 0, reason: 'dtls_failed' });
+  assert.deepEqual([call.state.phase, call.state.peer.id], ['connected', old]);
+  call.run(1_000);
+  assert.ok(call.isSettled);
+  assert.deepEqual(call.offers, ['move', 'move']);
+});
+
+test('a move that is refused for good ends the call with the reason', () => {
+  const call = inACall();
+  call.refusal = { code: 'bad_sdp' };
   call.killMediaWorker();
   call.run(1_000);
-  call.refusal = null;
+  assert.deepEqual(call.state.failure, { code: 'bad_sdp', message: 'refused' });
+});
+
+test('a WebSocket that has died unnoticed is replaced when it is needed', () => {
+  const call = inACall();
+  call.deadenWebSocket();
+  call.dispatch({ type: 'goaway', timeLeftMs: 30_000 });
   call.run(10_000);
   assert.ok(call.isSettled);
-  const waits = call.did('wait').filter(({ timer }) => timer === 'retry').map(({ ms }) => ms);
-  assert.ok(waits.some((ms) => ms >= 2_000), `waited ${waits}`);
+});
+
+test('answers that get lost do not lose the session', () => {
+  const call = inACall();
+  call.during(15_000, { answersAreLost: true });
+  call.cutWebSockets();
+  call.run(14_000);
+  assert.equal(call.state.phase, 'connected');
+  call.run(10_000);
+  assert.ok(call.isSettled);
+  assert.ok(call.did('resume').length >= 3);
+});
+
+test('a gateway without its broker is asked again', () => {
+  const call = inACall();
+  call.during(3_000, { refusal: { code: 'broker_unavailable', retryAfterMs: 500 } });
+  call.cutWebSockets();
+  call.run(10_000);
+  assert.ok(call.isSettled);
 });
 
 test('a network that comes back within seconds needs no new connection', () => {
@@ -168,7 +287,105 @@ test('a lost path is mended by an ICE restart first, then by a new peer connecti
   call.dispatch({ type: 'peer', peer: call.state.peer.id, state: 'disconnected' });
   call.run(20_000);
   assert.ok(call.isSettled);
-  assert.deepEqual(requests(call), ['restart', 'move']);
+  assert.deepEqual(call.offers, ['restart', 'move']);
+});
+
+test('each lost path is mended by an ICE restart', () => {
+  const call = inACall();
+  const { id } = call.state.peer;
+  for (const seconds of [1, 2]) {
+    call.losePath();
+    call.run(3_000);
+    assert.ok(call.isSettled);
+    assert.equal(call.offers.length, seconds);
+  }
+  assert.deepEqual(call.offers, ['restart', 'restart']);
+  assert.equal(call.state.peer.id, id);
+});
+
+test('a peer connection that fails outright is restarted', () => {
+  const call = inACall();
+  call.peerState(call.state.peer.id, 'failed');
+  assert.deepEqual(call.offers, ['restart']);
+  call.run(1_000);
+  assert.ok(call.isSettled);
+});
+
+test('a restart that is refused is followed by a new peer connection', () => {
+  const call = inACall();
+  call.restartRefusal = { code: 'media_worker_lost' };
+  call.losePath();
+  call.run(3_000);
+  assert.ok(call.isSettled);
+  assert.deepEqual(call.offers, ['restart', 'move']);
+});
+
+test('a restart that brings nothing is followed by a new peer connection, also if the old one fails again', () => {
+  const call = inACall();
+  call.losePath();
+  call.during(2_000, { pathsFail: true });
+  call.run(3_000);
+  assert.ok(call.isSettled);
+  assert.deepEqual([...new Set(call.offers)], ['restart', 'move']);
+});
+
+test('a path that heals by itself while a restart is under way needs nothing more', () => {
+  const call = inACall();
+  call.session.mediaIsUp = false;
+  call.losePath();
+  call.run(2_000);
+  assert.deepEqual(call.offers, ['restart']);
+  call.session.mediaIsUp = true;
+  call.peerState(call.state.peer.id, 'connected');
+  assert.equal(call.state.phase, 'connected');
+  call.run(20_000);
+  assert.ok(call.isSettled);
+  assert.deepEqual(call.offers, ['restart']);
+});
+
+test('when the network is another one, what was lost is mended at once', () => {
+  const call = inACall();
+  call.losePath();
+  assert.deepEqual(call.offers, []);
+  call.dispatch({ type: 'network-changed' });
+  assert.deepEqual(call.offers, ['restart']);
+});
+
+test('when the network is there again, nobody waits for the next attempt', () => {
+  const call = inACall();
+  call.gatewayIsUp = false;
+  call.cutWebSockets();
+  call.run(30_000);
+  call.gatewayIsUp = true;
+  call.dispatch({ type: 'network-changed' });
+  call.run(200);
+  assert.ok(call.isSettled);
+});
+
+test('a change of the network leaves a call alone that lacks nothing', () => {
+  const call = inACall();
+  call.dispatch({ type: 'network-changed' });
+  assert.deepEqual(call.log, []);
+});
+
+test('after it came back, the first attempt is at once again', () => {
+  const call = inACall();
+  call.during(20_000, { gatewayIsUp: false });
+  call.cutWebSockets();
+  call.run(40_000);
+  assert.ok(call.isSettled);
+  call.log = [];
+  call.cutWebSockets();
+  assert.equal(call.did('wait')[0].ms, 0);
+});
+
+test('the attempts get rarer, down to one in seven seconds', () => {
+  const call = inACall();
+  call.gatewayIsUp = false;
+  call.cutWebSockets();
+  call.run(60_000);
+  const waits = call.did('wait').filter(({ timer }) => timer === 'retry').map(({ ms }) => ms);
+  assert.deepEqual(waits.slice(0, 8), [...DELAYS_MS, 7_000, 7_000]);
 });
 
 test('a network away for 20 s: the call is there again, without a person doing anything', () => {
@@ -190,7 +407,7 @@ test('after a minute without sound the call has failed', () => {
 
 test('a session that is gone ends the call', () => {
   const call = inACall();
-  call.session.token = 'another';
+  call.session.tokens = ['another'];
   call.cutWebSockets();
   call.run(1_000);
   assert.equal(call.state.failure?.code, 'session_lost');
@@ -206,6 +423,34 @@ test('the server ends the call for a reason of its own', () => {
   const call = inACall();
   call.closeByServer(call.state.socket.id, 1011, 'no_pipeline');
   assert.equal(call.state.failure?.code, 'no_pipeline');
+  assert.match(call.state.failure.message, /no_pipeline/);
+});
+
+test('closes that a session survives are no end', () => {
+  for (const [code, reason] of [[1001, 'goaway'], [1001, ''], [1006, ''], [1008, 'too_slow'], [1013, 'broker_unavailable']]) {
+    const call = inACall();
+    call.closeByServer(call.state.socket.id, code, reason);
+    call.run(1_000);
+    assert.ok(call.isSettled, `${code} ${reason}`);
+  }
+});
+
+test('closes that say how the session ended are its end', () => {
+  for (const reason of ['bye', 'user_idle', 'max_duration', 'ended_by_operator', 'replaced', 'moved', '']) {
+    const call = inACall();
+    call.closeByServer(call.state.socket.id, 1000, reason);
+    assert.deepEqual([call.state.phase, call.state.reason, call.state.failure], ['ended', reason || 'hangup', null]);
+  }
+});
+
+test('a first call on which the WebSocket is closed says why', () => {
+  for (const [reason, code] of [['offer_timeout', 'offer_timeout'], ['', 'unreachable']]) {
+    const call = new SimulatedCall();
+    call.dispatch({ type: 'connect' });
+    call.run(55);
+    call.closeByServer(call.state.socket.id, 1008, reason);
+    assert.equal(call.state.failure?.code, code);
+  }
 });
 
 test('a refused message is reported, and the call goes on', () => {
@@ -217,13 +462,23 @@ test('a refused message is reported, and the call goes on', () => {
 
 test('a reloaded page comes back to its session', () => {
   const call = inACall();
-  const { token } = call.session;
+  const { token } = call;
   call.dispatch({ type: 'leave-page' });
   assert.equal(call.did('bye').length, 0);
   call.dispatch({ type: 'connect', resumeToken: token });
   call.run(1_000);
   assert.ok(call.isSettled);
-  assert.deepEqual(requests(call), ['move']);
+  assert.deepEqual(call.offers, ['move']);
+});
+
+test('a reloaded page whose answer gets lost comes back too', () => {
+  const call = inACall();
+  const { token } = call;
+  call.dispatch({ type: 'leave-page' });
+  call.during(2_000, { answersAreLost: true });
+  call.dispatch({ type: 'connect', resumeToken: token });
+  call.run(10_000);
+  assert.ok(call.isSettled);
 });
 
 test('a reloaded page whose session has ended fails, and can call anew', () => {
@@ -236,38 +491,49 @@ test('a reloaded page whose session has ended fails, and can call anew', () => {
   assert.ok(call.isSettled);
 });
 
+test('a call that lacks nothing does nothing', () => {
+  const call = inACall();
+  call.run(10 * 60_000);
+  assert.deepEqual(call.log, []);
+});
+
 const FAULTS = {
   cut: (call) => call.cutWebSockets(),
+  dead: (call) => call.deadenWebSocket(),
   kill: (call) => call.killMediaWorker(),
+  path: (call) => call.losePath(),
   network: (call) => call.loseNetwork(4_000),
+  networkChanged: (call) => call.dispatch({ type: 'network-changed' }),
   gateway: (call) => {
-    call.gatewayIsUp = false;
+    call.during(3_000, { gatewayIsUp: false });
     call.cutWebSockets();
-    call.after(3_000, () => (call.gatewayIsUp = true));
   },
   goawayMedia: (call) => call.dispatch({ type: 'goaway', timeLeftMs: 20_000 }),
-  goawaySignaling: (call) => call.toClient(call.session?.socket, {
-    type: 'goaway', scope: 'signaling', timeLeftMs: 20_000, reason: 'draining',
-  }),
-  full: (call) => {
-    call.refusal = { code: 'no_capacity', retryAfterMs: 1_000 };
-    call.after(3_000, () => (call.refusal = null));
-  },
+  goawaySignaling: (call) => call.gatewayGoesAway(),
+  full: (call) => call.during(3_000, { refusal: { code: 'no_capacity', retryAfterMs: 1_000 } }),
+  noRestart: (call) => call.during(3_000, { restartRefusal: { code: 'bad_sdp' } }),
+  noPath: (call) => call.during(2_000, { pathsFail: true }),
+  lostAnswers: (call) => call.during(2_000, { answersAreLost: true }),
+};
+const HEALTHY = {
+  gatewayIsUp: true, networkIsUp: true, refusal: null, restartRefusal: null, pathsFail: false, answersAreLost: false,
 };
 
 test('whatever fails, and in whatever order: the call comes back, with one WebSocket and one peer connection', () => {
-  const fault = fc.record({ name: fc.constantFrom(...Object.keys(FAULTS)), afterMs: fc.integer({ min: 0, max: 5_000 }) });
+  const fault = fc.record({ name: fc.constantFrom(...Object.keys(FAULTS)), afterMs: fc.integer({ min: 0, max: 4_000 }) });
   fc.assert(fc.property(fc.array(fault, { maxLength: 8 }), (faults) => {
     const call = inACall();
     for (const { name, afterMs } of faults) {
       call.run(afterMs);
       FAULTS[name](call);
     }
-    call.run(50_000);
-    assert.ok(call.isSettled, JSON.stringify({ state: call.state, session: call.session }));
-    assert.equal(call.sockets.size, 1);
-    assert.equal(call.peers.size, 1);
-    assert.deepEqual([...call.timers.keys()], []);
+    call.run(4_000);
+    Object.assign(call, HEALTHY);
+    call.run(40_000);
+    assert.ok(call.isSettled, JSON.stringify({ state: call.state, session: call.session, timers: [...call.timers.keys()] }));
+    call.log = [];
+    call.run(60_000);
+    assert.deepEqual(call.log, [], 'and then it is quiet');
   }), { numRuns: 2_000 });
 });
 

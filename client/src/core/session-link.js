@@ -4,11 +4,11 @@ import { EventOrder } from './event-order.js';
 import { Peer } from './peer.js';
 
 /**
- * @typedef {import('./connection.js').Action} Action
- * @typedef {import('./connection.js').Connection} Connection
- * @typedef {import('./connection.js').ConnectionEvent} ConnectionEvent
- * @typedef {import('./connection.js').Failure} Failure
- * @typedef {import('./connection.js').Timer} Timer
+ * @typedef {import('./connection-types.js').Action} Action
+ * @typedef {import('./connection-types.js').Connection} Connection
+ * @typedef {import('./connection-types.js').ConnectionEvent} ConnectionEvent
+ * @typedef {import('./connection-types.js').Failure} Failure
+ * @typedef {import('./connection-types.js').Timer} Timer
  * @typedef {import('./messages.js').ControlMessage} ControlMessage
  * @typedef {import('./messages.js').SessionEvent} SessionEvent
  *
