@@ -21,6 +21,8 @@ export class SimulatedCall {
     /** The actions so far, each with its time. */
     this.log = [];
     this.sockets = new Map();
+    /** WebSockets on which the server's answer is due. */
+    this.unanswered = new Set();
     this.peers = new Set();
     this.session = null;
     this.released = 0;
@@ -33,6 +35,9 @@ export class SimulatedCall {
     this.restartRefusal = null;
     /** New peer connections find no path. */
     this.pathsFail = false;
+    /** They find none, and do not say so. */
+    this.pathsAreSilent = false;
+    this.answerMs = 0;
     /** The server does what it is asked, and its answers get lost with the WebSocket, which says nothing more. */
     this.answersAreLost = false;
   }
@@ -82,15 +87,16 @@ export class SimulatedCall {
         });
         break;
       case 'close-socket':
+        assert.equal(typeof action.socket, 'number');
         this.sockets.delete(action.socket);
         break;
       case 'resume':
-        this.toServer(action.socket, () => this.resumed(action));
+        this.request(action.socket, () => this.resumed(action));
         break;
       case 'offer':
         if (action.request === 'restart') assert.ok(this.peers.has(action.peer));
         else this.peers.add(action.peer);
-        this.toServer(action.socket, () => this.offered(action));
+        this.request(action.socket, () => this.offered(action));
         break;
       case 'answer':
         assert.ok(this.peers.has(action.peer), 'an answer for a peer connection that is closed');
@@ -122,6 +128,12 @@ export class SimulatedCall {
     }
   }
 
+  request(socket, answer) {
+    assert.ok(!this.unanswered.has(socket), 'asked before the last answer came');
+    this.unanswered.add(socket);
+    this.toServer(socket, answer);
+  }
+
   toServer(socket, answer) {
     assert.ok(['open', 'dead'].includes(this.sockets.get(socket)), 'sent on a WebSocket that is not open');
     this.after(ROUND_TRIP_MS, () => {
@@ -132,7 +144,9 @@ export class SimulatedCall {
   }
 
   toClient(socket, message) {
-    if (this.sockets.get(socket) === 'open') this.dispatch({ type: 'message', socket, message });
+    if (this.sockets.get(socket) !== 'open') return;
+    if (['answer', 'resumed', 'error'].includes(message.type)) this.unanswered.delete(socket);
+    this.dispatch({ type: 'message', socket, message });
   }
 
   resumed({ socket, resumeToken }) {
@@ -154,13 +168,16 @@ export class SimulatedCall {
     else if (!this.session?.tokens.includes(resumeToken)) return this.refuse(socket, { code: 'resume_refused' });
     Object.assign(this.session, { peer, mediaIsUp: true });
     this.attach(socket, resumeToken);
-    this.toClient(socket, { type: 'session', sessionId: 's1', resumeToken: this.token, iceServers: [], expiresAt: 0 });
-    this.toClient(socket, { type: 'answer', sdp: '' });
+    this.after(this.answerMs, () => {
+      this.toClient(socket, { type: 'session', sessionId: 's1', resumeToken: this.token, iceServers: [], expiresAt: 0 });
+      this.toClient(socket, { type: 'answer', sdp: '' });
+    });
   }
 
   refuse(socket, error) {
     this.toClient(socket, { type: 'error', message: 'refused', ...error });
-    if (error.retryAfterMs && this.session?.socket !== socket) this.closeByServer(socket, 1013, error.code);
+    const closes = error.retryAfterMs && error.code !== 'broker_unavailable';
+    if (closes && this.session?.socket !== socket) this.closeByServer(socket, 1013, error.code);
   }
 
   /** The newest token counts, and the one that was shown last. */
@@ -177,6 +194,7 @@ export class SimulatedCall {
   }
 
   connectPeer(peer) {
+    if (this.pathsAreSilent) return;
     const isOnServer = this.session?.peer === peer && this.session.mediaIsUp && !this.pathsFail;
     this.peerState(peer, isOnServer && this.networkIsUp ? 'connected' : 'failed');
   }

@@ -51,6 +51,22 @@ test('whoever is asked for the microphone may take their time', () => {
   assert.ok(call.isSettled);
 });
 
+test('the network changes while the microphone is asked for', () => {
+  const call = new SimulatedCall();
+  call.dispatch({ type: 'connect' });
+  call.dispatch({ type: 'network-changed' });
+  assert.deepEqual(call.did('open-socket'), []);
+});
+
+test('a server that takes eight seconds for its first answer is waited for', () => {
+  const call = new SimulatedCall();
+  call.answerMs = 8_000;
+  call.dispatch({ type: 'connect' });
+  call.run(9_000);
+  assert.ok(call.isSettled);
+  assert.equal(call.did('open-socket').length, 1);
+});
+
 test('a first call without a path to the server fails', () => {
   const call = new SimulatedCall();
   call.pathsFail = true;
@@ -65,6 +81,22 @@ test('a call that has ended can be made again', () => {
   call.dispatch({ type: 'connect' });
   call.run(1_000);
   assert.ok(call.isSettled);
+});
+
+test('what is still heard of an earlier call is nothing to the next one', () => {
+  const call = inACall();
+  const { socket: { id: socket }, peer: { id: peer } } = call.state;
+  call.dispatch({ type: 'disconnect' });
+  assert.equal(call.state.resumeToken, '', 'a page that is left now has no call to come back to');
+  call.dispatch({ type: 'connect' });
+  call.run(1_000);
+  assert.ok(call.isSettled);
+  const before = call.state;
+  for (const state of ['failed', 'disconnected', 'connected']) call.dispatch({ type: 'peer', peer, state });
+  call.dispatch({ type: 'socket-open', socket });
+  call.dispatch({ type: 'message', socket, message: { type: 'goaway', scope: 'media', timeLeftMs: 0, reason: 'draining' } });
+  call.dispatch({ type: 'socket-closed', socket, code: 1000, reason: 'hangup' });
+  assert.deepEqual(call.state, before);
 });
 
 test('a second connect does nothing', () => {
@@ -146,6 +178,43 @@ test('a gateway that goes away and closes at once is left too', () => {
   assert.ok(call.isSettled);
 });
 
+test('two gateways go away, one after the other', () => {
+  const call = inACall();
+  for (const _ of [1, 2]) {
+    call.gatewayGoesAway();
+    call.run(1_000);
+    assert.ok(call.isSettled);
+  }
+  assert.equal(call.did('open-socket').length, 2);
+});
+
+test('a gateway goes away to which the call was about to come', () => {
+  const call = inACall();
+  call.during(2_000, { refusal: { code: 'broker_unavailable', retryAfterMs: 1_000 } });
+  call.gatewayGoesAway();
+  call.run(500);
+  call.toClient(call.state.socket.id, { type: 'goaway', scope: 'signaling', timeLeftMs: 10_000, reason: 'draining' });
+  call.run(20_000);
+  assert.ok(call.isSettled);
+});
+
+test('a gateway that goes away while it asks for the answer to a move is left afterwards', () => {
+  for (const ms of [20, 60, 100, 150]) {
+    const call = inACall();
+    call.answerMs = 40;
+    call.dispatch({ type: 'goaway', timeLeftMs: 30_000 });
+    call.run(ms);
+    call.gatewayGoesAway();
+    call.run(1_000);
+    assert.equal(call.state.phase, 'connected');
+    assert.equal(call.session.peer, call.state.peer.id, `${ms} ms`);
+    assert.equal(call.state.socket?.state, 'attached', `${ms} ms`);
+    call.run(11_000);
+    assert.ok(call.isSettled);
+    assert.deepEqual(call.offers, ['move']);
+  }
+});
+
 test('gateway and media worker go away together', () => {
   const call = inACall();
   call.gatewayGoesAway();
@@ -187,7 +256,7 @@ test('a full server is not asked again before the time that it named, whatever c
   };
   for (const [name, happens] of Object.entries(meanwhile)) {
     const call = inACall();
-    call.refusal = { code: 'no_capacity', retryAfterMs: 2_000 };
+    call.refusal = { code: 'no_capacity', retryAfterMs: 8_000 };
     call.killMediaWorker();
     call.run(1_000);
     call.refusal = null;
@@ -195,7 +264,8 @@ test('a full server is not asked again before the time that it named, whatever c
     const refused = call.did('offer')[0].at;
     call.run(10_000);
     assert.ok(call.isSettled, name);
-    assert.ok(call.did('offer')[1].at - refused >= 2_000, name);
+    assert.ok(call.did('offer')[1].at - refused >= 8_000, name);
+    assert.equal(call.did('open-socket').length, name.includes('WebSocket') ? 1 : 0, 'the WebSocket stays as it is');
   }
 });
 
@@ -216,23 +286,50 @@ test('a server that refuses the move on a new WebSocket closes it, and is asked 
 
 test('a new peer connection that fails is replaced at once', () => {
   const call = inACall();
-  call.during(350, { pathsFail: true });
+  call.during(210, { pathsFail: true });
   call.dispatch({ type: 'goaway', timeLeftMs: 30_000 });
   call.run(1_000);
   assert.ok(call.isSettled);
-  assert.deepEqual(call.offers.filter((request) => request !== 'move'), []);
+  assert.deepEqual(call.offers, ['move', 'move']);
+  assert.deepEqual(call.did('open-socket'), [], 'the WebSocket stays as it is');
+});
+
+test('new peer connections that keep failing are tried ever more rarely', () => {
+  const call = inACall();
+  call.pathsFail = true;
+  call.dispatch({ type: 'goaway', timeLeftMs: 30_000 });
+  call.run(20_000);
+  assert.ok(call.offers.length < 9, `${call.offers.length} offers`);
+  call.pathsFail = false;
+  call.run(8_000);
+  assert.ok(call.isSettled);
+});
+
+test('a new peer connection is heard only once it is connected', () => {
+  const call = inACall();
+  const old = call.state.peer.id;
+  call.pathsAreSilent = true;
+  call.dispatch({ type: 'goaway', timeLeftMs: 30_000 });
+  call.run(200);
+  call.peerState(call.state.nextPeer, 'disconnected');
+  assert.deepEqual(call.did('use-peer'), []);
+  assert.equal(call.state.peer.id, old);
 });
 
 test('a new peer connection that the server gives up is replaced, while the old one is heard', () => {
   const call = inACall();
   const old = call.state.peer.id;
+  call.pathsAreSilent = true;
   call.dispatch({ type: 'goaway', timeLeftMs: 30_000 });
-  call.run(60);
-  call.toClient(call.state.socket.id, { type: 'goaway', scope: 'media', timeLeftMs: 0, reason: 'dtls_failed' });
-  assert.deepEqual([call.state.phase, call.state.peer.id], ['connected', old]);
+  for (const reason of ['dtls_failed', 'connect_timeout']) {
+    call.run(100);
+    call.pathsAreSilent = reason === 'dtls_failed';
+    call.toClient(call.state.socket.id, { type: 'goaway', scope: 'media', timeLeftMs: 0, reason });
+    assert.deepEqual([call.state.phase, call.state.peer.id], ['connected', old]);
+  }
   call.run(1_000);
   assert.ok(call.isSettled);
-  assert.deepEqual(call.offers, ['move', 'move']);
+  assert.deepEqual(call.offers, ['move', 'move', 'move']);
 });
 
 test('a move that is refused for good ends the call with the reason', () => {
@@ -262,7 +359,18 @@ test('answers that get lost do not lose the session', () => {
   assert.ok(call.did('resume').length >= 3);
 });
 
-test('a gateway without its broker is asked again', () => {
+test('a gateway without its broker is asked again, also if the next answer gets lost', () => {
+  const call = inACall();
+  call.refusal = { code: 'broker_unavailable', retryAfterMs: 500 };
+  call.cutWebSockets();
+  call.run(300);
+  call.refusal = null;
+  call.during(1_000, { answersAreLost: true });
+  call.run(10_000);
+  assert.ok(call.isSettled);
+});
+
+test('a gateway without its broker for seconds is asked again and again', () => {
   const call = inACall();
   call.during(3_000, { refusal: { code: 'broker_unavailable', retryAfterMs: 500 } });
   call.cutWebSockets();
@@ -341,6 +449,23 @@ test('a path that heals by itself while a restart is under way needs nothing mor
   call.run(20_000);
   assert.ok(call.isSettled);
   assert.deepEqual(call.offers, ['restart']);
+  call.losePath();
+  call.run(3_000);
+  assert.ok(call.isSettled);
+  assert.deepEqual(call.offers, ['restart', 'restart']);
+});
+
+test('a path that heals by itself while another is tried is kept', () => {
+  const call = inACall();
+  const { id } = call.state.peer;
+  call.pathsAreSilent = true;
+  call.losePath();
+  call.run(8_000);
+  assert.deepEqual(call.offers, ['restart', 'move']);
+  call.peerState(id, 'connected');
+  call.run(20_000);
+  assert.deepEqual([call.state.phase, call.state.peer.id, call.peers.size], ['connected', id, 1]);
+  assert.equal(call.timers.size, 0);
 });
 
 test('when the network is another one, what was lost is mended at once', () => {
@@ -513,10 +638,13 @@ const FAULTS = {
   full: (call) => call.during(3_000, { refusal: { code: 'no_capacity', retryAfterMs: 1_000 } }),
   noRestart: (call) => call.during(3_000, { restartRefusal: { code: 'bad_sdp' } }),
   noPath: (call) => call.during(2_000, { pathsFail: true }),
+  noBroker: (call) => call.during(3_000, { refusal: { code: 'broker_unavailable', retryAfterMs: 300 } }),
+  silentPaths: (call) => call.during(2_000, { pathsAreSilent: true }),
   lostAnswers: (call) => call.during(2_000, { answersAreLost: true }),
 };
 const HEALTHY = {
-  gatewayIsUp: true, networkIsUp: true, refusal: null, restartRefusal: null, pathsFail: false, answersAreLost: false,
+  gatewayIsUp: true, networkIsUp: true, refusal: null, restartRefusal: null, pathsFail: false, pathsAreSilent: false,
+  answersAreLost: false,
 };
 
 test('whatever fails, and in whatever order: the call comes back, with one WebSocket and one peer connection', () => {
@@ -566,6 +694,7 @@ test('arbitrary events never throw, and an ended call has released everything on
     for (const each of events) {
       const [after, actions] = next(state, each);
       if (!isRunning(state) && isRunning(after)) calls += 1;
+      for (const action of actions) if (action.type === 'answer') assert.equal(typeof action.peer, 'number');
       releases += actions.filter(({ type }) => type === 'release').length;
       state = after;
     }

@@ -33,7 +33,7 @@ export interface Connection {
   attempt: number;
   /** Empty while there is no session. */
   resumeToken: string;
-  /** Of WebSockets and peer connections. */
+  /** Of calls, WebSockets and peer connections. */
   lastId: number;
 }
 

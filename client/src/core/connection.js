@@ -22,7 +22,6 @@ export const DELAYS_MS = [0, 300, 1_200, 2_700, 4_800, 7_000];
 export const GIVE_UP_MS = 60_000;
 
 const NORMAL_CLOSE = 1000;
-const GOING_AWAY = 1001;
 const TRY_AGAIN_LATER = 1013;
 /** Close reasons after which the session goes on. */
 const SURVIVED = ['', 'goaway', 'too_slow'];
@@ -84,7 +83,7 @@ class Step {
   /** @param {string} resumeToken */
   connect(resumeToken) {
     if (isRunning(this.state)) return;
-    this.state = { ...IDLE, phase: 'connecting', lastId: this.state.lastId, resumeToken };
+    this.state = { ...IDLE, phase: 'connecting', lastId: this.state.lastId + 1, resumeToken };
     this.actions.push({ type: 'prepare' }); // without a timer: whoever is asked for the microphone may take their time
   }
 
@@ -179,12 +178,10 @@ class Step {
         this.state.socket = { id: socket, state: 'attached' };
         this.state.resumeToken = message.resumeToken;
         this.closeOldSocket();
-        if (message.type === 'session') return; // its answer follows
         this.state.pending = null;
         return this.advance();
       case 'answer': {
-        const { pending, peer, nextPeer } = this.state;
-        const answered = pending === 'restart' ? peer?.id : nextPeer;
+        const answered = this.state.nextPeer ?? this.state.peer?.id;
         this.state.pending = null;
         if (answered) this.actions.push({ type: 'answer', peer: answered, sdp: message.sdp });
         return;
@@ -217,7 +214,7 @@ class Step {
     const { resumeToken, waiting } = this.state;
     this.state.socket = null;
     if (code === NORMAL_CLOSE) return this.sessionEnded(reason || 'hangup');
-    if (resumeToken && (SURVIVED.includes(reason) || code === GOING_AWAY || code === TRY_AGAIN_LATER)) {
+    if (resumeToken && (SURVIVED.includes(reason) || code === TRY_AGAIN_LATER)) {
       if (!waiting) this.stepFailed();
     } else if (reason) this.sessionEnded(reason);
     else this.fail({ code: 'unreachable', message: 'The server cannot be reached.' });
