@@ -1,5 +1,5 @@
 /** What a person can do about an error. */
-const CURES = Object.freeze({
+const CURES = new Map(Object.entries({
   microphone_denied: 'Allow the microphone in the address bar of the browser, then call again.',
   microphone_missing: 'Plug a microphone in, then call again.',
   microphone_busy: 'Close the other program that uses the microphone, then call again.',
@@ -10,7 +10,7 @@ const CURES = Object.freeze({
   token_required: 'Open this page by the link that you were given.',
   token_used: 'Open a new link for another call.',
   token_expired: 'Open a new link.',
-});
+}));
 
 export class VoiceAgentError extends Error {
   /**
@@ -28,6 +28,6 @@ export class VoiceAgentError extends Error {
   /** What a person can do about it; empty if there is nothing to say. */
   get cure() {
     if (this.retryAfterMs) return `Please try again in ${Math.ceil(this.retryAfterMs / 1000)} s.`;
-    return /** @type {Record<string, string>} */ (CURES)[this.code] ?? '';
+    return CURES.get(this.code) ?? '';
   }
 }
