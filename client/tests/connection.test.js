@@ -78,7 +78,9 @@ test('a first call without a path to the server fails', () => {
 test('a call that has ended can be made again', () => {
   const call = inACall();
   call.dispatch({ type: 'disconnect' });
+  const { lastId } = call.state;
   call.dispatch({ type: 'connect' });
+  assert.ok(call.state.lastId > lastId, 'it is told apart from the earlier one');
   call.run(1_000);
   assert.ok(call.isSettled);
 });

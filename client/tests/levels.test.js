@@ -8,6 +8,7 @@ const sine = (amplitude) => Float32Array.from({ length: 512 }, (_, at) => amplit
 test('silence is 0, the loudest sound is 1', () => {
   assert.equal(levelOf(new Float32Array(512)), 0);
   assert.equal(levelOf(new Float32Array(512).fill(1)), 1);
+  assert.equal(levelOf(new Float32Array(512).fill(1.5)), 1);
 });
 
 test('half as loud to the ear is less, by the same step each time', () => {

@@ -13,8 +13,8 @@ test('a report of getStats becomes a sample', () => {
     INBOUND,
     { type: 'inbound-rtp', kind: 'video', packetsReceived: 9 },
     { type: 'remote-inbound-rtp', kind: 'audio', fractionLost: 0.25 },
-    { type: 'candidate-pair', nominated: false, currentRoundTripTime: 9 },
     { type: 'candidate-pair', nominated: true, currentRoundTripTime: 0.08 },
+    { type: 'candidate-pair', nominated: false, currentRoundTripTime: 9 },
   ];
   assert.deepEqual(sampleOf(report, 5), {
     at: 5, received: 100, lost: 2, concealed: 480, played: 96_000, jitterMs: 12, roundTripMs: 80, lossThere: 0.25,

@@ -59,10 +59,13 @@ test('a tool is shown where it was used, and how it ended', () => {
 
 test('the end of the call leaves nothing grey', () => {
   const transcript = closed(transcriptOf(
-    final('user', 'Hello.'), { type: 'tool-call', id: 't1', name: 'book' }, interim('agent', 'I am'),
+    final('user', 'Hello.'), { type: 'tool-call', id: 't0', name: 'find' },
+    { type: 'tool-result', id: 't0', name: 'find', ok: true, durationMs: 9 }, { type: 'tool-call', id: 't1', name: 'book' },
+    interim('agent', 'I am'),
   ));
   assert.deepEqual(transcript.map(({ final: isFinal, interrupted, ok }) => ({ isFinal, interrupted, ok })), [
     { isFinal: true, interrupted: false, ok: undefined },
+    { isFinal: undefined, interrupted: undefined, ok: true },
     { isFinal: undefined, interrupted: undefined, ok: false },
     { isFinal: true, interrupted: true, ok: undefined },
   ]);

@@ -31,6 +31,6 @@ export class LevelMeter {
 export function levelOf(samples) {
   let energy = 0;
   for (const sample of samples) energy += sample * sample;
-  const decibels = 10 * Math.log10(energy / samples.length || Number.MIN_VALUE);
+  const decibels = 10 * Math.log10(energy / samples.length);
   return Math.min(1, Math.max(0, 1 - decibels / FLOOR_DB));
 }

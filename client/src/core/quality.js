@@ -26,7 +26,7 @@ const POOR_JITTER_MS = 60;
  */
 export function qualityOf(before, now) {
   const received = now.received - before.received;
-  const lost = Math.max(0, now.lost - before.lost);
+  const lost = now.lost - before.lost;
   const played = now.played - before.played;
   const isPoor =
     lost > POOR_LOSS * (received + lost) ||

@@ -3,7 +3,7 @@
  * @param {string} serverUrl
  */
 export function serverAddress(serverUrl) {
-  const url = new URL(serverUrl.replace(/\/+$/, ''));
+  const url = new URL(serverUrl);
   if (!['http:', 'https:', 'ws:', 'wss:'].includes(url.protocol)) throw new TypeError(`not the URL of a server: ${serverUrl}`);
   const isSecure = url.protocol === 'https:' || url.protocol === 'wss:';
   const rest = `${url.host}${url.pathname.replace(/\/+$/, '')}`;
