@@ -240,6 +240,15 @@ test('a media worker that drains is left unheard: the old one is heard until the
   assert.deepEqual(call.offers, ['move']);
 });
 
+test('a WebSocket that is cut while the media worker is left comes back with the move', () => {
+  const call = inACall();
+  call.dispatch({ type: 'goaway', timeLeftMs: 30_000 });
+  call.cutWebSockets();
+  call.run(1_000);
+  assert.ok(call.isSettled);
+  assert.deepEqual([call.did('resume').length, call.offers], [0, ['move', 'move']]);
+});
+
 test('a killed media worker is left at once', () => {
   const call = inACall();
   call.killMediaWorker();

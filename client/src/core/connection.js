@@ -134,7 +134,7 @@ class Step {
     if (pending || waiting || nextPeer !== null || socket?.state === 'opening') return;
     if (!socket) return this.openSocket();
     if (!resumeToken) return this.offer('first', socket.id);
-    if (socket.state === 'open' && peer) return this.resume(socket.id);
+    if (socket.state === 'open' && peer && !leaving) return this.resume(socket.id);
     if (!peer || leaving) return this.offer('move', socket.id);
     if (peer.state === 'failed') this.offer(restarted ? 'move' : 'restart', socket.id);
   }
