@@ -30,16 +30,18 @@ doctor: .venv/installed ## Check what works on this machine, and say how to fix 
 
 test: check tests/interop/node_modules/installed ## Check, then run all tests  [TESTS=tests/shared for some, WORKERS=3 processes, 1 with TESTS]
 	@sh deploy/debian-packages.sh $(TEST_DEBIAN_PACKAGES)
+	$(if $(TESTS),,npm test --prefix client)
 	.venv/bin/python -m pytest -n $(WORKERS) --max-worker-restart=0 $(TESTS)
 
 test-extras: .venv-extras/installed ## Test the optional engines on their real packages (1.2 GB in .venv-extras)
 	.venv-extras/bin/python -m pytest -W default::ResourceWarning tests/extras
 
-check: .venv/installed-dev ## Format, lint, types, import contracts
+check: .venv/installed-dev client/node_modules/installed ## Format, lint, types, import contracts
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy $(PACKAGES:%=-p %)
 	.venv/bin/lint-imports --no-cache
+	npm run check --prefix client
 
 format: .venv/installed-dev ## Format the source, and fix what the linter can fix
 	.venv/bin/ruff format .
@@ -61,7 +63,7 @@ lock: .venv/installed-dev ## Write the lock files from pyproject.toml (UPGRADE=-
 LOCK_OPTIONS = --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe
 
 clean: ## Remove everything that make created
-	rm -rf .venv .venv-extras tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
+	rm -rf .venv .venv-extras client/dist client/node_modules tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -91,8 +93,8 @@ clean: ## Remove everything that make created
 		'.[faster-whisper,livekit]' $(LIVEKIT_PLUGINS)
 	@touch $@
 
-tests/interop/node_modules/installed: tests/interop/package-lock.json
+%/node_modules/installed: %/package-lock.json
 	@command -v npm >/dev/null || sh deploy/debian-packages.sh nodejs npm
-	@echo "Installing the Node packages of tests/interop/package-lock.json ..."
-	@npm ci --prefix tests/interop --no-audit --no-fund --loglevel=error
+	@echo "Installing the Node packages of $< ..."
+	@npm ci --prefix $* --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -21,6 +21,7 @@ from shared.errors import AntiphonError
 from shared.io.probes import Readiness, probe_routes
 
 PAGE_FOLDER = Path(__file__).parent / "page"
+CLIENT_FOLDER = Path(__file__).parent.parent / "client" / "src"
 _PAGE_HEADERS = {
     # 'self' in connect-src covers ws: and wss: of the same host (CSP Level 3 §6.7.2.8).
     "content-security-policy": (
@@ -59,10 +60,12 @@ def create_app(
             Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET"], allow_headers=["authorization"])
         ],
     )
+    cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET"])
+    client = Mount("/client", _Page(directory=CLIENT_FOLDER), middleware=[cors])
     # A route rather than a mount: a mount would also take WebSockets, which `StaticFiles` cannot serve.
     page = Route("/{path:path}", _Page(directory=PAGE_FOLDER, html=True))
     return Starlette(
-        routes=[WebSocketRoute("/signaling", signaling.serve), api, *probe_routes(not_ready), page],
+        routes=[WebSocketRoute("/signaling", signaling.serve), api, client, *probe_routes(not_ready), page],
         middleware=[Middleware(Guard, rules=entry)],
         exception_handlers={AntiphonError: answer_error},
     )

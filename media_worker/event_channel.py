@@ -5,10 +5,11 @@ Final events are recorded too, for a client that comes back.
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared import keys
+from shared.client_events import ErrorEvent
 from shared.events import ClientEventSent, Message, SessionClosed, client_event
 from shared.io.outbox import Outbox
 
@@ -77,7 +78,7 @@ class EventChannel:
         while self._waiting:
             self._send_on_channel(self._waiting.popleft())
 
-    def publish(self, event_type: str, fields: dict[str, Any], number: int = 0) -> None:
+    def publish(self, event_type: str, fields: Mapping[str, Any], number: int = 0) -> None:
         """`number` is the one that the pipeline worker gave the event; 0 for our own. A repeated event that had come is
         dropped."""
         if 0 < number <= self._known:
@@ -106,7 +107,8 @@ class EventChannel:
         return False
 
     def publish_error(self, code: str, message: str) -> None:
-        self.publish("error", {"code": code, "message": message})
+        event: ErrorEvent = {"code": code, "message": message}
+        self.publish("error", event)
 
     def send(self, message: Message) -> None:
         """To the client's gateway."""

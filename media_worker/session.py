@@ -31,6 +31,7 @@ from media_worker.srtp import SrtpCodec
 from media_worker.udp_port import UdpPort
 from media_worker.uplink import Uplink
 from shared import keys
+from shared.client_events import GoawayEvent, StatusEvent, StayEvent
 from shared.errors import AntiphonError, leaves
 from shared.events import NEVER_CONNECTED, CloseSession, GatewayAttached, OpenSession, SessionClosed, StartPipeline
 from shared.frames import AudioFrame
@@ -231,7 +232,8 @@ class Session:
 
     async def _say_goodbye(self, reason: str) -> None:
         if not self._goes_on(reason):
-            self._events.publish("status", {"status": "ended", "reason": reason})
+            event: StatusEvent = {"status": "ended", "reason": reason}
+            self._events.publish("status", event)
         self._count()
         if self._rtp is not None:
             self._rtp.send_bye(self._path.send)
@@ -263,14 +265,15 @@ class Session:
         """This process drains: the client should move the session by then."""
         self._leave_by_s = leave_by_s
         time_left_s = max(0.0, leave_by_s - asyncio.get_running_loop().time())
-        fields = {"timeLeftMs": round(time_left_s * 1000), "scope": "media", "reason": "draining"}
-        self._events.publish("goaway", fields)
+        event: GoawayEvent = {"timeLeftMs": round(time_left_s * 1000), "scope": "media", "reason": "draining"}
+        self._events.publish("goaway", event)
 
     def stay(self) -> None:
         """The drain was undone: a client that has not moved the session yet need not do so."""
         if self._leave_by_s:
             self._leave_by_s = 0.0
-            self._events.publish("stay", {"scope": "media"})
+            event: StayEvent = {"scope": "media"}
+            self._events.publish("stay", event)
 
     @property
     def generation(self) -> int:

@@ -363,7 +363,7 @@ class ConversationSession:
         if heard.text:
             self._recorder.record(Utterance("agent", heard.text, interrupted=not heard.complete))
 
-    def _publish(self, event_type: str, fields: dict[str, Any]) -> None:
+    def _publish(self, event_type: str, fields: Mapping[str, Any]) -> None:
         self._link.publish(event_type, **fields)
 
     def _on_interim(self, interim: InterimText) -> None:

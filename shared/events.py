@@ -4,6 +4,7 @@ New fields have defaults and no field is renamed, so that two versions can talk 
 hot path and has its own types, in `frames`.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -342,7 +343,7 @@ AnyMessage = Annotated[
 ]
 
 
-def client_event(event_type: str, seq: int, fields: dict[str, Any]) -> dict[str, Any]:
+def client_event(event_type: str, seq: int, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The event as clients get it, e.g. ``{"type": "transcript", "role": "user", ..., "seq": 7, "data": {...}}``.
 
     The specification's JavaScript reads the fields at the top level, its server writes them under `data`; ours does

@@ -122,11 +122,12 @@ def established(c: Connection, answered: OfferAnswered) -> Step:
     attempt, c.attempt = c.pending, None
     placed = attempt.place
     assert placed is not None, "a place has answered"
+    was_here = c.is_attached_to(placed.media_worker)  # the record may not say so yet
     c.attached = Attachment(placed.session, placed.media_worker)
     c.media_lost = c.never_connected = False
     c.has_moved = attempt.resume is not None
     c.old_end_due = attempt.resume is not None and (
-        (attempt.resume.media_worker, attempt.old_gateway) == (placed.media_worker, c.rules.gateway)
+        was_here or (attempt.resume.media_worker, attempt.old_gateway) == (placed.media_worker, c.rules.gateway)
     )
     c.relay = EventRelay()
     return State.ESTABLISHED, [

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from shared.client_events import ErrorEvent
 from shared.rate_limiter import RateLimiter
 
 PER_S, BURST = 20, 50
@@ -10,7 +11,7 @@ FLOOD = 10
 """A sender at this many times the limit is not making a mistake."""
 _ERRORS_PER_S = 1
 
-TOO_MANY_MESSAGES = {
+TOO_MANY_MESSAGES: ErrorEvent = {
     "code": "too_many_messages",
     "message": f"at most {PER_S} control messages a second are read; some were dropped",
 }

@@ -1,7 +1,7 @@
 """Measures the turns of one session: an event for the client, histograms for the operator, spans for the trace."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import Counter, Histogram
 
@@ -44,7 +44,7 @@ _speculations = Counter(
     "antiphon_turn_speculations_total", "Replies started before the endpoint, by outcome", ["agent", "outcome"]
 )
 
-Publish = Callable[[str, dict[str, object]], None]
+Publish = Callable[[str, Mapping[str, object]], None]
 """(type, fields) of an event for the client."""
 
 

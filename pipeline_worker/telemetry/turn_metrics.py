@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.audio import UPLINK_RATE
+from shared.client_events import MetricsEvent
 
 Stage = Literal["endpoint", "stt_final", "llm_first_token", "tts_first_audio", "first_packet"]
 
 STAGES: tuple[Stage, ...] = ("endpoint", "stt_final", "llm_first_token", "tts_first_audio", "first_packet")
-_FIELDS: dict[Stage, str] = {
+_Field = Literal["endpointMs", "sttFinalMs", "llmFirstTokenMs", "ttsFirstAudioMs", "firstPacketMs"]
+_FIELDS: dict[Stage, _Field] = {
     "endpoint": "endpointMs",
     "stt_final": "sttFinalMs",
     "llm_first_token": "llmFirstTokenMs",
@@ -58,19 +60,20 @@ class Turn:
     resumed: int = 0
     """How often it continued where it had stopped."""
 
-    def event_fields(self) -> dict[str, object]:
+    def event_fields(self) -> MetricsEvent:
         """The fields of the client's `metrics` event, in whole milliseconds, without stages that did not happen."""
-        fields: dict[str, object] = {"turn": self.number}
-        fields.update({_FIELDS[span.stage]: round(span.duration_s * 1000) for span in self.spans})
-        if self.first_audio_s is not None:
-            fields["firstAudioMs"] = round(self.first_audio_s * 1000)
-        return {
-            **fields,
+        fields: MetricsEvent = {
+            "turn": self.number,
             "interrupted": self.interrupted,
             "falseInterruptions": self.false_interruptions,
             "resumed": self.resumed,
             "speculativeHit": self.speculative_hit,
         }
+        for span in self.spans:
+            fields[_FIELDS[span.stage]] = round(span.duration_s * 1000)
+        if self.first_audio_s is not None:
+            fields["firstAudioMs"] = round(self.first_audio_s * 1000)
+        return fields
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """The answers of a session's language model, with its tools if it has any."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -67,7 +67,7 @@ class Answers:
         self._begun[call] = None
         await self._save()
 
-    def _publish(self, event_type: str, fields: dict[str, Any]) -> None:
+    def _publish(self, event_type: str, fields: Mapping[str, Any]) -> None:
         if event_type == "tool-call":
             self._running += 1
             self.wait_for_tools = True

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import Counter
@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from pipeline_worker.tools.outcome import Outcome
 from pipeline_worker.tools.toolbox import Toolbox
 from pipeline_worker.turns.conversation import ToolCall, ToolUse
+from shared.client_events import ToolCallEvent, ToolResultEvent
 from shared.io.logs import get_logger
 
 _AT_ONCE = 4
@@ -25,7 +26,7 @@ _uses = Counter("antiphon_pipeline_tool_uses_total", "Uses of tools, by how they
 
 log = get_logger()
 
-Publish = Callable[[str, dict[str, Any]], None]
+Publish = Callable[[str, Mapping[str, Any]], None]
 Begin = Callable[[ToolCall], Awaitable[None]]
 """Takes a call with side effects before it runs, and may wait until it is written down."""
 TellLate = Callable[[ToolUse, bool], None]
@@ -102,8 +103,11 @@ class ToolBatch:
     async def _run(self, run: _Run) -> None:
         async with self._places:
             run.begun = True
-            names = {"id": run.call.id[:_NAME_CHARACTERS], "name": run.call.name[:_NAME_CHARACTERS]}
-            self._publish("tool-call", {**names, **self._visible(run.call)})
+            call_id, name = run.call.id[:_NAME_CHARACTERS], run.call.name[:_NAME_CHARACTERS]
+            begun: ToolCallEvent = {"id": call_id, "name": name}
+            if (arguments := self._visible_arguments(run.call)) is not None:
+                begun["arguments"] = arguments
+            self._publish("tool-call", begun)
             started = asyncio.get_running_loop().time()
             how = "cancelled"
             outcome = _STOPPED
@@ -116,8 +120,9 @@ class ToolBatch:
                 run.outcome = outcome
                 duration_ms = round((asyncio.get_running_loop().time() - started) * 1000)
                 _uses.labels(how).inc()
-                log.info("tool_used", session_id=self._session_id, tool=names["name"], how=how, duration_ms=duration_ms)
-                self._publish("tool-result", {**names, "ok": how == "ok", "durationMs": duration_ms})
+                log.info("tool_used", session_id=self._session_id, tool=name, how=how, duration_ms=duration_ms)
+                result: ToolResultEvent = {"id": call_id, "name": name, "ok": how == "ok", "durationMs": duration_ms}
+                self._publish("tool-result", result)
                 if self._given_up and run.has_side_effects:
                     self._late(run)
             if outcome.event is not None:
@@ -126,15 +131,15 @@ class ToolBatch:
     def _late(self, run: _Run) -> None:
         self._tell_late(_use(run.call, run.outcome or _STILL_RUNNING), run.outcome is not None)
 
-    def _visible(self, call: ToolCall) -> dict[str, Any]:
-        """The arguments, if clients may see them and they are valid."""
+    def _visible_arguments(self, call: ToolCall) -> dict[str, Any] | None:
+        """None if clients may not see them, or if they are not valid."""
         if not self._toolbox.rules.visible or len(call.arguments) > _VISIBLE_CHARACTERS:
-            return {}
+            return None
         try:
             arguments = json.loads(call.arguments or "{}")
         except (ValueError, RecursionError):
-            return {}
-        return {"arguments": arguments} if isinstance(arguments, dict) else {}
+            return None
+        return arguments if isinstance(arguments, dict) else None
 
 
 def _use(call: ToolCall, outcome: Outcome) -> ToolUse:

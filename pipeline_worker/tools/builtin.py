@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline_worker.tools.outcome import Outcome, ToolContext, ToolFailure
 from shared.agent_tools import Tool
+from shared.client_events import TransferEvent
 
 _REASON_CHARACTERS = 500
 
@@ -28,7 +29,7 @@ class Transfer:
         destination = arguments.get("destination")
         if not isinstance(destination, str) or destination not in self._destinations:
             raise ToolFailure(f"no such destination: choose one of {', '.join(self._destinations)}")
-        fields = {
+        fields: TransferEvent = {
             "destination": destination,
             "uri": self._destinations[destination],
             "reason": str(arguments.get("reason", ""))[:_REASON_CHARACTERS],

@@ -6,7 +6,7 @@ is recorded for the next turn. Until then the model reads that the tool still ru
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -127,7 +127,7 @@ class ToolLoop:
         self._closed = True
         await self._lm.close()
 
-    def _publish(self, event_type: str, fields: dict[str, Any]) -> None:
+    def _publish(self, event_type: str, fields: Mapping[str, Any]) -> None:
         if not self._closed:
             self._publish_to(event_type, fields)
 

@@ -24,7 +24,7 @@ class Outcome(NamedTuple):
     say: str = ""
     """Spoken if nothing was said in this turn."""
     end_call: bool = False
-    event: tuple[str, dict[str, Any]] | None = None
+    event: tuple[str, Mapping[str, Any]] | None = None
 
 
 class ToolFailure(Exception):

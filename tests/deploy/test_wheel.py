@@ -31,7 +31,7 @@ def test_only_our_own_name_lands_in_site_packages(site_packages: Path) -> None:
 
 def test_everything_that_runs_is_in_it_and_no_tests(site_packages: Path) -> None:
     app = site_packages / "antiphon" / "app"
-    packages = {"gateway", "media_worker", "pipeline_worker", "shared", "callers", "deploy"}
+    packages = {"gateway", "media_worker", "pipeline_worker", "shared", "callers", "client", "deploy"}
     assert {path.name for path in app.iterdir()} == packages
     for package in app.iterdir():
         source = APP_FOLDER / package.name
@@ -45,6 +45,10 @@ def test_everything_that_runs_is_in_it_and_no_tests(site_packages: Path) -> None
     assert texts == {path.name for path in (app / sentences).iterdir()}
     page = {path.name for path in (APP_FOLDER / "gateway" / "page").iterdir()}
     assert page == {path.name for path in (app / "gateway" / "page").iterdir()}
+    client = APP_FOLDER / "client"
+    assert {path.relative_to(client) for path in client.glob("src/**/*")} == {
+        path.relative_to(app / "client") for path in (app / "client").rglob("*") if path.name != "src"
+    }
 
 
 def test_an_installed_worker_reports_the_version_of_the_project(site_packages: Path, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ async def staged(settings: GatewaySettings, broker: Redis) -> AsyncIterator[Stag
         httpx.AsyncClient(base_url=gateway.url + "api/") as http,
     ):
         async with asyncio.timeout(5):
-            while (await http.get(gateway.url + "readyz")).is_error:
+            while (await http.get(gateway.url + "readyz")).is_error:  # noqa: ASYNC110 (another loop has no event)
                 await asyncio.sleep(0.01)
         yield Stage(gateway, media, http, broker)
 

@@ -1,6 +1,7 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from typing import cast
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -120,6 +121,55 @@ async def test_head_has_the_headers_without_the_file(http: httpx.AsyncClient) ->
 
 @pytest.mark.parametrize("path", ["/no-such-file", "/%2e%2e/app.py", "/..%2f..%2fpyproject.toml", "//etc/passwd"])
 async def test_only_the_pages_own_files_are_served(http: httpx.AsyncClient, path: str) -> None:
+    assert (await http.get(path)).status_code == 404
+
+
+async def test_pages_get_the_client_from_the_server_itself(http: httpx.AsyncClient) -> None:
+    response = await http.get("/client/voice-agent.js")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/javascript")
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["cache-control"] == "no-cache", "a new version of the server brings a new client"
+
+
+async def test_everything_the_client_imports_is_there(http: httpx.AsyncClient) -> None:
+    to_get, seen = ["/client/voice-agent.js"], set[str]()
+    while to_get:
+        path = to_get.pop()
+        seen.add(path)
+        response = await http.get(path)
+        assert response.status_code == 200, path
+        assert response.headers["content-type"].startswith("text/javascript")
+        imports = {
+            urljoin(path, name) for name in re.findall(r"^(?:import|export) .*'(\..+)'", response.text, re.MULTILINE)
+        }
+        to_get += imports - seen
+    assert "/client/core/connection.js" in seen
+
+
+async def test_pages_of_allowed_origins_may_import_the_client(readiness: Readiness) -> None:
+    async with client(app_for(readiness, [SHOP])) as http:
+        module = await http.get("/client/voice-agent.js", headers={"origin": SHOP})
+        assert (module.status_code, module.headers["access-control-allow-origin"]) == (200, SHOP)
+        refused = await http.get("/client/voice-agent.js", headers={"origin": "https://elsewhere.example"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "origin_not_allowed")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/client",
+        "/client/",
+        "/client/core",
+        "/client/core/",
+        "/client/no-such-file.js",
+        "/client/../package.json",
+        "/client/%2e%2e/package.json",
+        "/client/..%2fpackage.json",
+        "/client//etc/passwd",
+    ],
+)
+async def test_only_the_clients_own_files_are_served(http: httpx.AsyncClient, path: str) -> None:
     assert (await http.get(path)).status_code == 404
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from callers.call_record import HEARD_RATE
-from callers.caller import Caller
 from callers.voice import RATE
 from pipeline_worker.engines.resampling import resampled
 from pipeline_worker.text.words import words_of
 from shared.io.broker import connect
+from tests.integration.conforming_caller import ConformingCaller as Caller
 from tests.integration.deployment import Deployment
 from tests.integration.echo import find_echo
 from tests.integration.speech import heard_words, most_like, spoken

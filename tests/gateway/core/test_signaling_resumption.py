@@ -272,6 +272,17 @@ def test_a_page_that_was_reloaded_stays_on_its_media_worker() -> None:
     assert machine.handle(old_end, 9.0) == [CloseSocket(1000, "moved")], "the client has connected elsewhere"
 
 
+def test_a_call_ended_when_it_moved_just_after_its_websocket_had_come_back() -> None:
+    machine = machine_after(OFFER, PLACED, ANSWERED, state=State.ESTABLISHED)
+    machine.handle(MOVING_OFFER, 0.0)
+    machine.handle(FOUND, 0.0)  # where the record names the gateway before
+    machine.handle(Placed("s1", "m1"), 0.0)
+    machine.handle(ANSWERED, 0.0)
+    old_end = heard(SessionClosed(session="s1", reason="moved"))
+    assert machine.handle(old_end, 0.1) == [], "the end of the old peer connection"
+    assert machine.state is State.ESTABLISHED
+
+
 def test_a_move_that_fails_changes_nothing() -> None:
     bad_offer = heard(OfferRefused(session="s1", code="bad_sdp", message="no"), "m2")
     failures: list[tuple[list[Input], list[str]]] = [([NO_ROOM], ["no_capacity"]), ([MOVED_TO, bad_offer], ["bad_sdp"])]

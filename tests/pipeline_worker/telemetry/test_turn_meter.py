@@ -1,7 +1,7 @@
 """The meter as a session uses it: events for the client, metrics for the operator."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from prometheus_client import REGISTRY
@@ -49,7 +49,7 @@ class Session:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.events: list[dict[str, object]] = []
+        self.events: list[Mapping[str, object]] = []
         self.meter = TurnMeter(AGENT, "s1", self._publish, self.clock)
 
     def after(self, seconds: float) -> TurnMeter:
@@ -67,7 +67,7 @@ class Session:
         self.meter.first_packet_out(self.clock.now + 0.05)
         self.after(3.0).turn_finished(interrupted)
 
-    def _publish(self, event_type: str, fields: dict[str, object]) -> None:
+    def _publish(self, event_type: str, fields: Mapping[str, object]) -> None:
         self.events.append({"type": event_type, **fields})
 
 

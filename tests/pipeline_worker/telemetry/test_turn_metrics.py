@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from pipeline_worker.telemetry.turn_metrics import STAGES, Turn, TurnMetrics
 from shared.audio import UPLINK_RATE
+from shared.client_events import MetricsEvent
 
 BEGAN = 1_000_000.0
 """When the caller falls silent."""
@@ -28,7 +29,7 @@ def answer(metrics: TurnMetrics, since: float = 0.6) -> None:
     metrics.first_packet_out(BEGAN + since + 0.35)
 
 
-def finish(metrics: TurnMetrics, interrupted: bool = False) -> dict[str, object]:
+def finish(metrics: TurnMetrics, interrupted: bool = False) -> MetricsEvent:
     turn = metrics.turn_finished(interrupted, BEGAN + 10)
     assert turn is not None
     return turn.event_fields()

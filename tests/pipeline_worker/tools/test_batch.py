@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline_worker.tools.batch import ToolBatch
@@ -14,12 +15,12 @@ class Guarded:
     """A batch, and all that it reports."""
 
     def __init__(self, box: Toolbox, *calls: ToolCall) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.events: list[tuple[str, Mapping[str, Any]]] = []
         self.late: list[tuple[ToolUse, bool]] = []
         self._told = asyncio.Event()
         self.batch = ToolBatch(box, "s1", calls, self._tell, lambda *late: self.late.append(late))
 
-    def _tell(self, event_type: str, fields: dict[str, Any]) -> None:
+    def _tell(self, event_type: str, fields: Mapping[str, Any]) -> None:
         self.events.append((event_type, fields))
         self._told.set()
 
