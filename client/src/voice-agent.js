@@ -58,7 +58,7 @@ const QUALITY_EVERY_MS = 2_000;
 const NO_ANSWER_MS = 10_000;
 
 /** @type {CallState} */
-const BEFORE = Object.freeze({
+export const IDLE_CALL = Object.freeze({
   phase: 'idle', status: '', error: null, reason: '', isReady: false, isMuted: false, isAudioBlocked: false, quality: '',
   transcript: [], turns: [],
 });
@@ -73,7 +73,7 @@ export class VoiceAgentClient {
      * Another object after each change.
      * @type {CallState}
      */
-    this.state = BEFORE;
+    this.state = IDLE_CALL;
     /** @type {Set<() => void>} */
     this.listeners = new Set();
     this.microphone = new Microphone((track) => this.microphoneOpened(track), (error) => this.onError(error));
@@ -123,7 +123,7 @@ export class VoiceAgentClient {
   connect() {
     return new Promise((resolve, reject) => {
       if (isRunning(this.link.state)) return reject(new VoiceAgentError('busy', 'There is a call already.'));
-      this.state = { ...BEFORE, isMuted: this.state.isMuted };
+      this.state = { ...IDLE_CALL, isMuted: this.state.isMuted };
       // Here, because browsers start one only in answer to a click.
       this.audioContext = new AudioContext();
       this.watchPage();
