@@ -91,6 +91,7 @@ class Session:
             opening.max_duration_s - age_s,
             settings.media_check_timeout_s,
             settings.media_silent_timeout_s,
+            opening.survives_reload,
         )
         self._path = CallerPath(context.port, self, _new_credentials)
         self._pipeline = PipelineLink(

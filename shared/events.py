@@ -58,6 +58,8 @@ class OpenSession(Message):
     """The name of the API key that made the caller's token."""
     counted_in: tuple[str, ...] = ()
     """Keys of the counters (`keys.counter`) in which the media worker keeps the session."""
+    survives_reload: bool = False
+    """A client that closes its peer connection may come back with another one."""
 
 
 class UpdateOffer(Message):

@@ -228,7 +228,7 @@ export class VoiceAgentClient {
     const [named] = await Promise.all([iceServers ?? this.fetchIceServers(token), opening]);
     const { track } = this.microphone;
     if (!track) throw new VoiceAgentError('hangup', 'The call has ended.');
-    return { agentId: this.agentId, token, iceServers: named, track };
+    return { agentId: this.agentId, token, iceServers: named, track, survivesReload: this.config.survivesReload ?? false };
   }
 
   /**

@@ -249,6 +249,18 @@ test('a WebSocket that is cut while the media worker is left comes back with the
   assert.deepEqual([call.did('resume').length, call.offers], [0, ['move', 'move']]);
 });
 
+test('a client that was asked to leave stays if the drain is undone before it has moved', () => {
+  const call = inACall();
+  call.refusal = { code: 'no_capacity', retryAfterMs: 5_000 };
+  call.dispatch({ type: 'goaway', timeLeftMs: 30_000 });
+  call.run(1_000);
+  call.refusal = null;
+  call.dispatch({ type: 'stay' });
+  call.run(20_000);
+  assert.ok(call.isSettled);
+  assert.equal(call.did('offer').length, 1);
+});
+
 test('a killed media worker is left at once', () => {
   const call = inACall();
   call.killMediaWorker();

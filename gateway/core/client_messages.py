@@ -29,6 +29,8 @@ class Offer(_ClientMessage):
     """Of any length that a message may have: whoever reads it says what is wrong with it."""
     resume_token: str | None = Field(None, alias="resumeToken", max_length=256)
     last_seq: int = Field(0, alias="lastSeq", ge=0, le=_MAX_SEQ)
+    survives_reload: bool = Field(False, alias="survivesReload")
+    """The client comes back if its page is reloaded, which closes the peer connection."""
 
 
 class ResumeSession(_ClientMessage):

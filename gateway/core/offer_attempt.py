@@ -33,6 +33,7 @@ class OfferAttempt:
     old_gateway: str = ""
     api_key: str = ""
     counted_in: tuple[str, ...] = ()
+    survives_reload: bool = False
     shown: ResumeToken | None = None
     resume_token: ResumeToken | None = None
     """A new one, for the client to come back with."""
@@ -46,7 +47,8 @@ class OfferAttempt:
 
     @classmethod
     def new(cls, offer: Offer, agent: AgentDefinition, answer_by_s: float) -> Self:
-        return cls(offer.sdp, agent.id, agent.pool, agent.limits.max_duration_s, answer_by_s)
+        duration_s, survives_reload = agent.limits.max_duration_s, offer.survives_reload
+        return cls(offer.sdp, agent.id, agent.pool, duration_s, answer_by_s, survives_reload=survives_reload)
 
     @classmethod
     def move(
@@ -64,6 +66,7 @@ class OfferAttempt:
             resume=resume_of(record, found.events, offer.last_seq),
             old_gateway=record.gateway,
             api_key=record.api_key,
+            survives_reload=offer.survives_reload,
             counted_in=record.counted_in,
             shown=shown,
             resume_token=successor,
@@ -105,6 +108,7 @@ class OfferAttempt:
             resume=self.resume,
             api_key=self.api_key or placed.api_key,
             counted_in=self.counted_in or placed.counted_in,
+            survives_reload=self.survives_reload,
         )
         return SendToWorker(placed.media_worker, opening)
 

@@ -45,6 +45,7 @@ export type ConnectionEvent =
   | { type: 'socket-closed'; socket: number; code: number; reason: string }
   | { type: 'message'; socket: number; message: SignalingMessage }
   | { type: 'goaway'; timeLeftMs: number }
+  | { type: 'stay' }
   | { type: 'peer'; peer: number; state: PeerState }
   | { type: 'session-ended'; reason: string }
   | { type: 'timer'; timer: Timer }

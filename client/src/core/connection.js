@@ -108,6 +108,10 @@ class Step {
         return;
       case 'goaway':
         return this.mediaGoesAway(event.timeLeftMs);
+      case 'stay':
+        // An offer that is on its way moves the session all the same.
+        if (this.state.nextPeer === null && peer?.state !== 'failed') this.state.leaving = false;
+        return;
       case 'peer':
         if (event.peer === this.state.nextPeer) this.nextPeerChanged(event.peer, event.state);
         else if (event.peer === peer?.id) this.peerChanged(event.peer, event.state);
@@ -201,7 +205,7 @@ class Step {
     const { pending } = this.state;
     this.state.pending = null;
     if (!pending) this.actions.push({ type: 'report', failure });
-    else if (code === 'resume_refused') this.fail({ code: 'session_lost', message: 'The call has ended.' });
+    else if (code === 'resume_refused' || code === 'resume_token_reused') this.fail({ code: 'session_lost', message: 'The call has ended.' });
     else if (pending === 'restart' || (pending !== 'first' && retryAfterMs !== undefined)) this.stepFailed(retryAfterMs);
     else this.fail(failure);
   }

@@ -1,29 +1,32 @@
 /**
- * Events come over the data channel and over the WebSocket, each in order and with the same numbers (`seq`). Whatever
- * comes first counts; what was missed is sent again after `lastSeq`.
+ * Events come over the data channel and over the WebSocket, under the same growing numbers (`seq`). Whatever comes first
+ * counts. The WebSocket gets all of them in order, and after `resume` those that it missed, so it says how far we are.
  */
 
-/** How many numbers above a gap are remembered. Some events are never sent again, so a gap may stay. */
-const REMEMBERED = 500;
+/** More than the server ever sends again. */
+const REMEMBERED = 1_000;
 
 export class EventOrder {
-  /** @param {number} lastSeq That of a session which goes on. */
-  constructor(lastSeq = 0) {
-    /** Every event up to this one has come, or will not come any more. */
-    this.lastSeq = lastSeq;
-    /** @type {Set<number>} */
-    this.ahead = new Set();
+  constructor() {
+    /** All events up to this one have come. */
+    this.lastSeq = 0;
+    /**
+     * In the order in which they came.
+     * @type {Set<number>}
+     */
+    this.seen = new Set();
   }
 
   /**
    * Whether the event is new. Afterwards it is not.
    * @param {number} seq
+   * @param {boolean} bySocket
    */
-  take(seq) {
-    if (seq <= this.lastSeq || this.ahead.has(seq)) return false;
-    this.ahead.add(seq);
-    if (this.ahead.size > REMEMBERED) this.lastSeq = Math.min(...this.ahead) - 1;
-    while (this.ahead.delete(this.lastSeq + 1)) this.lastSeq += 1;
+  take(seq, bySocket) {
+    if (bySocket) this.lastSeq = Math.max(this.lastSeq, seq);
+    if (this.seen.has(seq)) return false;
+    this.seen.add(seq);
+    if (this.seen.size > REMEMBERED) this.seen.delete(/** @type {number} */ (this.seen.values().next().value));
     return true;
   }
 }

@@ -21,6 +21,7 @@ export interface Offer {
   token?: string | null;
   resumeToken?: string | null;
   lastSeq?: number;
+  survivesReload?: boolean;
 }
 
 /** Only the WebSocket was lost: go on with the same peer connection. */

@@ -21,7 +21,7 @@ import { Peer } from './peer.js';
  * @property {() => void} onOpen `send` works; again after the session has moved.
  * @property {() => void} onRelease
  *
- * @typedef {{agentId: string, token?: string, iceServers: RTCIceServer[], track: MediaStreamTrack}} Preparation
+ * @typedef {{agentId: string, token?: string, iceServers: RTCIceServer[], track: MediaStreamTrack, survivesReload: boolean}} Preparation
  */
 
 /** Carries out what `connection.js` decides: WebSockets, peer connections, timers. */
@@ -163,13 +163,13 @@ export class SessionLink {
   async offer({ socket, peer: id, request, resumeToken }) {
     const { preparation } = this;
     if (!preparation) return;
-    const { agentId, token, iceServers, track } = preparation;
+    const { agentId, token, iceServers, track, survivesReload } = preparation;
     try {
       const peer = this.peers.get(id) ?? this.createPeer(id, iceServers, track);
       const sdp = await peer.offer({ iceRestart: request === 'restart' });
       if (this.peers.get(id) !== peer) return;
       const proof = request === 'move' ? { resumeToken, lastSeq: this.order.lastSeq } : request === 'first' && token ? { token } : {};
-      this.signal(socket, { type: 'offer', sdp, agentId, ...proof });
+      this.signal(socket, { type: 'offer', sdp, agentId, survivesReload, ...proof });
     } catch {
       this.dispatch({ type: 'peer', peer: id, state: 'failed' });
     }
@@ -183,7 +183,7 @@ export class SessionLink {
   createPeer(id, iceServers, track) {
     const peer = new Peer({ iceServers, ...this.configuration }, track, {
       onState: (state) => this.dispatch({ type: 'peer', peer: id, state }),
-      onMessage: (text) => this.event(JSON.parse(text)),
+      onMessage: (text) => this.event(JSON.parse(text), false),
       onOpen: () => this.listener.onOpen(),
     });
     this.peers.set(id, peer);
@@ -208,7 +208,7 @@ export class SessionLink {
    */
   received(socket, text) {
     const message = JSON.parse(text);
-    if (message.seq !== undefined) return this.event(message);
+    if (message.seq !== undefined) return this.event(message, true);
     if (message.type === 'session') {
       this.sessionId = message.sessionId;
       if (this.preparation && message.iceServers.length > 0) this.preparation.iceServers = message.iceServers;
@@ -216,10 +216,14 @@ export class SessionLink {
     this.dispatch({ type: 'message', socket, message });
   }
 
-  /** @param {SessionEvent} event */
-  event(event) {
-    if (event.seq === undefined || !this.order.take(event.seq)) return; // a pong has no number
+  /**
+   * @param {SessionEvent} event
+   * @param {boolean} bySocket
+   */
+  event(event, bySocket) {
+    if (event.seq === undefined || !this.order.take(event.seq, bySocket)) return; // a pong has no number
     if (event.type === 'goaway') this.dispatch({ type: 'goaway', timeLeftMs: event.timeLeftMs });
+    else if (event.type === 'stay') this.dispatch({ type: 'stay' });
     else this.listener.onEvent(event);
     if (event.type === 'status' && event.status === 'ended') {
       this.dispatch({ type: 'session-ended', reason: event.reason ?? 'hangup' });

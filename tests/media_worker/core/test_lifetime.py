@@ -1,6 +1,6 @@
 import pytest
 
-from media_worker.core.lifetime import FAREWELL_S, HANGUP_GRACE_S, Lifetime
+from media_worker.core.lifetime import FAREWELL_S, HANGUP_GRACE_S, RELOAD_GRACE_S, Lifetime
 
 LEFT_S, CHECK_S, SILENT_S = 100.0, 10.0, 15.0
 
@@ -40,3 +40,10 @@ def test_a_hangup_ends_the_session_unless_it_turns_out_to_have_moved_and_it_wait
     assert lifetime.over(1_020.0 + HANGUP_GRACE_S, 1_020.0, connected=True, deaf=False) is None
     assert lifetime.over(1_060.0, 1_020.0, connected=True, deaf=True) is None
     assert lifetime.over(1_020.1 + HANGUP_GRACE_S, 1_020.0, connected=True, deaf=False) == "hangup"
+
+
+def test_a_page_that_is_reloaded_has_some_time_to_come_back() -> None:
+    lifetime = Lifetime(1_000.0, LEFT_S, CHECK_S, SILENT_S, survives_reload=True)
+    lifetime.on_hangup(1_020.0)
+    assert lifetime.over(1_020.0 + RELOAD_GRACE_S, 1_020.0, connected=True, deaf=False) is None
+    assert lifetime.over(1_020.1 + RELOAD_GRACE_S, 1_020.0, connected=True, deaf=False) == "hangup"

@@ -22,6 +22,7 @@ OPENING = events.OpenSession(
     resume=RESUME,
     api_key="website",
     counted_in=("antiphon:{counters}:key:website",),
+    survives_reload=True,
 )
 JOB = events.StartPipeline(
     session=SESSION,
