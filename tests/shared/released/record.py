@@ -86,7 +86,7 @@ async def _keys() -> Recording:
         "meaning": {
             "opening": examples.OPENING.model_dump(mode="json"),
             "event": examples.EVENT,
-            "report": examples.REPORT.model_dump(mode="json", exclude={"reported_at_ms"}),
+            "report": examples.REPORT.model_dump(mode="json", exclude={"reported_at_ms", "version"}),
             "entries": json.loads(json.dumps(examples.ENTRIES)),
             "memory": _memories.dump_python(examples.MEMORY, mode="json"),
         },
