@@ -2,12 +2,14 @@ import '/client/voice-agent-element.js';
 
 const ENGINES = { speechToText: 'Recogniser', languageModel: 'Language model', textToSpeech: 'Voice' };
 
-const element = (id) => document.getElementById(id);
-const call = document.querySelector('voice-agent');
+/** @returns {any} */
+const element = (/** @type {string} */ id) => document.getElementById(id);
+const call = /** @type {import('/client/voice-agent-element.js').VoiceAgentElement} */ (document.querySelector('voice-agent'));
 const noDescription = element('agentDescription').textContent;
 
+/** @type {{id: string, name: string, description: string, turnTaking: string, engines: Record<string, string>}[]} */
 let agents = [];
-let token;
+let token = '';
 
 /** From `/#token=...`: a fragment stays out of logs. It is removed, so that nobody reads it in the address bar. */
 function takeToken() {
@@ -24,8 +26,8 @@ function chosenAgent() {
 function showAgent() {
   const agent = agents.find(({ id }) => id === chosenAgent());
   element('agentDescription').textContent = agent?.description || noDescription;
-  const engines = Object.keys(ENGINES).filter((kind) => agent?.engines?.[kind]);
-  element('agentEngines').textContent = engines.map((kind) => `${ENGINES[kind]}: ${agent.engines[kind]}`).join(' · ');
+  const engines = /** @type {(keyof typeof ENGINES)[]} */ (Object.keys(ENGINES)).filter((kind) => agent?.engines?.[kind]);
+  element('agentEngines').textContent = engines.map((kind) => `${ENGINES[kind]}: ${agent?.engines[kind]}`).join(' · ');
   element('agentEngines').hidden = engines.length === 0;
   call.toggleAttribute('push-to-talk', agent?.turnTaking === 'push_to_talk');
   call.setAttribute('agent-id', chosenAgent());
