@@ -5,7 +5,7 @@ Such words are recognised without mistakes, so that it shows which of them were 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,10 @@ from tests.load.tone_words import Account, account, name, numbers, text_of
 AGENT = "counting"
 TEXT = text_of(24)
 """5 s of sound."""
+ANSWERED_S = 0.5
+"""Of an answer, heard: enough to know that somebody answers."""
+Record = Callable[[str, object], None]
+"""`record_property` of pytest."""
 _REPLY_TIMEOUT_S = 40.0
 _ENDED_AFTER_S = 0.6
 _LOOK_EVERY_S = 0.25
@@ -99,3 +103,22 @@ async def talking(gateways: Sequence[str], question: Pcm, count: int, text: str 
         for caller in callers:
             await caller.wait_for_status("listening")
         yield [Talk(caller, question, text) for caller in callers]
+
+
+def record_replies(record: Record, when: str, *replies: Reply) -> None:
+    for reply in replies:
+        lost, doubled, strange = reply.words
+        record(when, f"{reply.silence_s:.2f} s of silence, words lost {lost}, doubled {doubled}, damaged {strange}")
+
+
+async def assert_sessions_go_on(*talks: Talk) -> None:
+    """Everyone is answered again."""
+    for talk in talks:
+        assert talk.caller.signaling.lost is None
+        assert talk.caller.record.end_reason is None
+
+    async def is_answered(talk: Talk) -> None:
+        await talk.ask()
+        await talk.hear(ANSWERED_S)
+
+    await asyncio.gather(*map(is_answered, talks))

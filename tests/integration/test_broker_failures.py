@@ -10,7 +10,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,19 +32,26 @@ from tests.integration.deployment import Deployment, Service, deployed
 from tests.integration.kept_sessions import holder
 from tests.integration.restartable_broker import RestartableBroker
 from tests.integration.speech import spoken
-from tests.integration.talk import AGENT, TEXT, Reply, Talk, talking, write_agent
+from tests.integration.talk import (
+    AGENT,
+    TEXT,
+    Record,
+    Talk,
+    assert_sessions_go_on,
+    record_replies,
+    talking,
+    write_agent,
+)
 from tests.load.heard_words import silences
 from tests.load.tone_words import Account, text_of
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
-Record = Callable[[str, object], None]
 _WORDS_OFF = 4
 """Words that may be lost, doubled or damaged where the sound breaks off."""
 _HEARD_S = 1.5
 _FULL_S = 4.0
 """Longer than everybody waits for others who are silent, and than the lease of a worker."""
-_ANSWERED_S = 0.5
 _SLOW_S = 0.1
 _GAP_S = 0.06
 _SILENT_S = 0.3
@@ -122,10 +129,10 @@ async def _survive_full_memory(name: str, folder: Path, url: str, question: Pcm,
                 await client.config_set("maxmemory", limit or 0)
             free_s = _now_s()
         reply = await listener.reply(at_s)
-        _record(record_property, f"{name}: full for {free_s - at_s:.1f} s while the agent speaks", reply)
+        record_replies(record_property, f"{name}: full for {free_s - at_s:.1f} s while the agent speaks", reply)
         heard_s = next(word.at_s for word in listener.words() if word.at_s > free_s) - free_s
         record_property(f"{name}: heard again after", f"{heard_s:.2f} s")
-        await _assert_sessions_go_on(listener, silent)
+        await assert_sessions_go_on(listener, silent)
         for service in deployment.services:
             assert (await _readiness(service))[0] == 200
         async with Caller(deployment.signaling_url, AGENT):
@@ -178,7 +185,7 @@ async def test_slots_move_between_the_nodes_of_a_cluster_while_ten_callers_talk(
         silence_s = max(_longest_pause(talk) for talk in talks)
         what = f"{silence_s:.2f} s of silence, words lost {lost}, doubled {doubled}, damaged {strange}"
         record_property(f"{slots} slots moved", what)
-        await _assert_sessions_go_on(*talks)
+        await assert_sessions_go_on(*talks)
         assert not any(talk.caller.reconnections for talk in talks)
     assert max(lost, doubled, strange) <= _WORDS_OFF
 
@@ -201,8 +208,8 @@ async def test_sentinel_promotes_a_replica(tmp_path: Path, question: Pcm, record
         at_s = _now_s()
         sentinel.kill_master()
         reply = await listener.reply(at_s)
-        _record(record_property, "master killed while the agent speaks", reply)
-        await _assert_sessions_go_on(listener, silent)
+        record_replies(record_property, "master killed while the agent speaks", reply)
+        await assert_sessions_go_on(listener, silent)
         for talk in talks:
             assert await _media_worker(sentinel.url, talk.session)
         assert not any(talk.caller.reconnections for talk in talks)
@@ -229,11 +236,11 @@ async def test_clocks_are_wrong(
                     await asyncio.to_thread(broker.start)
                 assert abs(await _clock_s(broker.url) - time.time() - 60 * minutes) < 60
                 reply = await listener.reply(at_s)
-                _record(record_property, f"restarted with a clock that is off by {minutes} min", reply)
+                record_replies(record_property, f"restarted with a clock that is off by {minutes} min", reply)
                 assert max(reply.words) <= _WORDS_OFF, reply
                 async with Caller(deployment.signaling_url, AGENT) as newcomer:
                     await newcomer.wait_for_status("listening")
-            await _assert_sessions_go_on(listener, silent)
+            await assert_sessions_go_on(listener, silent)
             assert listener.caller.reconnections == silent.caller.reconnections == 0
     finally:
         broker.stop()
@@ -285,22 +292,3 @@ def _longest_pause(talk: Talk) -> float:
 
 def _now_s() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _record(record: Record, when: str, *replies: Reply) -> None:
-    for reply in replies:
-        lost, doubled, strange = reply.words
-        record(when, f"{reply.silence_s:.2f} s of silence, words lost {lost}, doubled {doubled}, damaged {strange}")
-
-
-async def _assert_sessions_go_on(*talks: Talk) -> None:
-    """Everyone is answered again."""
-    for talk in talks:
-        assert talk.caller.signaling.lost is None
-        assert talk.caller.record.end_reason is None
-
-    async def is_answered(talk: Talk) -> None:
-        await talk.ask()
-        await talk.hear(_ANSWERED_S)
-
-    await asyncio.gather(*map(is_answered, talks))

@@ -5,7 +5,7 @@ narrow ones.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import NamedTuple
@@ -20,18 +20,24 @@ from tests.integration.deployment import Deployment, Service, deployed
 from tests.integration.kept_sessions import holder
 from tests.integration.restartable_broker import RestartableBroker
 from tests.integration.speech import spoken
-from tests.integration.talk import Reply, Talk, talking, write_agent
+from tests.integration.talk import (
+    Record,
+    Reply,
+    Talk,
+    assert_sessions_go_on,
+    record_replies,
+    talking,
+    write_agent,
+)
 from tests.load.tone_words import Account
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
-Record = Callable[[str, object], None]
 _DRAIN_TIMEOUT_S = 5
 _WORDS_OFF = 4
 """Words that may be lost, doubled or damaged where a worker dies in the middle of them."""
 _HEARD_S = 1.5
 _SPOKEN_S = 0.6
-_ANSWERED_S = 0.5
 _STALE_S = 3.0
 _WHOLE = Account(0, 0, 0)
 
@@ -93,7 +99,7 @@ async def test_a_pipeline_worker_is_lost(stage: Stage, fault: str, record_proper
         victim.kill() if fault == "killed" else victim.suspend()
         await asking
         replies = [await listener.reply(at_s), await speaker.reply(at_s)]
-        _record(record_property, "while the agent speaks, while the caller speaks", *replies)
+        record_replies(record_property, "while the agent speaks, while the caller speaks", *replies)
         assert silent.words() == [], "the agent says nothing to a caller who has said nothing"
         if fault == "stopped":
             victim.carry_on()
@@ -101,7 +107,7 @@ async def test_a_pipeline_worker_is_lost(stage: Stage, fault: str, record_proper
             again = await asyncio.gather(*map(_next_reply, (listener, speaker, silent)))
             assert [reply.words for reply in again] == [_WHOLE] * 3, "no word is said by two workers"
         else:
-            await _assert_sessions_go_on(listener, speaker, silent)
+            await assert_sessions_go_on(listener, speaker, silent)
     if fault == "stopped":
         assert await asyncio.to_thread(victim.stop) == 0
     _assert_almost_whole(*replies)
@@ -117,8 +123,8 @@ async def test_a_media_worker_is_killed(stage: Stage, record_property: Record) -
         at_s = _now_s()
         victim.kill()
         reply = await listener.reply(at_s)
-        _record(record_property, "while the agent speaks", reply)
-        await _assert_sessions_go_on(listener, silent)
+        record_replies(record_property, "while the agent speaks", reply)
+        await assert_sessions_go_on(listener, silent)
         assert listener.caller.reconnections and silent.caller.reconnections
     _assert_almost_whole(reply)
 
@@ -133,10 +139,10 @@ async def test_the_websocket_is_cut_and_then_the_gateway_is_killed(stage: Stage,
             at_s = _now_s()
             gateway.kill() if fault == "gateway killed" else signaling.cut()
             replies.append(await talk.reply(at_s))
-            _record(record_property, f"{fault} while the agent speaks", replies[-1])
+            record_replies(record_property, f"{fault} while the agent speaks", replies[-1])
             await talk.caller.wait_for(lambda lost=url: signaling.url != lost)  # type: ignore[misc]
         stage.deployment.start("gateway", stage.deployment.port_of(gateway))
-        await _assert_sessions_go_on(talk)
+        await assert_sessions_go_on(talk)
         assert talk.caller.reconnections == 0
         events = [event["type"] for event in talk.caller.socket_events]
         assert events.count("resumed") == 2
@@ -156,8 +162,8 @@ async def test_the_broker_fails(stage: Stage, faults: list[str], record_property
             await _break_broker(stage.broker, fault)
             away_s = _now_s() - at_s
             replies.append(await listener.reply(at_s))
-            _record(record_property, f"{fault} while the agent speaks, away for {away_s:.1f} s", replies[-1])
-        await _assert_sessions_go_on(listener, silent)
+            record_replies(record_property, f"{fault} while the agent speaks, away for {away_s:.1f} s", replies[-1])
+        await assert_sessions_go_on(listener, silent)
         assert listener.caller.reconnections == 0, "the media went on"
     _assert_almost_whole(*replies)
 
@@ -188,9 +194,9 @@ async def test_a_process_is_drained(stage: Stage, kind: WorkerKind, field: str, 
         at_s = _now_s()
         victim.terminate()
         reply = await listener.reply(at_s)
-        _record(record_property, "while the agent speaks", reply)
+        record_replies(record_property, "while the agent speaks", reply)
         code = await asyncio.to_thread(victim.stop)
-        await _assert_sessions_go_on(listener, silent)
+        await assert_sessions_go_on(listener, silent)
     if kind == "gateway":
         stage.deployment.start("gateway", stage.deployment.port_of(victim))
         await stage.deployment.ready()
@@ -211,25 +217,6 @@ async def _next_reply(talk: Talk) -> Reply:
     at_s = _now_s()
     await talk.ask()
     return await talk.reply(at_s)
-
-
-def _record(record: Record, when: str, *replies: Reply) -> None:
-    for reply in replies:
-        lost, doubled, strange = reply.words
-        record(when, f"{reply.silence_s:.2f} s of silence, words lost {lost}, doubled {doubled}, damaged {strange}")
-
-
-async def _assert_sessions_go_on(*talks: Talk) -> None:
-    """Everyone is answered again."""
-    for talk in talks:
-        assert talk.caller.signaling.lost is None
-        assert talk.caller.record.end_reason is None
-
-    async def is_answered(talk: Talk) -> None:
-        await talk.ask()
-        await talk.hear(_ANSWERED_S)
-
-    await asyncio.gather(*map(is_answered, talks))
 
 
 def _assert_almost_whole(*replies: Reply) -> None:

@@ -15,6 +15,7 @@ from gateway.core.signaling_events import (
     Input,
     MediaWorkerLost,
     Placed,
+    PlacementRefused,
     Release,
     SendToClient,
     SendToWorker,
@@ -23,7 +24,7 @@ from gateway.core.signaling_events import (
 )
 from gateway.core.signaling_rules import SignalingRules
 from shared.agent import AgentDefinition
-from shared.events import CloseSession, GatewayDetached, Message, OfferAnswered, client_event
+from shared.events import ClientEventSent, CloseSession, GatewayDetached, Message, OfferAnswered, client_event
 
 SECRET = "k" * 22
 RULES = SignalingRules(
@@ -123,3 +124,27 @@ def sent_to_client(actions: Sequence[Action]) -> list[str]:
 def closing(actions: Sequence[Action]) -> CloseSocket:
     assert isinstance(actions[-1], CloseSocket)
     return actions[-1]
+
+
+NEXT = SHOWN._replace(own="n" * 22)
+NEW_TOKEN = str(NEXT)
+OTHER = ResumeToken("s1", "f" * 22, "o" * 22, "o" * 22)
+GOAWAY = SendToClient({"type": "goaway", "timeLeftMs": 0, "scope": "media", "reason": "media_worker_lost"})
+MOVED_TO = Placed("s1", "m2")
+ANSWER_THERE = heard(OfferAnswered(session="s1", sdp="a=2"), "m2")
+NO_ROOM = PlacementRefused("no_capacity", "full", 5000)
+MOVING: list[Input] = [OFFER, PLACED, ANSWERED, MOVING_OFFER, FOUND]
+"""The offer of a session that is established here is being placed."""
+
+
+def rotating() -> SignalingMachine:
+    secrets = iter([NEXT.own, "o" * 22])
+    return SignalingMachine(RULES._replace(new_secret=lambda: next(secrets)), 0.0)
+
+
+def event(seq: int) -> ClientEventSent:
+    return ClientEventSent(session="s1", event=client_event("status", seq, {"status": "listening"}))
+
+
+def missed(*seqs: int) -> list[SendToClient]:
+    return [SendToClient(client_event("status", seq, {"status": "listening"})) for seq in seqs]
