@@ -9,6 +9,7 @@ from tests.pipeline_worker.engines.scripted.values.finding import bare, figures,
     [
         ("four people", 4),
         ("for two", 2),
+        ("for two tonight at eight", 2),
         ("a table for nine", 9),
         ("a party of six", 6),
         ("there will be five of us", 5),
