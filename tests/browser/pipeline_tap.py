@@ -67,8 +67,9 @@ class PipelineTap:
             reply = await client.xread({inbox: position}, block=BLOCK_MS)
             for _, entries in cast(list[tuple[bytes, list[_Entry]]], reply or []):
                 position = entries[-1][0]
-                for _, fields in entries:
-                    self.items += filter(self._is_ours, decode_batch(fields[PAYLOAD]).items)
+                for payload in (fields[PAYLOAD] for _, fields in entries):
+                    if payload:  # else the worker has written to itself
+                        self.items += filter(self._is_ours, decode_batch(payload).items)
 
     def _is_ours(self, item: Item) -> TypeGuard[AudioFrame | SilenceRun]:
         return isinstance(item, AudioFrame | SilenceRun) and item.session == self._session
@@ -85,5 +86,6 @@ async def tapped(broker_url: str, session: str) -> AsyncIterator[PipelineTap]:
         yield tap
     finally:
         reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await reader
         await client.aclose()
