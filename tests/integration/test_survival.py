@@ -5,6 +5,7 @@ narrow ones.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -57,12 +58,11 @@ class Stage(NamedTuple):
         return service
 
     async def holder(self, talk: Talk, field: str) -> Service:
-        """The worker that has the session, by its record."""
-        client = connect(self.deployment.broker_url)
-        try:
-            return self.deployment.worker(await holder(client, talk.session, field))
-        finally:
-            await client.aclose()
+        """The worker that has the session, by its record, which may be written a moment later."""
+        async with contextlib.aclosing(connect(self.deployment.broker_url)) as client, asyncio.timeout(5):
+            while not (worker := await holder(client, talk.session, field)):
+                await asyncio.sleep(0.05)
+            return self.deployment.worker(worker)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
