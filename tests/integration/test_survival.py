@@ -60,7 +60,7 @@ class Stage(NamedTuple):
     async def holder(self, talk: Talk, field: str) -> Service:
         """The worker that has the session, by its record, which may be written a moment later."""
         async with contextlib.aclosing(connect(self.deployment.broker_url)) as client, asyncio.timeout(5):
-            while not (worker := await holder(client, talk.session, field)):
+            while not (worker := await holder(client, talk.session, field)):  # noqa: ASYNC110 (another process has no event)
                 await asyncio.sleep(0.05)
             return self.deployment.worker(worker)
 
