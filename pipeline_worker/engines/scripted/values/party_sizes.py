@@ -32,8 +32,8 @@ _AND = any_of("and, plus, with")
 _MONTH = any_of("jan, feb, mar, apr, may, jun, jul, aug, sep, oct, nov, dec")
 _NO_COUNT = any_of(
     rf"""o'? ?clock, oclock, [ap]\.?\s?m\b, [:.h]\d, \d, ish\b, -, in the (?:evening|morning|afternoon),
-    tonight at(?! \d), more\b, st\b, nd\b, rd\b, th\b, of {_MONTH}, days?\b, weeks?\b, hours?\b, minutes?\b, nights?\b, tickets?\b,
-    past\b, to \d"""
+    tonight at(?! \d), more\b, st\b, nd\b, rd\b, th\b, of {_MONTH}, days?\b, weeks?\b, hours?\b, minutes?\b, nights?\b,
+    tickets?\b, past\b, to \d"""
 )
 _COUNT = rf"{_N}\b(?!\s*{_NO_COUNT})"
 
