@@ -270,8 +270,10 @@ async def test_five_hundred_sessions_are_live_without_a_long_task(
                 sessions.end(sessions.ids.pop(0))
         await expect(row(page, sessions.ids[-1])).to_have_count(1)
         await expect(row(page, sessions.ids[0])).to_have_count(1)
-        assert await page.locator(rows).evaluate_all("(rows) => rows.map(({ dataset }) => dataset.id)") == (
-            await listed(page)
+        await expect(page.locator(rows)).to_have_count(_MANY)
+        await page.wait_for_function(
+            "(ids) => `${[...sessions.tBodies[0].rows].map((row) => row.dataset.id)}` === `${ids}`",
+            arg=await listed(page),
         )
         await page.fill("#filter", "WORKSHOP")
         await expect(page.locator("#sessionNote")).to_have_text(re.compile(rf"^1\d\d of {_MANY} sessions$"))
@@ -304,7 +306,7 @@ async def longest_task(browser: Browser) -> tuple[float, float]:
     threads = [event for event in events if event["name"] == "thread_name"]
     mains = {(each["pid"], each["tid"]) for each in threads if each["args"]["name"] == "CrRendererMain"}
     tasks = [each for each in events if each["name"] == "RunTask" and (each["pid"], each["tid"]) in mains]
-    assert tasks
+    assert any("tdur" in each for each in tasks)
     return max(each["dur"] for each in tasks) / 1000, max(each.get("tdur", 0) for each in tasks) / 1000
 
 

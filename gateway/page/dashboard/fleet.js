@@ -100,7 +100,7 @@ export function line({ role, text, name, interrupted }) {
  * @returns {{dropped: number, added: readonly Entry[]}} First drop so many from the beginning.
  */
 export function transcriptChange(shown, present) {
-  const [before, after] = [shown, present].map((entries) => entries.map((entry) => JSON.stringify(entry)));
+  const [before, after] = [texts(shown), texts(present)];
   for (let dropped = 0; dropped < before.length; dropped += 1) {
     const kept = before.length - dropped;
     if (kept <= after.length && before.slice(dropped).every((entry, index) => entry === after[index])) {
@@ -119,6 +119,11 @@ export function summary(workers, total) {
   const parts = [plural(total, 'session'), plural(workers.length, 'process', 'processes')];
   if (draining) parts.push(`${draining} draining`);
   return parts.join(', ');
+}
+
+/** @param {readonly Entry[]} entries */
+function texts(entries) {
+  return entries.map((entry) => JSON.stringify(entry));
 }
 
 /** @param {Session} session */
