@@ -170,7 +170,7 @@ async def test_an_operator_reads_a_call_moves_it_and_ends_it(browser: BrowserCon
         await page.keyboard.press("Escape")
         await expect(confirmation).to_be_hidden()
         await expect(page.locator("#endSession")).to_be_focused()
-        assert talk.caller.record.end_reason is None
+        assert "ended" not in talk.caller.record.statuses
         await page.keyboard.press("Enter")
         await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
@@ -220,7 +220,7 @@ class CarriedSessions:
 
 @contextlib.asynccontextmanager
 async def carried(broker_url: str) -> AsyncIterator[CarriedSessions]:
-    report = WorkerReport(worker_id="m-host-9-Xk2f9a", kind="media", sessions=_MANY, capacity=_MANY, version="0.1.0")
+    report = WorkerReport(worker_id="m-host-9-Xk2f9a", kind="media", sessions=_FEW, capacity=150, version="0.1.0")
     async with present_worker(broker_url, report), contextlib.aclosing(connect(broker_url)) as client:
         store, index = SessionStore(client, lambda _: None), SessionIndex(client, report.worker_id)
         sessions = CarriedSessions(store, index, report.worker_id)
@@ -306,8 +306,9 @@ async def longest_task(browser: Browser) -> tuple[float, float]:
     threads = [event for event in events if event["name"] == "thread_name"]
     mains = {(each["pid"], each["tid"]) for each in threads if each["args"]["name"] == "CrRendererMain"}
     tasks = [each for each in events if each["name"] == "RunTask" and (each["pid"], each["tid"]) in mains]
-    assert any("tdur" in each for each in tasks)
-    return max(each["dur"] for each in tasks) / 1000, max(each.get("tdur", 0) for each in tasks) / 1000
+    over = [each for each in tasks if "dur" in each]  # the trace may end within one
+    assert any("tdur" in each for each in over)
+    return max(each["dur"] for each in over) / 1000, max(each.get("tdur", 0) for each in over) / 1000
 
 
 async def test_a_gateway_that_is_gone_is_noticed_and_so_is_its_return(
