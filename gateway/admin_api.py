@@ -161,6 +161,8 @@ class AdminApi:
             "gateway": record.gateway,
             "epoch": record.epoch,
             "generation": record.generation,
+            "answerMs": record.answer_ms,
+            "lossPercent": record.loss_percent,
         }
 
     def _admit(self, request: Request) -> str:

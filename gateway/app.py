@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
@@ -64,8 +64,9 @@ def create_app(
     client = Mount("/client", _Page(directory=CLIENT_FOLDER), middleware=[cors])
     # A route rather than a mount: a mount would also take WebSockets, which `StaticFiles` cannot serve.
     page = Route("/{path:path}", _Page(directory=PAGE_FOLDER, html=True))
+    dashboard = Route("/dashboard", _open_dashboard)
     return Starlette(
-        routes=[WebSocketRoute("/signaling", signaling.serve), api, client, *probe_routes(not_ready), page],
+        routes=[WebSocketRoute("/signaling", signaling.serve), api, client, *probe_routes(not_ready), dashboard, page],
         middleware=[Middleware(Guard, rules=entry)],
         exception_handlers={AntiphonError: answer_error},
     )
@@ -76,6 +77,11 @@ class _Page(StaticFiles):
         response = super().file_response(*args, **kwargs)
         response.headers.update(_PAGE_HEADERS)
         return response
+
+
+async def _open_dashboard(_: Request) -> Response:
+    """`StaticFiles` would name a scheme too, which it does not know behind a proxy that ends TLS."""
+    return RedirectResponse("/dashboard/")
 
 
 def _described(agent: AgentDefinition) -> dict[str, object]:

@@ -80,6 +80,8 @@ class AgentSide:
         match message:
             case PublishEvent(type=event_type, fields=fields, number=number):
                 self._events.publish(event_type, fields, number)
+                if event_type == "metrics" and (waited_ms := fields.get("firstAudioMs")) is not None:
+                    self._record.measure(answer_ms=waited_ms)
             case PipelineLeaving():
                 self._link.leave()
             case TextsMissed(received=received):

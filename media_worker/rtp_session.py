@@ -8,7 +8,7 @@ from prometheus_client import Counter, Histogram
 from media_worker import srtp
 from media_worker.core import rtcp
 from media_worker.core.jitter import Packet
-from media_worker.core.reception import Reception
+from media_worker.core.reception import RecentLoss, Reception
 from media_worker.core.rtp import is_rtcp, parse_header
 from media_worker.downlink import Downlink
 from media_worker.srtp import SrtpCodec
@@ -49,7 +49,10 @@ class RtpSession:
         self._uplink = uplink
         self._downlink = downlink
         self._reception: Reception | None = None
+        self.loss = RecentLoss()
         self._packets_reported = 0
+        self._packets_judged = 0
+        """How many we had sent at the caller's last report."""
         self._packets = 0
         self._datagrams = 0
         self._sources: set[bytes] = set()
@@ -95,6 +98,8 @@ class RtpSession:
         elif info is not None:
             self._packets_reported = info.packets
         received = self._reception.stats(now) if self._reception else None
+        if received is not None:
+            self.loss.on_report(received.expected_since, received.fraction_lost / 256)
         send(self._codec.protect_rtcp(rtcp.report(self._ssrc, self._cname, info, received)))
 
     def count(self) -> None:
@@ -130,6 +135,8 @@ class RtpSession:
             if report.ssrc != self._ssrc:
                 continue
             _caller_loss.observe(report.fraction_lost)
+            self.loss.on_report(self._downlink.packets - self._packets_judged, report.fraction_lost)
+            self._packets_judged = self._downlink.packets
             round_trip_s = rtcp.round_trip_s(report, time.time())
             if round_trip_s is not None:
                 _round_trip.observe(round_trip_s)

@@ -340,6 +340,8 @@ class Session:
             self._count()
         if self._ticks % _REPORT_TICKS == 0 and self._rtp is not None:
             self._rtp.send_report(self._path.send, now)
+            if (loss := self._rtp.loss.share) is not None:
+                self._record.measure(loss_percent=round(100 * loss, 1))
 
     def _count(self) -> None:
         self._downlink.count()

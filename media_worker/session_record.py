@@ -51,6 +51,11 @@ class SessionRecord:
             self._store.save(opening.session, self.resume.generation, record)
             self._index.enlist(opening.session, self.resume.generation, opening.created_ms)
 
+    def measure(self, **figures: float) -> None:
+        """How the call is, for operators: fields of the record that may be written a few seconds late."""
+        fields = {name: str(figure) for name, figure in figures.items()}
+        self._store.measure(self.opening.session, self.resume.generation, fields)
+
     def add_event(self, event: dict[str, Any], number: int) -> None:
         """An event for clients that come back. `number` is the one that the pipeline worker gave it."""
         if self.leads:

@@ -37,6 +37,11 @@ _SAVE = (
     + _UNLESS_ANOTHERS
     + "redis.call('HSET', KEYS[1], unpack(ARGV, 4)) redis.call('EXPIRE', KEYS[1], tonumber(ARGV[2])) return 1"
 )
+_RENEW = (
+    "if redis.call('EXPIRE', KEYS[1], tonumber(ARGV[1])) == 0 then return 0 end "
+    "if redis.call('HGET', KEYS[1], 'media_worker') == ARGV[2] then redis.call('HSET', KEYS[1], unpack(ARGV, 3)) end "
+    "return 1"
+)
 _DELETE = _UNLESS_NEWER + "return redis.call('DEL', unpack(KEYS))"
 _EXPIRE = _UNLESS_NEWER + "return redis.call('EXPIRE', KEYS[2], tonumber(ARGV[2]))"
 
@@ -53,6 +58,8 @@ class _Kept:
         self.generation = generation
         self.record: dict[str, str] = {}
         self.unsaved = False
+        self.figures: dict[str, str] = {}
+        self.saved_figures: dict[str, str] = {}
         self.renew_s = 0.0
         self.events: deque[tuple[int, str, int]] = deque(maxlen=_EVENTS_KEPT)
 
@@ -82,6 +89,12 @@ class SessionStore:
         if kept is not None:
             kept.record, kept.unsaved = record, True
             self._changed.set()
+
+    def measure(self, session: str, generation: int, figures: dict[str, str]) -> None:
+        """Add fields to the record that change often and that only operators read: when it is renewed, not before."""
+        kept = self._kept.get(session)
+        if kept is not None and kept.generation == generation:
+            kept.figures = {**kept.figures, **figures}
 
     def add_event(self, session: str, generation: int, event: dict[str, Any], number: int) -> None:
         """`number` is the one that the pipeline worker gave the event; 0 for our own."""
@@ -148,8 +161,13 @@ class SessionStore:
                 pipeline.eval(_SAVE, 1, key, str(kept.generation), str(_EXPIRY_S), worker, *fields)
                 on_reply.append(partial(self._on_saved, session, kept, kept.record, now))
             elif kept.record and now >= kept.renew_s:
-                pipeline.expire(key, _EXPIRY_S)
-                on_reply.append(partial(self._on_renewed, session, kept, now))
+                if kept.figures != kept.saved_figures:
+                    fields = [text for field in kept.figures.items() for text in field]
+                    worker = kept.record.get("media_worker", "")
+                    pipeline.eval(_RENEW, 1, key, str(_EXPIRY_S), worker, *fields)
+                else:
+                    pipeline.expire(key, _EXPIRY_S)
+                on_reply.append(partial(self._on_renewed, session, kept, kept.figures, now))
                 pipeline.expire(events, _EXPIRY_S)
                 on_reply.append(_ignore)
             for event in kept.events:
@@ -197,8 +215,9 @@ class SessionStore:
             kept.unsaved = False
             kept.renew_s = now + _RENEW_S
 
-    def _on_renewed(self, session: str, kept: _Kept, now: float, reply: Any) -> None:
+    def _on_renewed(self, session: str, kept: _Kept, figures: dict[str, str], now: float, reply: Any) -> None:
         kept.renew_s = now + _RENEW_S
+        kept.saved_figures = figures if reply else {}
         if not reply:
             log.warning("session_record_missing", session_id=session)
             kept.unsaved = True

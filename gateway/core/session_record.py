@@ -33,6 +33,10 @@ class SessionRecord(BaseModel):
     api_key: str = ""
     counted_in: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     """Keys of counters (`keys.counter`)."""
+    answer_ms: int | None = None
+    """How long the caller waited for the last answer; None before it, and of a media worker that does not say."""
+    loss_percent: float | None = None
+    """Of the packets in both directions, lately."""
 
 
 class StoredEvent(NamedTuple):

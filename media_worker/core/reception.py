@@ -1,7 +1,10 @@
-"""Statistics of a received RTP stream, for reception reports (RFC 3550 §6.4.1, A.3, A.8)."""
+"""What was lost: of the stream that we receive, for reception reports (RFC 3550 §6.4.1, A.3, A.8), and of both."""
 
 from media_worker.core.rtcp import ReceptionStats
 from media_worker.core.rtp import signed_difference
+
+_WEIGHT_KEPT = 0.8
+"""Of the earlier reports when one comes. Each side reports every few seconds, so half a minute ago hardly counts."""
 
 
 class Reception:
@@ -51,4 +54,24 @@ class Reception:
             int(self._jitter),
             self._last_sr,
             delay & 0xFFFFFFFF,
+            expected_since,
         )
+
+
+class RecentLoss:
+    """The share of lost packets in both directions, by the latest reports."""
+
+    def __init__(self) -> None:
+        self._expected = 0.0
+        self._lost = 0.0
+
+    def on_report(self, expected: int, fraction_lost: float) -> None:
+        """Of the `expected` packets since the previous report in the same direction."""
+        if expected > 0:
+            self._expected = self._expected * _WEIGHT_KEPT + expected
+            self._lost = self._lost * _WEIGHT_KEPT + expected * fraction_lost
+
+    @property
+    def share(self) -> float | None:
+        """None before the first report."""
+        return self._lost / self._expected if self._expected else None

@@ -19,6 +19,8 @@ class ReceptionStats(NamedTuple):
     jitter: int
     last_sr: int
     delay_since_sr: int
+    expected_since: int = 0
+    """Packets since the previous report, with those that were lost. Not part of the block."""
 
 
 class SenderInfo(NamedTuple):

@@ -186,7 +186,12 @@ async def test_a_session_is_listed_read_and_ended_and_that_is_a_normal_end_for_i
             "pipelineWorker": "",
             "epoch": 0,
             "generation": 1,
+            "answerMs": None,
+            "lossPercent": None,
         }
+        await stage.broker.hset(keys.session(session), mapping={"answer_ms": "840", "loss_percent": "1.3"})
+        measured = (await stage.http.get(f"sessions/{session}")).json()
+        assert (measured["answerMs"], measured["lossPercent"]) == (840, 1.3)
         await stage.media.publish(session, 1, "Hello.")
         assert (await client.hear())["text"] == "Hello."
         (event,) = (await stage.http.get(f"sessions/{session}/events")).json()["events"]

@@ -103,6 +103,15 @@ async def test_everything_the_page_asks_for_is_there(http: httpx.AsyncClient) ->
         assert response.headers["content-type"].startswith(types[file[file.rindex(".") :]])
 
 
+async def test_the_dashboard_is_found_without_the_slash_too(http: httpx.AsyncClient) -> None:
+    found = await http.get("/dashboard")
+    assert (found.status_code, found.headers["location"]) == (307, "/dashboard/")
+    page = await http.get("/dashboard/")
+    assert "<title>Antiphon dashboard</title>" in page.text
+    assert not re.search(r"<script(?![^>]*\ssrc=)|\son\w+=|\sstyle=", page.text), "the policy forbids it"
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+
+
 async def test_a_browser_that_has_the_page_is_not_sent_it_again(http: httpx.AsyncClient) -> None:
     first = await http.get("/page.js")
     assert first.headers["cache-control"] == "no-cache"

@@ -156,6 +156,31 @@ def test_what_the_caller_lost_of_our_stream_is_measured(line: Line) -> None:
     assert reports() == 1
 
 
+def test_the_loss_is_that_of_both_directions_and_the_latest_reports_count_most(line: Line) -> None:
+    def caller_reports(lost_in_256: int) -> None:
+        block = rtcp.ReceptionStats(OURS, lost_in_256, 0, 0, 0, 0, 0)
+        line.session.on_media(line.caller.protect_rtcp(rtcp.report(THEIRS, "them", None, block)), 0.0)
+
+    def share() -> float | None:
+        return line.session.loss.share
+
+    assert share() is None
+    caller_reports(128)
+    assert share() is None, "we had sent nothing"
+    for seq in (0, 1, 2, 5, 6, 7):
+        line.session.on_media(line.packet(seq), seq * 0.02)
+    line.report(1.0)
+    assert share() == 2 / 8
+    line.downlink.packets += 8
+    caller_reports(0)
+    assert share() == pytest.approx(0.8 * 2 / (0.8 * 8 + 8))
+    for seq in range(8, 108):
+        line.session.on_media(line.packet(seq), seq * 0.02)
+        if seq % 10 == 0:
+            line.report(seq * 0.02)
+    assert share() == pytest.approx(0, abs=0.01)
+
+
 def test_a_goodbye_is_noticed(line: Line) -> None:
     assert not line.session.said_bye
     line.session.on_media(line.caller.protect_rtcp(rtcp.bye(THEIRS)), 0.0)

@@ -19,6 +19,9 @@ from tests.media_worker.calls import calling
 from tests.media_worker.core.test_sdp_offer import CHROMIUM
 from tests.media_worker.moving_sessions import recorded, stored_events
 
+_RENEWED_S = 12.0
+"""By then a record was renewed after the first RTCP report."""
+
 
 async def test_the_record_says_what_another_media_worker_needs(broker_url: str, broker: Redis) -> None:
     async with running_media_worker(broker_url) as house, calling(house):
@@ -45,6 +48,17 @@ async def test_the_record_says_what_another_media_worker_needs(broker_url: str, 
         await house.gateway.send(attached)
         record = await recorded(broker, lambda record: record["gateway"] == "g-other")
         assert record["resume_tokens"] == "new,old"
+
+
+async def test_the_record_says_how_the_call_is(broker_url: str, broker: Redis) -> None:
+    async with running_media_worker(broker_url) as house, calling(house):
+        for number, fields in enumerate(({"turn": 1}, {"turn": 2, "firstAudioMs": 840}, {"turn": 3}), 1):
+            event = PublishEvent(session="s1", epoch=1, type="metrics", fields=fields, number=number)
+            await house.pipeline.send(event)
+        figures = {"answer_ms", "loss_percent"}
+        record = await recorded(broker, lambda record: figures <= record.keys(), timeout_s=_RENEWED_S)
+        assert record["answer_ms"] == "840", "the last turn was no answer"
+        assert 0 <= float(record["loss_percent"]) < 5
 
 
 async def test_a_broker_that_comes_back_empty_gets_the_record_again(broker_url: str, broker: Redis) -> None:

@@ -176,6 +176,76 @@ async def test_the_events_of_a_quiet_session_live_as_long_as_its_record(broker: 
         assert await broker.ttl(key) > 50
 
 
+async def figures(broker: Redis) -> dict[bytes, bytes]:
+    record = await cast(Any, broker.hgetall(keys.session("s1")))
+    return {name: record[name] for name in (b"answer_ms", b"loss_percent") if name in record}
+
+
+async def renew(store: SessionStore) -> None:
+    """As a few seconds later."""
+    store._kept["s1"].renew_s = 0.0
+    await store.write()
+
+
+async def test_figures_are_written_when_the_record_is_renewed_and_not_before(broker: Redis) -> None:
+    store, _ = a_store(broker)
+    store.measure("s1", 1, {"answer_ms": "900"})
+    assert store._kept == {}, "it is not ours, or not any more"
+    store.save("s1", 1, {"generation": "1", "media_worker": "m1"})
+    store.measure("s1", 1, {"answer_ms": "900"})
+    store.measure("s1", 1, {"loss_percent": "1.3"})
+    await store.write()
+    await store.write()
+    assert await figures(broker) == {}
+    await renew(store)
+    assert await figures(broker) == {b"answer_ms": b"900", b"loss_percent": b"1.3"}
+    assert 50 < await broker.ttl(keys.session("s1")) <= 60
+    store.measure("s1", 1, {"loss_percent": "0.0"})
+    await renew(store)
+    assert await figures(broker) == {b"answer_ms": b"900", b"loss_percent": b"0.0"}
+
+
+async def test_figures_that_are_the_same_are_not_written_again(broker: Redis) -> None:
+    store, _ = a_store(broker)
+    store.save("s1", 1, {"generation": "1", "media_worker": "m1"})
+    store.measure("s1", 1, {"loss_percent": "0.0"})
+    await store.write()
+    await renew(store)
+    await broker.hdel(keys.session("s1"), "loss_percent")
+    store.measure("s1", 1, {"loss_percent": "0.0"})
+    await renew(store)
+    assert await figures(broker) == {}
+
+
+async def test_figures_come_back_with_the_record_that_the_broker_had_lost(broker: Redis) -> None:
+    store, _ = a_store(broker)
+    store.save("s1", 1, {"generation": "1", "media_worker": "m1"})
+    store.measure("s1", 1, {"answer_ms": "900"})
+    await store.write()
+    await renew(store)
+    await broker.flushall()
+    with capture_logs():
+        await renew(store)
+    assert await broker.exists(keys.session("s1")) == 0, "figures alone are no record"
+    await store.write()
+    await renew(store)
+    assert await figures(broker) == {b"answer_ms": b"900"}
+
+
+async def test_a_media_worker_that_was_stopped_does_not_write_its_figures_into_the_record_of_its_successor(
+    broker: Redis,
+) -> None:
+    mine, _ = a_store(broker)
+    theirs, _ = a_store(broker)
+    mine.save("s1", 1, {"generation": "1", "media_worker": "m1"})
+    mine.measure("s1", 1, {"answer_ms": "900"})
+    await mine.write()
+    theirs.save("s1", 2, {"generation": "2", "media_worker": "m2"})
+    await theirs.write()
+    await renew(mine)
+    assert await figures(broker) == {}
+
+
 async def test_the_conversation_of_an_ended_session_is_its_pipeline_workers_to_delete(broker: Redis) -> None:
     store, _ = a_store(broker)
     store.save("s1", 1, {"generation": "1"})

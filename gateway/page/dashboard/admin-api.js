@@ -21,10 +21,11 @@ export class AdminApi {
     this.key = sessionStorage.getItem(KEY) ?? '';
   }
 
-  /** @param {string} key */
+  /** @param {string} key Empty: forget it. */
   useKey(key) {
     this.key = key;
-    sessionStorage.setItem(KEY, key);
+    if (key) sessionStorage.setItem(KEY, key);
+    else sessionStorage.removeItem(KEY);
   }
 
   /** @returns {Promise<import('./fleet.js').Worker[]>} */
@@ -35,6 +36,14 @@ export class AdminApi {
   /** @returns {Promise<{sessions: import('./fleet.js').Session[], total: number}>} The newest 500. */
   async sessions() {
     return this.request('GET', `sessions?limit=${MAX_SESSIONS}`);
+  }
+
+  /**
+   * @param {string} session
+   * @returns {Promise<import('./fleet.js').Session>}
+   */
+  async session(session) {
+    return this.request('GET', `sessions/${encodeURIComponent(session)}`);
   }
 
   /**

@@ -1,7 +1,11 @@
+/** More would delay what the operator does meanwhile. */
+const ROWS_PER_FRAME = 50;
+
 /**
  * A table whose rows stay the same elements while their texts change, so that nothing jumps and little is drawn.
  *
- * Rows are copies of a `<template>`. An element with `data-text="field"` shows that field of its row.
+ * Rows are copies of a `<template>`. An element with `data-text="field"` shows that field of its row, and a button with
+ * `data-action` tells which row it belongs to.
  *
  * @template {{id: string}} Row
  */
@@ -11,48 +15,92 @@ export class Table {
    * @param {HTMLTemplateElement} template
    * @param {(find: (name: string) => any, row: Row) => void} update Does what `data-text` cannot. `find` finds an element by
    *   its `data-name`.
+   * @param {(action: string, row: Row) => void} onAction
    */
-  constructor(body, template, update) {
+  constructor(body, template, update, onAction) {
     this.body = body;
     this.template = template;
     this.update = update;
-    /** @type {Map<string, HTMLElement>} */
-    this.shown = new Map();
-  }
-
-  /** @param {readonly Row[]} rows */
-  show(rows) {
-    const ids = new Set(rows.map(({ id }) => id));
-    for (const [id, element] of this.shown) {
-      if (ids.has(id)) continue;
-      element.remove();
-      this.shown.delete(id);
-    }
-    rows.forEach((row, index) => {
-      const element = this.shown.get(row.id) ?? this.add(row.id);
-      for (const cell of element.querySelectorAll('[data-text]')) {
-        const field = /** @type {HTMLElement} */ (cell).dataset.text ?? '';
-        write(cell, String(/** @type {Record<string, unknown>} */ (row)[field]));
-      }
-      this.update((name) => element.querySelector(`[data-name="${name}"]`), row);
-      if (this.body.children[index] !== element) this.body.insertBefore(element, this.body.children[index] ?? null);
+    /** @type {Map<string, TableRow<Row>>} */
+    this.rows = new Map();
+    this.frame = 0;
+    body.addEventListener('click', ({ target }) => {
+      const button = target instanceof Element ? target.closest('button') : null;
+      const row = this.rows.get(button?.closest('tr')?.dataset.id ?? '')?.shown;
+      if (button?.dataset.action && row) onAction(button.dataset.action, row);
     });
   }
 
-  /** @param {string} id */
-  add(id) {
-    const copy = /** @type {DocumentFragment} */ (this.template.content.cloneNode(true));
-    const element = /** @type {HTMLElement} */ (copy.firstElementChild);
-    this.shown.set(id, element);
-    return element;
+  /** @param {readonly Row[]} rows Many are shown over several frames. */
+  show(rows) {
+    cancelAnimationFrame(this.frame);
+    const ids = new Set(rows.map(({ id }) => id));
+    for (const [id, { element }] of this.rows) {
+      if (!ids.has(id)) this.remove(id, element);
+    }
+    this.showFrom(0, rows);
+  }
+
+  /**
+   * @param {number} start
+   * @param {readonly Row[]} rows
+   */
+  showFrom(start, rows) {
+    const end = start + ROWS_PER_FRAME;
+    rows.slice(start, end).forEach((row, index) => this.showRow(start + index, row));
+    if (end < rows.length) this.frame = requestAnimationFrame(() => this.showFrom(end, rows));
+  }
+
+  /**
+   * @param {number} index
+   * @param {Row} row
+   */
+  showRow(index, row) {
+    let known = this.rows.get(row.id);
+    if (!known) this.rows.set(row.id, known = new TableRow(this.template, row.id));
+    known.show(row);
+    this.update(known.find, row);
+    const before = this.body.children[index] ?? null;
+    if (before !== known.element) this.body.insertBefore(known.element, before);
+  }
+
+  /**
+   * @param {string} id
+   * @param {HTMLElement} element
+   */
+  remove(id, element) {
+    // Otherwise the keyboard would be back at the beginning of the page.
+    if (element.contains(document.activeElement)) /** @type {HTMLElement | null} */ (this.body.closest('[tabindex]'))?.focus();
+    element.remove();
+    this.rows.delete(id);
   }
 }
 
-/**
- * A text that is the same is not written, because even that costs a layout.
- * @param {Element} element
- * @param {string} text
- */
-export function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+/** @template {{id: string}} Row */
+class TableRow {
+  /**
+   * @param {HTMLTemplateElement} template
+   * @param {string} id
+   */
+  constructor(template, id) {
+    const copy = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
+    this.element = /** @type {HTMLElement} */ (copy.firstElementChild);
+    this.element.dataset.id = id;
+    this.texts = /** @type {NodeListOf<HTMLElement>} */ (this.element.querySelectorAll('[data-text]'));
+    const named = /** @type {NodeListOf<HTMLElement>} */ (this.element.querySelectorAll('[data-name]'));
+    const elements = new Map([...named].map((element) => [element.dataset.name, element]));
+    this.find = (/** @type {string} */ name) => elements.get(name);
+    /** @type {Row | undefined} */
+    this.shown = undefined;
+  }
+
+  /** @param {Row} row */
+  show(row) {
+    for (const cell of this.texts) {
+      const field = /** @type {keyof Row} */ (cell.dataset.text);
+      // A text that is the same is not written, because even that costs a layout.
+      if (this.shown?.[field] !== row[field]) cell.textContent = String(row[field]);
+    }
+    this.shown = row;
+  }
 }
