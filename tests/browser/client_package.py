@@ -1,4 +1,4 @@
-"""The browser's client as those get it who install its npm package: packed, installed into a React app, built by Vite."""
+"""The browser's client as its users get it: packed, installed into a React app, built by Vite."""
 
 import os
 import re

@@ -44,7 +44,8 @@ const isOdd = state.phase === 'odd';
 export function Page({ onTranscript }: { onTranscript?: (role: string, text: string) => void }) {
   const element = useRef<VoiceAgentElement>(null);
   useEffect(() => void element.current?.connect(), []);
-  const session = useVoiceSession({ serverUrl: 'wss://my-server', agentId: 'front-desk', onEnded: (error) => console.log(error?.code) });
+  const onEnded = (error: VoiceAgentError | null) => console.log(error?.code);
+  const session = useVoiceSession({ serverUrl: 'wss://my-server', agentId: 'front-desk', onEnded });
   return (
     <main data-phase={session.phase} data-odd={isOdd}>
       <voice-agent ref={element} agent-id="front-desk" server-url="wss://my-server" push-to-talk className="call" />

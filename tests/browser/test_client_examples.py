@@ -1,0 +1,186 @@
+"""client/examples and the starts of docs/client.md in a real Chromium, from another origin than the gateway's."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import BrowserContext, Page, expect
+
+from tests.browser.chromium import chromium, screenshot
+from tests.browser.client_package import EXAMPLES, build, documented, documented_policy
+from tests.browser.origin import served
+from tests.integration.deployment import Deployment
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+_TALK_MS = 40_000
+_GREETING = "Hello, this is Trattoria Aurora. How can I help you?"
+_QUESTION = re.compile(r"what are your? opening", re.IGNORECASE)
+_ANSWER = "On Mondays we are closed"
+_CALL = re.compile(r"^(Start|Start Call|Call)$")
+_HANG_UP = re.compile(r"^(Stop|End Call|Hang up)$")
+
+_WATCH = """
+window.connections = [];
+window.RTCPeerConnection = class extends RTCPeerConnection {
+  constructor(...config) { super(...config); window.connections.push(this); }
+};
+window.violations = [];
+document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => {
+  window.violations.push(`${violatedDirective} ${blockedURI}`);
+});
+"""
+_IS_HEARD = """async () => {
+  const report = await window.connections.at(-1).getStats();
+  return [...report.values()].some(({ type, totalAudioEnergy }) => type === 'inbound-rtp' && totalAudioEnergy > 0.01);
+}"""
+_IS_OVER = """() => window.connections.every((connection) => connection.connectionState === 'closed'
+  && connection.getSenders().every(({ track }) => track === null || track.readyState === 'ended'))"""
+
+
+@pytest.fixture(scope="module")
+def site(
+    deployment: Deployment, customer_port: int, client_app: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The customer's website, with every example and every start."""
+    server = f"http://127.0.0.1:{deployment.port}"
+
+    def addressed(text: str) -> str:
+        return text.replace("http://127.0.0.1:8080", server).replace("https://my-server", server)
+
+    def page(body: str, head: str = "") -> str:
+        return (
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8">{head}<title>A customer</title></head>{body}'
+        )
+
+    website = tmp_path_factory.mktemp("website")
+    for example in ("vanilla", "element"):
+        shutil.copytree(EXAMPLES / example, website / example)
+        file = website / example / "index.html"
+        file.write_text(addressed(file.read_text(encoding="utf-8")), encoding="utf-8")
+    policy = documented_policy().replace("wss://my-server", f"ws://127.0.0.1:{deployment.port}")
+    meta = f'<meta http-equiv="content-security-policy" content="{policy}">'
+    (html,) = documented("One line of HTML")
+    (website / "strict.html").write_text(addressed(page(html, meta)), encoding="utf-8")
+    (html,) = documented("Without our code")
+    (website / "plain.html").write_text(addressed(page(html)), encoding="utf-8")
+
+    (npm,) = documented("npm")
+    whole, parts = documented("React")
+    (next_page,) = documented("Next.js")
+    buttons = '<button id="start">Start</button><button id="stop">Stop</button>'
+    mount = "createRoot(document.getElementById('root')).render(<{} />);\n"
+    imports = "import {{ createRoot }} from 'react-dom/client';\nimport {} from './{}';\n"
+    sources = {
+        "npm.js": npm,
+        "whole.jsx": whole,
+        "parts-component.jsx": parts,
+        "parts.jsx": imports.format("{ Desk }", "parts-component.jsx") + mount.format("Desk"),
+        "next-page.jsx": next_page,
+        "next.jsx": imports.format("Page", "next-page.jsx") + mount.format("Page"),
+    }
+    for name, source in sources.items():
+        (client_app / name).write_text(addressed(source), encoding="utf-8")
+    for name in ("npm.js", "whole.jsx", "parts.jsx", "next.jsx"):
+        body = (
+            f'{buttons if name == "npm.js" else ""}<div id="root"></div><script type="module" src="/{name}"></script>'
+        )
+        (client_app / name).with_suffix(".html").write_text(page(body), encoding="utf-8")
+    build(client_app, website / "built", "production", VITE_SERVER_URL=server)
+    build(client_app, website / "development", "development", VITE_SERVER_URL=server)
+    with served(website, customer_port) as origin:
+        yield origin
+
+
+async def opened(browser: BrowserContext, url: str) -> tuple[Page, list[str]]:
+    """The page, and what its console says."""
+    page = await browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: said.append(f"error: {error}"))
+    await page.add_init_script(_WATCH)
+    await page.goto(url)
+    return page, said
+
+
+async def hang_up(page: Page) -> None:
+    await page.get_by_role("button", name=_HANG_UP).click()
+    await page.wait_for_function(_IS_OVER)
+
+
+def complaints(said: list[str]) -> list[str]:
+    return [line for line in said if line.startswith(("error", "warning"))]
+
+
+async def test_each_example_is_a_whole_conversation(site: str, microphone: Path) -> None:
+    async def conversation(name: str, url: str) -> None:
+        page, said = await opened(browser, url)
+        await page.get_by_role("button", name=_CALL).click()
+        for words in (_GREETING, _QUESTION, _ANSWER):
+            await expect(page.get_by_text(words).first).to_be_visible(timeout=_TALK_MS)
+        await page.wait_for_function(_IS_HEARD)
+        await screenshot(page, f"example-{name}")
+        await hang_up(page)
+        await expect(page.get_by_role("button", name=_CALL)).to_be_enabled()
+        assert complaints(said) == []
+
+    async with chromium(microphone) as browser, asyncio.TaskGroup() as group:
+        for name, path in (("vanilla", "vanilla/"), ("element", "element/"), ("react", "built/")):
+            group.create_task(conversation(name, f"{site}/{path}"))
+
+
+async def test_each_start_of_the_documentation_calls_as_it_stands(site: str, microphone: Path) -> None:
+    async def greeted(path: str) -> None:
+        page, said = await opened(browser, f"{site}/{path}")
+        await page.get_by_role("button", name=_CALL).click()
+        if path == "built/npm.html":
+            async with asyncio.timeout(_TALK_MS / 1000):
+                while f"log: agent: {_GREETING}" not in said:
+                    await page.wait_for_event("console", timeout=_TALK_MS)
+        else:
+            await expect(page.get_by_text(_GREETING).first).to_be_visible(timeout=_TALK_MS)
+        await page.wait_for_function(_IS_HEARD)
+        await hang_up(page)
+        assert complaints(said) == []
+
+    async with chromium(microphone) as browser, asyncio.TaskGroup() as group:
+        for path in ("plain.html", "built/npm.html", "built/whole.html", "built/parts.html", "built/next.html"):
+            group.create_task(greeted(path))
+
+
+async def test_the_element_works_under_the_content_security_policy_of_the_documentation(
+    site: str, microphone: Path
+) -> None:
+    async with chromium(microphone) as browser:
+        page, said = await opened(browser, f"{site}/strict.html")
+        await page.get_by_role("button", name=_CALL).click()
+        await expect(page.get_by_text(_GREETING)).to_be_visible(timeout=_TALK_MS)
+        await page.wait_for_function(_IS_HEARD)
+        await hang_up(page)
+        assert await page.evaluate("window.violations") == []
+        assert complaints(said) == []
+        await page.evaluate("fetch('http://127.0.0.1:9/').catch(() => {})")
+        assert await page.evaluate("window.violations") == ["connect-src http://127.0.0.1:9/"], "it would be seen"
+
+
+async def test_a_call_ends_when_its_react_component_goes_or_gets_another_agent(site: str, microphone: Path) -> None:
+    async with chromium(microphone) as browser:
+        page, said = await opened(browser, f"{site}/development/")
+        call = page.get_by_role("button", name=_CALL)
+        await call.click()
+        await expect(page.get_by_text("Hello").first).to_be_visible(timeout=_TALK_MS)
+        await page.get_by_label("Agent").select_option("bike-shop")
+        await page.wait_for_function(_IS_OVER)
+        await expect(page.get_by_text("Hello")).to_have_count(0)
+        await call.click()
+        await expect(page.get_by_text("Spoke and Chain").first).to_be_visible(timeout=_TALK_MS)
+        await page.get_by_role("button", name="Close").click()
+        await page.wait_for_function(_IS_OVER)
+        assert await page.evaluate("window.connections.length") == 2
+        await page.get_by_role("button", name="Open").click()
+        await expect(call).to_be_enabled()
+        assert complaints(said) == []
+        assert any("React DevTools" in line for line in said), "React's own checks were not on"
