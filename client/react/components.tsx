@@ -55,13 +55,15 @@ export function Transcript({ client }: OfClient) {
   );
 }
 
-/** How loud a side is. Moves without rendering or layout: its child is scaled, from the text's colour. */
+const BAR = { blockSize: '100%', minBlockSize: '.25rem', background: 'currentColor', transformOrigin: 'left', transform: 'scaleX(0)' };
+
+/** How loud a side is. Moves without rendering or layout: its child is scaled, in the text's colour. */
 export function LevelMeter({ client, side }: OfClient & { side: 'microphone' | 'agent' }) {
   const bar = useRef<HTMLDivElement>(null);
   const { phase } = useCallState(client);
   useEffect(() => {
     // Not a `style` attribute, which a content security policy may forbid in a page that a server has rendered.
-    if (bar.current) Object.assign(bar.current.style, { blockSize: '100%', background: 'currentColor', transformOrigin: 'left', transform: 'scaleX(0)' });
+    if (bar.current) Object.assign(bar.current.style, BAR);
     if (!client || phase !== 'connected') return;
     let frame = 0;
     const draw = () => {

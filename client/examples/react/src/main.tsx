@@ -2,6 +2,7 @@ import { StrictMode, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import { Desk } from './desk';
+import './style.css';
 
 function App() {
   const [agentId, setAgentId] = useState('front-desk');
