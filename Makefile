@@ -28,7 +28,7 @@ up: .venv/installed ## Run everything on this machine until Ctrl-C  [PORT=8080 H
 doctor: .venv/installed ## Check what works on this machine, and say how to fix what does not
 	@.venv/bin/python -m deploy.launch doctor
 
-test: check tests/interop/node_modules/installed ## Check, then run all tests  [TESTS=tests/shared for some, WORKERS=3 processes, 1 with TESTS]
+test: check tests/interop/node_modules/installed client/examples/react/node_modules/installed ## Check, then run all tests  [TESTS=tests/shared for some, WORKERS=3 processes, 1 with TESTS]
 	@sh deploy/debian-packages.sh $(TEST_DEBIAN_PACKAGES)
 	$(if $(TESTS),,npm test --prefix client)
 	.venv/bin/python -m pytest -n $(WORKERS) --max-worker-restart=0 $(TESTS)
@@ -63,7 +63,7 @@ lock: .venv/installed-dev ## Write the lock files from pyproject.toml (UPGRADE=-
 LOCK_OPTIONS = --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe
 
 clean: ## Remove everything that make created
-	rm -rf .venv .venv-extras client/dist client/node_modules tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
+	rm -rf .venv .venv-extras client/dist client/node_modules client/examples/react/node_modules tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/python:

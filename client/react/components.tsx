@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef, type ButtonHTMLAttributes } from 'react';
+import { useEffect, useId, useRef, type ButtonHTMLAttributes, type ReactNode } from 'react';
 
 import type { VoiceAgentClient } from '../src/voice-agent.js';
 import { useMicrophones } from './use-microphones.js';
@@ -25,13 +25,18 @@ export function VoiceAgent(props: VoiceSessionOptions) {
   );
 }
 
+interface CallButtonProps extends OfClient, Omit<ButtonHTMLAttributes<HTMLButtonElement>, 'children' | 'onClick'> {
+  start?: ReactNode;
+  end?: ReactNode;
+}
+
 /** Starts and ends the call. */
-export function CallButton({ client, ...rest }: OfClient & ButtonHTMLAttributes<HTMLButtonElement>) {
+export function CallButton({ client, start = 'Start Call', end = 'End Call', ...rest }: CallButtonProps) {
   const { phase } = useCallState(client);
   const isInCall = phase === 'connecting' || phase === 'connected' || phase === 'reconnecting';
   // A call that fails shows in the state.
   const toggle = () => (isInCall ? client?.disconnect() : void client?.connect().catch(() => {}));
-  return <button type="button" {...rest} onClick={toggle}>{isInCall ? 'End Call' : 'Start Call'}</button>;
+  return <button type="button" {...rest} onClick={toggle}>{isInCall ? end : start}</button>;
 }
 
 /** What both said, and the tools that the agent used. */
@@ -50,11 +55,15 @@ export function Transcript({ client }: OfClient) {
   );
 }
 
-/** How loud a side is. Moves without rendering; style its child, whose width is scaled. */
+const BAR = { blockSize: '100%', minBlockSize: '.25rem', background: 'currentColor', transformOrigin: 'left', transform: 'scaleX(0)' };
+
+/** How loud a side is. Moves without rendering or layout: its child is scaled, in the text's colour. */
 export function LevelMeter({ client, side }: OfClient & { side: 'microphone' | 'agent' }) {
   const bar = useRef<HTMLDivElement>(null);
   const { phase } = useCallState(client);
   useEffect(() => {
+    // Not a `style` attribute, which a content security policy may forbid in a page that a server has rendered.
+    if (bar.current) Object.assign(bar.current.style, BAR);
     if (!client || phase !== 'connected') return;
     let frame = 0;
     const draw = () => {
@@ -62,15 +71,12 @@ export function LevelMeter({ client, side }: OfClient & { side: 'microphone' | '
       frame = requestAnimationFrame(draw);
     };
     draw();
-    return () => {
-      cancelAnimationFrame(frame);
-      if (bar.current) bar.current.style.transform = 'scaleX(0)';
-    };
+    return () => cancelAnimationFrame(frame);
   }, [client, side, phase]);
   const label = side === 'agent' ? 'Volume of the agent' : 'Volume of the microphone';
   return (
     <div className="level-meter" role="img" aria-label={label}>
-      <div ref={bar} style={{ transform: 'scaleX(0)', transformOrigin: 'left', blockSize: '100%', background: 'currentColor' }} />
+      <div ref={bar} />
     </div>
   );
 }
@@ -78,11 +84,12 @@ export function LevelMeter({ client, side }: OfClient & { side: 'microphone' | '
 /** Chooses the microphone, also in a call. */
 export function DevicePicker({ client, onError }: OfClient & { onError?: (error: Error) => void }) {
   const id = useId();
-  const { microphones, choose } = useMicrophones(client);
+  const { microphones, chosen, choose } = useMicrophones(client);
+  const change = (deviceId: string) => choose(deviceId).catch((error) => onError?.(error));
   return (
     <div className="device-picker">
       <label htmlFor={id}>Microphone</label>
-      <select id={id} disabled={microphones.length === 0} onChange={({ target }) => void choose(target.value).catch(onError)}>
+      <select id={id} value={chosen} disabled={microphones.length === 0} onChange={({ target }) => void change(target.value)}>
         {microphones.map(({ deviceId, label }) => <option key={deviceId} value={deviceId}>{label || 'Unnamed'}</option>)}
       </select>
     </div>

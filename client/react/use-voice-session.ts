@@ -1,32 +1,45 @@
-import { useEffect, useMemo, useRef, useSyncExternalStore } from 'react';
+import { useEffect, useMemo, useSyncExternalStore } from 'react';
 
-import { IDLE_CALL, VoiceAgentClient, type CallState, type VoiceAgentConfig } from '../src/voice-agent.js';
+import { IDLE_CALL, VoiceAgentClient, type CallState, type VoiceAgentConfig, type VoiceAgentError } from '../src/voice-agent.js';
+
+type Callbacks = Pick<VoiceAgentClient, 'onError' | 'onEnded' | 'onTransfer' | 'onEvent'>;
 
 export interface VoiceSession extends CallState {
   /** Null while a page is rendered on a server. */
   client: VoiceAgentClient | null;
-  /** Resolves when both can hear each other; rejects with a `VoiceAgentError`, which is also in `error`. */
+  /** Resolves when both can hear each other, or when the call has failed: `error` says why. */
   connect(): Promise<void>;
   disconnect(): void;
 }
 
-export interface VoiceSessionOptions extends VoiceAgentConfig {
+/** Those of the client, as they are at the last render. Another server, agent or `remoteAudio` makes another client. */
+export interface VoiceSessionOptions extends VoiceAgentConfig, Partial<Callbacks> {
   /** Final words of either side. */
   onTranscript?: (role: 'user' | 'agent', text: string) => void;
 }
 
 /** A call with an agent. It ends when the component goes, or gets another agent or server. */
 export function useVoiceSession(options: VoiceSessionOptions): VoiceSession {
-  const { serverUrl, agentId } = options;
-  const latest = useRef(options);
-  latest.current = options;
-  const client = useMemo(() => (typeof window === 'undefined' ? null : createClient(latest)), [serverUrl, agentId]);
+  const { serverUrl, agentId, iceTransportPolicy, remoteAudio, microphoneId } = options;
+  const client = useMemo(
+    () => (typeof window === 'undefined' ? null : new VoiceAgentClient(configOf(options))),
+    [serverUrl, agentId, iceTransportPolicy, remoteAudio],
+  );
   useEffect(() => () => client?.disconnect(), [client]);
+  useEffect(() => {
+    if (!client) return;
+    client.config = { ...configOf(options), microphoneId: client.config.microphoneId };
+    Object.assign(client, callbacksOf(options));
+  });
+  useEffect(() => {
+    if (!client || microphoneId === undefined || microphoneId === client.config.microphoneId) return;
+    client.chooseMicrophone(microphoneId).catch((error: VoiceAgentError) => client.onError(error));
+  }, [client, microphoneId]);
   const state = useCallState(client);
   return useMemo(() => ({
     ...state,
     client,
-    connect: async () => client?.connect(),
+    connect: async () => client?.connect().catch(() => {}),
     disconnect: () => client?.disconnect(),
   }), [state, client]);
 }
@@ -37,14 +50,17 @@ export function useCallState(client: VoiceAgentClient | null): CallState {
   return useSyncExternalStore(subscribe, () => client?.state ?? IDLE_CALL, () => IDLE_CALL);
 }
 
-function createClient(latest: { current: VoiceSessionOptions }): VoiceAgentClient {
-  const client = new VoiceAgentClient({
-    ...latest.current,
-    // The one that was given last, because it often closes over something that changes.
-    ...(latest.current.getToken ? { getToken: () => latest.current.getToken?.() ?? '' } : {}),
-  });
-  client.onTranscript = ({ role, text, final }) => {
-    if (final) latest.current.onTranscript?.(role, text);
+function configOf({ onTranscript, onError, onEnded, onTransfer, onEvent, ...config }: VoiceSessionOptions): VoiceAgentConfig {
+  return config;
+}
+
+function callbacksOf({ onTranscript, ...callbacks }: VoiceSessionOptions): Callbacks & Pick<VoiceAgentClient, 'onTranscript'> {
+  const ignore = () => {};
+  const { onError = ignore, onEnded = ignore, onTransfer = ignore, onEvent = ignore } = callbacks;
+  return {
+    onError, onEnded, onTransfer, onEvent,
+    onTranscript: ({ role, text, final }) => {
+      if (final) onTranscript?.(role, text);
+    },
   };
-  return client;
 }

@@ -32,7 +32,10 @@ const ENDINGS = /** @type {Record<string, string>} */ ({
 });
 const QUALITY = { good: 'Good connection', poor: 'Poor connection', lost: 'No connection', '': '' };
 
-export class VoiceAgentElement extends HTMLElement {
+/** A server that renders pages has no `HTMLElement`, and may import this all the same. */
+const Base = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? class {});
+
+export class VoiceAgentElement extends Base {
   static observedAttributes = ['agent-id', 'server-url', 'push-to-talk'];
 
   constructor() {
@@ -205,4 +208,4 @@ function sentence(text) {
   return ended.charAt(0).toUpperCase() + ended.slice(1);
 }
 
-if (!customElements.get('voice-agent')) customElements.define('voice-agent', VoiceAgentElement);
+if (globalThis.customElements && !customElements.get('voice-agent')) customElements.define('voice-agent', VoiceAgentElement);

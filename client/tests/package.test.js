@@ -45,6 +45,11 @@ test('the package has its modules with types and source maps, and nothing else',
   assert.equal(read('LICENSE'), read('../LICENSE'));
 });
 
+test('the package has the version of the server', () => {
+  const { version } = JSON.parse(read('package.json'));
+  assert.equal(version, read('../pyproject.toml').match(/^version = "(.*)"$/m)[1]);
+});
+
 test('the types refer to nothing that is missing', () => {
   for (const types of packed.filter((path) => path.endsWith('.d.ts'))) {
     for (const [, specifier] of read(types).matchAll(/(?:from |import\()'(\.[^']+)'/g)) {

@@ -10,6 +10,7 @@ import pytest_asyncio
 from callers.voice import RATE as CALLER_RATE
 from shared.audio import samples_in
 from tests.browser.chromium import write_wave
+from tests.browser.client_package import install
 from tests.fakes.ports import free_port
 from tests.integration.deployment import Deployment, deployed
 from tests.integration.speech import spoken
@@ -40,3 +41,11 @@ async def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = np.random.default_rng(2).normal(0, 3, len(samples)).astype(np.int16)
     folder = tmp_path_factory.mktemp("microphone")
     return write_wave(folder / "question.wav", samples + noise)
+
+
+@pytest.fixture(scope="session")
+def client_app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The React example with the packed client installed."""
+    folder = tmp_path_factory.mktemp("app")
+    install(folder)
+    return folder
