@@ -68,6 +68,9 @@ export class VoiceAgentElement extends HTMLElement {
     this.find('#interruptBtn').onclick = () => this.client?.interrupt();
     this.find('#audioBtn').onclick = () => void this.client?.startAudio();
     this.addEventListener('keydown', ({ key }) => key === 'Escape' && this.escape());
+    root.addEventListener('pointerdown', ({ target }) => {
+      if (!this.find('.devices').contains(target)) this.find('.devices').open = false;
+    });
     this.find('#textForm').onsubmit = (/** @type {SubmitEvent} */ event) => this.submitted(event);
     this.onDeviceChange = () => void this.refreshDevices();
     this.onWindowBlur = () => this.talkButton.press(false);

@@ -84,6 +84,10 @@ async def test_a_caller_chooses_another_microphone_and_loudspeaker_while_talking
         assert await page.evaluate("[tracks[1].label, tracks[1].enabled]") == [other, True]
         speakers = page.get_by_label("Loudspeaker")
         await speakers.select_option(index=1)
+        for closed_by in (page.locator(".status").click, lambda: page.keyboard.press("Escape")):
+            await closed_by()
+            await expect(speakers).to_be_hidden()
+            await page.get_by_text("Devices").click()
         await expect(page.locator("#problem")).to_be_hidden()
         await page.evaluate(_UNPLUG)
         await until(page, "tracks.length === 3 && tracks[2].readyState === 'live'")

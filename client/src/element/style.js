@@ -88,7 +88,7 @@ button:disabled svg { opacity: .45; }
 .devices div { position: relative; z-index: 1; inline-size: 12rem; margin-block-start: .4rem; padding: .5rem .75rem .75rem;
   border: 1px solid var(--_line); border-radius: 1rem; background: var(--_ground); }
 .devices label { display: grid; gap: .2rem; margin-block-start: .3rem; }
-.devices select { min-inline-size: 0; }
+.devices select { min-inline-size: 0; min-block-size: 2.25rem; }
 
 #problem { padding: .7rem 1rem; border-radius: .75rem; color: var(--_danger);
   background: color-mix(in srgb, var(--_danger) 10%, var(--_ground)); }
