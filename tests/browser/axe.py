@@ -17,7 +17,7 @@ async def violations(page: Page) -> list[str]:
         await page.evaluate(_SCRIPT.read_text(encoding="utf-8"))
     found: list[dict[str, Any]] = []
     for scheme in ("light", "dark"):
-        await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        await page.emulate_media(color_scheme=scheme)
         found += await page.evaluate(_RUN, _LEVELS)
     await page.emulate_media(color_scheme=None)
     return [f"{each['id']}: {[node['target'] for node in each['nodes']]}" for each in found]

@@ -43,8 +43,9 @@ async def page_server(broker_url: str, tmp_path_factory: pytest.TempPathFactory)
     for file in [*(_ROOT / "deploy/agents").glob("*.yaml"), *(_ROOT / "tests/scenarios/agents").glob("*.yaml")]:
         text = file.read_text(encoding="utf-8").replace(f"http://127.0.0.1:{bookings.PORT}/v1", model.base_url)
         (folder / file.name).write_text(text, encoding="utf-8")
-    settings = {"ANTIPHON_AGENTS_DIR": str(folder), "ANTIPHON_GATEWAY_ORIGINS": "http://phone.test"}
-    async with deployed(broker_url, **settings) as running:
+    async with deployed(
+        broker_url, ANTIPHON_AGENTS_DIR=str(folder), ANTIPHON_GATEWAY_ORIGINS="http://phone.test"
+    ) as running:
         yield running
     await model.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,12 @@ async def test_a_turn_that_is_interrupted_is_marked_and_never_left_grey(page_ser
         page = await opened(browser, page_server, "desk", _KEEP_CONNECTIONS)
         await call(page)
         last, grey = page.locator("#transcript li").last, page.locator("#transcript .interim")
-        for interrupt in (
+        ways: list[Callable[[], Awaitable[None]]] = [
             page.locator("#interruptBtn").click,
             lambda: page.keyboard.press("Escape"),
             lambda: hang_up(page),
-        ):
+        ]
+        for interrupt in ways:
             await write(page, "What is on the menu tonight?")
             await until_heard(page, "fresh pasta")
             await interrupt()

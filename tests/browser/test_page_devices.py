@@ -1,5 +1,6 @@
 """Microphones and loudspeakers on the gateway's own page: those that are missing, refused, chosen, unplugged."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,11 @@ async def test_a_caller_chooses_another_microphone_and_loudspeaker_while_talking
         assert await page.evaluate("[tracks[1].label, tracks[1].enabled]") == [other, True]
         speakers = page.get_by_label("Loudspeaker")
         await speakers.select_option(index=1)
-        for closed_by in (page.locator(".status").click, lambda: page.keyboard.press("Escape")):
+        ways: list[Callable[[], Awaitable[None]]] = [
+            page.locator(".status").click,
+            lambda: page.keyboard.press("Escape"),
+        ]
+        for closed_by in ways:
             await closed_by()
             await expect(speakers).to_be_hidden()
             await page.get_by_text("Devices").click()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Response, expect
+from playwright.async_api import Page, Response, ViewportSize, expect
 
 from tests.browser.axe import violations
 from tests.browser.chromium import chromium, screenshot
@@ -16,7 +16,8 @@ from tests.integration.deployment import Deployment
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _MAX_PAGE_BYTES = 100_000
-_PHONE, _DESK = {"width": 360, "height": 640}, {"width": 1280, "height": 720}
+_PHONE = ViewportSize(width=360, height=640)
+_DESK = ViewportSize(width=1280, height=720)
 _MENU = "What is on the menu tonight?"
 
 _FOCUSED = """() => {
@@ -152,7 +153,13 @@ async def test_nothing_overlaps_on_a_phone_or_a_desk(page_server: Deployment, si
         await expect(said(page, "user")).to_have_count(3, timeout=TALK_MS)
         await _fits(page)
         await page.set_viewport_size(_PHONE)
+        await expect(page.locator("#transcript li").last).to_be_in_viewport()
         await screenshot(page, "page-phone")
+        await page.locator("#conversation").evaluate("(pane) => pane.scrollTo(0, 0)")
+        await write(page, "Thank you.")
+        await expect(said(page, "user")).to_have_count(4, timeout=TALK_MS)
+        # Whoever reads what was said before is left in peace.
+        await expect(said(page, "agent").first).to_be_in_viewport()
         await hang_up(page)
         await page.route("**/api/ice-servers", lambda route: route.abort())
         await page.locator("#callBtn").click()
@@ -162,7 +169,7 @@ async def test_nothing_overlaps_on_a_phone_or_a_desk(page_server: Deployment, si
 
 async def _fits(page: Page) -> None:
     for size in (_PHONE, _DESK):
-        await page.set_viewport_size(size)  # type: ignore[arg-type]
+        await page.set_viewport_size(size)
         boxes: list[dict[str, Any]] = await page.evaluate(_BOXES)
         for upper, lower in itertools.pairwise(boxes):
             assert upper["bottom"] <= lower["top"] + 0.5, (upper, lower)
@@ -174,7 +181,7 @@ async def _fits(page: Page) -> None:
 async def test_words_and_pages_from_right_to_left(page_server: Deployment, silence: Path) -> None:
     async with chromium(silence) as browser:
         page = await opened(browser, page_server, "desk")
-        await page.set_viewport_size(_PHONE)  # type: ignore[arg-type]
+        await page.set_viewport_size(_PHONE)
         await call(page)
         await write(page, "שלום")
         user, agent = said(page, "user"), said(page, "agent").first
@@ -184,7 +191,7 @@ async def test_words_and_pages_from_right_to_left(page_server: Deployment, silen
         assert await _left(user) > await _left(agent)
         await page.evaluate("() => { document.documentElement.dir = 'rtl'; }")
         await _fits(page)
-        await page.set_viewport_size(_PHONE)  # type: ignore[arg-type]
+        await page.set_viewport_size(_PHONE)
         assert await _left(user) < await _left(agent)
         assert await _left(page.locator("#textBtn")) < await _left(page.locator("#textInput"))
         await screenshot(page, "page-right-to-left")
