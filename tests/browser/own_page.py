@@ -49,6 +49,7 @@ async def call(page: Page) -> None:
 
 
 async def hang_up(page: Page) -> None:
+    """Without it, the server waits for a page that is reloaded."""
     await page.locator("#callBtn.in-call").click()
     await expect(page.locator("voice-agent")).to_have_attribute("data-phase", "ended")
 

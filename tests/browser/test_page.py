@@ -116,6 +116,7 @@ async def test_the_tools_that_an_agent_uses_are_shown(page_server: Deployment, s
         kinds = await page.locator("#transcript li").evaluate_all("(all) => all.map((li) => li.dataset.role ?? 'tool')")
         assert kinds == ["agent", "user", "tool", "agent"]
         await screenshot(page, "page-tool")
+        await hang_up(page)
 
 
 _QUESTION_MS = 2_500
@@ -245,6 +246,7 @@ async def test_a_server_that_does_not_list_its_agents_takes_the_name_of_one(
         await page.locator("#callBtn").click()
         await expect(page.locator(".status .word")).to_have_text("Listening", timeout=TALK_MS)
         await expect(page.locator("#agentName")).to_be_disabled()
+        await hang_up(page)
         await page.unroute("**/api/agents")
         await page.route("**/api/agents", lambda route: route.abort())
         await page.goto(f"http://127.0.0.1:{page_server.port}/")

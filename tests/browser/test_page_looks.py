@@ -195,6 +195,7 @@ async def test_words_and_pages_from_right_to_left(page_server: Deployment, silen
         assert await _left(user) < await _left(agent)
         assert await _left(page.locator("#textBtn")) < await _left(page.locator("#textInput"))
         await screenshot(page, "page-right-to-left")
+        await hang_up(page)
 
 
 async def _left(locator: Any) -> float:
@@ -232,3 +233,4 @@ async def test_the_picture_moves_without_layout_and_not_for_those_who_want_no_mo
             )
             assert style == ["none", "none"]
         await expect(page.locator(".status .word")).to_have_text(re.compile("Speaking|Listening"))
+        await hang_up(page)
