@@ -19,5 +19,5 @@ async def violations(page: Page) -> list[str]:
     for scheme in ("light", "dark"):
         await page.emulate_media(color_scheme=scheme)
         found += await page.evaluate(_RUN, _LEVELS)
-    await page.emulate_media(color_scheme=None)
+    await page.emulate_media(color_scheme="null")
     return [f"{each['id']}: {[node['target'] for node in each['nodes']]}" for each in found]

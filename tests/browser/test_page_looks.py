@@ -83,8 +83,9 @@ async def test_everybody_can_read_and_use_the_page_before_in_and_after_a_call(
         await until_heard(page, "Tonight")
         assert await page.evaluate(_PLACES) == places, "nothing jumps"
         assert await violations(page) == []
-        await page.get_by_text("Devices").click()
         await page.locator("#muteBtn").click()
+        await page.get_by_text("Devices").click()
+        await expect(page.locator("#microphone")).to_be_visible()
         assert await violations(page) == []
         await screenshot(page, "page-in-call")
         await hang_up(page)
