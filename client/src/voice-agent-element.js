@@ -70,6 +70,10 @@ export class VoiceAgentElement extends Base {
     this.find('#muteBtn').onclick = () => this.client?.mute(!this.client.state.isMuted);
     this.find('#interruptBtn').onclick = () => this.client?.interrupt();
     this.find('#audioBtn').onclick = () => void this.client?.startAudio();
+    this.addEventListener('keydown', ({ key }) => key === 'Escape' && this.escape());
+    root.addEventListener('pointerdown', ({ target }) => {
+      if (!this.find('.devices').contains(target)) this.find('.devices').open = false;
+    });
     this.find('#textForm').onsubmit = (/** @type {SubmitEvent} */ event) => this.submitted(event);
     this.onDeviceChange = () => void this.refreshDevices();
     this.onWindowBlur = () => this.talkButton.press(false);
@@ -79,7 +83,6 @@ export class VoiceAgentElement extends Base {
     navigator.mediaDevices?.addEventListener('devicechange', this.onDeviceChange);
     addEventListener('blur', this.onWindowBlur);
     this.attributeChangedCallback();
-    if (this.hasAttribute('survives-reload') && this.createClient().canResume) void this.connect();
   }
 
   disconnectedCallback() {
@@ -92,6 +95,7 @@ export class VoiceAgentElement extends Base {
   attributeChangedCallback() {
     this.find('#talkBtn').hidden = !this.hasAttribute('push-to-talk');
     this.find('#callBtn').toggleAttribute('disabled', !this.isInCall && !this.getAttribute('agent-id'));
+    if (this.isConnected && !this.isInCall && this.hasAttribute('survives-reload') && this.createClient().canResume) void this.connect();
   }
 
   get isInCall() {
@@ -143,6 +147,8 @@ export class VoiceAgentElement extends Base {
     const word = this.find('.status .word');
     const text = PHASES[phase] ? ENDINGS[phase === 'ended' ? reason : ''] ?? PHASES[phase] : isMuted ? 'Muted' : STATUS[status];
     if (word.textContent !== text) word.textContent = text;
+    // Who hears the agent need not be told that it speaks.
+    this.find('.status').ariaLive = phase === 'connected' ? 'off' : 'polite';
     const dot = this.find('.quality');
     dot.hidden = !quality;
     dot.dataset.quality = quality;
@@ -157,10 +163,19 @@ export class VoiceAgentElement extends Base {
     this.find('#textInput').toggleAttribute('disabled', !isReady);
     this.find('#textBtn').toggleAttribute('disabled', !isReady);
     this.find('#audioBtn').hidden = !isAudioBlocked || !isInCall;
+    const begins = isReady && this.find('#talkBtn').disabled;
     this.talkButton.enable(isReady);
+    // The space key, which may have begun the call, is to talk now, not to hang up. Without push-to-talk this does nothing.
+    if (begins && this.shadowRoot?.activeElement === call) this.find('#talkBtn').focus();
     if (phase !== this.dataset.phase && phase === 'connected') void this.refreshDevices();
     this.dataset.phase = phase;
     this.tell('state', state);
+  }
+
+  escape() {
+    const devices = this.find('.devices');
+    if (devices.open) devices.open = false;
+    else this.client?.interrupt();
   }
 
   async refreshDevices() {

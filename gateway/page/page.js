@@ -9,14 +9,21 @@ const noDescription = element('agentDescription').textContent;
 
 /** @type {{id: string, name: string, description: string, turnTaking: string, engines: Record<string, string>}[]} */
 let agents = [];
-let token = '';
+let token = history.state?.token ?? ''; // of this tab before it was reloaded
 
 /** From `/#token=...`: a fragment stays out of logs. It is removed, so that nobody reads it in the address bar. */
 function takeToken() {
   const given = new URLSearchParams(location.hash.slice(1)).get('token');
   if (!given) return;
   token = given;
-  history.replaceState(null, '', location.pathname + location.search);
+  history.replaceState({ token }, '', location.pathname + location.search);
+}
+
+/** A reloaded page, or a link to it, has the same agent. */
+function keepAgent() {
+  const url = new URL(location.href);
+  url.searchParams.set('agent', chosenAgent());
+  history.replaceState(history.state, '', url);
 }
 
 function chosenAgent() {
@@ -59,7 +66,11 @@ function showWhetherInCall() {
 
 call.config = { getToken: () => token };
 call.addEventListener('voice-agent-state', showWhetherInCall);
-element('agent').onchange = showAgent;
+element('agent').onchange = () => {
+  showAgent();
+  keepAgent();
+};
+element('agentName').onchange = keepAgent;
 element('agentName').oninput = showAgent;
 addEventListener('hashchange', takeToken);
 takeToken();

@@ -11,12 +11,18 @@ from playwright.async_api import BrowserContext, Page, async_playwright
 from shared.audio import Pcm
 
 _EXECUTABLE = "/usr/bin/chromium"
+NO_NAMES = "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+"""Chromium's rules for names: nothing here may leave the machine."""
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 
 
 @contextlib.asynccontextmanager
-async def chromium(microphone: Path) -> AsyncIterator[BrowserContext]:
-    """`microphone` is played once from the moment a page opens the microphone, then silence."""
+async def chromium(microphone: Path | None, *switches: str) -> AsyncIterator[BrowserContext]:
+    """`microphone` is played once from the moment a page opens the microphone, then silence; None: there is none.
+
+    `switches` take precedence over ours.
+    """
+    device = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={microphone}%noloop"]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=_EXECUTABLE,
@@ -24,15 +30,15 @@ async def chromium(microphone: Path) -> AsyncIterator[BrowserContext]:
                 "--no-sandbox",
                 "--disable-gpu",
                 "--use-fake-ui-for-media-stream",
-                "--use-fake-device-for-media-stream",
-                f"--use-file-for-fake-audio-capture={microphone}%noloop",
+                *(device if microphone else []),
                 "--allow-loopback-in-peer-connection",
                 "--autoplay-policy=no-user-gesture-required",
                 "--disable-background-networking",
                 "--disable-component-update",
                 "--disable-sync",
-                # The specification's client names a public STUN server; nothing here may leave the machine.
-                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+                # The specification's client names a public STUN server.
+                f"--host-resolver-rules={NO_NAMES}",
+                *switches,
             ],
         )
         try:

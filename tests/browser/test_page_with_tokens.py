@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from gateway.core.api_keys import new_api_key
-from tests.browser.chromium import chromium, screenshot, write_wave
+from tests.browser.chromium import chromium, write_wave
 from tests.integration.deployment import Deployment, deployed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,16 +40,19 @@ async def test_a_person_with_a_link_talks_once(deployment: Deployment, tmp_path:
         token = (await http.post("/api/tokens", json={"agents": "all"})).json()["token"]
     async with chromium(write_wave(tmp_path / "silence.wav", np.zeros(48_000, np.int16))) as browser:
         page = await browser.new_page()
-        problem, start, status = (page.locator(name) for name in ("#problem", "#startBtn", "#status"))
+        problem, button, element = (page.locator(name) for name in ("#problem", "#callBtn", "voice-agent"))
         await page.goto(f"{url}/?agent=echo")
-        await start.click()
+        await button.click()
         await expect(problem).to_have_attribute("data-code", "token_required")
-        await screenshot(page, "page-without-token")
+        await expect(problem).to_contain_text("Open this page by the link that you were given.")
         await page.goto(f"{url}/?agent=echo#token={token}")
         await expect(page).to_have_url(f"{url}/?agent=echo")
-        await start.click()
-        await expect(status).to_have_attribute("data-status", "listening", timeout=20_000)
-        await page.click("#stopBtn")
-        await start.click()
+        await button.click()
+        await expect(element).to_have_attribute("data-phase", "connected", timeout=20_000)
+        await page.reload()  # ... keeps the token
+        await expect(element).to_have_attribute("data-phase", "connected", timeout=20_000)
+        await button.click()
+        await expect(element).to_have_attribute("data-phase", "ended")
+        await button.click()
         await expect(problem).to_have_attribute("data-code", "token_used")
     assert token not in deployment.logs()

@@ -41,7 +41,7 @@ window.RTCPeerConnection = class extends RTCPeerConnection {
   constructor(config) { super({ ...config, iceTransportPolicy: 'relay' }); window.connections.push(this); }
 };
 """
-_START = "() => { const start = document.getElementById('startBtn'); if (!start.disabled) start.click(); }"
+_START = "() => { document.querySelector('voice-agent').find('#callBtn:not(.in-call)')?.click(); }"
 _RELAYED = """async () => {
   const report = await window.connections.at(-1).getStats();
   const entries = [...report.values()];
@@ -221,7 +221,7 @@ async def test_a_caller_who_gets_out_by_a_relay_only_talks_on_our_page(
     await page.goto(f"http://127.0.0.1:{deployment.port}/?agent=echo")
     await until(page, f"({_START})() || ({_RELAYED})().then(({{ energy }}) => energy > 0.05, () => false)", _TALK_S)
     relayed = await page.evaluate(_RELAYED)
-    await page.click("#stopBtn")
+    await page.click("#callBtn")
     await page.close()
     assert relayed["ours"]["candidateType"] == "relay"
     assert relayed["ours"]["url"].startswith(f"turn:127.0.0.1:{turn.port}")

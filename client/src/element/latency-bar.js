@@ -21,10 +21,12 @@ const FULL_MS = 2_000;
  */
 export function latencyBar(turn) {
   if (turn.firstAudioMs === undefined) return null;
+  const latency = document.createElement('span');
+  latency.className = 'latency';
+  latency.setAttribute('role', 'img');
+  latency.setAttribute('part', 'latency');
   const bar = document.createElement('span');
-  bar.className = 'latency';
-  bar.setAttribute('role', 'img');
-  bar.setAttribute('part', 'latency');
+  bar.className = 'bar';
   const words = [];
   for (const [field, name] of STAGES) {
     const ms = turn[field];
@@ -35,8 +37,10 @@ export function latencyBar(turn) {
     bar.append(stage);
     words.push(`${name} ${ms} ms`);
   }
-  const summary = `Answered after ${(turn.firstAudioMs / 1000).toFixed(1)} s: ${words.join(', ')}`;
-  bar.setAttribute('aria-label', summary);
-  bar.title = summary;
-  return bar;
+  const seconds = `${(turn.firstAudioMs / 1000).toFixed(1)} s`;
+  const summary = `Answered after ${seconds}: ${words.join(', ')}`;
+  latency.setAttribute('aria-label', summary);
+  latency.title = summary;
+  latency.append(bar, seconds);
+  return latency;
 }

@@ -3,7 +3,7 @@
 /** How fast a level falls, per frame. It rises at once. */
 const FALL = 0.12;
 const AGENT_SCALE = 0.35;
-const CALLER_SCALE = 0.5;
+const CALLER_SCALE = 0.4;
 
 export class Presence {
   /**

@@ -44,9 +44,12 @@ button:disabled, input:disabled { color: var(--_quiet); cursor: default; }
 button:disabled svg { opacity: .45; }
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px; }
 
-.stage { display: flex; flex-direction: column; align-items: center; gap: 1rem; }
+.stage { position: relative; display: flex; flex-direction: column; align-items: center; gap: 1rem; }
 .presence { position: relative; inline-size: 9rem; block-size: 9rem; margin: 1.25rem; }
-@media (max-height: 50rem) { .presence { inline-size: 6.5rem; block-size: 6.5rem; margin: .75rem; } }
+@media (max-height: 50rem) {
+  :host, .stage { gap: .75rem; }
+  .presence { inline-size: 6.5rem; block-size: 6.5rem; margin: .5rem; }
+}
 .presence div { position: absolute; inset: 0; border-radius: 50%; will-change: transform; transition: background-color .4s, opacity .4s; }
 .presence .caller { border: 2px solid var(--_accent); opacity: .35; }
 .presence .agent { inset: 18%; background: radial-gradient(circle at 35% 30%, color-mix(in srgb, var(--_accent) 55%, white), var(--_accent)); }
@@ -56,9 +59,12 @@ button:disabled svg { opacity: .45; }
 .presence[data-phase="connecting"] .agent,
 .presence[data-phase="reconnecting"] .agent { animation: breathe 1.6s ease-in-out infinite; }
 @keyframes breathe { 50% { opacity: .35; } }
-@media (prefers-reduced-motion: reduce) { .presence div { animation: none !important; } }
+@media (prefers-reduced-motion: reduce) { .presence div { animation: none !important; transform: none !important; transition: none; } }
 
-.status { display: flex; align-items: center; gap: .6rem; min-block-size: 1.5rem; color: var(--_quiet); }
+.status { min-block-size: 1.5rem; color: var(--_quiet); text-align: center; }
+/* In the corners, where they move nothing when they come. */
+.quality, .devices { position: absolute; inset-block-start: 0; color: var(--_quiet); font-size: .85rem; }
+.quality { inset-inline-end: 0; max-inline-size: calc(50% - 4rem); text-align: end; }
 .quality::before { content: "\\25CF\\00A0"; color: #b97a10; }
 .quality[data-quality="good"]::before { color: var(--_accent); }
 .quality[data-quality="lost"]::before { color: var(--_danger); }
@@ -66,6 +72,7 @@ button:disabled svg { opacity: .45; }
 .controls { display: flex; align-items: center; gap: 1rem; }
 #muteBtn, #interruptBtn { inline-size: 2.75rem; padding: 0; }
 #muteBtn[aria-pressed="true"] { border-color: var(--_danger); color: var(--_danger); }
+#muteBtn[aria-pressed="true"] svg { background: linear-gradient(45deg, transparent 46%, currentColor 46% 54%, transparent 54%); }
 #callBtn { min-inline-size: 9rem; min-block-size: 3.5rem; border-radius: 1.75rem; border-color: transparent; font-weight: 600;
   background: var(--_accent); color: var(--_on-accent); }
 #callBtn.in-call { border-color: var(--_danger); background: var(--_ground); color: var(--_danger); }
@@ -74,17 +81,21 @@ button:disabled svg { opacity: .45; }
   touch-action: none; user-select: none; -webkit-user-select: none; -webkit-touch-callout: none; }
 #talkBtn[aria-pressed="true"] { background: var(--_accent); color: var(--_on-accent); }
 #talkBtn:disabled { border-color: var(--_line); color: var(--_quiet); }
-.devices { inline-size: min(100%, 26rem); color: var(--_quiet); }
-.devices summary { display: flex; align-items: center; justify-content: center; gap: .5rem; cursor: pointer; list-style: none; }
+.devices { inset-inline-start: 0; }
+.devices summary { display: flex; align-items: center; gap: .4rem; inline-size: fit-content; min-block-size: 1.5rem; cursor: pointer;
+  list-style: none; }
 .devices summary::-webkit-details-marker { display: none; }
-.devices label { display: grid; grid-template-columns: 7rem 1fr; align-items: center; gap: .5rem; margin-block-start: .5rem; }
-.devices select { min-inline-size: 0; }
+.devices div { position: relative; z-index: 1; inline-size: 12rem; margin-block-start: .4rem; padding: .5rem .75rem .75rem;
+  border: 1px solid var(--_line); border-radius: 1rem; background: var(--_ground); }
+.devices label { display: grid; gap: .2rem; margin-block-start: .3rem; }
+.devices select { min-inline-size: 0; min-block-size: 2.25rem; }
 
 #problem { padding: .7rem 1rem; border-radius: .75rem; color: var(--_danger);
   background: color-mix(in srgb, var(--_danger) 10%, var(--_ground)); }
 #audioBtn { border-color: var(--_accent); color: var(--_accent); }
 
-#conversation { flex: 1 1 10rem; min-block-size: 8rem; overflow-y: auto; padding: .25rem; }
+#conversation { flex: 1 1 9rem; min-block-size: 9rem; overflow-y: auto; padding: 1rem; border: 1px solid var(--_line);
+  border-radius: 1.25rem; background: var(--_ground); }
 .hint { text-align: center; color: var(--_quiet); }
 #transcript { display: flex; flex-direction: column; gap: .75rem; margin: 0; padding: 0; list-style: none; }
 #transcript li { display: flex; flex-direction: column; max-inline-size: 85%; padding: .5rem .9rem; border-radius: 1rem;
@@ -97,8 +108,9 @@ button:disabled svg { opacity: .45; }
 #transcript .tool { flex-direction: row; gap: .5rem; align-self: center; padding: 0; color: var(--_quiet); font-size: .85rem; }
 #transcript .tool .name { font-family: ui-monospace, monospace; }
 #transcript .tool[data-ok="false"] .how { color: var(--_danger); }
-.latency { display: flex; gap: 1px; inline-size: 10rem; max-inline-size: 100%; block-size: .3rem; margin-block-start: .4rem;
-  border-radius: .15rem; overflow: hidden; background: color-mix(in srgb, var(--_line) 50%, transparent); }
+.latency { display: flex; align-items: center; gap: .5rem; margin-block-start: .25rem; color: var(--_quiet); font-size: .75rem;
+  font-variant-numeric: tabular-nums; }
+.latency .bar { display: flex; gap: 1px; flex: 0 1 9rem; block-size: .3rem; border-radius: .15rem; overflow: hidden; background: color-mix(in srgb, var(--_line) 50%, transparent); }
 .latency .endpointMs { background: #8a9aa3; }
 .latency .sttFinalMs { background: #c78b2e; }
 .latency .llmFirstTokenMs { background: #7a62b8; }

@@ -11,24 +11,27 @@ const icon = (name) => `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${I
 /** What is in the element's shadow root. */
 export const TEMPLATE = `
 <div class="stage" part="stage">
+  <details class="devices" part="devices" hidden><summary>${icon('devices')}Devices</summary>
+    <div>
+      <label>Microphone <select id="microphone"></select></label>
+      <label>Loudspeaker <select id="speaker"></select></label>
+    </div>
+  </details>
   <div class="presence" part="presence" data-phase="idle" aria-hidden="true"><div class="caller"></div><div class="agent"></div></div>
   <p class="status" part="status" role="status"><span class="word">Ready</span><span class="quality" hidden></span></p>
   <div class="controls" part="controls">
     <button id="muteBtn" part="mute-button" type="button" aria-pressed="false" aria-label="Mute" title="Mute" disabled>${icon('microphone')}</button>
     <button id="callBtn" part="call-button" type="button">${icon('call')}<span>Call</span></button>
-    <button id="interruptBtn" part="interrupt-button" type="button" aria-label="Stop the agent" title="Stop the agent" disabled>${icon('stop')}</button>
+    <button id="interruptBtn" part="interrupt-button" type="button" aria-label="Stop the agent" title="Stop the agent (Esc)"
+            aria-keyshortcuts="Escape" disabled>${icon('stop')}</button>
   </div>
   <button id="talkBtn" part="talk-button" type="button" aria-pressed="false" hidden disabled>Hold to talk</button>
-  <details class="devices" part="devices" hidden><summary>${icon('devices')}Devices</summary>
-    <label>Microphone <select id="microphone"></select></label>
-    <label>Loudspeaker <select id="speaker"></select></label>
-  </details>
 </div>
 <p id="problem" part="problem" role="alert" hidden></p>
 <button id="audioBtn" part="audio-button" type="button" hidden>Let the agent be heard</button>
-<section id="conversation" part="conversation" aria-label="Conversation" tabindex="0">
+<section id="conversation" part="conversation" role="log" aria-label="Conversation" tabindex="0">
   <p class="hint">What you and the agent say appears here.</p>
-  <ol id="transcript" part="transcript" role="log" aria-live="polite"></ol>
+  <ol id="transcript" part="transcript"></ol>
 </section>
 <form id="textForm" part="text-form">
   <input id="textInput" part="text-input" type="text" maxlength="2000" autocomplete="off" dir="auto"

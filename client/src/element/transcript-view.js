@@ -24,12 +24,17 @@ export class TranscriptView {
     this.shown = [];
     /** @type {CallState['turns']} */
     this.turns = [];
+    this.isAtEnd = true;
+    pane.onscroll = () => {
+      this.isAtEnd = pane.scrollHeight - pane.scrollTop - pane.clientHeight < NEAR_END_PX;
+    };
+    // Such as by the keyboard of a phone.
+    new ResizeObserver(() => this.stayAtEnd()).observe(pane);
   }
 
   /** @param {CallState} state */
   show({ transcript, turns }) {
     if (transcript === this.shown && turns === this.turns) return;
-    const wasAtEnd = this.pane.scrollHeight - this.pane.scrollTop - this.pane.clientHeight < NEAR_END_PX;
     this.removeOld(transcript);
     const known = new Set(this.shown);
     transcript.forEach((entry, index) => {
@@ -40,7 +45,11 @@ export class TranscriptView {
     if (turns !== this.turns) this.showLatencies(transcript, turns);
     this.shown = transcript;
     this.turns = turns;
-    if (wasAtEnd) this.pane.scrollTop = this.pane.scrollHeight;
+    this.stayAtEnd();
+  }
+
+  stayAtEnd() {
+    if (this.isAtEnd) this.pane.scrollTop = this.pane.scrollHeight;
   }
 
   /** @param {CallState['transcript']} transcript */
@@ -88,14 +97,15 @@ function draw(item, entry) {
     item.className = 'tool';
     item.setAttribute('part', 'tool');
     item.dataset.ok = String(entry.ok ?? '');
-    const took = entry.durationMs === null ? '' : ` ${(entry.durationMs / 1000).toFixed(1)} s`;
-    const how = entry.ok === null ? 'is running' : entry.ok ? `done,${took}` : 'failed';
+    const how = entry.ok === null ? 'is running' : entry.ok ? `done in ${((entry.durationMs ?? 0) / 1000).toFixed(2)} s` : 'failed';
     item.replaceChildren(span('name', entry.name), span('how', how));
     if (entry.arguments) item.title = JSON.stringify(entry.arguments);
     return;
   }
   item.className = entry.final ? 'final' : 'interim';
   item.classList.toggle('interrupted', entry.interrupted);
+  // Screen readers read a text once, when it is final.
+  item.ariaHidden = entry.final ? null : 'true';
   item.setAttribute('part', `utterance ${entry.role}`);
   item.dataset.role = entry.role;
   const text = span('text', entry.text);
