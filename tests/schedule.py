@@ -1,8 +1,8 @@
 """What the workers of pytest-xdist run, and in which order.
 
 The tests of a file share services, so they stay on one worker. Tests that wait in real time come first, and fast ones
-fill the time until the last worker is done. All speech in Chromium and through the speech engines is on one worker,
-because it needs most of a processor: without it, recognisers miss words and Chromium conceals audio.
+fill the time until the last worker is done. What needs most of a processor, without which recognisers miss words and
+Chromium conceals audio, is on one worker: scenarios, and comparisons of sound. The other browser tests are on another.
 """
 
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-_SPEECH = ("tests/scenarios/", "tests/browser/")
+_SPEECH = ("tests/scenarios/", "tests/browser/test_peer.py", "tests/browser/test_page.py")
+_BROWSER = ("tests/browser/",)
 _REAL_TIME = ("tests/integration/", "tests/network/", "tests/interop/")
 
 
@@ -20,9 +21,12 @@ class Schedule(LoadScopeScheduling):  # type: ignore[misc]
         super().__init__(config, log)
 
     def _split_scope(self, nodeid: str) -> str:
-        return "speech" if nodeid.startswith(_SPEECH) else nodeid.partition("::")[0]
+        if nodeid.startswith(_SPEECH):
+            return "speech"
+        return "browser" if nodeid.startswith(_BROWSER) else nodeid.partition("::")[0]
 
 
 def rank(item: pytest.Item) -> int:
     """The lowest ranks start first."""
-    return [item.nodeid.startswith(_SPEECH), item.nodeid.startswith(_REAL_TIME), True].index(True)
+    starts = item.nodeid.startswith
+    return [starts(_SPEECH), starts(_BROWSER), starts(_REAL_TIME), True].index(True)

@@ -25,7 +25,7 @@ from tests.integration.speech import spoken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-_SILENCE_S = 120.0
+_SILENCE_S = 60.0
 _MAX_CONCEALED_SHARE = 0.005
 _SAME_VOICE = 0.85
 _NO_HOLE = 0.5
@@ -85,7 +85,7 @@ async def browser(words: Pcm, tmp_path_factory: pytest.TempPathFactory) -> Async
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
 async def idle_call(browser: BrowserContext, deployment: Deployment) -> AsyncIterator[asyncio.Task[list[Any]]]:
-    """A call whose agent says nothing for two minutes, at the same time as the other tests.
+    """A call whose agent says nothing for a minute, at the same time as the other tests.
 
     The statistics after the greeting, after the silence and after the answer.
     """
