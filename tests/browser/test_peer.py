@@ -228,7 +228,7 @@ async def test_a_caller_who_gets_out_by_a_relay_only_talks_on_our_page(
 
 
 @pytest.mark.timeout(240)
-async def test_an_agent_that_was_silent_for_two_minutes_is_heard_without_concealment(
+async def test_an_agent_that_was_silent_for_a_minute_is_heard_without_concealment(
     idle_call: asyncio.Task[list[Any]],
 ) -> None:
     greeted, silent, answered = await idle_call
