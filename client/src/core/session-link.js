@@ -53,7 +53,10 @@ export class SessionLink {
     const before = this.state;
     const [state, actions] = next(before, event);
     this.state = state;
-    if (event.type === 'connect' && actions.length > 0) this.order = new EventOrder();
+    if (event.type === 'connect' && actions.length > 0) {
+      this.order = new EventOrder();
+      this.sessionId = '';
+    }
     for (const action of actions) this.carryOut(action);
     if (state !== before) this.listener.onState(state);
   }
@@ -120,9 +123,11 @@ export class SessionLink {
     const { lastId } = this.state;
     const isCurrent = () => isRunning(this.state) && this.state.lastId === lastId;
     try {
-      this.preparation = await this.listener.prepare();
-      if (isCurrent()) this.dispatch({ type: 'prepared' });
-      else if (!isRunning(this.state)) this.listener.onRelease();
+      const preparation = await this.listener.prepare();
+      if (isCurrent()) {
+        this.preparation = preparation;
+        this.dispatch({ type: 'prepared' });
+      } else if (!isRunning(this.state)) this.listener.onRelease();
     } catch (error) {
       const { code = 'failed', message, retryAfterMs } = /** @type {Error & {code?: string, retryAfterMs?: number}} */ (error);
       if (isCurrent()) this.dispatch({ type: 'prepare-failed', failure: { code, message, retryAfterMs } });
