@@ -55,9 +55,8 @@ class GatewayProxy:
             writer.close()
 
     async def _gateway(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        for _ in self._ports:
-            port = self._ports.pop(0)
-            self._ports.append(port)
+        self._ports.append(self._ports.pop(0))
+        for port in list(self._ports):
             with contextlib.suppress(ConnectionRefusedError):
                 return await asyncio.open_connection("127.0.0.1", port)
         raise ConnectionError("no gateway lives")

@@ -244,8 +244,7 @@ class Step {
     const { peer, phase } = this.state;
     if (state === 'failed') return phase === 'connecting' ? this.fail(NO_AUDIO) : this.stepFailed();
     if (state === 'disconnected') return;
-    if (peer) this.actions.push({ type: 'close-peer', peer: peer.id });
-    this.actions.push({ type: 'use-peer', peer: id });
+    this.actions.push({ type: 'use-peer', peer: id, insteadOf: peer?.id ?? null });
     Object.assign(this.state, { peer: { id, state }, nextPeer: null, leaving: false, phase: 'connected' });
     this.advance();
   }
