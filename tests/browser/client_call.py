@@ -103,8 +103,6 @@ async def serve_page(browser: BrowserContext) -> None:
         await route.fulfill(path=files[route.request.url.rpartition("/")[2]])
 
     await browser.route("**/test/*", answer)
-    # Chromium does not know that such a page comes from this machine, to which it may connect.
-    await browser.grant_permissions(["microphone", "local-network-access"])
 
 
 async def opened(browser: BrowserContext, origin: str, text: str = TEXT) -> ClientCall:

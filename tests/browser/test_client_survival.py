@@ -46,7 +46,9 @@ class Stage(NamedTuple):
     browser: BrowserContext
     api: httpx.AsyncClient
 
-    def calling(self, agent: str = AGENT, text: str = TEXT, **config: object) -> AbstractAsyncContextManager[ClientCall]:
+    def calling(
+        self, agent: str = AGENT, text: str = TEXT, **config: object
+    ) -> AbstractAsyncContextManager[ClientCall]:
         return calling(self.browser, self.proxy.origin, agent, text, **config)
 
     async def holder(self, call: ClientCall, field: str) -> Service:
@@ -138,7 +140,9 @@ async def test_a_media_worker_is_drained_and_the_drain_undone_and_killed(stage: 
         record_property("media worker killed while the agent speaks", heard)
         assert max(heard.words) <= _WORDS_OFF
         assert await call.get("phases") == [*_ONLY_CONNECTED, "reconnecting", "connected"]
-        assert await call.get("opened.RTCPeerConnection.filter((each) => each.connectionState !== 'closed').length") == 1
+        assert (
+            await call.get("opened.RTCPeerConnection.filter((each) => each.connectionState !== 'closed').length") == 1
+        )
         await call.assert_goes_on()
         await call.assert_events_came_once()
 
