@@ -21,9 +21,6 @@ _PREFERENCES = {
     "media.navigator.streams.fake": True,
     "media.navigator.permission.disabled": True,
     "media.autoplay.default": 0,
-    # Without these there is no way to a server on this machine.
-    "media.peerconnection.ice.loopback": True,
-    "media.peerconnection.ice.obfuscate_host_addresses": False,
 }
 
 
@@ -51,7 +48,7 @@ class FirefoxPage:
             target={"context": self._context},
             awaitPromise=True,
         )
-        assert told["type"] == "success", told
+        assert told["type"] == "success", told["exceptionDetails"]["text"]
         return json.loads(told["result"]["value"])
 
     async def until(self, condition: str, timeout_s: float = 20.0) -> None:

@@ -1,68 +1,65 @@
-"""The client in a real Firefox, whose microphone gives a steady tone: it hears the agent, and the agent hears it."""
+"""The client in a real Firefox: it hears the agent, and the agent hears it."""
 
-import contextlib
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from playwright.async_api import BrowserContext, async_playwright
-
-from tests.browser.client_call import ClientCall, opened, serve_page
+from tests.browser.firefox import FirefoxPage, firefox
 from tests.integration.deployment import deployed
 from tests.integration.talk import AGENT, TEXT, write_agent
 
 Record = Callable[[str, object], None]
-_PREFERENCES = {
-    "media.navigator.streams.fake": True,
-    "media.navigator.permission.disabled": True,
-    "media.autoplay.default": 0,
-    # Without these there is no way to a server on this machine.
-    "media.peerconnection.ice.loopback": True,
-    "media.peerconnection.ice.obfuscate_host_addresses": False,
-}
+_ECHO = Path(__file__).resolve().parents[2] / "deploy" / "agents" / "echo.yaml"
+_LISTEN = """(() => {
+  const Original = RTCPeerConnection;
+  window.connections = [];
+  window.RTCPeerConnection = class extends Original {
+    constructor(...options) { super(...options); window.connections.push(this); }
+  };
+})()"""
+_CALL = """import('/client/voice-agent.js').then(async ({{ VoiceAgentClient }}) => {{
+  const client = window.client = new VoiceAgentClient({{ agentId: '{agent}' }});
+  client.mute({muted});
+  await client.connect();
+  return client.state.phase;
+}})"""
+_ENERGY = """connections.at(-1).getStats().then((report) =>
+  [...report.values()].find(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio')?.totalAudioEnergy ?? 0)"""
 _AUDIBLE = 0.01
 """Audio energy (W3C webrtc-stats): a second at a tenth of full scale."""
 
 
-@contextlib.asynccontextmanager
-async def firefox() -> AsyncIterator[BrowserContext]:
-    """Debian's, by WebDriver BiDi."""
-    async with async_playwright() as playwright:
-        browser = await playwright.firefox.launch(
-            channel="moz-firefox", executable_path="/usr/bin/firefox-esr", firefox_user_prefs=_PREFERENCES
-        )
-        try:
-            yield await browser.new_context()
-        finally:
-            await browser.close()
-
-
 async def test_a_call_in_firefox(broker_url: str, tmp_path: Path, record_property: Record) -> None:
-    write_agent(tmp_path)
-    echo = Path(__file__).resolve().parents[2] / "deploy" / "agents" / "echo.yaml"
-    (tmp_path / "echo.yaml").write_bytes(echo.read_bytes())
-    async with deployed(broker_url, ANTIPHON_AGENTS_DIR=str(tmp_path)) as deployment, firefox() as browser:
-        await serve_page(browser)
-        call = await opened(browser, f"http://127.0.0.1:{deployment.port}")
-        await _call(call, AGENT)
-        await call.get("client.mute(true)")
-        await call.until("client.sendText('What do you have?')")
-        await call.until("client.state.transcript.some(({ role, isFinal }) => role === 'agent')")
-        said = await call.get("client.state.transcript.find(({ role }) => role === 'agent').text")
-        assert TEXT.startswith(said)
-        await _until_heard(call, record_property, "the agent")
-        await call.get("client.disconnect()")
-        await _call(call, "echo")
-        await call.get("client.mute(false)")
-        await _until_heard(call, record_property, "the caller's own voice")
-        await call.get("client.disconnect()")
-        assert await call.get("ended") == [None]
+    agents, profile = tmp_path / "agents", tmp_path / "profile"
+    agents.mkdir()
+    profile.mkdir()
+    write_agent(agents)
+    (agents / "echo.yaml").write_bytes(_ECHO.read_bytes())
+    async with (
+        deployed(broker_url, ANTIPHON_AGENTS_DIR=str(agents), ANTIPHON_PUBLIC_IPS=_own_address()) as deployment,
+        firefox(profile) as page,
+    ):
+        await page.open(f"http://127.0.0.1:{deployment.port}/")
+        await page.get(_LISTEN)
+        assert await page.get(_CALL.format(agent=AGENT, muted="true")) == "connected"
+        await page.until("client.sendText('What do you have?')")
+        record_property("energy of the agent's voice", await _heard(page))
+        await page.until("client.state.transcript.some(({ role, final }) => role === 'agent' && final)")
+        assert await page.get("client.state.transcript.find(({ role }) => role === 'agent').text") == TEXT
+        await page.get("client.disconnect()")
+        assert await page.get(_CALL.format(agent="echo", muted="false")) == "connected"
+        record_property("energy of the caller's own voice, from an echo", await _heard(page))
+        await page.get("client.disconnect()")
+        assert await page.get("[client.state.phase, client.state.reason]") == ["ended", "hangup"]
 
 
-async def _call(call: ClientCall, agent: str) -> None:
-    await call.page.evaluate("(agentId) => call({ agentId }, false)", agent)
+def _own_address() -> str:
+    """Firefox does not send from the loopback interface."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing
+        return str(probe.getsockname()[0])
 
 
-async def _until_heard(call: ClientCall, record: Record, what: str) -> None:
-    await call.until(f"inbound().then(({{ totalAudioEnergy }}) => totalAudioEnergy > {_AUDIBLE})")
-    record(f"{what} is heard", f"energy {await call.get('inbound().then((each) => each.totalAudioEnergy)'):.3f}")
+async def _heard(page: FirefoxPage) -> str:
+    await page.until(f"{_ENERGY}.then((energy) => energy > {_AUDIBLE})")
+    return f"{await page.get(_ENERGY):.3f}"
