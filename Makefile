@@ -11,7 +11,7 @@ PYTHON ?= python3
 WORKERS ?= $(if $(TESTS),0,3)
 PACKAGES = shared gateway media_worker pipeline_worker callers deploy tests
 # conntrack, iproute2, nftables: for tests/network; libatomic1: for the Node that Playwright brings along
-TEST_DEBIAN_PACKAGES = chromium conntrack coturn iproute2 libatomic1 nftables
+TEST_DEBIAN_PACKAGES = chromium conntrack coturn firefox-esr iproute2 libatomic1 nftables
 # The same version as livekit-agents, which the extra pins
 LIVEKIT_PLUGINS = livekit-plugins-openai==1.8.9 livekit-plugins-deepgram==1.8.9
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r

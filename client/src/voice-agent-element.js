@@ -29,6 +29,7 @@ const PHASES = { idle: 'Ready', connecting: 'Connecting', connected: '', reconne
 const ENDINGS = /** @type {Record<string, string>} */ ({
   agent_hangup: 'The agent has ended the call', user_idle: 'The call ended because nobody spoke',
   max_duration: 'The call has reached its longest duration', ended_by_operator: 'An operator has ended the call',
+  moved: 'The call goes on in another window', replaced: 'The call goes on in another window',
 });
 const QUALITY = { good: 'Good connection', poor: 'Poor connection', lost: 'No connection', '': '' };
 
@@ -59,12 +60,12 @@ export class VoiceAgentElement extends Base {
     this.microphones = new DevicePicker(
       this.find('#microphone'),
       async () => (await this.client?.listMicrophones()) ?? [],
-      async (id) => this.client?.chooseMicrophone(id).catch((error) => this.showProblem(error)),
+      (id) => this.chose({ microphoneId: id }, this.client?.chooseMicrophone(id)),
     );
     this.speakers = new DevicePicker(
       this.find('#speaker'),
       async () => (await this.client?.listSpeakers()) ?? [],
-      async (id) => this.client?.chooseSpeaker(id).catch((error) => this.showProblem(error)),
+      (id) => this.chose({ speakerId: id }, this.client?.chooseSpeaker(id)),
     );
     this.find('#callBtn').onclick = () => (this.isInCall ? this.client?.disconnect() : void this.connect());
     this.find('#muteBtn').onclick = () => this.client?.mute(!this.client.state.isMuted);
@@ -99,7 +100,7 @@ export class VoiceAgentElement extends Base {
   }
 
   get isInCall() {
-    return this.client !== null && isRunning(this.client.link.state);
+    return this.client !== null && isRunning(this.client.state);
   }
 
   /** Calls the agent. What goes wrong is shown, and told by `voice-agent-ended`. */
@@ -181,6 +182,20 @@ export class VoiceAgentElement extends Base {
   async refreshDevices() {
     const counts = await Promise.all([this.microphones.refresh(), this.speakers.refresh()]);
     this.find('.devices').hidden = !this.isInCall || Math.max(...counts) < 2;
+  }
+
+  /**
+   * The next calls have the devices too.
+   * @param {Partial<VoiceAgentConfig>} devices
+   * @param {Promise<void>} [done]
+   */
+  async chose(devices, done) {
+    try {
+      await done;
+      this.config = { ...this.config, ...devices };
+    } catch (error) {
+      this.showProblem(/** @type {VoiceAgentError} */ (error));
+    }
   }
 
   /** @param {VoiceAgentError | null} error */

@@ -37,6 +37,7 @@ export { VoiceAgentError };
  * @property {RTCIceServer[]} [iceServers] By default those that the server names.
  * @property {RTCIceTransportPolicy} [iceTransportPolicy] `relay` if all sound must pass a TURN server.
  * @property {string} [microphoneId] See `listMicrophones`.
+ * @property {string} [speakerId] See `listSpeakers`.
  * @property {boolean} [survivesReload] A reloaded page calls `connect()` and is in the same call. Its key lies in the tab's
  *   `sessionStorage` meanwhile.
  *
@@ -56,6 +57,8 @@ export { VoiceAgentError };
 const KEPT_TURNS = 50;
 const QUALITY_EVERY_MS = 2_000;
 const NO_ANSWER_MS = 10_000;
+/** As long as the server keeps the call of a page that was left. */
+const RELOAD_MS = 10_000;
 
 /** @type {CallState} */
 export const IDLE_CALL = Object.freeze({
@@ -64,38 +67,52 @@ export const IDLE_CALL = Object.freeze({
 });
 
 export class VoiceAgentClient {
+  #state = IDLE_CALL;
+  #config;
+  #address;
+  /** @type {Set<() => void>} */
+  #listeners = new Set();
+  #microphone = new Microphone((track) => this.#microphoneOpened(track), (error) => this.onError(error));
+  #playback;
+  #wakeLock = new WakeLock();
+  /** @type {AudioContext | null} */
+  #audioContext = null;
+  /** @type {{microphone?: LevelMeter, agent?: LevelMeter}} */
+  #meters = {};
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #qualityTimer = undefined;
+  /** @type {AbortController | null} */
+  #pageEvents = null;
+  #link;
+
   /** @param {VoiceAgentConfig} config */
   constructor(config) {
-    this.config = config;
-    this.agentId = config.agentId;
-    this.address = serverAddress(config.serverUrl ?? location.origin);
-    /**
-     * Another object after each change.
-     * @type {CallState}
-     */
-    this.state = IDLE_CALL;
-    /** @type {Set<() => void>} */
-    this.listeners = new Set();
-    this.microphone = new Microphone((track) => this.microphoneOpened(track), (error) => this.onError(error));
-    this.playback = new Playback(config.remoteAudio ?? new Audio(), (isAudioBlocked) => this.change({ isAudioBlocked }));
-    this.wakeLock = new WakeLock();
-    /** @type {AudioContext | null} */
-    this.audioContext = null;
-    /** @type {{microphone?: LevelMeter, agent?: LevelMeter}} */
-    this.meters = {};
-    /** @type {ReturnType<typeof setInterval> | undefined} */
-    this.qualityTimer = undefined;
-    /** @type {AbortController | null} */
-    this.pageEvents = null;
-    this.link = new SessionLink(`${this.address.webSocket}/signaling`, {
-      prepare: () => this.prepare(),
-      onState: (connection) => this.connectionChanged(connection),
-      onEvent: (event) => this.eventCame(event),
+    this.#config = config;
+    this.#address = serverAddress(config.serverUrl ?? location.origin);
+    this.#playback = new Playback(config.remoteAudio ?? new Audio(), (isAudioBlocked) => this.#change({ isAudioBlocked }));
+    this.#link = new SessionLink(`${this.#address.webSocket}/signaling`, {
+      prepare: () => this.#prepare(),
+      onState: (connection) => this.#connectionChanged(connection),
+      onEvent: (event) => this.#eventCame(event),
       onReport: ({ code, message, retryAfterMs }) => this.onError(new VoiceAgentError(code, message, retryAfterMs)),
-      onVoice: (voice) => this.voiceCame(voice),
-      onOpen: () => this.channelOpened(),
-      onRelease: () => this.release(),
+      onVoice: (voice) => this.#voiceCame(voice),
+      onOpen: () => this.#channelOpened(),
+      onRelease: () => this.#release(),
     }, config.iceTransportPolicy ? { iceTransportPolicy: config.iceTransportPolicy } : {});
+  }
+
+  /** Another object after each change. */
+  get state() {
+    return this.#state;
+  }
+
+  get agentId() {
+    return this.#config.agentId;
+  }
+
+  /** Of the call, or of the last one. An operator finds the call by it. */
+  get sessionId() {
+    return this.#link.sessionId;
   }
 
   /**
@@ -122,25 +139,25 @@ export class VoiceAgentClient {
    */
   connect() {
     return new Promise((resolve, reject) => {
-      if (isRunning(this.link.state)) return reject(new VoiceAgentError('busy', 'There is a call already.'));
-      this.state = { ...IDLE_CALL, isMuted: this.state.isMuted };
+      if (isRunning(this.#link.state)) return reject(new VoiceAgentError('busy', 'There is a call already.'));
+      this.#state = { ...IDLE_CALL, isMuted: this.#state.isMuted };
       // Here, because browsers start one only in answer to a click.
-      this.audioContext = new AudioContext();
-      this.watchPage();
+      this.#audioContext = new AudioContext();
+      this.#watchPage();
       const unsubscribe = this.subscribe(() => {
-        const { phase, error, reason } = this.state;
+        const { phase, error, reason } = this.#state;
         if (phase === 'connecting') return;
         unsubscribe();
         if (phase === 'connected') resolve();
         else reject(error ?? new VoiceAgentError(reason, 'The call has ended.'));
       });
-      this.link.dispatch({ type: 'connect', resumeToken: this.takeResumeToken() });
+      this.#link.dispatch({ type: 'connect', resumeToken: this.#takeResumeToken() });
     });
   }
 
   /** Ends the call. */
   disconnect() {
-    this.link.dispatch({ type: 'disconnect' });
+    this.#link.dispatch({ type: 'disconnect' });
   }
 
   /**
@@ -148,12 +165,12 @@ export class VoiceAgentClient {
    * @param {string} text At most 2,000 characters.
    */
   sendText(text) {
-    return this.link.send({ type: 'text', text });
+    return this.#link.send({ type: 'text', text });
   }
 
   /** Makes the agent stop speaking. */
   interrupt() {
-    return this.link.send({ type: 'interrupt' });
+    return this.#link.send({ type: 'interrupt' });
   }
 
   /**
@@ -161,19 +178,19 @@ export class VoiceAgentClient {
    * @param {boolean} pressed
    */
   sendTalk(pressed) {
-    return this.link.send({ type: 'talk', pressed });
+    return this.#link.send({ type: 'talk', pressed });
   }
 
   /** @param {boolean} isMuted The microphone; the call goes on. */
   mute(isMuted) {
-    this.microphone.mute(isMuted);
-    this.link.send({ type: 'mute', muted: isMuted });
-    this.change({ isMuted });
+    this.#microphone.mute(isMuted);
+    this.#link.send({ type: 'mute', muted: isMuted });
+    this.#change({ isMuted });
   }
 
   /** Lets the agent be heard if the browser has blocked it. To be called from a click. */
   async startAudio() {
-    await Promise.all([this.audioContext?.resume(), this.playback.start()]);
+    await Promise.all([this.#audioContext?.resume(), this.#playback.start()]);
   }
 
   /** The microphones, once the person has allowed the page to use one. */
@@ -191,18 +208,22 @@ export class VoiceAgentClient {
    * @param {string} deviceId
    */
   async chooseMicrophone(deviceId) {
-    this.config = { ...this.config, microphoneId: deviceId };
-    if (isRunning(this.link.state)) await this.microphone.open(deviceId);
+    if (isRunning(this.#link.state)) await this.#microphone.open(deviceId, true);
+    this.#config = { ...this.#config, microphoneId: deviceId };
   }
 
-  /** @param {string} deviceId */
+  /**
+   * Changes the loudspeaker, also in a call. Rejects with a `VoiceAgentError`; the last one stays in use then.
+   * @param {string} deviceId
+   */
   async chooseSpeaker(deviceId) {
-    await this.playback.chooseDevice(deviceId);
+    if (isRunning(this.#link.state)) await this.#playback.chooseDevice(deviceId);
+    this.#config = { ...this.#config, speakerId: deviceId };
   }
 
   /** How loud both sides are now, from 0 to 1. Cheap: to be called for each frame of an animation. */
   levels() {
-    return { microphone: this.meters.microphone?.read() ?? 0, agent: this.meters.agent?.read() ?? 0 };
+    return { microphone: this.#meters.microphone?.read() ?? 0, agent: this.#meters.agent?.read() ?? 0 };
   }
 
   /**
@@ -210,36 +231,37 @@ export class VoiceAgentClient {
    * @param {() => void} listener
    */
   subscribe(listener) {
-    this.listeners.add(listener);
-    return () => void this.listeners.delete(listener);
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   /** @param {Partial<CallState>} changes */
-  change(changes) {
-    this.state = { ...this.state, ...changes };
-    this.onStateChange(this.state);
-    for (const listener of [...this.listeners]) listener();
+  #change(changes) {
+    this.#state = { ...this.#state, ...changes };
+    this.onStateChange(this.#state);
+    for (const listener of [...this.#listeners]) listener();
   }
 
-  async prepare() {
-    const { getToken, iceServers, microphoneId } = this.config;
-    const opening = this.microphone.open(microphoneId);
-    const token = getToken ? await getToken() : this.config.token;
-    const [named] = await Promise.all([iceServers ?? this.fetchIceServers(token), opening]);
-    const { track } = this.microphone;
+  async #prepare() {
+    const { getToken, iceServers, microphoneId } = this.#config;
+    const opening = this.#microphone.open(microphoneId);
+    opening.catch(() => {}); // told below, unless something else fails first
+    const token = getToken ? await getToken() : this.#config.token;
+    const [named] = await Promise.all([iceServers ?? this.#fetchIceServers(token), opening]);
+    const { track } = this.#microphone;
     if (!track) throw new VoiceAgentError('hangup', 'The call has ended.');
-    return { agentId: this.agentId, token, iceServers: named, track, survivesReload: this.config.survivesReload ?? false };
+    return { agentId: this.agentId, token, iceServers: named, track, survivesReload: this.#config.survivesReload ?? false };
   }
 
   /**
    * @param {string} [token]
    * @returns {Promise<RTCIceServer[]>}
    */
-  async fetchIceServers(token) {
+  async #fetchIceServers(token) {
     const headers = token ? { authorization: `Bearer ${token}` } : undefined;
     let response;
     try {
-      response = await fetch(`${this.address.http}/api/ice-servers`, { headers, signal: AbortSignal.timeout(NO_ANSWER_MS) });
+      response = await fetch(`${this.#address.http}/api/ice-servers`, { headers, signal: AbortSignal.timeout(NO_ANSWER_MS) });
     } catch {
       throw new VoiceAgentError('unreachable', 'The server cannot be reached.');
     }
@@ -249,54 +271,58 @@ export class VoiceAgentClient {
   }
 
   /** @param {MediaStreamTrack} track */
-  microphoneOpened(track) {
-    this.link.replaceTrack(track);
-    this.meter('microphone', new MediaStream([track]));
+  #microphoneOpened(track) {
+    this.#link.replaceTrack(track);
+    this.#meter('microphone', new MediaStream([track]));
   }
 
   /** @param {MediaStream} voice */
-  voiceCame(voice) {
-    void this.playback.play(voice);
-    this.meter('agent', voice);
+  #voiceCame(voice) {
+    const { speakerId } = this.#config;
+    // One that is gone leaves the default loudspeaker.
+    if (speakerId) void this.#playback.chooseDevice(speakerId).catch(() => {});
+    void this.#playback.play(voice);
+    this.#meter('agent', voice);
   }
 
   /**
    * @param {'microphone' | 'agent'} side
    * @param {MediaStream} stream
    */
-  meter(side, stream) {
-    this.meters[side]?.close();
-    if (this.audioContext) this.meters[side] = new LevelMeter(this.audioContext, stream);
+  #meter(side, stream) {
+    this.#meters[side]?.close();
+    if (this.#audioContext) this.#meters[side] = new LevelMeter(this.#audioContext, stream);
   }
 
-  channelOpened() {
-    if (this.state.isMuted) this.link.send({ type: 'mute', muted: true });
-    this.change({ isReady: true });
+  #channelOpened() {
+    if (this.#state.isMuted) this.#link.send({ type: 'mute', muted: true });
+    this.#change({ isReady: true });
   }
 
   /** @param {Connection} connection */
-  connectionChanged({ phase, failure, reason }) {
-    if (phase === this.state.phase) return;
+  #connectionChanged({ phase, failure, reason }) {
+    if (phase === this.#state.phase) return;
     const isOver = phase === 'ended' || phase === 'failed';
     const error = failure && new VoiceAgentError(failure.code, failure.message, failure.retryAfterMs);
     /** @type {Partial<CallState>} */
     const changes = { phase, reason, error };
     if (phase === 'connected') {
-      void this.wakeLock.hold();
-      this.watchQuality();
+      void this.#wakeLock.hold();
+      this.#watchQuality();
+      changes.quality = '';
     } else if (phase === 'reconnecting') changes.quality = 'lost';
-    if (isOver) Object.assign(changes, { status: 'ended', isReady: false, quality: '', transcript: closed(this.state.transcript) });
-    this.change(changes);
+    if (isOver) Object.assign(changes, { status: 'ended', isReady: false, quality: '', transcript: closed(this.#state.transcript) });
+    this.#change(changes);
     if (isOver) this.onEnded(error);
   }
 
   /** @param {SessionEvent} event */
-  eventCame(event) {
+  #eventCame(event) {
     this.onEvent(event);
     switch (event.type) {
       case 'transcript':
       case 'transcript-partial':
-        this.change({ transcript: withEvent(this.state.transcript, event) });
+        this.#change({ transcript: withEvent(this.#state.transcript, event) });
         this.onTranscript({
           role: event.role, text: event.text, final: event.type === 'transcript', seq: event.seq,
           interrupted: event.type === 'transcript' && (event.interrupted ?? false),
@@ -304,14 +330,14 @@ export class VoiceAgentClient {
         break;
       case 'tool-call':
       case 'tool-result':
-        this.change({ transcript: withEvent(this.state.transcript, event) });
+        this.#change({ transcript: withEvent(this.#state.transcript, event) });
         break;
       case 'status':
-        this.change({ status: event.status });
+        this.#change({ status: event.status });
         this.onStatus(event.status);
         break;
       case 'metrics':
-        this.change({ turns: [...this.state.turns, event].slice(-KEPT_TURNS) });
+        this.#change({ turns: [...this.#state.turns, event].slice(-KEPT_TURNS) });
         break;
       case 'transfer':
         this.onTransfer(event);
@@ -322,65 +348,71 @@ export class VoiceAgentClient {
     }
   }
 
-  watchPage() {
-    this.pageEvents = new AbortController();
-    const options = { signal: this.pageEvents.signal };
-    const networkChanged = () => this.link.dispatch({ type: 'network-changed' });
+  #watchPage() {
+    this.#pageEvents = new AbortController();
+    const options = { signal: this.#pageEvents.signal };
+    const networkChanged = () => this.#link.dispatch({ type: 'network-changed' });
     addEventListener('online', networkChanged, options);
-    addEventListener('pagehide', () => this.leavePage(), options);
+    addEventListener('pagehide', () => this.#leavePage(), options);
     document.addEventListener('visibilitychange', () => {
-      if (document.visibilityState !== 'visible' || this.state.phase === 'connecting') return;
-      void this.wakeLock.hold();
+      if (document.visibilityState !== 'visible' || this.#state.phase === 'connecting') return;
+      void this.#wakeLock.hold();
       networkChanged();
     }, options);
   }
 
-  watchQuality() {
-    clearInterval(this.qualityTimer);
+  #watchQuality() {
+    clearInterval(this.#qualityTimer);
     /** @type {import('./core/quality.js').NetworkSample | null} */
     let before = null;
-    this.qualityTimer = setInterval(async () => {
-      const report = await this.link.statistics();
-      if (!report || this.state.phase !== 'connected') return;
+    this.#qualityTimer = setInterval(async () => {
+      const report = await this.#link.statistics();
+      if (!report || this.#state.phase !== 'connected') return;
       const now = sampleOf(report.values(), performance.now());
-      const quality = before && now.received >= before.received ? qualityOf(before, now) : this.state.quality;
+      const quality = before && now.received >= before.received ? qualityOf(before, now) : this.#state.quality;
       before = now;
-      if (quality !== this.state.quality) this.change({ quality });
+      if (quality !== this.#state.quality) this.#change({ quality });
     }, QUALITY_EVERY_MS);
   }
 
-  get storageKey() {
-    return `antiphon:${this.address.http}:${this.agentId}`;
+  get #storageKey() {
+    return `antiphon:${this.#address.http}:${this.agentId}`;
   }
 
-  leavePage() {
-    const { resumeToken } = this.link.state;
-    const staysPossible = this.config.survivesReload && resumeToken;
-    if (staysPossible) sessionStorage.setItem(this.storageKey, resumeToken);
-    this.link.dispatch({ type: staysPossible ? 'leave-page' : 'disconnect' });
+  #leavePage() {
+    const { resumeToken } = this.#link.state;
+    const staysPossible = this.#config.survivesReload && resumeToken;
+    if (staysPossible) sessionStorage.setItem(this.#storageKey, `${Date.now()} ${resumeToken}`);
+    this.#link.dispatch({ type: staysPossible ? 'leave-page' : 'disconnect' });
   }
 
   /** Whether `connect()` goes on with the call of the page that was reloaded. */
   get canResume() {
-    return Boolean(this.config.survivesReload && sessionStorage.getItem(this.storageKey));
+    return Boolean(this.#resumeToken);
   }
 
-  takeResumeToken() {
-    const token = this.canResume ? sessionStorage.getItem(this.storageKey) ?? '' : '';
-    sessionStorage.removeItem(this.storageKey);
+  get #resumeToken() {
+    const stored = this.#config.survivesReload ? sessionStorage.getItem(this.#storageKey) : null;
+    const [leftAt, token = ''] = stored?.split(' ') ?? [];
+    return Date.now() - Number(leftAt) < RELOAD_MS ? token : '';
+  }
+
+  #takeResumeToken() {
+    const token = this.#resumeToken;
+    sessionStorage.removeItem(this.#storageKey);
     return token;
   }
 
-  release() {
-    this.pageEvents?.abort();
-    clearInterval(this.qualityTimer);
-    this.microphone.close();
-    this.playback.stop();
-    this.meters.microphone?.close();
-    this.meters.agent?.close();
-    this.meters = {};
-    void this.audioContext?.close();
-    this.audioContext = null;
-    this.wakeLock.release();
+  #release() {
+    this.#pageEvents?.abort();
+    clearInterval(this.#qualityTimer);
+    this.#microphone.close();
+    this.#playback.stop();
+    this.#meters.microphone?.close();
+    this.#meters.agent?.close();
+    this.#meters = {};
+    void this.#audioContext?.close();
+    this.#audioContext = null;
+    this.#wakeLock.release();
   }
 }

@@ -104,6 +104,7 @@ export class SimulatedCall {
         break;
       case 'use-peer':
         assert.ok(this.peers.has(action.peer));
+        this.peers.delete(action.insteadOf);
         break;
       case 'close-peer':
         this.peers.delete(action.peer);

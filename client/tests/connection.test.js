@@ -510,6 +510,30 @@ test('when the network is there again, nobody waits for the next attempt', () =>
   assert.ok(call.isSettled);
 });
 
+test('when the network is there again, nobody waits, also if the path was lost only now', () => {
+  const call = inACall();
+  call.gatewayIsUp = false;
+  call.cutWebSockets();
+  call.run(10_000);
+  call.losePath();
+  call.gatewayIsUp = true;
+  call.dispatch({ type: 'network-changed' });
+  call.run(400);
+  assert.ok(call.isSettled);
+});
+
+test('when the network is there again, a WebSocket that was opened without it is opened anew', () => {
+  const call = inACall();
+  call.networkIsUp = false;
+  call.cutWebSockets();
+  call.run(3_000);
+  assert.equal(call.state.socket.state, 'opening');
+  call.networkIsUp = true;
+  call.dispatch({ type: 'network-changed' });
+  call.run(200);
+  assert.ok(call.isSettled);
+});
+
 test('a change of the network leaves a call alone that lacks nothing', () => {
   const call = inACall();
   call.dispatch({ type: 'network-changed' });

@@ -42,7 +42,8 @@ async def chromium(microphone: Path | None, *switches: str) -> AsyncIterator[Bro
             ],
         )
         try:
-            yield await browser.new_context(permissions=["microphone"])
+            # Chromium does not take a page that a test answers for one of this machine, which may connect to it.
+            yield await browser.new_context(permissions=["microphone", "local-network-access"])
         finally:
             await browser.close()
 

@@ -101,6 +101,8 @@ class LossyRelay:
         self._near, self._far = _socket(), _socket()
         self._caller: Any = None
         self._server: Any = None
+        self.is_blocked = False
+        """Whether nothing gets through, as if the network were away."""
         self.uplink = Direction(impairment, seed, self._to_server)
         self.downlink = Direction(impairment, seed + 1, self._to_caller)
 
@@ -131,11 +133,13 @@ class LossyRelay:
     def _from_caller(self) -> None:
         for datagram, address in _received(self._near):
             self._caller = address
-            self.uplink.pass_on(datagram)
+            if not self.is_blocked:
+                self.uplink.pass_on(datagram)
 
     def _from_server(self) -> None:
         for datagram, _ in _received(self._far):
-            self.downlink.pass_on(datagram)
+            if not self.is_blocked:
+                self.downlink.pass_on(datagram)
 
     def _to_server(self, datagram: bytes) -> None:
         if self._far.fileno() >= 0:  # a delayed packet may outlive the call

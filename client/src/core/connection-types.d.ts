@@ -61,7 +61,7 @@ export type Action =
   | { type: 'resume'; socket: number; resumeToken: string }
   | { type: 'bye'; socket: number }
   | { type: 'answer'; peer: number; sdp: string }
-  | { type: 'use-peer'; peer: number }
+  | { type: 'use-peer'; peer: number; insteadOf: number | null }
   | { type: 'close-peer'; peer: number }
   | { type: 'wait'; timer: Timer; ms: number }
   | { type: 'cancel'; timer: Timer }

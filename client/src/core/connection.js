@@ -60,7 +60,7 @@ export function next(state, event) {
   return [step.state, step.actions];
 }
 
-/** @param {Connection} state */
+/** @param {Pick<Connection, 'phase'>} state */
 export function isRunning({ phase }) {
   return phase === 'connecting' || phase === 'connected' || phase === 'reconnecting';
 }
@@ -89,7 +89,7 @@ class Step {
 
   /** @param {Exclude<ConnectionEvent, {type: 'connect'}>} event */
   take(event) {
-    const { socket, peer, waiting } = this.state;
+    const { socket, peer } = this.state;
     switch (event.type) {
       case 'prepared':
         this.wait('connect', CONNECT_TIMEOUT_MS);
@@ -121,9 +121,7 @@ class Step {
       case 'timer':
         return this.timerEnded(event.timer);
       case 'network-changed':
-        if (peer?.state === 'disconnected') this.peerLost();
-        else if (waiting) this.tryAgain();
-        return;
+        return this.networkChanged();
       case 'disconnect':
         if (socket && socket.state !== 'opening') this.actions.push({ type: 'bye', socket: socket.id });
         return this.end('ended', 'hangup');
@@ -246,8 +244,7 @@ class Step {
     const { peer, phase } = this.state;
     if (state === 'failed') return phase === 'connecting' ? this.fail(NO_AUDIO) : this.stepFailed();
     if (state === 'disconnected') return;
-    if (peer) this.actions.push({ type: 'close-peer', peer: peer.id });
-    this.actions.push({ type: 'use-peer', peer: id });
+    this.actions.push({ type: 'use-peer', peer: id, insteadOf: peer?.id ?? null });
     Object.assign(this.state, { peer: { id, state }, nextPeer: null, leaving: false, phase: 'connected' });
     this.advance();
   }
@@ -305,6 +302,18 @@ class Step {
     if (nextPeer !== null) this.actions.push({ type: 'close-peer', peer: nextPeer });
     Object.assign(this.state, { nextPeer: null, pending: null, attempt: attempt + 1, waiting: true });
     this.wait('retry', Math.max(atLeastMs, DELAYS_MS[Math.min(attempt, DELAYS_MS.length - 1)] ?? 0));
+  }
+
+  /** Nothing is worth waiting for that began on the old network. */
+  networkChanged() {
+    const { socket, peer, waiting } = this.state;
+    if (peer?.state === 'disconnected') this.soundLost('failed');
+    else if (!waiting && socket?.state !== 'opening') return;
+    if (socket?.state === 'opening') {
+      this.actions.push({ type: 'close-socket', socket: socket.id });
+      this.state.socket = null;
+    }
+    this.tryAgain();
   }
 
   tryAgain() {

@@ -3,6 +3,7 @@ const CURES = new Map(Object.entries({
   microphone_denied: 'Allow the microphone in the address bar of the browser, then call again.',
   microphone_missing: 'Plug a microphone in, then call again.',
   microphone_busy: 'Close the other program that uses the microphone, then call again.',
+  speaker_missing: 'Plug the loudspeaker in, or choose another one.',
   insecure_page: 'Open this page by https, or as http://127.0.0.1 on the machine that serves it.',
   unreachable: 'Check the network, then call again.',
   connection_lost: 'Check the network, then call again.',

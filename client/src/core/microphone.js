@@ -23,10 +23,11 @@ export class Microphone {
   /**
    * Rejects with a `VoiceAgentError`, and keeps the device that was in use.
    * @param {string} [deviceId] Of `listDevices`; empty for the default one.
+   * @param {boolean} [noOther] Without it, the default one takes the place of one that is gone.
    */
-  async open(deviceId = '') {
+  async open(deviceId = '', noOther = false) {
     this.isClosed = false;
-    const track = await openTrack(deviceId);
+    const track = await openTrack(noOther ? { exact: deviceId } : deviceId);
     if (this.isClosed) return track.stop();
     this.stopTrack();
     this.track = track;
@@ -62,7 +63,7 @@ export async function listDevices(kind) {
   return devices.filter((device) => device.kind === kind && device.deviceId);
 }
 
-/** @param {string} deviceId */
+/** @param {ConstrainDOMString} deviceId */
 async function openTrack(deviceId) {
   if (!navigator.mediaDevices?.getUserMedia) {
     throw new VoiceAgentError('insecure_page', 'The browser gives the microphone only to https pages and localhost.');
@@ -71,7 +72,7 @@ async function openTrack(deviceId) {
     const stream = await navigator.mediaDevices.getUserMedia({
       audio: {
         echoCancellation: true, noiseSuppression: true, autoGainControl: true, sampleRate: 48000,
-        ...(deviceId ? { deviceId: { exact: deviceId } } : {}),
+        ...(deviceId ? { deviceId } : {}),
       },
       video: false,
     });

@@ -1,3 +1,5 @@
+const LOOK_EVERY_MS = 10;
+
 /** One peer connection: the microphone's track out, the agent's voice in, and the data channel `control`. */
 export class Peer {
   /**
@@ -49,6 +51,18 @@ export class Peer {
     if (this.channel.readyState !== 'open') return false;
     this.channel.send(JSON.stringify(message));
     return true;
+  }
+
+  /**
+   * Resolves when the agent's voice sounds here, or after that time.
+   * @param {number} ms
+   */
+  async untilHeard(ms) {
+    const [receiver] = this.connection.getReceivers();
+    const isHeard = () => receiver?.getSynchronizationSources().some(({ audioLevel = 1 }) => audioLevel > 0);
+    for (const end = performance.now() + ms; performance.now() < end && !isHeard(); ) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    }
   }
 
   close() {

@@ -1,3 +1,5 @@
+import { VoiceAgentError } from './errors.js';
+
 /** The agent's voice in an `<audio>` element. Some browsers play nothing before the person has clicked. */
 export class Playback {
   /**
@@ -26,9 +28,16 @@ export class Playback {
     }
   }
 
-  /** @param {string} deviceId Of a loudspeaker. Does nothing in browsers that leave this to the system. */
+  /**
+   * Rejects with a `VoiceAgentError`. Does nothing in browsers that leave this to the system.
+   * @param {string} deviceId Of a loudspeaker.
+   */
   async chooseDevice(deviceId) {
-    if ('setSinkId' in this.audio) await this.audio.setSinkId(deviceId);
+    try {
+      if ('setSinkId' in this.audio) await this.audio.setSinkId(deviceId);
+    } catch {
+      throw new VoiceAgentError('speaker_missing', 'This loudspeaker was not found.');
+    }
   }
 
   stop() {

@@ -24,6 +24,9 @@ import { Peer } from './peer.js';
  * @typedef {{agentId: string, token?: string, iceServers: RTCIceServer[], track: MediaStreamTrack, survivesReload: boolean}} Preparation
  */
 
+/** An agent may be silent just then. */
+const HANDOVER_MS = 300;
+
 /** Carries out what `connection.js` decides: WebSockets, peer connections, timers. */
 export class SessionLink {
   /**
@@ -53,7 +56,10 @@ export class SessionLink {
     const before = this.state;
     const [state, actions] = next(before, event);
     this.state = state;
-    if (event.type === 'connect' && actions.length > 0) this.order = new EventOrder();
+    if (event.type === 'connect' && actions.length > 0) {
+      this.order = new EventOrder();
+      this.sessionId = '';
+    }
     for (const action of actions) this.carryOut(action);
     if (state !== before) this.listener.onState(state);
   }
@@ -94,11 +100,8 @@ export class SessionLink {
         return void this.offer(action);
       case 'answer':
         return void this.answer(action.peer, action.sdp);
-      case 'use-peer': {
-        const voice = this.peers.get(action.peer)?.voice;
-        if (voice) this.listener.onVoice(voice);
-        return;
-      }
+      case 'use-peer':
+        return void this.usePeer(action.peer, action.insteadOf);
       case 'close-peer':
         this.peers.get(action.peer)?.close();
         this.peers.delete(action.peer);
@@ -120,9 +123,11 @@ export class SessionLink {
     const { lastId } = this.state;
     const isCurrent = () => isRunning(this.state) && this.state.lastId === lastId;
     try {
-      this.preparation = await this.listener.prepare();
-      if (isCurrent()) this.dispatch({ type: 'prepared' });
-      else if (!isRunning(this.state)) this.listener.onRelease();
+      const preparation = await this.listener.prepare();
+      if (isCurrent()) {
+        this.preparation = preparation;
+        this.dispatch({ type: 'prepared' });
+      } else if (!isRunning(this.state)) this.listener.onRelease();
     } catch (error) {
       const { code = 'failed', message, retryAfterMs } = /** @type {Error & {code?: string, retryAfterMs?: number}} */ (error);
       if (isCurrent()) this.dispatch({ type: 'prepare-failed', failure: { code, message, retryAfterMs } });
@@ -188,6 +193,20 @@ export class SessionLink {
     });
     this.peers.set(id, peer);
     return peer;
+  }
+
+  /**
+   * The old peer connection plays what it has received, until the new one is heard.
+   * @param {number} id
+   * @param {number | null} oldId
+   */
+  async usePeer(id, oldId) {
+    const peer = this.peers.get(id);
+    const old = this.peers.get(oldId ?? 0);
+    if (old?.connection.connectionState === 'connected') await peer?.untilHeard(HANDOVER_MS);
+    if (peer?.voice && this.peers.get(id) === peer) this.listener.onVoice(peer.voice);
+    old?.close();
+    this.peers.delete(oldId ?? 0);
   }
 
   /**
