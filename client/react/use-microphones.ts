@@ -40,5 +40,5 @@ export function useMicrophones(client: VoiceAgentClient | null): Microphones {
 }
 
 function deviceOf(client: VoiceAgentClient | null): string {
-  return client?.microphone.deviceId || client?.config.microphoneId || '';
+  return client?.microphoneId ?? '';
 }

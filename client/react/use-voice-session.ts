@@ -28,11 +28,12 @@ export function useVoiceSession(options: VoiceSessionOptions): VoiceSession {
   useEffect(() => () => client?.disconnect(), [client]);
   useEffect(() => {
     if (!client) return;
-    client.config = { ...configOf(options), microphoneId: client.config.microphoneId };
+    const { token, getToken, iceServers, survivesReload } = options;
+    client.configure({ token, getToken, iceServers, survivesReload });
     Object.assign(client, callbacksOf(options));
   });
   useEffect(() => {
-    if (!client || microphoneId === undefined || microphoneId === client.config.microphoneId) return;
+    if (!client || microphoneId === undefined || microphoneId === client.microphoneId) return;
     client.chooseMicrophone(microphoneId).catch((error: VoiceAgentError) => client.onError(error));
   }, [client, microphoneId]);
   const state = useCallState(client);

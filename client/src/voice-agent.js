@@ -110,6 +110,11 @@ export class VoiceAgentClient {
     return this.#config.agentId;
   }
 
+  /** Of the microphone in use, or else of the one that was chosen; empty for the default one. */
+  get microphoneId() {
+    return this.#microphone.deviceId || this.#config.microphoneId || '';
+  }
+
   /** Of the call, or of the last one. An operator finds the call by it. */
   get sessionId() {
     return this.#link.sessionId;
@@ -132,6 +137,14 @@ export class VoiceAgentClient {
   onEvent(_event) {}
   /** @param {VoiceAgentError | null} _error The call is over; why, if it failed. */
   onEnded(_error) {}
+
+  /**
+   * Changes options from the next call on.
+   * @param {Pick<VoiceAgentConfig, 'token' | 'getToken' | 'iceServers' | 'survivesReload'>} options
+   */
+  configure(options) {
+    this.#config = { ...this.#config, ...options };
+  }
 
   /**
    * Calls the agent. Resolves when both can hear each other; rejects with a `VoiceAgentError`.
