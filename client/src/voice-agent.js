@@ -10,7 +10,8 @@ import { VoiceAgentError } from './core/errors.js';
 import { LevelMeter } from './core/levels.js';
 import { Microphone, listDevices } from './core/microphone.js';
 import { Playback } from './core/playback.js';
-import { qualityOf, sampleOf } from './core/quality.js';
+import { QualityMonitor } from './core/quality-monitor.js';
+import { ReloadKey } from './core/reload-key.js';
 import { serverAddress } from './core/server-address.js';
 import { SessionLink } from './core/session-link.js';
 import { closed, withEvent } from './core/transcript.js';
@@ -55,10 +56,7 @@ export { VoiceAgentError };
  */
 
 const KEPT_TURNS = 50;
-const QUALITY_EVERY_MS = 2_000;
 const NO_ANSWER_MS = 10_000;
-/** As long as the server keeps the call of a page that was left. */
-const RELOAD_MS = 10_000;
 
 /** @type {CallState} */
 export const IDLE_CALL = Object.freeze({
@@ -79,8 +77,8 @@ export class VoiceAgentClient {
   #audioContext = null;
   /** @type {{microphone?: LevelMeter, agent?: LevelMeter}} */
   #meters = {};
-  /** @type {ReturnType<typeof setInterval> | undefined} */
-  #qualityTimer = undefined;
+  #qualityMonitor = new QualityMonitor(() => this.#link.statistics(), (quality) => this.#qualityChanged(quality));
+  #reloadKey;
   /** @type {AbortController | null} */
   #pageEvents = null;
   #link;
@@ -89,6 +87,7 @@ export class VoiceAgentClient {
   constructor(config) {
     this.#config = config;
     this.#address = serverAddress(config.serverUrl ?? location.origin);
+    this.#reloadKey = new ReloadKey(`${this.#address.http}:${config.agentId}`);
     this.#playback = new Playback(config.remoteAudio ?? new Audio(), (isAudioBlocked) => this.#change({ isAudioBlocked }));
     this.#link = new SessionLink(`${this.#address.webSocket}/signaling`, {
       prepare: () => this.#prepare(),
@@ -164,7 +163,7 @@ export class VoiceAgentClient {
         if (phase === 'connected') resolve();
         else reject(error ?? new VoiceAgentError(reason, 'The call has ended.'));
       });
-      this.#link.dispatch({ type: 'connect', resumeToken: this.#takeResumeToken() });
+      this.#link.dispatch({ type: 'connect', resumeToken: this.#config.survivesReload ? this.#reloadKey.take() : '' });
     });
   }
 
@@ -321,7 +320,7 @@ export class VoiceAgentClient {
     const changes = { phase, reason, error };
     if (phase === 'connected') {
       void this.#wakeLock.hold();
-      this.#watchQuality();
+      this.#qualityMonitor.start();
       changes.quality = '';
     } else if (phase === 'reconnecting') changes.quality = 'lost';
     if (isOver) Object.assign(changes, { status: 'ended', isReady: false, quality: '', transcript: closed(this.#state.transcript) });
@@ -332,32 +331,23 @@ export class VoiceAgentClient {
   /** @param {SessionEvent} event */
   #eventCame(event) {
     this.onEvent(event);
+    const transcript = withEvent(this.#state.transcript, event);
+    if (transcript !== this.#state.transcript) this.#change({ transcript });
     switch (event.type) {
       case 'transcript':
-      case 'transcript-partial':
-        this.#change({ transcript: withEvent(this.#state.transcript, event) });
-        this.onTranscript({
-          role: event.role, text: event.text, final: event.type === 'transcript', seq: event.seq,
-          interrupted: event.type === 'transcript' && (event.interrupted ?? false),
-        });
-        break;
-      case 'tool-call':
-      case 'tool-result':
-        this.#change({ transcript: withEvent(this.#state.transcript, event) });
-        break;
+      case 'transcript-partial': {
+        const { type, role, text, seq } = event;
+        return this.onTranscript({ role, text, seq, final: type === 'transcript', interrupted: type === 'transcript' && !!event.interrupted });
+      }
       case 'status':
         this.#change({ status: event.status });
-        this.onStatus(event.status);
-        break;
+        return this.onStatus(event.status);
       case 'metrics':
-        this.#change({ turns: [...this.#state.turns, event].slice(-KEPT_TURNS) });
-        break;
+        return this.#change({ turns: [...this.#state.turns, event].slice(-KEPT_TURNS) });
       case 'transfer':
-        this.onTransfer(event);
-        break;
+        return this.onTransfer(event);
       case 'error':
-        this.onError(new VoiceAgentError(event.code, event.message));
-        break;
+        return this.onError(new VoiceAgentError(event.code, event.message));
     }
   }
 
@@ -374,51 +364,26 @@ export class VoiceAgentClient {
     }, options);
   }
 
-  #watchQuality() {
-    clearInterval(this.#qualityTimer);
-    /** @type {import('./core/quality.js').NetworkSample | null} */
-    let before = null;
-    this.#qualityTimer = setInterval(async () => {
-      const report = await this.#link.statistics();
-      if (!report || this.#state.phase !== 'connected') return;
-      const now = sampleOf(report.values(), performance.now());
-      const quality = before && now.received >= before.received ? qualityOf(before, now) : this.#state.quality;
-      before = now;
-      if (quality !== this.#state.quality) this.#change({ quality });
-    }, QUALITY_EVERY_MS);
-  }
-
-  get #storageKey() {
-    return `antiphon:${this.#address.http}:${this.agentId}`;
+  /** @param {Quality} quality */
+  #qualityChanged(quality) {
+    if (this.#state.phase === 'connected' && quality !== this.#state.quality) this.#change({ quality });
   }
 
   #leavePage() {
     const { resumeToken } = this.#link.state;
     const staysPossible = this.#config.survivesReload && resumeToken;
-    if (staysPossible) sessionStorage.setItem(this.#storageKey, `${Date.now()} ${resumeToken}`);
+    if (staysPossible) this.#reloadKey.keep(resumeToken);
     this.#link.dispatch({ type: staysPossible ? 'leave-page' : 'disconnect' });
   }
 
   /** Whether `connect()` goes on with the call of the page that was reloaded. */
   get canResume() {
-    return Boolean(this.#resumeToken);
-  }
-
-  get #resumeToken() {
-    const stored = this.#config.survivesReload ? sessionStorage.getItem(this.#storageKey) : null;
-    const [leftAt, token = ''] = stored?.split(' ') ?? [];
-    return Date.now() - Number(leftAt) < RELOAD_MS ? token : '';
-  }
-
-  #takeResumeToken() {
-    const token = this.#resumeToken;
-    sessionStorage.removeItem(this.#storageKey);
-    return token;
+    return Boolean(this.#config.survivesReload && this.#reloadKey.token);
   }
 
   #release() {
     this.#pageEvents?.abort();
-    clearInterval(this.#qualityTimer);
+    this.#qualityMonitor.stop();
     this.#microphone.close();
     this.#playback.stop();
     this.#meters.microphone?.close();
