@@ -20,6 +20,7 @@ from tests.integration.talk import AGENT, write_agent
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
 Record = Callable[[str, object], None]
+_ANSWERED_MS = 500
 _FIRST_ROUNDS, _ROUNDS = 5, 50
 _HEAP_BYTES = 300_000
 """What the browser itself may keep of so many calls."""
@@ -76,7 +77,7 @@ async def test_two_tabs_call_at_the_same_time(stage: Stage, record_property: Rec
                 heard = await call.reply(from_ms)
                 record_property("each hears", heard)
                 assert heard.words == WHOLE
-        await one.assert_goes_on()
+        await one.ask(_ANSWERED_MS)
         assert await one.get("phases") == ["connecting", "connected"]
 
 
@@ -90,7 +91,7 @@ async def test_a_call_that_another_tab_takes_ends_with_that_reason(stage: Stage)
         assert await other.get("client.sessionId") == session
         await call.until("client.state.phase === 'ended'")
         assert await call.get("[client.state.reason, ended]") == ["replaced", [None]]
-        await other.assert_goes_on()
+        await other.ask(_ANSWERED_MS)
         await other.get("client.disconnect()")
         await other.page.close()
 
@@ -118,7 +119,7 @@ async def test_a_client_calls_again_with_the_loudspeaker_that_was_chosen_meanwhi
         assert await call.get("client.sessionId") != first
         assert await call.get("client.chooseSpeaker('none').catch(({ code }) => code)") == "speaker_missing"
         assert await call.get("client.state.transcript.length") == 0
-        await call.assert_goes_on()
+        await call.ask(_ANSWERED_MS)
 
 
 async def test_a_full_server_says_when_to_call_again(stage: Stage) -> None:
