@@ -1,7 +1,7 @@
 """A real broker, flushed before each test that asks for a client; the order of tests; figures in the summary."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,12 @@ async def broker(broker_url: str) -> AsyncIterator[Redis]:
     await client.flushall()
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+def record_property(record_property: Callable[[str, object], None]) -> Callable[[str, object], None]:
+    """Writes texts: pytest-xdist cannot send other objects from process to process."""
+    return lambda name, value: record_property(name, str(value))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
