@@ -35,6 +35,7 @@ _END_TIMEOUT_S = 25.0
 _BROWSER_CHECKS_S = 2.0
 """Chromium checks every 2.5 s at least. aiortc checks every 4 to 6 s; with this, every 1.6 to 2.4 s."""
 _SAME_SOUND = 0.8
+_TRIES = 3
 _BAD = Impairment(burst_loss=0.1, jitter_ms=40)
 _DELAY_MS = 60.0
 """With the jitter 80 on average."""
@@ -114,7 +115,7 @@ async def test_udp_is_blocked_and_the_caller_comes_through_a_turn_server(stage: 
         network.router.block_udp()
         async with Caller(stage.signaling_url, "echo", ice_servers=stage.ice_servers()) as caller:
             await caller.wait_for_status("listening")
-            assert await _echo(caller, stage.question) > _SAME_SOUND
+            assert await _is_echoed(caller, stage.question)
 
 
 async def test_the_turn_server_leads_to_the_media_worker_and_nowhere_else(
@@ -186,7 +187,7 @@ async def test_the_caller_has_ipv6_only(stage: Stage) -> None:
     with routed(stage.server, ipv6=True) as network, network.caller:
         async with stage.gateway_on(SERVER_6) as url, Caller(url, "echo") as caller:
             await caller.wait_for_status("listening")
-            assert await _echo(caller, stage.question) > _SAME_SOUND
+            assert await _is_echoed(caller, stage.question)
 
 
 async def test_the_path_is_narrow(stage: Stage) -> None:
@@ -200,13 +201,18 @@ async def test_the_path_is_narrow(stage: Stage) -> None:
             await talk.hear(_HEARD_S)
 
 
-async def _echo(caller: Caller, words: Pcm) -> float:
-    """Says the words to the echo agent; the share of them that is heard."""
-    sound = caller.microphone.play(words)
-    await sound.over.wait()
-    await caller.wait_for(lambda: caller.record.heard.sound_s(0) > 0.5)
-    await caller.wait_for(lambda: caller.record.heard.is_silent(_now_s(), 0.8))
-    return compare(resampled(words, RATE, HEARD_RATE), caller.record.heard.samples(), HEARD_RATE).found
+async def _is_echoed(caller: Caller, words: Pcm) -> bool:
+    """Whether the echo agent repeats the words. Tried again, because a busy machine may spoil some of the sound."""
+    said, heard = resampled(words, RATE, HEARD_RATE), caller.record.heard
+    for _ in range(_TRIES):
+        at_s = _now_s()
+        sound = caller.microphone.play(words)
+        await sound.over.wait()
+        await caller.wait_for(lambda at_s=at_s: heard.sound_s(at_s) > 0.5)  # type: ignore[misc]
+        await caller.wait_for(lambda: heard.is_silent(_now_s(), 0.8))
+        if compare(said, heard.samples(at_s), HEARD_RATE).found > _SAME_SOUND:
+            return True
+    return False
 
 
 class _Peer(asyncio.DatagramProtocol):
