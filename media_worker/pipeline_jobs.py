@@ -100,7 +100,7 @@ class PipelineJobs:
             hold(pipeline, reservations, [job.session], RESERVATION_MS)
         try:
             await pipeline.execute()
-        except BaseException:
+        except BaseException:  # also when cancelled: it is written next time
             self._withdrawn[:0] = withdrawn
             self._changed.set()
             raise
@@ -117,6 +117,5 @@ class PipelineJobs:
             if self._jobs.get(job.session) is job and job.session not in self._unwritten:
                 try:
                     job.on_look(place is not None, now)
-                except Exception:
-                    # A failure of one session must not end the others.
+                except Exception:  # one session's failure must not end the others
                     log.exception("job_not_looked_for", session_id=job.session)

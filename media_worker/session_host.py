@@ -92,7 +92,7 @@ class SessionHost:
                     for message, sender in self._waiting.pop(session):
                         try:
                             self._take(message, sender)
-                        except Exception:  # noqa: BLE001 (logged there)
+                        except Exception:  # noqa: BLE001 - one session's failure must not end the others; `_fail` logs it
                             self._fail(session)
 
     def dispatch(self, received: Received) -> None:
@@ -108,7 +108,7 @@ class SessionHost:
                         talking.on_frame(item, sender)
                 elif isinstance(item, Message) and not self._waits(item, sender):
                     self._take(item, sender)
-            except Exception:  # noqa: BLE001 (logged there)
+            except Exception:  # noqa: BLE001 - one session's failure must not end the others; `_fail` logs it
                 self._fail(item.session)
 
     def tend(self, now: float) -> None:
@@ -158,7 +158,7 @@ class SessionHost:
             if (session := self.sessions.get(session_id)) is not None:
                 try:
                     act(session)
-                except Exception:  # noqa: BLE001 (logged there)
+                except Exception:  # noqa: BLE001 - one session's failure must not end the others; `_fail` logs it
                     self._fail(session_id)
 
     def _fail(self, session_id: str) -> None:
@@ -262,8 +262,7 @@ class SessionHost:
             elif session.is_over:
                 self._over.append(session.id)
             log.info("session_ended", session_id=session.id, reason=reason)
-        except Exception:
-            # A failure of one session must not end the others.
+        except Exception:  # one session's failure must not end the others
             _ended.labels("internal").inc()
             log.exception("session_broken", session_id=session.id)
         finally:

@@ -94,8 +94,7 @@ class SlotClock:
         for member in tuple(self._groups[slot % SLOTS]):
             try:
                 member.tick(slot, now)
-            except Exception:
-                # One caller's fault must not stop the others' clock.
+            except Exception:  # one caller's fault must not stop the others' clock
                 log.exception("tick_failed")
                 self.leave(member)
                 member.close("internal")

@@ -71,8 +71,7 @@ class _Socket:
                     self._port.on_stun(datagram, Path(self.index, address))
                 else:
                     _unowned.inc()
-            except Exception:
-                # One caller's failure must not lose the packets of others.
+            except Exception:  # one caller's failure must not lose the packets of others
                 log.exception("datagram_failed")
                 if owner is not None:
                     owner.close("internal")

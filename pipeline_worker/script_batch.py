@@ -50,7 +50,7 @@ class ScriptBatch:
     async def _execute(self, batch: list[_Waiting]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
         for waiting in batch:
-            pipeline.eval(*waiting.command)  # type: ignore[arg-type]
+            pipeline.eval(*waiting.command)  # type: ignore[arg-type]  # redis-py wants strings, and takes bytes
         replies: list[object]
         try:
             replies = await pipeline.execute(raise_on_error=False)

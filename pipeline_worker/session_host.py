@@ -170,7 +170,7 @@ class SessionHost:
             for gapped in [hosted for hosted in self._hosted.values() if hosted.link.media_worker == sender]:
                 try:
                     gapped.session.on_messages_lost()
-                except Exception as error:  # noqa: BLE001 (logged there)
+                except Exception as error:  # noqa: BLE001 - ends this session only; `_fail` logs it
                     self._fail(gapped, error)
         for item in received.items:
             hosted = self._hosted.get(item.session)
@@ -184,7 +184,7 @@ class SessionHost:
             hosted.silent_since, hosted.heard = now, True
             try:
                 hosted.session.receive(item)
-            except Exception as error:  # noqa: BLE001 (logged there)
+            except Exception as error:  # noqa: BLE001 - ends this session only; `_fail` logs it
                 self._fail(hosted, error)
 
     def _refuse(self, item: Item, sender: str) -> None:

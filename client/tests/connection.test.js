@@ -412,7 +412,7 @@ test('a network that comes back within seconds needs no new connection', () => {
   assert.deepEqual(call.did('offer'), []);
 });
 
-test('a lost path is mended by an ICE restart first, then by a new peer connection', () => {
+test('a lost path leads to an ICE restart, and if that fails to a new peer connection', () => {
   const call = inACall();
   call.session.mediaIsUp = false; // and nobody says so
   call.dispatch({ type: 'peer', peer: call.state.peer.id, state: 'disconnected' });
@@ -421,7 +421,7 @@ test('a lost path is mended by an ICE restart first, then by a new peer connecti
   assert.deepEqual(call.offers, ['restart', 'move']);
 });
 
-test('each lost path is mended by an ICE restart', () => {
+test('every lost path gets its own ICE restart', () => {
   const call = inACall();
   const { id } = call.state.peer;
   for (const seconds of [1, 2]) {
@@ -491,7 +491,7 @@ test('a path that heals by itself while another is tried is kept', () => {
   assert.equal(call.timers.size, 0);
 });
 
-test('when the network is another one, what was lost is mended at once', () => {
+test('a network change retries lost connections at once', () => {
   const call = inACall();
   call.losePath();
   assert.deepEqual(call.offers, []);
@@ -522,7 +522,7 @@ test('when the network is there again, nobody waits, also if the path was lost o
   assert.ok(call.isSettled);
 });
 
-test('when the network is there again, a WebSocket that was opened without it is opened anew', () => {
+test('a WebSocket stuck opening while offline is reopened when the network returns', () => {
   const call = inACall();
   call.networkIsUp = false;
   call.cutWebSockets();
@@ -653,7 +653,7 @@ test('a reloaded page whose answer gets lost comes back too', () => {
   assert.ok(call.isSettled);
 });
 
-test('a reloaded page whose session has ended fails, and can call anew', () => {
+test('a reloaded page whose session has ended fails, and can start another call', () => {
   const call = new SimulatedCall();
   call.dispatch({ type: 'connect', resumeToken: 'old' });
   call.run(1_000);

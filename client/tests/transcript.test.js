@@ -26,7 +26,7 @@ test('both can speak at once, each in their place', () => {
   assert.deepEqual(transcript.map(({ final: isFinal, interrupted }) => [isFinal, interrupted]), [[true, true], [true, false]]);
 });
 
-test('after final words the same person begins anew', () => {
+test('words after a final transcript start a new entry', () => {
   assert.deepEqual(texts(transcriptOf(final('user', 'One.'), interim('user', 'two'))), ['One.', 'two']);
 });
 

@@ -265,7 +265,7 @@ async def deployed(
     settings_of: Mapping[WorkerKind, Mapping[str, str]] | None = None,
     **settings: str,
 ) -> AsyncIterator[Deployment]:
-    """A deployment that is ready, stopped on leaving. Fails if keys stay in the broker for ever."""
+    """A running deployment, stopped on exit. Fails if any key in the broker has no expiry."""
     await _forget_earlier_workers(broker_url)
     deployment = Deployment(
         broker_url,

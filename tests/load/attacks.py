@@ -38,7 +38,7 @@ class Attack(NamedTuple):
 
 
 async def rogue_model(target: Target, outcome: Outcome) -> None:
-    """Rows 20 and 23: escape sequences in a tool's name, and 32 kB for which a pattern of its schema took for ever."""
+    """Rows 20 and 23: escape sequences in a tool's name, and 32 kB that make a pattern of its schema backtrack."""
     for agent_id in ROGUE_AGENTS:
         async with target.caller(channel=True, agent_id=agent_id) as (caller, client, _):
             assert caller._channel is not None
