@@ -5,54 +5,28 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Self
 
+from tests.fakes.tcp_proxy import TcpProxy, until_one_ends
+
 _PIECE = 65_536
 
 
-class GatewayProxy:
+class GatewayProxy(TcpProxy):
     def __init__(self, ports: Sequence[int]) -> None:
+        super().__init__()
         self._ports = list(ports)
-        self._connections: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
         self.origin = ""
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
+        async with self.listening() as port:
+            self.origin = f"http://127.0.0.1:{port}"
             yield self
-        finally:
-            server.close()
-            self.cut()
-            await asyncio.gather(*self._connections, return_exceptions=True)
 
-    def cut(self) -> None:
-        """All connections, WebSockets among them. New ones work."""
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        self._writers.add(writer)
-        try:
+    async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):  # no gateway lives
             gateway_reader, gateway_writer = await self._gateway()
-            both = [
-                asyncio.create_task(_pass_on(reader, gateway_writer)),
-                asyncio.create_task(_pass_on(gateway_reader, writer)),
-            ]
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            for each in both:
-                each.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
+            await until_one_ends(_pass_on(reader, gateway_writer), _pass_on(gateway_reader, writer))
             gateway_writer.close()
-        except ConnectionError:
-            pass  # no gateway lives
-        finally:
-            self._connections.discard(task)
-            self._writers.discard(writer)
-            writer.close()
 
     async def _gateway(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         self._ports.append(self._ports.pop(0))
