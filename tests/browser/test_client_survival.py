@@ -53,9 +53,7 @@ class Stage(NamedTuple):
         return calling(self.browser, self.proxy.origin, agent, text, **config)
 
     async def holder(self, call: ClientCall, field: str) -> Service:
-        """The process that has the session, by its record."""
-        async with contextlib.aclosing(connect(self.deployment.broker_url)) as client:
-            return self.deployment.worker(await holder(client, await call.get("client.sessionId"), field))
+        return await self.deployment.holder(await call.get("client.sessionId"), field)
 
     async def wish(self, worker: Service, drained: bool) -> None:
         path = f"workers/{worker.worker_id}/drain"

@@ -20,6 +20,7 @@ from shared.io.broker import BROKER_FAILURES, Redis, connect, connect_blocking
 from shared.io.heartbeat import live_workers
 from shared.keys import WorkerKind
 from tests.fakes.ports import free_port
+from tests.integration.kept_sessions import holder
 from tests.integration.leftover_keys import keys_for_ever, leftovers_at_last
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -201,6 +202,13 @@ class Deployment:
 
     def worker(self, worker_id: str) -> Service:
         return next(service for service in self.services if service.worker_id == worker_id)
+
+    async def holder(self, session: str, field: str) -> Service:
+        """The process in a field of the session's record, which may be written after the client has heard of it."""
+        async with contextlib.aclosing(connect(self.broker_url)) as client, asyncio.timeout(5):
+            while not (worker := await holder(client, session, field)):  # noqa: ASYNC110 (another process has no event)
+                await asyncio.sleep(0.05)
+            return self.worker(worker)
 
     async def ready(self) -> Self:
         """Until every running process takes sessions."""

@@ -1,12 +1,13 @@
 """The longest gap in what a caller hears of their own steady tone, without the gaps that the test itself causes.
 
 Callers and attackers share one process. While its event loop stands still, the neighbour neither speaks nor notes what
-arrives. Such stalls are measured and subtracted, and moments in which the host took the processors away are left out.
+arrives. Other tests share the processors, so a service that has work may have to wait for one. Such stalls are measured
+and subtracted, and moments in which the host took the processors away are left out.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -20,7 +21,8 @@ from callers.voice import RATE
 from media_worker.core.rtp import signed_difference
 from media_worker.opus import Decoder
 from shared.audio import Pcm, as_samples, level_dbfs
-from tests.load.steal import StealWatch, watching
+from tests.integration.deployment import Service
+from tests.load.steal import StealWatch, waited_for_processor_s, watching
 
 WORST_GAP_S = 0.06
 _TONE_S = 120
@@ -55,9 +57,10 @@ class Ear:
 
 
 class Stalls:
-    """When the event loop stood still."""
+    """When the event loop stood still, or a service waited for a processor."""
 
-    def __init__(self) -> None:
+    def __init__(self, services: Collection[Service] = ()) -> None:
+        self._services = services
         self._stalls: list[tuple[float, float]] = []
 
     def add(self, began_s: float, ended_s: float) -> None:
@@ -69,11 +72,17 @@ class Stalls:
 
     async def watch(self) -> None:
         loop = asyncio.get_running_loop()
+        waited_s = self._waited_s()
         while True:
             due_s = loop.time() + _LOOK_EVERY_S
             await asyncio.sleep(_LOOK_EVERY_S)
-            if loop.time() - due_s > _LOOK_EVERY_S:
-                self.add(due_s, loop.time())
+            before_s, waited_s = waited_s, self._waited_s()
+            stalled_s = max([loop.time() - due_s, *(now - was for was, now in zip(before_s, waited_s, strict=True))])
+            if stalled_s > _LOOK_EVERY_S:
+                self.add(loop.time() - stalled_s, loop.time())
+
+    def _waited_s(self) -> list[float]:
+        return [waited_for_processor_s(service.process.pid) for service in self._services]
 
 
 def worst_gap(packets: list[LoudPacket], stalls: Stalls, steal: StealWatch) -> Gap:
@@ -89,10 +98,10 @@ def worst_gap(packets: list[LoudPacket], stalls: Stalls, steal: StealWatch) -> G
 
 
 @contextlib.asynccontextmanager
-async def talking(caller: Caller) -> AsyncIterator[None]:
-    """The caller of an echo agent sends a tone all the time. Fails if they do not hear all of it."""
+async def talking(caller: Caller, services: Collection[Service]) -> AsyncIterator[None]:
+    """The caller of an echo agent of the `services` sends a tone all the time. Fails if they do not hear all of it."""
     loop = asyncio.get_running_loop()
-    ear, stalls = Ear(), Stalls()
+    ear, stalls = Ear(), Stalls(services)
     caller.on_packet = ear.take
     tone = _tone()
     watch = asyncio.create_task(stalls.watch())

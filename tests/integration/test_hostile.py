@@ -247,7 +247,7 @@ async def test_a_flood_of_valid_checks_is_answered_with_no_more_bytes(deployment
 @asynccontextmanager
 async def _beside_a_call(deployment: Deployment) -> AsyncIterator[str]:
     """A call whose caller hears their own echo all the time, without a gap. Yields the answer."""
-    async with _calling(deployment) as caller, talking(caller):
+    async with _calling(deployment) as caller, talking(caller, deployment.services):
         yield caller.pc.remoteDescription.sdp
 
 

@@ -5,7 +5,6 @@ narrow ones.
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -15,10 +14,8 @@ import pytest
 import pytest_asyncio
 
 from shared.audio import Pcm
-from shared.io.broker import connect
 from shared.keys import WorkerKind
 from tests.integration.deployment import Deployment, Service, deployed
-from tests.integration.kept_sessions import holder
 from tests.integration.restartable_broker import RestartableBroker
 from tests.integration.speech import spoken
 from tests.integration.talk import (
@@ -58,11 +55,7 @@ class Stage(NamedTuple):
         return service
 
     async def holder(self, talk: Talk, field: str) -> Service:
-        """The worker that has the session, by its record, which may be written a moment later."""
-        async with contextlib.aclosing(connect(self.deployment.broker_url)) as client, asyncio.timeout(5):
-            while not (worker := await holder(client, talk.session, field)):  # noqa: ASYNC110 (another process has no event)
-                await asyncio.sleep(0.05)
-            return self.deployment.worker(worker)
+        return await self.deployment.holder(talk.session, field)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import psutil
 
@@ -51,6 +52,15 @@ class StealWatch:
 def stolen_s() -> float:
     """Time of this machine's processors that the host gave to others, since it started."""
     return psutil.cpu_times().steal
+
+
+def waited_for_processor_s(pid: int) -> float:
+    """How long the main thread of a process had work but no processor, since it started. 0 if it has ended."""
+    try:
+        schedule = Path(f"/proc/{pid}/schedstat").read_text()
+    except OSError:
+        return 0.0
+    return int(schedule.split()[1]) / 1e9
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,7 @@
-from tests.load.steal import StealWatch, stolen_s
+import subprocess
+import sys
+
+from tests.load.steal import StealWatch, stolen_s, waited_for_processor_s
 
 
 def watch_of(stolen_per_interval_s: list[float]) -> StealWatch:
@@ -21,3 +24,17 @@ def test_the_kernel_counts_stolen_time() -> None:
     assert stolen_s() >= 0
     assert watch_of([0.0, 0.1]).share() > 0
     assert watch_of([]).share() == 0
+
+
+def test_a_process_that_shares_a_processor_waits_for_it() -> None:
+    busy = [
+        sys.executable,
+        "-c",
+        "import os, time\nos.sched_setaffinity(0, {0})\nwhile time.process_time() < 0.2: pass",
+    ]
+    with subprocess.Popen(busy) as one, subprocess.Popen(busy) as other:
+        waited_s = 0.0
+        while one.poll() is None and other.poll() is None:
+            waited_s = max(waited_s, waited_for_processor_s(one.pid))
+    assert waited_s > 0.05
+    assert waited_for_processor_s(one.pid) == 0
