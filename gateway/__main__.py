@@ -66,7 +66,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
         registry = WorkerRegistry(data)
         link = MediaLink(gateway_id, data, blocking)
         placer = Placer(registry, PlacementStore(data), link, settings.zone, settings.gateway_retry_after_ms)
-        directory = SessionDirectory(data)
+        directory = SessionDirectory(data, lambda: registry.settled)
         services = SignalingServices(
             rules=_rules(settings, gateway_id, agents, ice_servers),
             limits=Limits(settings.gateway_max_message_bytes, settings.gateway_max_sdp_bytes),

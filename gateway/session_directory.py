@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
@@ -16,6 +16,8 @@ from shared.io.logs import get_logger
 _MAX_EVENTS = 200
 _LOOK_AGAIN_S = (0.1, 0.2, 0.4)
 """A session is recorded when its caller's media is connected, which takes a moment after the answer."""
+_LOOK_LONGER_S = 8 * (0.4,)
+"""A broker may come back empty. Media workers then write their sessions' records again within about three seconds."""
 _SETTLE_S = 0.3
 """By then the media worker has read that another gateway is attached, even if the broker is slow."""
 
@@ -28,8 +30,11 @@ class KnownSession(NamedTuple):
 
 
 class SessionDirectory:
-    def __init__(self, client: Redis) -> None:
+    """`broker_settled` says whether the broker has been there for a while."""
+
+    def __init__(self, client: Redis, broker_settled: Callable[[], bool] = lambda: True) -> None:
         self._redis = client
+        self._broker_settled = broker_settled
 
     async def find(self, session: str) -> KnownSession | None:
         """The session's record and its stored events, oldest first. Raises `BrokerError`."""
@@ -51,8 +56,10 @@ class SessionDirectory:
         return KnownSession(record, _read(entries))
 
     async def wait_for(self, session: str) -> KnownSession | None:
-        """As `find`, but a session that has just been answered gets 0.7 s to be recorded."""
-        for delay_s in _LOOK_AGAIN_S:
+        """As `find`, but a session that has just been answered gets 0.7 s to be recorded, and any gets 4 s if the
+        broker has only just come back.
+        """
+        for delay_s in _LOOK_AGAIN_S if self._broker_settled() else (*_LOOK_AGAIN_S, *_LOOK_LONGER_S):
             if (known := await self.find(session)) is not None:
                 return known
             await asyncio.sleep(delay_s)

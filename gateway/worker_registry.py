@@ -17,6 +17,7 @@ from shared.worker_report import WorkerReport
 POLL_INTERVAL_S = 0.5
 _FRESH_S = 0.1
 _STALE_AFTER_S = 2.0
+_SETTLED_AFTER_S = 6.0
 
 _free_slots = Gauge("antiphon_gateway_free_slots", "Sessions that the workers could still take", ["kind"])
 
@@ -33,6 +34,7 @@ class WorkerRegistry:
         self._redis = client
         self.refreshed_at_s: float | None = None
         self._refreshing = asyncio.Lock()
+        self._back_at_s: float | None = None
         self.media_workers: Sequence[WorkerReport] = ()
         self.pipeline_workers: Sequence[WorkerReport] = ()
         self._foreign: defaultdict[WorkerKind, AbstractSet[str]] = defaultdict(set)
@@ -42,6 +44,11 @@ class WorkerRegistry:
     def fresh(self) -> bool:
         """Whether the broker answered within the last two seconds."""
         return self._age_s() <= _STALE_AFTER_S
+
+    @property
+    def settled(self) -> bool:
+        """Whether the broker was away neither now nor a moment ago, so that all who write to it have been able to."""
+        return self._back_at_s is None or asyncio.get_running_loop().time() - self._back_at_s >= _SETTLED_AFTER_S
 
     def _age_s(self) -> float:
         if self.refreshed_at_s is None:
@@ -77,10 +84,11 @@ class WorkerRegistry:
             except BROKER_FAILURES as error:
                 if not away:
                     log.warning("registry_not_refreshed", error=str(error))
-                away = True
+                away, self._back_at_s = True, math.inf
             else:
                 if away:
                     log.info("registry_back")
+                    self._back_at_s = self.refreshed_at_s
                 away = False
             await asyncio.sleep(POLL_INTERVAL_S)
 

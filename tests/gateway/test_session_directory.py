@@ -42,6 +42,19 @@ async def test_a_session_that_has_just_been_answered_is_waited_for(broker: Redis
     assert await directory.wait_for("s2") is None
 
 
+async def test_a_client_that_came_back_right_after_a_broker_that_was_empty_lost_its_session(broker: Redis) -> None:
+    """A drained node took the broker along: the client moved before its media worker had written the record again."""
+    directory = SessionDirectory(broker, lambda: False)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(directory.wait_for("s1"))
+        await asyncio.sleep(1.0)
+        assert not waiting.done()
+        await broker.hset(keys.session("s1"), mapping=FIELDS)  # type: ignore[arg-type]
+    known = waiting.result()
+    assert known is not None
+    assert known.record.session == "s1"
+
+
 async def test_of_many_events_the_newest_are_read(broker: Redis) -> None:
     await broker.hset(keys.session("s1"), mapping=FIELDS)  # type: ignore[arg-type]
     for seq in range(1, 251):

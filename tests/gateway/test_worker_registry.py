@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -6,6 +8,7 @@ from gateway.worker_registry import WorkerRegistry
 from shared.io.broker import BROKER_FAILURES, Redis, connect
 from tests.fakes.media_worker import announce_worker
 from tests.fakes.virtual_time import in_virtual_time
+from tests.integration.restartable_broker import RestartableBroker
 
 
 async def test_it_lists_the_live_workers(broker: Redis, broker_url: str) -> None:
@@ -52,3 +55,30 @@ async def test_it_is_not_fresh_two_seconds_after_the_brokers_last_answer() -> No
         await asyncio.sleep(1.01)
     assert freshness == [True, True, False]
     await client.aclose()
+
+
+async def test_it_is_settled_a_while_after_the_broker_is_back(tmp_path: Path) -> None:
+    broker = RestartableBroker(tmp_path)
+    broker.start()
+    client = connect(broker.url)
+    registry = WorkerRegistry(client)
+    running = asyncio.create_task(registry.run())
+    try:
+        await _until(lambda: registry.fresh and registry.settled)
+        await asyncio.to_thread(broker.stop)
+        await _until(lambda: not registry.settled)
+        await asyncio.to_thread(broker.start)
+        refreshed_at_s = registry.refreshed_at_s
+        await _until(lambda: registry.refreshed_at_s != refreshed_at_s)
+        assert not registry.settled
+        await _until(lambda: registry.settled)
+    finally:
+        running.cancel()
+        await client.aclose()
+        broker.stop()
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 (it has no event)
+            await asyncio.sleep(0.05)
