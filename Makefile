@@ -17,7 +17,7 @@ LIVEKIT_PLUGINS = livekit-plugins-openai==1.8.9 livekit-plugins-deepgram==1.8.9
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
 
 .DEFAULT_GOAL := help
-.PHONY: help up doctor test test-extras check format bench fuzz lock clean
+.PHONY: help up doctor test test-extras check format bench fuzz lock image clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,8 +59,20 @@ lock: .venv/installed-dev ## Write the lock files from pyproject.toml (UPGRADE=-
 		--output-file requirements.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile $(LOCK_OPTIONS) $(UPGRADE) --extra dev \
 		--constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile $(LOCK_OPTIONS) $(UPGRADE) \
+		--output-file deploy/image/sbom-requirements.lock deploy/image/sbom-requirements.in
 
 LOCK_OPTIONS = --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe
+
+IMAGE ?= localhost/antiphon:$(VERSION)
+ENGINE ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo podman)
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+image: ## Build the container image with docker or podman  [IMAGE=localhost/antiphon:VERSION BASE= BUILD_BASE= BUILD_OPTIONS=]
+	$(ENGINE) build --file deploy/image/Dockerfile --tag $(IMAGE) \
+		$(if $(BASE),--build-arg BASE=$(BASE)) $(if $(BUILD_BASE),--build-arg BUILD_BASE=$(BUILD_BASE)) \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git describe --always --abbrev=40 --dirty) \
+		--build-arg SOURCE=$(shell git remote get-url origin 2>/dev/null) $(BUILD_OPTIONS) .
 
 clean: ## Remove everything that make created
 	rm -rf .venv .venv-extras client/dist client/node_modules client/examples/react/node_modules tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz

@@ -4,6 +4,7 @@ Our package names (gateway, shared, ...) are too general for site-packages. So a
 its `__init__` is this file, and our packages are in the folder `app` beside it.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,10 @@ def app_folder(launcher: Path) -> Path:
 
 def main() -> None:
     sys.path.insert(0, str(app_folder(Path(__file__).resolve())))
+    if os.getpid() == 1:  # in a container
+        from deploy.init_process import fork_service
+
+        fork_service()
     from deploy.cli import app
 
     app(prog_name="antiphon")
