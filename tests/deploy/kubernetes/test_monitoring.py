@@ -4,9 +4,10 @@ import json
 import re
 from typing import Any
 
+import pytest
 import yaml
 
-from tests.deploy.kubernetes.manifests import ROOT, manifests
+from tests.deploy.kubernetes.manifests import ROOT, manifests, name_of, our_workloads, selected
 
 MONITORING = ROOT / "deploy" / "monitoring"
 METRIC = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b(?=[\[{ )<>=]|$)")
@@ -47,3 +48,14 @@ def test_the_operator_of_prometheus_gets_the_same_rules() -> None:
     for overlay in ("production-hostnetwork", "production-turn"):
         (rule,) = manifests(overlay, "PrometheusRule")
         assert rule["spec"]["groups"] == GROUPS
+
+
+@pytest.mark.parametrize("overlay", ["production-hostnetwork", "production-turn"])
+def test_each_of_our_pods_is_scraped_once(overlay: str) -> None:
+    scraped = [
+        name_of(one)
+        for monitor in manifests(overlay, "PodMonitor", "ServiceMonitor")
+        for namespace in monitor["spec"]["namespaceSelector"]["matchNames"]
+        for one in selected(overlay, monitor["spec"]["selector"], namespace)
+    ]
+    assert sorted(scraped) == sorted(name_of(one) for _, one in our_workloads(overlay))
