@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -85,10 +84,3 @@ def _environment() -> dict[str, str]:
         ["bash", "-c", f'eval "$({_SCRIPT} env)" && env -0'], check=True, capture_output=True, text=True
     ).stdout
     return dict(line.split("=", 1) for line in lines.split("\0") if "=" in line)
-
-
-def image_archive(name: str, root: Path, archive: Path, *command: str) -> Path:
-    """An image of one layer, from a folder."""
-    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
-    subprocess.run([_SCRIPT, "image", name, root, archive, *command], check=True, timeout=120, env=environment)
-    return archive
