@@ -20,6 +20,7 @@ def access_routes(access: Access, ice_servers: IceServers) -> list[Route]:
     async def list_ice_servers(request: Request) -> Response:
         grant = await access.check(bearer(request))
         servers = ice_servers.of_client(grant.token_id or new_session_id())
-        return JSONResponse({"iceServers": servers}, headers=NOT_CACHED)
+        policy = {"iceTransportPolicy": "relay"} if ice_servers.transport_policy == "relay" else {}
+        return JSONResponse({"iceServers": servers, **policy}, headers=NOT_CACHED)
 
     return [Route("/tokens", make_token, methods=["POST"]), Route("/ice-servers", list_ice_servers)]

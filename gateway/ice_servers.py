@@ -16,16 +16,19 @@ from shared.errors import ConfigError
 
 
 class IceServers:
-    """Raises `ConfigError` if the secret or the URLs are missing."""
+    """Raises `ConfigError` if the secret or the URLs are missing, or relays that clients have to use."""
 
     def __init__(self, settings: GatewaySettings, now_s: Callable[[], float] = time.time) -> None:
         self._configured = settings.gateway_ice_servers
         self._turn_urls = [url.strip() for url in settings.gateway_turn_urls.split(",") if url.strip()]
         self._ttl_s = settings.gateway_turn_ttl_s
+        self.transport_policy = settings.gateway_ice_transport_policy
         self._now_s = now_s
         path = settings.gateway_turn_secret_file
         if bool(self._turn_urls) != (path is not None):
             raise ConfigError("ANTIPHON_GATEWAY_TURN_URLS and ANTIPHON_GATEWAY_TURN_SECRET_FILE: set both or neither")
+        if self.transport_policy == "relay" and not (self._turn_urls or self._configured):
+            raise ConfigError("ANTIPHON_GATEWAY_ICE_TRANSPORT_POLICY=relay needs ANTIPHON_GATEWAY_TURN_URLS")
         self._secret = SecretFile(path, read_secret) if path else None
 
     def of_client(self, name: str) -> list[dict[str, Any]]:

@@ -83,6 +83,9 @@ class GatewaySettings(Settings):
     gateway_ice_servers: Annotated[list[IceServer], NoDecode, BeforeValidator(_from_json)] = Field(
         [], description='STUN and TURN servers for clients, as JSON: [{"urls": "stun:...", "username": "..."}]'
     )
+    gateway_ice_transport_policy: Literal["all", "relay"] = Field(
+        "all", description="relay: clients connect through a TURN server alone, because media workers are behind it"
+    )
     gateway_list_agents: bool = Field(True, description="whether /api/agents and errors list the agents")
 
     # Access, see docs/access.md

@@ -259,15 +259,15 @@ export class VoiceAgentClient {
     const opening = this.#microphone.open(microphoneId);
     opening.catch(() => {}); // told below, unless something else fails first
     const token = getToken ? await getToken() : this.#config.token;
-    const [named] = await Promise.all([iceServers ?? this.#fetchIceServers(token), opening]);
+    const [named] = await Promise.all([iceServers ? { iceServers } : this.#fetchIceServers(token), opening]);
     const { track } = this.#microphone;
     if (!track) throw new VoiceAgentError('hangup', 'The call has ended.');
-    return { agentId: this.agentId, token, iceServers: named, track, survivesReload: this.#config.survivesReload ?? false };
+    return { agentId: this.agentId, token, ...named, track, survivesReload: this.#config.survivesReload ?? false };
   }
 
   /**
    * @param {string} [token]
-   * @returns {Promise<RTCIceServer[]>}
+   * @returns {Promise<Pick<RTCConfiguration, 'iceTransportPolicy'> & {iceServers: RTCIceServer[]}>}
    */
   async #fetchIceServers(token) {
     const headers = token ? { authorization: `Bearer ${token}` } : undefined;
@@ -278,7 +278,7 @@ export class VoiceAgentClient {
       throw new VoiceAgentError('unreachable', 'The server cannot be reached.');
     }
     const content = await response.json().catch(() => ({}));
-    if (response.ok) return content.iceServers;
+    if (response.ok) return content;
     throw new VoiceAgentError(content.code ?? 'unreachable', content.message ?? 'The server cannot be reached.');
   }
 

@@ -35,10 +35,10 @@ _TALK_S = 40.0
 _QUIET_S = 4.0
 _LATER_THAN_ANY_PACKET_MS = 400
 
-_RELAY_ONLY = """
+_NOTE_CONNECTIONS = """
 window.connections = [];
 window.RTCPeerConnection = class extends RTCPeerConnection {
-  constructor(config) { super({ ...config, iceTransportPolicy: 'relay' }); window.connections.push(this); }
+  constructor(config) { super(config); window.connections.push(this); }
 };
 """
 _START = "() => { document.querySelector('voice-agent').find('#callBtn:not(.in-call)')?.click(); }"
@@ -64,6 +64,7 @@ async def deployment(broker_url: str, turn: TurnServer) -> AsyncIterator[Deploym
         ANTIPHON_GATEWAY_ORIGINS="*",
         ANTIPHON_GATEWAY_TURN_URLS=turn.url(),
         ANTIPHON_GATEWAY_TURN_SECRET_FILE=str(turn.secret_file),
+        ANTIPHON_GATEWAY_ICE_TRANSPORT_POLICY="relay",
     ) as running:
         yield running
 
@@ -213,11 +214,11 @@ async def test_the_uplink_is_wideband_and_next_to_nothing_in_silence(
     assert 1 <= sent / _QUIET_S <= 8
 
 
-async def test_a_caller_who_gets_out_by_a_relay_only_talks_on_our_page(
+async def test_a_caller_whom_the_server_sends_to_its_relay_talks_on_our_page(
     browser: BrowserContext, deployment: Deployment, turn: TurnServer
 ) -> None:
     page = await browser.new_page()
-    await page.add_init_script(_RELAY_ONLY)
+    await page.add_init_script(_NOTE_CONNECTIONS)
     await page.goto(f"http://127.0.0.1:{deployment.port}/?agent=echo")
     await until(page, f"({_START})() || ({_RELAYED})().then(({{ energy }}) => energy > 0.05, () => false)", _TALK_S)
     relayed = await page.evaluate(_RELAYED)

@@ -74,3 +74,8 @@ async def test_coturn_relays_for_clients_with_our_credentials_and_for_no_others(
             False,
             False,
         ]
+
+
+def test_clients_cannot_be_sent_to_a_relay_that_is_not_named() -> None:
+    with pytest.raises(ConfigError, match="needs ANTIPHON_GATEWAY_TURN_URLS"):
+        IceServers(GatewaySettings(gateway_ice_transport_policy="relay"))

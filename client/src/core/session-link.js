@@ -21,7 +21,7 @@ import { Peer } from './peer.js';
  * @property {() => void} onOpen `send` works; again after the session has moved.
  * @property {() => void} onRelease
  *
- * @typedef {{agentId: string, token?: string, iceServers: RTCIceServer[], track: MediaStreamTrack, survivesReload: boolean}} Preparation
+ * @typedef {{agentId: string, token?: string, iceServers: RTCIceServer[], iceTransportPolicy?: RTCIceTransportPolicy, track: MediaStreamTrack, survivesReload: boolean}} Preparation
  */
 
 /** An agent may be silent just then. */
@@ -168,9 +168,9 @@ export class SessionLink {
   async offer({ socket, peer: id, request, resumeToken }) {
     const { preparation } = this;
     if (!preparation) return;
-    const { agentId, token, iceServers, track, survivesReload } = preparation;
+    const { agentId, token, survivesReload } = preparation;
     try {
-      const peer = this.peers.get(id) ?? this.createPeer(id, iceServers, track);
+      const peer = this.peers.get(id) ?? this.createPeer(id, preparation);
       const sdp = await peer.offer({ iceRestart: request === 'restart' });
       if (this.peers.get(id) !== peer) return;
       const proof = request === 'move' ? { resumeToken, lastSeq: this.order.lastSeq } : request === 'first' && token ? { token } : {};
@@ -182,11 +182,10 @@ export class SessionLink {
 
   /**
    * @param {number} id
-   * @param {RTCIceServer[]} iceServers
-   * @param {MediaStreamTrack} track
+   * @param {Preparation} preparation
    */
-  createPeer(id, iceServers, track) {
-    const peer = new Peer({ iceServers, ...this.configuration }, track, {
+  createPeer(id, { iceServers, iceTransportPolicy, track }) {
+    const peer = new Peer({ iceServers, iceTransportPolicy, ...this.configuration }, track, {
       onState: (state) => this.dispatch({ type: 'peer', peer: id, state }),
       onMessage: (text) => this.event(JSON.parse(text), false),
       onOpen: () => this.listener.onOpen(),
