@@ -64,19 +64,15 @@ class Cluster:
         found: dict[str, Any] = json.loads(await self.kubectl("get", *arguments, "-o", "json"))
         return found
 
-    async def apply(self, folder: Path) -> None:
-        await self.kubectl("apply", "--server-side", "-k", str(folder))
-
-    async def rolled_out(self, namespace: str, *deployments: str) -> None:
+    async def rolled_out(self, namespace: str, deployment: str) -> None:
         """Raises `CommandFailed` with what its pods say."""
-        for deployment in deployments:
-            named = f"deployment/{deployment}"
-            try:
-                await self.kubectl("-n", namespace, "rollout", "status", named, "--timeout=150s")
-            except CommandFailed as error:
-                pods = await self.kubectl("-n", namespace, "get", "pods", "-o", "wide")
-                said = await self.kubectl("-n", namespace, "logs", named, "--all-pods", "--tail=20")
-                raise CommandFailed(f"{error}\n{pods}\n{said}") from error
+        named = f"deployment/{deployment}"
+        try:
+            await self.kubectl("-n", namespace, "rollout", "status", named, "--timeout=150s")
+        except CommandFailed as error:
+            pods = await self.kubectl("-n", namespace, "get", "pods", "-o", "wide")
+            said = await self.kubectl("-n", namespace, "logs", named, "--all-pods", "--tail=20")
+            raise CommandFailed(f"{error}\n{pods}\n{said}") from error
 
 
 def _environment() -> dict[str, str]:

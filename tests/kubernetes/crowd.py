@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from callers.voice import RATE as CALLER_RATE
 from pipeline_worker.engines.resampling import resampled
 from tests.integration.speech import spoken
+from tests.integration.talk import Record
 from tests.load.bench_report import BenchReport
 from tests.load.counting_calls import CountingCall, CountingCalls
 from tests.load.fault_effects import Run, add_row
@@ -19,6 +21,7 @@ from tests.load.tone_words import text_of
 AGENT = "counting"
 TEXT = text_of(40)
 """9 s of sound."""
+_CANDIDATE = re.compile(r"a=candidate:\S+ \d+ udp \d+ (\S+) (\d+) typ host", re.IGNORECASE)
 _TALK_TIMEOUT_S = 90.0
 _LOOK_EVERY_S = 0.2
 
@@ -32,6 +35,12 @@ class Crowd:
     def sessions(self) -> dict[str, int]:
         """Number of each caller by the id of their session."""
         return {call.caller.session: number for number, call in enumerate(self._calls.all) if call.caller is not None}
+
+    @property
+    def media_addresses(self) -> set[tuple[str, int]]:
+        """Where the callers' packets go."""
+        answers = [call.caller.answer for call in self._calls.all if call.caller is not None]
+        return {(host, int(port)) for answer in answers for host, port in _CANDIDATE.findall(answer)}
 
     async def hear(
         self, row: str, happens: Callable[[], Awaitable[object]], concerned: Collection[int] | None = None
@@ -84,4 +93,13 @@ def _story(call: CountingCall, since_s: float) -> str:
     turns = [(round(turn.asked_s - since_s, 1), len(turn.words)) for turn in call.turns if turn.ended_s > since_s]
     return (
         f"no whole reply: refused {call.refused}, lost {len(call.lost)}, asked and words heard {turns}, notes {notes}"
+    )
+
+
+def record_heard(record_property: Record, heard: dict[str, Any]) -> None:
+    record_property(
+        heard["fault"],
+        f"in {heard['took_s']:.0f} s, {heard['callers']} callers: silence p50 {heard['silence_p50_s']:.2f} s, p95 "
+        f"{heard['silence_p95_s']:.2f} s; words lost {heard['lost']}, doubled {heard['doubled']}, of {heard['words']}; "
+        f"sessions lost {heard['sessions_lost']}",
     )

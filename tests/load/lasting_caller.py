@@ -33,6 +33,8 @@ class LastingCaller:
         self._reroute = reroute
         self.signaling = Signaling(gateways[first % len(gateways)], agent_id, self._on_event, gateways)
         self.session = ""
+        self.answer = ""
+        """The last session description of the server."""
         self.end_reason: str | None = None
         self.notes: deque[tuple[float, str]] = deque(maxlen=_NOTES)
         """What the server said last, and when this caller connected."""
@@ -115,7 +117,8 @@ class LastingCaller:
         self._note("connected")
 
     async def _exchange(self, sdp: str) -> str:
-        return self._reroute(await self.signaling.exchange(sdp))
+        self.answer = self._reroute(await self.signaling.exchange(sdp))
+        return self.answer
 
     def _silent_s(self) -> float:
         return time.monotonic() - max(self._connected_s, self._rtp.heard_s)

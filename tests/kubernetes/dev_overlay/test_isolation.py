@@ -1,4 +1,4 @@
-"""What the pods of the overlay `dev` may do, and who reaches them, as the cluster enforces it."""
+"""What the pods may do, and who reaches them, as the cluster enforces it."""
 
 import json
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.cluster import CommandFailed
-from tests.kubernetes.installation import NAMESPACE, SERVICES, Installation
+from tests.kubernetes.dev_overlay.conftest import MEDIA, SERVICES
+from tests.kubernetes.installation import NAMESPACE, Deployment, Installation
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(200)]
 
@@ -19,24 +20,24 @@ _OUTSIDE = "outside"
 
 async def test_a_privileged_pod_is_refused(dev: Installation) -> None:
     with pytest.raises(CommandFailed, match="violates PodSecurity"):
-        await dev.kubectl("run", "intruder", "--image=localhost/antiphon:test", "--privileged")
+        await dev.cluster.kubectl("-n", NAMESPACE, "run", "intruder", "--image=localhost/antiphon:test", "--privileged")
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_the_root_is_read_only_and_the_user_is_not_root(dev: Installation, service: str) -> None:
-    assert (await _python(dev, service, "import os; print(os.getuid())")).strip() == "10001"
-    await _python(dev, service, _WRITE, "/tmp/file")
+async def test_the_root_is_read_only_and_the_user_is_not_root(dev: Installation, service: Deployment) -> None:
+    assert (await dev.python(service, "import os; print(os.getuid())")).strip() == "10001"
+    await dev.python(service, _WRITE, "/tmp/file")
     for path in ("/file", "/opt/antiphon/app/shared/ids.py", "/etc/passwd"):
         with pytest.raises(CommandFailed, match=r"Read-only file system|Permission denied"):
-            await _python(dev, service, _WRITE, path)
+            await dev.python(service, _WRITE, path)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_reaches_the_broker_and_not_the_cluster(dev: Installation, service: str) -> None:
-    await _python(dev, service, _CONNECT, "valkey", "6379")
+async def test_a_service_reaches_the_broker_and_not_the_cluster(dev: Installation, service: Deployment) -> None:
+    await dev.python(service, _CONNECT, "valkey", "6379")
     for host, port in ((_API_SERVER, "443"), ("gateway", "9090")):
         with pytest.raises(CommandFailed, match=_REFUSED):
-            await _python(dev, service, _CONNECT, host, port)
+            await dev.python(service, _CONNECT, host, port)
 
 
 async def test_a_stranger_reaches_the_gateways_port_alone(dev: Installation) -> None:
@@ -50,17 +51,12 @@ async def test_a_stranger_reaches_the_gateways_port_alone(dev: Installation) -> 
 
         await connect(f"gateway.{NAMESPACE}", "8080")
         await connect(_API_SERVER, "443")  # nothing holds the stranger itself back
-        media = (await cluster.get("-n", NAMESPACE, "pod", (await dev.pods("media-worker"))[0]))["status"]["podIP"]
+        media = (await cluster.get("-n", NAMESPACE, "pod", (await dev.pods(MEDIA))[0]))["status"]["podIP"]
         for host, port in ((f"valkey.{NAMESPACE}", "6379"), (f"gateway.{NAMESPACE}", "9090"), (media, "9090")):
             with pytest.raises(CommandFailed, match=_REFUSED):
                 await connect(host, port)
     finally:
         await cluster.kubectl("delete", "namespace", _OUTSIDE, "--wait=false")
-
-
-async def _python(dev: Installation, service: str, program: str, *arguments: str) -> str:
-    (pod, *_) = await dev.pods(service)
-    return await dev.kubectl("exec", pod, "--", "python3", "-c", program, *arguments)
 
 
 def _stranger() -> dict[str, Any]:

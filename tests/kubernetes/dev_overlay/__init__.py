@@ -1,0 +1,1 @@
+"""The overlay `dev`, with two pods of each service."""

@@ -1,0 +1,62 @@
+"""What callers hear while pods are replaced beneath them."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.integration.talk import Record
+from tests.kubernetes.crowd import Crowd, crowd, record_heard
+from tests.kubernetes.dev_overlay.conftest import GATEWAY, MEDIA, PIPELINE, SERVICES
+from tests.kubernetes.installation import Deployment, Installation
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
+
+_CALLERS = 20
+_OF_SESSIONS = {GATEWAY: "gateway", MEDIA: "mediaWorker", PIPELINE: "pipelineWorker"}
+_HEARD_AGAIN_S = {GATEWAY: 0.06, MEDIA: 4.0, PIPELINE: 5.0}
+"""The bounds of the benchmark `chaos`."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def talking(dev: Installation) -> AsyncIterator[Crowd]:
+    async with crowd(dev.signaling_url, _CALLERS) as callers:
+        yield callers
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_deployment_is_updated(
+    dev: Installation, talking: Crowd, service: Deployment, record_property: Record
+) -> None:
+    heard = await talking.hear(f"{service.name} updated", lambda: dev.restart(service))
+    record_heard(record_property, heard)
+    assert heard["sessions_lost"] == 0
+
+
+async def test_a_node_is_drained(dev: Installation, talking: Crowd, record_property: Record) -> None:
+    """The broker may be on it too, and comes back empty on the other one."""
+    try:
+        heard = await talking.hear("node drained", lambda: dev.drain("n2"))
+    finally:
+        await dev.undo_drain("n2")
+    record_heard(record_property, heard)
+    assert heard["sessions_lost"] == 0
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_pod_is_deleted_without_grace(
+    dev: Installation, talking: Crowd, service: Deployment, record_property: Record
+) -> None:
+    field, numbers = _OF_SESSIONS[service], talking.sessions
+    concerned: dict[str, list[int]] = {pod: [] for pod in await dev.pods(service)}
+    for session in await dev.sessions():
+        for pod in concerned:
+            if f"-{pod}-" in session[field] and session["id"] in numbers:
+                concerned[pod].append(numbers[session["id"]])
+    victim, callers = max(concerned.items(), key=lambda each: len(each[1]))
+    assert callers
+    heard = await talking.hear(f"{service.name} deleted", lambda: dev.delete(service, victim), callers)
+    await dev.cluster.rolled_out(service.namespace, service.name)
+    record_heard(record_property, heard)
+    assert heard["sessions_lost"] == 0
+    assert heard["heard_again_p95_s"] <= _HEARD_AGAIN_S[service]
