@@ -68,7 +68,7 @@ class Session:
 
     def __init__(self, opening: OpenSession, context: MediaContext, came_s: float | None = None) -> None:
         """`came_s`: when the offer was read, in Unix time. Raises `OfferError`; nothing is open then."""
-        self.id = opening.session
+        self.id: str = opening.session
         self._context = context
         self._setup = SetupMeter(opening, came_s)
         created_ms, traceparent = opening.created_ms or wall_ms(), self._setup.traceparent

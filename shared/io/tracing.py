@@ -105,15 +105,17 @@ def open_tracer(endpoint: str, service: str, worker_id: str) -> Tracer | None:
 async def tracing(tracer: Tracer | None) -> AsyncIterator[None]:
     """Trace the sessions of this process by `tracer` while entered. Leaving closes it, in bounded time."""
     global _tracer
+    if tracer is None:
+        yield
+        return
     _tracer = tracer
     try:
         yield
     finally:
         _tracer = None
-        if tracer is not None:
-            # In a daemon thread, because a dead collector must not keep the process from ending.
-            closing = threading.Thread(target=tracer.close, name="close-tracer", daemon=True)
-            closing.start()
-            await asyncio.to_thread(closing.join, _CLOSE_S)
-            if closing.is_alive():
-                log.warning("last_spans_lost")
+        # In a daemon thread, because a dead collector must not keep the process from ending.
+        closing = threading.Thread(target=tracer.close, name="close-tracer", daemon=True)
+        closing.start()
+        await asyncio.to_thread(closing.join, _CLOSE_S)
+        if closing.is_alive():
+            log.warning("last_spans_lost")

@@ -64,6 +64,15 @@ def test_the_parent_decides_whether_a_trace_is_sampled() -> None:
     assert (span.traceparent[:36], span.traceparent[-3:]) == (NOT_SAMPLED[:36], "-00")
 
 
+def test_the_sdks_own_variable_sets_the_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    with traced() as spans:
+        span = begin_span("session_setup", BEGAN)
+        span.end(BEGAN + 1)
+    assert spans.all() == ()
+    assert span.traceparent.endswith("-00") or span.traceparent.endswith("-02")
+
+
 def test_a_link_is_neither_parent_nor_a_say_in_sampling() -> None:
     with traced() as spans:
         begin_span("session_setup", BEGAN, link=NOT_SAMPLED).end(BEGAN + 1)
