@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from shared.audio import Pcm
 from shared.io.broker import connect
 from shared.keys import WorkerKind
 from tests.fakes.otlp_collector import OtlpCollector, ReceivedSpan, otlp_collector
+from tests.fakes.own_broker import OwnBroker
 from tests.integration.deployment import Deployment, deployed
 from tests.integration.kept_sessions import holder
 from tests.integration.speech import spoken
@@ -143,3 +145,24 @@ async def test_a_session_that_moves_and_is_handed_over_stays_in_its_trace(stage:
     assert (setup.span.parent_span_id, second.span.parent_span_id) == (first.span.span_id, setup.span.span_id)
     assert (_PIPELINE, "session") in trace.inside(first)
     assert set(trace.inside(second)) >= {(_MEDIA, "pipeline"), (_PIPELINE, "session")}
+
+
+async def test_a_collector_that_never_answers_harms_no_call_and_keeps_no_process_from_ending(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    write_agent(tmp_path)
+    (question,) = await spoken("What do you have today?")
+    broker = OwnBroker(tmp_path_factory.mktemp("broker"))
+    with broker.running(), socket.create_server(("127.0.0.1", 0)) as deaf:
+        async with (
+            deployed(
+                broker.url,
+                ANTIPHON_OTEL_ENDPOINT=f"http://127.0.0.1:{deaf.getsockname()[1]}",
+                ANTIPHON_AGENTS_DIR=str(tmp_path),
+                ANTIPHON_DRAIN_TIMEOUT_S="1",
+            ) as deployment,
+            talking(deployment.signaling_urls, question, 1) as (talk,),
+        ):
+            await talk.ask()
+            await talk.hear(ANSWERED_S)
+    assert '"event": "last_spans_lost"' in deployment.logs()
