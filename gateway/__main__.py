@@ -39,10 +39,12 @@ from shared.agent import AgentDefinition
 from shared.ids import new_worker_id
 from shared.io.agent_files import load_agents
 from shared.io.broker import BROKER_FAILURES, check_broker, connect, connect_blocking
+from shared.io.build import own_version
 from shared.io.heartbeat import Heartbeat
-from shared.io.logs import get_logger
+from shared.io.logs import get_logger, name_process
 from shared.io.probes import HttpServer, Readiness, serve_probes
 from shared.io.service import run_service, settle_memory
+from shared.io.tracing import open_tracer, tracing
 from shared.worker_report import Wish, WorkerReport
 
 log = get_logger()
@@ -55,7 +57,9 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
     """
     agents = load_agents(settings.agents_dir)
     gateway_id = new_worker_id("gateway", platform.node())
+    name_process(worker_id=gateway_id)
     async with (
+        tracing(open_tracer(settings.otel_endpoint, "gateway", gateway_id)),
         aclosing(connect(settings.redis_url)) as data,
         aclosing(connect_blocking(settings.redis_url)) as blocking,
     ):
@@ -96,7 +100,13 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
                 running.append(tasks.create_task(probes))
             http = tasks.create_task(server.serve(sockets=[listener]))
             settle_memory()
-            log.info("gateway_ready", gateway=gateway_id, url=_url(listener), agents=sorted(agents))
+            log.info(
+                "gateway_ready",
+                worker_id=gateway_id,
+                version=own_version(),
+                url=_url(listener),
+                agents=sorted(agents),
+            )
             await stop.wait()
             await signaling.drain()
             server.should_exit = True

@@ -39,6 +39,11 @@ class ClientSocket:
     def address(self) -> str:
         return self._websocket.client.host if self._websocket.client else ""
 
+    @property
+    def traceparent(self) -> str:
+        """Of the client's own trace (W3C Trace Context §3.2), or of a proxy's. Not checked."""
+        return self._websocket.headers.get("traceparent", "")
+
     def keep_slots(self) -> None:
         """The client has a session: its connection does not have to make room for others."""
         for slot in self._websocket.scope.get(SLOTS, ()):

@@ -53,7 +53,7 @@ class SessionDirectory:
         except ValidationError as error:
             log.warning("session_record_malformed", session_id=session, error=str(error))
             return None
-        return KnownSession(record, _read(entries))
+        return KnownSession(record, _read(session, entries))
 
     async def wait_for(self, session: str) -> KnownSession | None:
         """As `find`, but a session that has just been answered gets 0.7 s to be recorded, and any gets 4 s if the
@@ -76,14 +76,14 @@ class SessionDirectory:
         except BROKER_FAILURES as error:
             log.warning("events_not_replayed", session_id=session, error=str(error))
             return []
-        return _read(cast(Any, entries))
+        return _read(session, cast(Any, entries))
 
 
-def _read(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[StoredEvent]:
+def _read(session: str, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[StoredEvent]:
     stored = []
     for _, fields in reversed(entries):
         try:
             stored.append(StoredEvent(int(fields.get(b"n", b"0")), dict(json.loads(fields[b"e"]))))
         except (ValueError, TypeError, KeyError) as error:
-            log.warning("stored_event_malformed", error=str(error))
+            log.warning("stored_event_malformed", session_id=session, error=str(error))
     return stored

@@ -44,10 +44,12 @@ from gateway.media_link import Mailbox, MediaLink
 from gateway.placer import Placer
 from gateway.session_directory import SessionDirectory
 from gateway.session_limits import SessionLimits
+from gateway.setup_meter import SetupMeter
 from shared.errors import BrokerError, PeerError
 from shared.events import GatewayAttached, OfferRefused, OpenSession
 from shared.io.logs import get_logger
 
+_SETTING_UP = (State.LOOKING_UP, State.PLACING, State.WAITING_FOR_ANSWER, State.PLACING_AGAIN)
 _BROKER_AWAY = "the service cannot reach its broker"
 
 log = get_logger()
@@ -75,6 +77,9 @@ class SignalingConnection:
         self._services = services
         self._socket = socket
         self._machine = SignalingMachine(services.rules, _now_s())
+        self._setup = SetupMeter(socket.traceparent)
+        self._refusal = ""
+        """The code of the last error that the client was sent."""
         self._mailbox = Mailbox()
         self._turn = asyncio.Lock()
         self._deadline_moved = asyncio.Event()
@@ -115,6 +120,9 @@ class SignalingConnection:
                 failure = await self._do(action)
                 if failure is not None:
                     inputs.append(failure)
+        if self._machine.state not in _SETTING_UP:
+            self._setup.failed(self._refusal or "gone")
+        self._refusal = ""
         self._deadline_moved.set()
         if self._machine.state is State.CLOSED:
             self._ended.set()
@@ -130,7 +138,11 @@ class SignalingConnection:
 
     async def _admitted(self, message: Input) -> Input:
         """The message, unless it is a first offer whose token does not allow it."""
-        if not isinstance(message, Offer) or message.resume_token is not None or not self.waits_for_offer:
+        if not isinstance(message, Offer):
+            return message
+        if self._machine.state not in _SETTING_UP and (self.waits_for_offer or message.resume_token is not None):
+            self._setup.offered()
+        if message.resume_token is not None or not self.waits_for_offer:
             return message
         try:
             await self._grant.admit(message.token, message.agent_id)
@@ -163,15 +175,19 @@ class SignalingConnection:
         services = self._services
         match action:
             case SendToClient(message):
+                self._refusal = str(message.get("code", "")) or self._refusal
                 return await self._socket.send(dict(message))
             case SendToWorker(media_worker, message):
                 if isinstance(message, OpenSession | GatewayAttached):
                     services.link.attach(message.session, self._mailbox)
                     self._sessions.add(message.session)
+                if isinstance(message, OpenSession):
+                    message = self._setup.placed(message)
                 services.link.send(media_worker, message)
             case Watch(session, media_worker):
                 services.link.watch(session, media_worker, self._mailbox)
                 # The session is established, whether or not its client hears of it.
+                self._setup.answered()
                 self._grant.spend()
                 self._socket.keep_slots()
             case Place():

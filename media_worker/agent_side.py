@@ -6,6 +6,7 @@ from media_worker.agent_audio import AgentAudio
 from media_worker.event_channel import EventChannel
 from media_worker.pipeline_link import PipelineLink
 from media_worker.session_record import SessionRecord
+from media_worker.setup_meter import SetupMeter
 from media_worker.uplink import Uplink
 from shared.events import (
     CallerConnected,
@@ -33,6 +34,7 @@ class AgentSide:
         audio: AgentAudio,
         events: EventChannel,
         record: SessionRecord,
+        setup: SetupMeter,
         close: Callable[[str], None],
     ) -> None:
         self._session = record.opening.session
@@ -41,6 +43,7 @@ class AgentSide:
         self._audio = audio
         self._events = events
         self._record = record
+        self._setup = setup
         self._close = close
 
     def begin(self, media_worker: str, now: float) -> None:
@@ -115,6 +118,8 @@ class AgentSide:
         self._link.send(
             PlayoutReported(session=self._session, played_up_to=played_up_to, state=state, at_unix_ms=at_unix_ms)
         )
+        if at_unix_ms is not None:
+            self._setup.playing_began(at_unix_ms / 1000)
         if state in ("finished", "flushed"):
             self._audio.on_ended()
 

@@ -13,6 +13,7 @@ from media_worker.core.rtcp import SenderInfo
 from media_worker.core.rtp import HEADER_SIZE, pack_header_into
 from media_worker.opus import Encoder
 from media_worker.srtp import SrtpCodec
+from shared.events import PlayoutState
 from shared.frames import AudioFrame
 
 _TICKS_PER_SLOT = 240  # 5 ms at 48 kHz
@@ -20,7 +21,12 @@ _SLOTS_PER_FRAME = 4
 _MAX_PAYLOAD = 1_275
 _REPORT_TICKS = 5  # report to the pipeline every 100 ms
 
-_REPORTED_STATE = {"idle": "finished", "filling": "playing", "playing": "playing", "paused": "paused"}
+_REPORTED_STATE: dict[str, PlayoutState] = {
+    "idle": "finished",
+    "filling": "playing",
+    "playing": "playing",
+    "paused": "paused",
+}
 
 _underruns = Counter("antiphon_media_underruns_total", "Talkspurts that ran dry before their end")
 _overflows = Counter("antiphon_media_playout_overflow_samples_total", "Agent samples dropped: sent too far ahead")
@@ -29,8 +35,8 @@ _packets_sent = Counter("antiphon_media_packets_sent_total", "RTP packets sent")
 _payload_area = srtp.tx_pointer(HEADER_SIZE, opus.ffi)
 _set_payload = struct.Struct("B").pack_into
 
-Report = Callable[[int, str, float | None], None]
-"""(played_up_to in samples, a `PlayoutState`, when playing began in Unix milliseconds if it just did)"""
+Report = Callable[[int, PlayoutState, float | None], None]
+"""(played_up_to in samples, the state, when playing began in Unix milliseconds if it just did)"""
 
 
 class Downlink:

@@ -38,6 +38,10 @@ class PipelineCallbacks(NamedTuple):
     """There is no pipeline worker now; another one was asked for."""
     on_given_up: Callable[[str, str], None]
     """The session has to end: a code, and a message for the caller."""
+    on_asked: Callable[[str], None] = lambda _: None
+    """A worker was asked for, and why."""
+    on_attached: Callable[[str], None] = lambda _: None
+    """This worker serves the session now."""
 
 
 class PipelineLink:
@@ -104,6 +108,7 @@ class PipelineLink:
             if before not in ("", worker):
                 self._dismiss(before, epoch_before)
             _attached.labels("handed_over" if before else "taken_over" if epoch_before else "first").inc()
+            self._callbacks.on_attached(worker)
             self._log.info("pipeline_attached", pipeline_worker=worker, epoch=epoch, before=before)
             self._jobs.withdraw(self._job.session)
             self._texts.clear()
@@ -178,6 +183,7 @@ class PipelineLink:
         why = "leaving" if self.guard.worker else "lost" if resumed else "first"
         _asked.labels(why).inc()
         self._log.info("pipeline_asked", epoch=epoch, why=why)
+        self._callbacks.on_asked(why)
         job = self._job.model_copy(update={"epoch": epoch, "resumed": resumed})
         self._jobs.ask(job, self._on_look)
 

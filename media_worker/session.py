@@ -26,6 +26,7 @@ from media_worker.session_index import SessionIndex
 from media_worker.session_record import SessionRecord
 from media_worker.session_store import SessionStore
 from media_worker.settings import MediaSettings
+from media_worker.setup_meter import SetupMeter
 from media_worker.slot_clock import SlotClock
 from media_worker.srtp import SrtpCodec
 from media_worker.udp_port import UdpPort
@@ -65,11 +66,13 @@ class MediaContext(NamedTuple):
 class Session:
     """Created for an offer. `run` is its life and returns the reason of its end."""
 
-    def __init__(self, opening: OpenSession, context: MediaContext) -> None:
-        """Raises `OfferError`; nothing is open then."""
-        self.id = opening.session
+    def __init__(self, opening: OpenSession, context: MediaContext, came_s: float | None = None) -> None:
+        """`came_s`: when the offer was read, in Unix time. Raises `OfferError`; nothing is open then."""
+        self.id: str = opening.session
         self._context = context
-        opening = opening.model_copy(update={"created_ms": opening.created_ms or wall_ms()})
+        self._setup = SetupMeter(opening, came_s)
+        created_ms, traceparent = opening.created_ms or wall_ms(), self._setup.traceparent
+        opening = opening.model_copy(update={"created_ms": created_ms, "traceparent": traceparent})
         self._record = SessionRecord(opening, context.worker_id, context.store, context.session_index)
         resume = self._record.resume
         self._ssrc = secrets.randbits(31) | 1
@@ -109,11 +112,17 @@ class Session:
                 pool=opening.pool,
                 created_ms=opening.created_ms,
                 max_duration_s=opening.max_duration_s,
+                traceparent=traceparent,
             ),
             context.jobs,
             context.outbox,
             context.liveness,
-            PipelineCallbacks(lambda: self.agent.on_lost(), lambda code, why: self.agent.give_up(code, why)),
+            PipelineCallbacks(
+                on_lost=lambda: self.agent.on_lost(),
+                on_given_up=lambda code, why: self.agent.give_up(code, why),
+                on_asked=self._setup.pipeline_asked,
+                on_attached=self._setup.pipeline_attached,
+            ),
         )
         self._uplink = Uplink(self.id, resume.epoch, self._pipeline.send_frame, settings.media_reorder_wait_ms / 1000)
         self._downlink = Downlink(
@@ -133,7 +142,7 @@ class Session:
         )
         self._events.attach(opening.gateway)
         audio = AgentAudio(self._downlink, self.close)
-        self.agent = AgentSide(self._pipeline, self._uplink, audio, self._events, self._record, self.close)
+        self.agent = AgentSide(self._pipeline, self._uplink, audio, self._events, self._record, self._setup, self.close)
         messages = CallerMessages(
             self.id, self._events, self._uplink, self._pipeline, lambda text: self._peer.send_text(text)
         )
@@ -153,7 +162,9 @@ class Session:
 
     def answer(self) -> str:
         """The SDP answer to the latest offer."""
-        return self._negotiation.answer(self._path.credentials)
+        answer = self._negotiation.answer(self._path.credentials)
+        self._setup.answered()
+        return answer
 
     def update(self, sdp: str) -> str:
         """Answer a later offer of the same peer. Raises `OfferError`; nothing has changed then."""
@@ -213,6 +224,7 @@ class Session:
         self._path.last_heard_s = now
         self._context.clock.join(self)
         self._log.info("caller_connected", generation=self.generation)
+        self._setup.secured(has_pipeline=bool(self._record.resume.pipeline_worker))
         self._lead(now)
         data = self._negotiation.offer.data
         if data is not None:
@@ -243,6 +255,7 @@ class Session:
     async def _release(self, reason: str) -> None:
         """Runs even if the goodbye failed, or the session would receive and decode until the process stops."""
         self._path.close()
+        self._setup.ended(reason)
         self._events.send(SessionClosed(session=self.id, reason=reason))
         goes_on = self._goes_on(reason)
         self.agent.end("moved" if goes_on else reason)
@@ -315,6 +328,7 @@ class Session:
         return self._path.was_heard_at(path, now)
 
     def _on_path(self, selected: Path, reason: str) -> None:
+        self._setup.path_found()
         self._route_agent_audio()
         self._log.info("path_selected", reason=reason)
         self._log.debug("path_address", address=f"{selected.source[0]}:{selected.source[1]}")

@@ -7,6 +7,7 @@ the gateway sends for the same session meanwhile.
 import asyncio
 import contextlib
 import gc
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -70,8 +71,8 @@ class SessionHost:
         self._on_opened = on_opened
         self._complexity = context.settings.media_complexity
         self.sessions: dict[str, Session] = {}
-        self._waiting: dict[str, list[tuple[Message, str]]] = {}
-        """Offers whose turn has not come, by session, each with what came after it."""
+        self._waiting: dict[str, list[tuple[Message, str, float]]] = {}
+        """Offers whose turn has not come, by session, each with what came after it: message, sender, Unix time."""
         self._arrived = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -89,9 +90,9 @@ class SessionHost:
                 while self._waiting:
                     await self._context.pacer.turn()
                     session = next(iter(self._waiting))
-                    for message, sender in self._waiting.pop(session):
+                    for message, sender, came_s in self._waiting.pop(session):
                         try:
-                            self._take(message, sender)
+                            self._take(message, sender, came_s)
                         except Exception:  # noqa: BLE001 - one session's failure must not end the others; `_fail` logs it
                             self._fail(session)
 
@@ -178,14 +179,14 @@ class SessionHost:
         if waiting is None or not isinstance(message, _OF_A_GATEWAY):
             return False
         if len(waiting) < _MOST_WAITING_MESSAGES:
-            waiting.append((message, sender))
+            waiting.append((message, sender, time.time()))
         else:
             _strays.inc()
         return True
 
-    def _take(self, message: Message, sender: str) -> None:
+    def _take(self, message: Message, sender: str, came_s: float | None = None) -> None:
         if isinstance(message, OpenSession):
-            self._open(message)
+            self._open(message, came_s)
             return
         session = self.sessions.get(message.session)
         if session is None:
@@ -218,7 +219,7 @@ class SessionHost:
                 # It had ended here when it moved, and its record was not deleted yet.
                 self._outbox.send(keys.inbox("media", sender), CloseSession(session=session))
 
-    def _open(self, opening: OpenSession) -> None:
+    def _open(self, opening: OpenSession, came_s: float | None) -> None:
         resume, before = opening.resume, self.sessions.get(opening.session)
         if before is not None and (resume is None or resume.generation <= before.generation):
             return  # a repeated message; the session is being answered already
@@ -231,7 +232,7 @@ class SessionHost:
             self._refuse(opening, "no_capacity", f"this media worker is {refusal}", _RETRY_AFTER_MS)
             return
         try:
-            session = Session(opening, self._context)
+            session = Session(opening, self._context, came_s)
         except OfferError as error:
             self._refuse(opening, error.code, error.message)
             return

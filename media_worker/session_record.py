@@ -45,6 +45,7 @@ class SessionRecord:
             "resume_tokens": ",".join(opening.resume_tokens),
             "api_key": opening.api_key,
             "counted_in": ",".join(opening.counted_in),
+            "traceparent": opening.traceparent,
             "state": "running" if guard.worker else "reconnecting" if guard.epoch else "starting",
         }
         if self.leads:

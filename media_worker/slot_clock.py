@@ -27,6 +27,10 @@ log = get_logger()
 
 
 class Ticking(Protocol):
+    """A session, as the clock sees it."""
+
+    id: str
+
     def tick(self, slot: int, now: float) -> None: ...
 
     def close(self, reason: str) -> None: ...
@@ -95,7 +99,7 @@ class SlotClock:
             try:
                 member.tick(slot, now)
             except Exception:  # one caller's fault must not stop the others' clock
-                log.exception("tick_failed")
+                log.exception("tick_failed", session_id=member.id)
                 self.leave(member)
                 member.close("internal")
         self._after_slot()

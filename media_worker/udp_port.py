@@ -36,6 +36,8 @@ log = get_logger()
 class Owner(Protocol):
     """A session, as the port sees it."""
 
+    id: str
+
     def on_check(self, request: BindingRequest, path: Path) -> None: ...
 
     def on_media(self, datagram: bytes, source: Source, now: float) -> None: ...
@@ -72,7 +74,7 @@ class _Socket:
                 else:
                     _unowned.inc()
             except Exception:  # one caller's failure must not lose the packets of others
-                log.exception("datagram_failed")
+                log.exception("datagram_failed", session_id=owner.id if owner is not None else None)
                 if owner is not None:
                     owner.close("internal")
 

@@ -22,12 +22,14 @@ from media_worker.udp_port import UdpPort, detect_addresses
 from shared import keys
 from shared.ids import new_worker_id
 from shared.io import broker
+from shared.io.build import own_version
 from shared.io.heartbeat import Heartbeat
 from shared.io.inbox import Inbox
-from shared.io.logs import get_logger
+from shared.io.logs import get_logger, name_process
 from shared.io.outbox import Outbox
 from shared.io.probes import serve_probes
 from shared.io.service import settle_memory
+from shared.io.tracing import open_tracer, tracing
 from shared.liveness import TOUCH_INTERVAL_S
 from shared.worker_report import Wish, WorkerReport, WorkerState
 
@@ -60,8 +62,10 @@ class MediaWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises `BrokerError` or `ConfigError` if it cannot start."""
+        name_process(worker_id=self.id)
         try:
-            await self._serve(stop)
+            async with tracing(open_tracer(self._settings.otel_endpoint, "media-worker", self.id)):
+                await self._serve(stop)
         finally:
             await self._redis.aclose()
             await self._blocking.aclose()
@@ -119,7 +123,14 @@ class MediaWorker:
             async with asyncio.TaskGroup() as self._tasks:
                 running = [self._tasks.create_task(service) for service in services]
                 self._state = "serving"
-                log.info("media_worker_ready", worker=self.id, udp_port=port.port, opus=opus_version, pid=os.getpid())
+                log.info(
+                    "media_worker_ready",
+                    worker_id=self.id,
+                    version=own_version(),
+                    udp_port=port.port,
+                    opus=opus_version,
+                    pid=os.getpid(),
+                )
                 await stop.wait()
                 await self._drain(host)
                 for task in running:

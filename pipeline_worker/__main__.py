@@ -7,14 +7,15 @@ import sys
 from pipeline_worker.engines.catalog import Catalog
 from pipeline_worker.helper_load import HelperLoad
 from pipeline_worker.settings import PipelineSettings
-from pipeline_worker.telemetry.tracing import open_tracer, tracing
 from pipeline_worker.tools.toolbox import Toolboxes
 from pipeline_worker.worker import PipelineWorker
 from shared.errors import ConfigError
 from shared.ids import new_worker_id
 from shared.io.agent_files import load_agents
 from shared.io.broker import check_broker, connect
+from shared.io.logs import name_process
 from shared.io.service import run_service, settle_memory
+from shared.io.tracing import open_tracer, tracing
 
 
 async def serve(settings: PipelineSettings, stop: asyncio.Event) -> None:
@@ -31,7 +32,8 @@ async def serve(settings: PipelineSettings, stop: asyncio.Event) -> None:
         await catalog.start()
         settle_memory()
         worker_id = new_worker_id("pipeline", socket.gethostname())
-        async with tracing(open_tracer(settings, worker_id, agents)):
+        name_process(worker_id=worker_id)
+        async with tracing(open_tracer(settings.otel_endpoint, "pipeline-worker", worker_id)):
             helpers = HelperLoad(catalog.helper_pids)
             worker = PipelineWorker(worker_id, settings, agents, catalog.open, tools.open, broker, helpers.share)
             await worker.serve(stop)

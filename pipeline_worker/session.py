@@ -14,7 +14,7 @@ from pipeline_worker.recorder import Recorder
 from pipeline_worker.speaking.downlink import Downlink
 from pipeline_worker.speaking.spoken_text import recall
 from pipeline_worker.speaking.voice import AgentVoice, Patience, VoiceOwner
-from pipeline_worker.telemetry.turn_meter import TurnMeter
+from pipeline_worker.telemetry.turn_meter import OnTurn, TurnMeter
 from pipeline_worker.tools.answers import Answers
 from pipeline_worker.tools.toolbox import Toolbox
 from pipeline_worker.turns.conversation import Utterance
@@ -80,6 +80,7 @@ class ConversationSession:
         patience: Patience = Patience(),  # noqa: B008 (immutable)
         toolbox: Toolbox | None = None,
         past: Past | None = None,
+        on_turn: OnTurn = lambda _: None,
     ) -> None:
         """`past`: another pipeline worker had the session."""
         self._link = link
@@ -97,7 +98,7 @@ class ConversationSession:
         self._drains = False
         self._recorder = Recorder(store, link)
         self._turns = TurnTaking(agent, past.memory if past is not None else None)
-        self._meter = TurnMeter(agent.id, link.session, self._publish)
+        self._meter = TurnMeter(agent.id, self._publish, on_turn)
         self._answers = Answers(engines.lm, toolbox, link.session, self._publish, self._recorder.record, self._save)
         self._transcription = Transcription(
             engines.stt, self._on_interim, self._on_final, self._on_engine_failure, link.session
@@ -127,7 +128,6 @@ class ConversationSession:
                     raise self._failure
         finally:
             self._record_agent()
-            self._meter.session_ended()
             self._uplink.close()
             await self._answers.close()
             await self._store.close(self._retention_s)

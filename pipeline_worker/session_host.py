@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,6 +13,7 @@ from pipeline_worker.media_link import MediaLink, Send
 from pipeline_worker.script_batch import ScriptBatch
 from pipeline_worker.session_opening import OpenEngines, OpenToolbox, SessionOpening
 from pipeline_worker.settings import PipelineSettings
+from pipeline_worker.telemetry.session_trace import SessionTrace
 from shared import keys
 from shared.agent import AgentDefinition
 from shared.errors import AntiphonError, leaves
@@ -119,6 +121,7 @@ class SessionHost:
             self._send, request.media_worker, request.session, request.epoch, generation=request.generation
         )
         hosted: _Hosted | None = None
+        trace: SessionTrace | None = None
         how = "finished"
         try:
             if (claimed := await self._opening.claim(request)) is None:
@@ -128,7 +131,8 @@ class SessionHost:
             if self.refusal(request) is not None:
                 how = "not taken over"
                 return
-            session: Session = self._opening.open(request, link, claimed)
+            trace = SessionTrace(self._opening.agents[request.agent_id], request, time.time())
+            session: Session = self._opening.open(request, link, claimed, trace.turn)
             hosted = _Hosted(session, link, asyncio.get_running_loop().time())
             self._hosted[request.session] = hosted
             self._count()
@@ -160,6 +164,8 @@ class SessionHost:
                 self._remember_end(link)
             self._count()
             _ended.labels(how).inc()
+            if trace is not None:
+                trace.end(time.time(), how)
             log.info("session_freed", session_id=link.session, how=how)
 
     def dispatch(self, received: Received) -> None:

@@ -12,6 +12,7 @@ from pipeline_worker.script_batch import RunsScripts
 from pipeline_worker.session import ConversationSession
 from pipeline_worker.settings import PipelineSettings
 from pipeline_worker.speaking.voice import Patience
+from pipeline_worker.telemetry.turn_meter import OnTurn
 from pipeline_worker.tools.toolbox import Toolbox
 from pipeline_worker.turns.memory import Past
 from shared.agent import AgentDefinition
@@ -64,7 +65,7 @@ class SessionOpening:
             return Claimed(store, None)
         try:
             async with asyncio.timeout(_CLAIM_S):
-                past = await _past(store)
+                past = await _past(store, request.session)
         except TimeoutError:
             return None
         if past is None:
@@ -72,7 +73,9 @@ class SessionOpening:
         elapsed_s = max(0, wall_ms() - request.created_ms) / 1000 if request.created_ms else past.elapsed_s
         return Claimed(store, past._replace(elapsed_s=elapsed_s))
 
-    def open(self, request: StartPipeline, link: MediaLink, claimed: Claimed) -> EchoSession | ConversationSession:
+    def open(
+        self, request: StartPipeline, link: MediaLink, claimed: Claimed, on_turn: OnTurn
+    ) -> EchoSession | ConversationSession:
         """Raises `EngineError`."""
         agent = _limited(self.agents[request.agent_id], request.max_duration_s)
         store, past = claimed
@@ -89,15 +92,16 @@ class SessionOpening:
             Patience(engine_s=self._settings.pipeline_engine_timeout_s),
             self._open_toolbox(agent.id) if agent.tools else None,
             past,
+            on_turn,
         )
 
 
-async def _past(store: ConversationStore) -> Past | None:
+async def _past(store: ConversationStore, session: str) -> Past | None:
     while True:
         try:
             return await store.claim()
         except BROKER_FAILURES as error:
-            log.warning("session_not_claimed", error=str(error))
+            log.warning("session_not_claimed", session_id=session, error=str(error))
         await asyncio.sleep(_RETRY_S)
 
 

@@ -8,7 +8,7 @@ from shared.settings import Settings
 
 
 class PipelineSettings(Settings):
-    own_prefixes: ClassVar[tuple[str, ...]] = ("PIPELINE_", "OTEL_")
+    own_prefixes: ClassVar[tuple[str, ...]] = ("PIPELINE_",)
 
     pipeline_pools: str = Field("default", description="pools whose sessions this worker takes, comma-separated")
     pipeline_capacity: int = Field(20, ge=1, description="most sessions at the same time; fewer when busy")
@@ -17,9 +17,6 @@ class PipelineSettings(Settings):
     )
     pipeline_media_timeout_s: float = Field(
         30.0, gt=0, description="how long a session waits for another media worker when it has lost its own"
-    )
-    otel_endpoint: str = Field(
-        "", description="OTLP/HTTP collector for traces, such as http://127.0.0.1:4318 (none: no traces)"
     )
 
     @property

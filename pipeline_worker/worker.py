@@ -16,6 +16,7 @@ from shared import keys
 from shared.agent import AgentDefinition
 from shared.events import StartPipeline
 from shared.io.broker import BROKER_FAILURES, Redis, connect_blocking
+from shared.io.build import own_version
 from shared.io.heartbeat import Heartbeat
 from shared.io.inbox import Inbox
 from shared.io.logs import get_logger
@@ -91,7 +92,7 @@ class PipelineWorker:
                 self._count_room()
                 background.append(tasks.create_task(self._heartbeat.run()))
                 claiming = [tasks.create_task(self._claim(queue, tasks)) for queue in queues]
-                log.info("pipeline_worker_ready", worker_id=self._id, pools=self._settings.pools)
+                log.info("pipeline_worker_ready", worker_id=self._id, version=own_version(), pools=self._settings.pools)
                 await stop.wait()
                 await self._drain(claiming)
                 for task in background:

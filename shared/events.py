@@ -60,6 +60,8 @@ class OpenSession(Message):
     """Keys of the counters (`keys.counter`) in which the media worker keeps the session."""
     survives_reload: bool = False
     """A client that closes its peer connection may come back with another one."""
+    traceparent: str = ""
+    """The gateway's span (W3C Trace Context §3.2); empty if nothing is traced."""
 
 
 class UpdateOffer(Message):
@@ -159,6 +161,8 @@ class StartPipeline(Message):
     """What the caller may use; 0 leaves it to the agent, who may allow less."""
     resumed: bool = False
     """The session had a pipeline worker before: its conversation is in Redis."""
+    traceparent: str = ""
+    """The media worker's span, as in `OpenSession`."""
 
 
 # pipeline worker -> media worker

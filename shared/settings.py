@@ -15,7 +15,7 @@ from shared.errors import ConfigError
 from shared.validation_errors import advice
 
 PREFIX = "ANTIPHON_"
-_SERVICE_PREFIXES = ("GATEWAY_", "MEDIA_", "PIPELINE_", "ENGINE_", "OTEL_", "EVAL_")
+_SERVICE_PREFIXES = ("GATEWAY_", "MEDIA_", "PIPELINE_", "ENGINE_", "EVAL_")
 
 BUNDLED_AGENTS = Path(__file__).resolve().parent.parent / "deploy" / "agents"
 
@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
     probe_host: str = Field("127.0.0.1", description="address of /healthz, /readyz and /metrics")
     probe_port: int = Field(0, ge=0, le=65535, description="their port (0: none)")
+    otel_endpoint: str = Field(
+        "", description="OTLP/HTTP collector for traces, such as http://127.0.0.1:4318 (none: no traces)"
+    )
     conversation_retention_s: int = Field(
         0, ge=0, description="how long a conversation is kept after its session (0: deleted at its end)"
     )

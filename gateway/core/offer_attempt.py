@@ -34,6 +34,8 @@ class OfferAttempt:
     api_key: str = ""
     counted_in: tuple[str, ...] = ()
     survives_reload: bool = False
+    traceparent: str = ""
+    """Of the session that moves."""
     shown: ResumeToken | None = None
     resume_token: ResumeToken | None = None
     """A new one, for the client to come back with."""
@@ -68,6 +70,7 @@ class OfferAttempt:
             api_key=record.api_key,
             survives_reload=offer.survives_reload,
             counted_in=record.counted_in,
+            traceparent=record.traceparent,
             shown=shown,
             resume_token=successor,
             missed=tuple(stored for stored in found.events if stored.seq > offer.last_seq),
@@ -109,6 +112,7 @@ class OfferAttempt:
             api_key=self.api_key or placed.api_key,
             counted_in=self.counted_in or placed.counted_in,
             survives_reload=self.survives_reload,
+            traceparent=self.traceparent,
         )
         return SendToWorker(placed.media_worker, opening)
 

@@ -30,6 +30,8 @@ class SessionRecord(BaseModel):
     resume_tokens: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     """Hashes, see `core.resume_tokens`."""
     state: str = ""
+    traceparent: str = ""
+    """The span that the next one of the session belongs to; empty if nothing is traced."""
     api_key: str = ""
     counted_in: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     """Keys of counters (`keys.counter`)."""

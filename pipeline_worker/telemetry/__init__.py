@@ -1,1 +1,1 @@
-"""Telemetry of turns: metrics of each stage, Prometheus histograms, OpenTelemetry spans."""
+"""Telemetry of turns: metrics of each stage, Prometheus histograms, spans for the session's trace."""

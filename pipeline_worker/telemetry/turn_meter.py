@@ -1,12 +1,11 @@
-"""Measures the turns of one session: an event for the client, histograms for the operator, spans for the trace."""
+"""Measures the turns of one session: an event for the client, histograms for the operator, a turn for the trace."""
 
 import time
 from collections.abc import Callable, Mapping
 
 from prometheus_client import Counter, Histogram
 
-from pipeline_worker.telemetry import tracing
-from pipeline_worker.telemetry.turn_metrics import Stage, TurnMetrics
+from pipeline_worker.telemetry.turn_metrics import Stage, Turn, TurnMetrics
 
 _BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 """People notice 200 ms and are annoyed by a second; after ten the engines' deadlines have passed."""
@@ -46,6 +45,8 @@ _speculations = Counter(
 
 Publish = Callable[[str, Mapping[str, object]], None]
 """(type, fields) of an event for the client."""
+OnTurn = Callable[[Turn], None]
+"""Gets each turn when it has ended."""
 
 
 class TurnMeter:
@@ -53,18 +54,22 @@ class TurnMeter:
 
     For each reply that is meant to be heard: `reply_started(False)`, or `reply_started(True)` and later
     `speculation(hit=True)`; at its end `turn_finished`, even if nothing of it was heard. A discarded speculative reply
-    ends with `speculation(hit=False)` instead. `session_ended` comes last.
+    ends with `speculation(hit=False)` instead.
     """
 
     def __init__(
-        self, agent_id: str, session_id: str, publish: Publish, clock: Callable[[], float] = time.time
+        self,
+        agent_id: str,
+        publish: Publish,
+        on_turn: OnTurn = lambda _: None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`clock` returns Unix time in seconds. It is compared with the media worker's."""
         self._agent = agent_id
         self._publish = publish
+        self._on_turn = on_turn
         self._clock = clock
         self._metrics = TurnMetrics()
-        self._trace = tracing.begin_session(session_id, agent_id, clock())
 
     def speech_ended(self, at_sample: int) -> None:
         """The caller's last sound so far, in samples of their audio. Push-to-talk: where the button was released."""
@@ -111,7 +116,7 @@ class TurnMeter:
             _STAGES[span.stage].labels(self._agent).observe(span.duration_s)
         if turn.first_audio_s is not None:
             _first_audio.labels(self._agent).observe(turn.first_audio_s)
-        self._trace.turn(turn)
+        self._on_turn(turn)
         self._publish("metrics", turn.event_fields())
 
     def paused(self) -> None:
@@ -127,7 +132,3 @@ class TurnMeter:
         """No turn answers the caller's last sounds."""
         if self._metrics.speech_dismissed():
             _false_interruptions.labels(self._agent).inc()
-
-    def session_ended(self) -> None:
-        """Idempotent."""
-        self._trace.end(self._clock())

@@ -1,1 +1,1 @@
-"""Connections and processes: broker, inbox and outbox, heartbeats, probes, logs, the life of a service."""
+"""Connections and processes: broker, inbox and outbox, heartbeats, probes, logs, traces, the life of a service."""

@@ -6,23 +6,26 @@ Also reads the reports of live workers.
 import asyncio
 import random
 import time
-import tomllib
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, cast, get_args
 
-from prometheus_client import Gauge
+from prometheus_client import Gauge, Histogram
 from pydantic import ValidationError
 
 from shared import keys
 from shared.io.broker import BROKER_FAILURES, CommandRefused, MemoryFull, Redis
+from shared.io.build import own_version
 from shared.io.inbox import INBOX_EXPIRY_S, PAYLOAD
 from shared.io.logs import get_logger
 from shared.keys import WIRE_VERSION, WorkerKind
 from shared.worker_report import LEASE_MS, REPORT_INTERVAL_S, WISH_MS, Wish, WorkerReport
 
 _drained = Gauge("antiphon_drained_by_operator", "1 while an operator wants this process to take no sessions")
+_lag = Histogram(
+    "antiphon_event_loop_lag_seconds",
+    "How late the event loop woke a sleeper, ten times a second",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
+)
 
 _WISHES: tuple[Wish, ...] = get_args(Wish)
 
@@ -44,17 +47,6 @@ _JITTER = 0.1
 """Share of the interval. Without it, workers that an outage brought into step would stay in step."""
 _TICK_S = 0.1
 """The event loop is late if it wakes a sleeper late."""
-
-
-def own_version() -> str:
-    """Of the source tree that this file is in, else of the installed package."""
-    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
-    if project.exists():
-        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
-    try:
-        return version("antiphon")
-    except PackageNotFoundError:  # neither
-        return ""
 
 
 class Heartbeat:
@@ -105,7 +97,9 @@ class Heartbeat:
         while (left_s := end_s - clock()) > 0:
             due_s = clock() + min(left_s, _TICK_S)
             await asyncio.sleep(min(left_s, _TICK_S))
-            self._lag_s = max(self._lag_s, clock() - due_s)
+            lag_s = max(0.0, clock() - due_s)
+            _lag.observe(lag_s)
+            self._lag_s = max(self._lag_s, lag_s)
 
     async def announce(self, placed: tuple[str, ...] | None = None) -> None:
         """Report now. `placed` are reservations (key, session, ...) that the report replaces."""

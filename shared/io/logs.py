@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import sys
 from typing import TextIO
 
@@ -14,12 +15,33 @@ _LEAST_LEVELS = {
     # At the debug level these write what is sent: words of callers, and headers with keys.
     **dict.fromkeys(("websockets", "uvicorn.error", "livekit", "aiohttp"), logging.INFO),
 }
+_SAMPLED = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f][13579bdf]")
+_TRACES_REMEMBERED = 10_000
+
+_process: dict[str, str] = {}
+"""What every line of this process says, those of other threads too, which have no context variables of ours."""
+_traces: dict[str, str] = {}
+"""The trace of each session that was traced here lately."""
 
 
-def configure_logs(level: str, log_format: str, **bound: str) -> None:
-    """Send structlog and the standard library's loggers to stderr. `bound` is added to every line (service, worker)."""
+def name_process(**names: str) -> None:
+    """Add these to every line from now on (service, worker_id)."""
+    _process.update(names)
+
+
+def show_trace(session: str, traceparent: str) -> None:
+    """Add the `trace_id` to the lines of this session, if the trace is sampled (W3C Trace Context §3.2)."""
+    if sampled := _SAMPLED.fullmatch(traceparent):
+        _traces[session] = sampled[1]
+        if len(_traces) > _TRACES_REMEMBERED:
+            del _traces[next(iter(_traces))]
+
+
+def configure_logs(level: str, log_format: str, service: str) -> None:
+    """Send structlog and the standard library's loggers to stderr."""
+    name_process(service=service)
     shared_processors: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
@@ -56,12 +78,19 @@ def configure_logs(level: str, log_format: str, **bound: str) -> None:
     root.setLevel(level.upper())
     for library, least in _LEAST_LEVELS.items():
         logging.getLogger(library).setLevel(max(least, root.level))
-    structlog.contextvars.bind_contextvars(**bound)
 
 
 def get_logger() -> structlog.typing.FilteringBoundLogger:
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return logger
+
+
+def _name(
+    _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Which process says it, and in which trace."""
+    trace_id = _traces.get(event.get("session_id", ""))
+    return {**_process, **event, **({"trace_id": trace_id} if trace_id else {})}
 
 
 def _escape_values(

@@ -11,6 +11,7 @@ import uvloop
 from prometheus_client import Gauge
 
 from shared.errors import AntiphonError, BrokerError, ConfigError, leaves
+from shared.io.build import show_build
 from shared.io.logs import configure_logs, get_logger
 from shared.settings import Settings
 
@@ -45,7 +46,7 @@ def run_service(name: str, purpose: str, settings_type: type[SettingsT], serve: 
     except ConfigError as error:
         print(f"{name}: {error.message}", file=sys.stderr)
         return EXIT_CONFIG
-    configure_logs(settings.log_level, settings.log_format, service=name)
+    configure_logs(settings.log_level, settings.log_format, name)
     return uvloop.run(_supervise(name, settings, serve))
 
 
@@ -53,6 +54,7 @@ async def _supervise(name: str, settings: SettingsT, serve: Serve[SettingsT]) ->
     log = get_logger()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    show_build()
     _tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
 
     def on_signal() -> None:

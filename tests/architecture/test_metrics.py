@@ -1,56 +1,96 @@
-"""docs/metrics.md lists exactly the metrics that exist."""
+"""docs/metrics.md lists exactly the metrics that exist: names, types, labels and buckets."""
 
 import ast
+import json
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from tests.architecture.source_tree import ROOT, source_modules
 
 DOCUMENT = (ROOT / "docs" / "metrics.md").read_text()
-NAMES_IN_DOCUMENT = re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.MULTILINE)
-KINDS = {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}
+TYPES = ("gauge", "histogram", "summary")
+"""Named in the document; a metric without one is a counter."""
+
+LIST_REGISTRY = """
+import importlib, json, sys
+from prometheus_client import REGISTRY
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+metrics = []
+for metric in REGISTRY._collector_to_names:
+    if (name := getattr(metric, "_name", "")).startswith("antiphon_"):
+        metrics.append({
+            "name": name + "_total" * (metric._type == "counter"),
+            "type": metric._type,
+            "labels": metric._labelnames,
+            "buckets": metric._kwargs.get("buckets") and [float(bound) for bound in metric._kwargs["buckets"]],
+        })
+print(json.dumps(metrics))
+"""
 
 
-def metrics_made() -> Iterator[tuple[str, str, ast.Call]]:
-    """(module, kind, call) of each metric that our code makes."""
-    for module in source_modules():
-        tree = ast.parse((ROOT / module).read_text())
-        nodes = list(ast.walk(tree))
-        imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "prometheus_client"]
-        kinds = {alias.name for node in imports for alias in node.names} & KINDS
-        for node in nodes:
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
-                yield str(module), node.func.id, node
+def modules_with_metrics() -> list[str]:
+    importing = (module for module in source_modules() if _imports_prometheus((ROOT / module).read_text()))
+    return sorted(".".join(module.with_suffix("").parts) for module in importing)
 
 
-def name_of(call: ast.Call) -> str:
-    assert call.args and isinstance(call.args[0], ast.Constant), "write the metric's name out, so that it can be found"
-    return str(call.args[0].value)
+def _imports_prometheus(text: str) -> bool:
+    nodes = ast.walk(ast.parse(text))
+    return any(isinstance(node, ast.ImportFrom) and node.module == "prometheus_client" for node in nodes)
 
 
-METRICS = [pytest.param(kind, call, id=name_of(call)) for _, kind, call in metrics_made()]
+@pytest.fixture(scope="module")
+def registered() -> Mapping[str, Mapping[str, Any]]:
+    """All metrics of all services, by name."""
+    listed = subprocess.run(
+        [sys.executable, "-c", LIST_REGISTRY, *modules_with_metrics()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return {metric["name"]: metric for metric in json.loads(listed.stdout)}
 
 
-@pytest.mark.parametrize(("kind", "call"), METRICS)
-def test_it_is_documented_with_its_labels(kind: str, call: ast.Call) -> None:
-    name = name_of(call)
-    row = re.search(rf"^\| `{name}` \|(.*?)\|(.*)$", DOCUMENT, re.MULTILINE)
-    assert row is not None, f"docs/metrics.md has no row for {name}"
-    labels = ast.literal_eval(call.args[2]) if len(call.args) > 2 else []
-    assert [label for label in labels if f"`{label}`" not in row[1]] == []
-    assert row[2].strip().startswith(f"{kind.lower()}: ") == (kind != "Counter")
+def documented() -> Mapping[str, Mapping[str, Any]]:
+    """As the tables say, in the same form."""
+    buckets = dict(_buckets())
+    metrics: dict[str, Mapping[str, Any]] = {}
+    for name, labels, meaning in re.findall(r"^\| `(antiphon_\w+)` \|(.*?)\|(.*)\|$", DOCUMENT, re.MULTILINE):
+        assert name not in metrics, f"{name} is documented twice"
+        kind = meaning.strip().split(":")[0]
+        metrics[name] = {
+            "name": name,
+            "type": kind if kind in TYPES else "counter",
+            # `label`, `label`: `value`, `value`; `label`: ...
+            "labels": [label for part in labels.split(";") for label in re.findall(r"`(\w+)`", part.split(":")[0])],
+            "buckets": buckets.pop(name, None),
+        }
+    assert buckets == {}, "the table of buckets names no other metrics"
+    return metrics
 
 
-@pytest.mark.parametrize(("kind", "call"), METRICS)
-def test_its_name_has_our_prefix_and_its_unit(kind: str, call: ast.Call) -> None:
-    name = name_of(call)
-    assert name.startswith("antiphon_")
-    assert name.endswith("_total") == (kind == "Counter")
-    assert name.endswith(("_seconds", "_ratio", "_bytes")) or kind != "Histogram"
+def _buckets() -> list[tuple[str, list[float]]]:
+    table = DOCUMENT.split("## Buckets")[1].split("## ")[0]
+    rows = re.findall(r"^\| ([\d., ]+) \|(.*)\|$", table, re.MULTILINE)
+    return [
+        (name, [float(bound) for bound in bounds.split(",")])
+        for bounds, names in rows
+        for name in re.findall(r"`(\w+)`", names)
+    ]
 
 
-def test_the_document_names_no_metric_that_is_gone_and_none_twice() -> None:
-    documented = [name for name in NAMES_IN_DOCUMENT if name.startswith("antiphon_")]
-    assert sorted(documented) == sorted(name_of(call) for _, _, call in metrics_made())
+def test_each_metric_is_documented_with_its_type_labels_and_buckets(registered: Mapping[str, Any]) -> None:
+    assert documented() == registered
+
+
+def test_names_have_our_prefix_and_their_unit(registered: Mapping[str, Any]) -> None:
+    for name, metric in registered.items():
+        assert name.endswith("_total") == (metric["type"] == "counter"), name
+        assert name.endswith(("_seconds", "_ratio", "_bytes")) or metric["type"] != "histogram", name

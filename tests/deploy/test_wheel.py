@@ -54,7 +54,7 @@ def test_everything_that_runs_is_in_it_and_no_tests(site_packages: Path) -> None
 def test_an_installed_worker_reports_the_version_of_the_project(site_packages: Path, tmp_path: Path) -> None:
     paths = os.pathsep.join(map(str, (site_packages, site_packages / "antiphon" / "app")))
     run = subprocess.run(
-        [sys.executable, "-P", "-c", "from shared.io.heartbeat import own_version; print(own_version())"],
+        [sys.executable, "-P", "-c", "from shared.io.build import own_version; print(own_version())"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": paths},
         timeout=60,

@@ -25,6 +25,7 @@ from shared.worker_report import WorkerReport
 from tests.fakes.counters import Gained
 from tests.fakes.media_worker import FakeMediaWorker, answer_every_offer, present_worker
 from tests.fakes.running_gateway import RunningGateway, SignalingClient, running_gateway
+from tests.fakes.traces import id_of, parent_of, traced
 
 
 @pytest.fixture
@@ -351,3 +352,44 @@ async def test_a_draining_gateway_accepts_no_clients(settings: GatewaySettings) 
         await client.say(type="bye")  # and with the last client gone it need not wait
         async with asyncio.timeout(4):
             await gateway.ended
+
+
+async def test_the_set_up_is_traced_and_a_proxys_traceparent_is_only_a_link(settings: GatewaySettings) -> None:
+    theirs = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    count = Gained("antiphon_gateway_setup_seconds_count", stage="answer")
+    async with deployment(settings) as (gateway, worker):
+        with traced() as spans:
+            async with gateway.client(traceparent=theirs) as client:
+                await client.offer()
+                await client.answer()
+                await client.offer("v=0 restart")
+                assert (await client.hear())["type"] == "answer"
+            opening = await worker.wait_for(OpenSession)
+    (setup,) = [span for span in spans.all() if span.name == "session_setup"]
+    assert f"{id_of(setup):016x}" == opening.traceparent[36:52]
+    assert (parent_of(setup), [f"{link.context.span_id:016x}" for link in setup.links]) == (None, [theirs[36:52]])
+    assert count() == 1, "an ICE restart is no set-up"
+
+
+async def test_an_offer_without_a_place_is_a_set_up_that_failed(settings: GatewaySettings) -> None:
+    async with deployment(settings, capacity=0) as (gateway, _):
+        with traced() as spans:
+            async with gateway.client() as client:
+                await client.offer(agent_id="no such agent")
+                assert await refused(client) == "unknown_agent"
+                await client.offer()
+                assert await refused(client) == "no_capacity"
+                await client.closed()
+    setups = [span for span in spans.all() if span.name == "session_setup"]
+    assert [span.status.description for span in setups] == ["unknown_agent", "no_capacity"]
+
+
+async def test_a_client_that_leaves_before_its_answer_is_a_set_up_that_failed(settings: GatewaySettings) -> None:
+    async with deployment(settings) as (gateway, worker):
+        worker.respond = nothing
+        with traced() as spans:
+            async with gateway.client() as client:
+                await client.offer()
+                await worker.wait_for(OpenSession)
+            await worker.wait_for(CloseSession)
+    assert spans.named("session_setup").status.description == "gone"

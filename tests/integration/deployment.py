@@ -53,7 +53,7 @@ class Service:
         for line in self.log:
             if "_ready" in line and line.startswith("{"):
                 ready = json.loads(line)
-                return str(ready.get("worker_id") or ready.get("worker") or ready.get("gateway") or "")
+                return str(ready["worker_id"])
         return ""
 
     def kill(self) -> None:

@@ -19,6 +19,7 @@ class Caller:
     """A session as the port sees it, and the caller's own socket."""
 
     def __init__(self, port: UdpPort, name: str) -> None:
+        self.id = name
         numbers = itertools.count()
         self.path = CallerPath(port, self, lambda: Credentials(f"{name}{next(numbers)}", name * 24))
         self.path.open()

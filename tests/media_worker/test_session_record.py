@@ -40,6 +40,7 @@ async def test_the_record_says_what_another_media_worker_needs(broker_url: str, 
             "resume_tokens": "",
             "api_key": "",
             "counted_in": "",
+            "traceparent": "",
             "state": "running",
         }
         assert 50 < await broker.ttl(keys.session("s1")) <= 60

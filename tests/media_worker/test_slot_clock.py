@@ -11,6 +11,8 @@ PERIOD_S = SLOT_S * SLOTS
 
 
 class Member:
+    id = "s1"
+
     def __init__(self) -> None:
         self.slots: list[int] = []
         self.closed: list[str] = []

@@ -20,6 +20,8 @@ DEADLINE_S = 5
 class RecordingOwner:
     """Validates every sender of a check, and records what arrives."""
 
+    id = "s1"
+
     def __init__(self, port: UdpPort) -> None:
         self._port = port
         self.seen: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()

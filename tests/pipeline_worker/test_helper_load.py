@@ -3,8 +3,10 @@ import time
 from collections.abc import Iterable
 
 import pytest
+from prometheus_client import REGISTRY
 
 from pipeline_worker.helper_load import HelperLoad, thread_times
+from tests.fakes.counters import Gained
 
 
 class Machine:
@@ -55,3 +57,21 @@ def test_threads_of_processes_that_run_have_times() -> None:
     times = thread_times([os.getpid(), no_process])
     assert {pid for pid, _ in times} == {os.getpid()}
     assert max(times.values()) > 0
+
+
+def test_cpu_and_memory_of_all_helpers_are_metrics(machine: Machine) -> None:
+    used_s = Gained("antiphon_pipeline_helper_cpu_seconds_total")
+    pids = [os.getpid()]
+    load = HelperLoad(lambda: pids, machine.times_of)
+    machine.used_s = {(os.getpid(), 1): 3.0, (os.getpid(), 2): 1.0}
+    load.share()
+    machine.now += 1
+    machine.used_s = {(os.getpid(), 1): 4.0}
+    load.share()
+    assert used_s() == 5
+    assert (REGISTRY.get_sample_value("antiphon_pipeline_helper_resident_memory_bytes") or 0) > 1_000_000
+    pids.clear()
+    machine.now += 1
+    load.share()
+    assert REGISTRY.get_sample_value("antiphon_pipeline_helper_resident_memory_bytes") == 0
+    assert REGISTRY.get_sample_value("antiphon_pipeline_helpers") == 0

@@ -42,7 +42,7 @@ def test_a_mistyped_name_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str)
         KitchenSettings.load()
 
 
-@pytest.mark.parametrize("name", ["ANTIPHON_GATEWAY_PORT", "ANTIPHON_PIPELINE_ANYTHING", "ANTIPHON_OTEL_ENDPOINT"])
+@pytest.mark.parametrize("name", ["ANTIPHON_GATEWAY_PORT", "ANTIPHON_PIPELINE_ANYTHING", "ANTIPHON_ENGINE_ANYTHING"])
 def test_settings_of_other_services_are_ignored(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "x")
     KitchenSettings.load()

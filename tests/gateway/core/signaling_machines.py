@@ -71,6 +71,7 @@ RECORD = SessionRecord(
     resume_tokens=SHOWN.record(),
     api_key="website",
     counted_in=("counter",),
+    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 )
 FOUND = SessionFound(RECORD, EVENTS)
 RESUME = ResumeSession(type="resume", resumeToken=TOKEN, lastSeq=2)

@@ -81,6 +81,7 @@ def test_a_client_moves_when_its_media_worker_is_lost() -> None:
         resume=where,
         api_key="website",
         counted_in=("counter",),
+        traceparent=RECORD.traceparent,
     )
     assert sent == SendToWorker("m2", opening)
     actions = machine.handle(ANSWER_THERE, 6.1)

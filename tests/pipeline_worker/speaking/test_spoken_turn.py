@@ -29,7 +29,7 @@ class Turn:
         voice = tts or self.tts
         self.told: list[str] = []
         self.downlink = Downlink(MediaLink(self.peer.send, "media-1", SESSION, EPOCH), voice.sample_rate)
-        meter = TurnMeter("a", SESSION, lambda event_type, fields: None)
+        meter = TurnMeter("a", lambda event_type, fields: None)
         self.turn = SpokenTurn(voice, self.downlink, "en", meter, lambda: self.told.append("<first audio>"), prepared)
 
     async def speak(self, *replies: Reply) -> bool:

@@ -44,7 +44,7 @@ class Speaking:
             self._answer,
             self.tts,
             self.downlink,
-            TurnMeter(AGENT.id, SESSION, lambda event_type, fields: None),
+            TurnMeter(AGENT.id, lambda event_type, fields: None),
             VoiceOwner(self._tell, lambda error: self.told.append(error.code), self._spawn),
             Patience(),
         )

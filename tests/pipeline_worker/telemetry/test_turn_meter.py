@@ -1,12 +1,11 @@
 """The meter as a session uses it: events for the client, metrics for the operator."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 from prometheus_client import REGISTRY
 
-from pipeline_worker.telemetry import tracing
 from pipeline_worker.telemetry.turn_meter import TurnMeter
 from pipeline_worker.telemetry.turn_metrics import STAGES, Turn
 from tests.fakes.counters import Gained
@@ -22,35 +21,14 @@ class Clock:
         return self.now
 
 
-class FakeTracer:
-    """A tracer of one session."""
-
-    def __init__(self) -> None:
-        self.began: list[tuple[str, str, float]] = []
-        self.turns: list[Turn] = []
-        self.ended: list[float] = []
-
-    def begin_session(self, session_id: str, agent_id: str, at_s: float) -> "FakeTracer":
-        self.began.append((session_id, agent_id, at_s))
-        return self
-
-    def turn(self, turn: Turn) -> None:
-        self.turns.append(turn)
-
-    def end(self, at_s: float) -> None:
-        self.ended.append(at_s)
-
-    def close(self) -> None:
-        pass
-
-
 class Session:
     """A meter, its clock, and the events of its client."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.events: list[Mapping[str, object]] = []
-        self.meter = TurnMeter(AGENT, "s1", self._publish, self.clock)
+        self.turns: list[Turn] = []
+        self.meter = TurnMeter(AGENT, self._publish, self.turns.append, self.clock)
 
     def after(self, seconds: float) -> TurnMeter:
         self.clock.now += seconds
@@ -74,13 +52,6 @@ class Session:
 @pytest.fixture
 def session() -> Session:
     return Session()
-
-
-@pytest.fixture
-def tracer(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTracer]:
-    tracer = FakeTracer()
-    monkeypatch.setattr(tracing, "_tracer", tracer)
-    yield tracer
 
 
 def observed(name: str) -> tuple[float, float]:
@@ -167,11 +138,7 @@ def test_an_end_without_a_turn_is_not_reported(session: Session) -> None:
     assert session.events == []
 
 
-def test_the_trace_gets_the_turns_and_the_end(tracer: FakeTracer) -> None:
-    session = Session()
+def test_the_trace_gets_the_turns(session: Session) -> None:
     session.turn()
     session.turn(interrupted=True)
-    session.meter.session_ended()
-    assert tracer.began == [("s1", AGENT, 1_000_000.0)]
-    assert [(turn.number, turn.interrupted) for turn in tracer.turns] == [(1, False), (2, True)]
-    assert tracer.ended == [session.clock.now]
+    assert [(turn.number, turn.interrupted) for turn in session.turns] == [(1, False), (2, True)]

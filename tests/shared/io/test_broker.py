@@ -8,6 +8,7 @@ import pytest
 from shared.errors import BrokerError
 from shared.io.broker import BLOCK_MS, BROKER_FAILURES, Redis, check_broker, connect, connect_blocking
 from tests.fakes.certificates import self_signed
+from tests.fakes.counters import Gained
 from tests.fakes.flaky_broker import FlakyBroker
 from tests.fakes.own_broker import OwnBroker
 
@@ -168,3 +169,15 @@ async def test_with_tls_the_authority_is_named_in_the_url(broker: Redis, broker_
         with pytest.raises(BrokerError, match="certificate verify failed"):
             await check_broker(other, url)
         await other.aclose()
+
+
+async def test_commands_and_the_writes_that_carry_them_are_counted(broker: Redis) -> None:
+    await broker.ping()
+    commands, writes = Gained("antiphon_broker_commands_total"), Gained("antiphon_broker_writes_total")
+    await broker.set("a", "1")
+    assert (commands(), writes()) == (1, 1)
+    pipeline = broker.pipeline(transaction=False)
+    for _ in range(3):
+        pipeline.get("a")
+    await pipeline.execute()
+    assert (commands(), writes()) == (4, 2)

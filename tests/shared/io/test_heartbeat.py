@@ -11,6 +11,7 @@ from shared.io.broker import Redis, connect
 from shared.io.heartbeat import Heartbeat, live_workers, wall_ms
 from shared.io.inbox import PAYLOAD
 from shared.worker_report import LEASE_MS, WISH_MS, Wish, WorkerReport
+from tests.fakes.counters import Gained
 from tests.fakes.flaky_broker import FlakyBroker
 from tests.fakes.own_broker import OwnBroker
 from tests.fakes.patience import eventually
@@ -242,13 +243,15 @@ async def test_a_wish_of_another_version_changes_nothing(broker: Redis) -> None:
 
 async def test_a_report_says_how_late_the_event_loop_was(broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.io.heartbeat.REPORT_INTERVAL_S", 0.2)
+    late = Gained("antiphon_event_loop_lag_seconds_sum")
     running = asyncio.create_task(heartbeat(broker).run())
     await asyncio.sleep(0.05)
-    time.sleep(0.3)  # noqa: ASYNC251 (the loop is late)
+    time.sleep(1.0)  # noqa: ASYNC251 (the loop is late)
     worst = 0
     async with asyncio.timeout(10):
         while worst < 150:
             await asyncio.sleep(0.01)
             worst = max(report.lag_ms for report in await live_workers(broker, "media"))
+    assert late() >= 1
     running.cancel()
     await asyncio.wait({running})

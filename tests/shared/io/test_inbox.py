@@ -192,3 +192,14 @@ async def test_a_reader_that_is_cancelled_ends(blocking: Redis, broker: Redis) -
     with contextlib.suppress(asyncio.CancelledError):
         await waiting
     assert waiting.cancelled()
+
+
+async def test_the_way_through_the_broker_is_measured_once_a_second(broker: Redis, blocking: Redis) -> None:
+    hops = Gained("antiphon_broker_hop_seconds_count")
+    await put(broker, 1, "a")
+    inbox = aiter(Inbox(blocking, KEY))
+    await read(inbox, 1)
+    assert hops() == 1
+    await put(broker, 2, "b")
+    await read(inbox, 1)
+    assert hops() == 1

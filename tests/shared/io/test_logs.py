@@ -116,3 +116,31 @@ def test_at_the_debug_level_a_websocket_shows_neither_keys_nor_words() -> None:
     assert "connection open" in lines
     assert "s3cret" not in lines
     assert "card" not in lines
+
+
+NAMES_PROGRAM = """
+import sys, threading
+from shared.io.logs import configure_logs, get_logger, name_process, show_trace
+configure_logs(sys.argv[1], sys.argv[2], "kitchen")
+log = get_logger()
+log.info("oven_lit")
+name_process(worker_id="k-1")
+for session, flags in (("s1", "01"), ("s2", "03"), ("s3", "00")):
+    show_trace(session, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-" + flags)
+    log.info("dish_served", session_id=session)
+show_trace("s4", "")
+show_trace("s5", "00-nonsense-xx-zz")
+speaking = threading.Thread(target=lambda: log.info("dish_eaten", session_id="s5"))
+speaking.start()
+speaking.join()
+"""
+
+
+def test_lines_name_the_worker_and_the_trace_of_a_sampled_session() -> None:
+    lit, *served, eaten = map(json.loads, logged("info", "json", NAMES_PROGRAM))
+    assert "worker_id" not in lit
+    traces = ["0af7651916cd43dd8448eb211c80319c", "0af7651916cd43dd8448eb211c80319c", None]
+    assert [line.get("trace_id") for line in served] == traces
+    assert all(line["worker_id"] == "k-1" for line in served)
+    assert (eaten["service"], eaten["worker_id"]) == ("kitchen", "k-1"), "another thread"
+    assert "trace_id" not in eaten

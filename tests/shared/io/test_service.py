@@ -6,7 +6,9 @@ import sys
 import pytest
 
 from shared.errors import AntiphonError, BrokerError, ConfigError, EngineError
+from shared.io.build import own_version
 from shared.io.service import EXIT_BROKER, EXIT_CONFIG, EXIT_FAILED, exit_code_for
+from shared.keys import WIRE_VERSION
 
 DEADLINE_S = 60
 PROGRAM = """
@@ -116,3 +118,10 @@ def test_other_arguments_are_refused() -> None:
 )
 def test_exit_codes_of_errors(error: AntiphonError, code: int) -> None:
     assert exit_code_for(error) == code
+
+
+def test_a_service_says_which_build_it_is() -> None:
+    scrape = "from prometheus_client import generate_latest; print(generate_latest().decode())"
+    code, out, _ = ended(service(scrape))
+    assert code == 0
+    assert f'antiphon_build_info{{version="{own_version()}",wire="{WIRE_VERSION}"}} 1.0' in out

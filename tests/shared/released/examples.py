@@ -9,6 +9,7 @@ from shared.frames import AudioFrame, SilenceRun
 from shared.worker_report import WorkerReport
 
 SESSION = "s-7Qx"
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 RESUME = events.Resume(generation=2, epoch=3, pipeline_worker="p1", media_worker="m0", seq=41, published=17)
 OPENING = events.OpenSession(
     session=SESSION,
@@ -23,6 +24,7 @@ OPENING = events.OpenSession(
     api_key="website",
     counted_in=("antiphon:{counters}:key:website",),
     survives_reload=True,
+    traceparent=TRACEPARENT,
 )
 JOB = events.StartPipeline(
     session=SESSION,
@@ -34,6 +36,7 @@ JOB = events.StartPipeline(
     created_ms=1_760_000_000_000,
     max_duration_s=1_800,
     resumed=True,
+    traceparent=TRACEPARENT,
 )
 _TRANSCRIPT = {"role": "agent", "text": "Grüß dich, wie geht’s?", "final": True}
 EVENT = client_event("transcript", 42, _TRANSCRIPT)
