@@ -31,13 +31,14 @@ class HelperLoad:
         self._read_at = 0.0
         self._times: CpuTimes = {}
 
-    def share(self) -> float:
-        """The share of a core that the busiest of all their threads has used since the last call.
+    def share(self) -> float | None:
+        """The share of a core that the busiest of all their threads has used since the last call; None without helpers.
 
         A helper's work is done by one thread, or by several at the same time.
         """
         elapsed_s = time.monotonic() - self._read_at
-        before, self._times = self._times, self._times_of(self._helper_pids())
+        pids = list(self._helper_pids())
+        before, self._times = self._times, self._times_of(pids)
         self._read_at += elapsed_s
         used = (used_s - before.get(thread, used_s) for thread, used_s in self._times.items())
-        return max(used, default=0.0) / elapsed_s
+        return max(used, default=0.0) / elapsed_s if pids else None

@@ -21,6 +21,7 @@ from shared.io.inbox import Inbox
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
 from shared.io.probes import serve_probes
+from shared.io.processor import core_speed, usable_cores
 from shared.liveness import TOUCH_INTERVAL_S
 from shared.worker_report import Wish, WorkerReport, WorkerState
 
@@ -40,7 +41,8 @@ log = get_logger()
 class PipelineWorker:
     """`serve` is the life of the process.
 
-    `helper_share` returns the share of a core that the busiest helper process has used since the last call.
+    `helper_share` returns the share of a core that the busiest helper process has used since the last call; None
+    without helpers.
     """
 
     def __init__(
@@ -51,15 +53,19 @@ class PipelineWorker:
         open_engines: OpenEngines,
         open_toolbox: OpenToolbox,
         broker: Redis,
-        helper_share: Callable[[], float] = lambda: 0.0,
+        helper_share: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._id = worker_id
         self._settings = settings
         self._broker = broker
         self._helper_share = helper_share
         self._state: WorkerState = "starting"
-        self._admission = Admission(settings.pipeline_capacity)
+        self._core = min(1.0, usable_cores())
+        self._admission = Admission(settings.pipeline_capacity, core_speed() * self._core)
         self._sessions = 0
+        self._conversations = 0
+        """Sessions that may use a helper."""
+        self._echoes = frozenset(agent.id for agent in agents.values() if agent.mode == "echo")
         self._has_room = asyncio.Event()
         self._is_idle = asyncio.Event()
         # Agent audio does not age: it waits for its playout anyway, and `speaking.downlink` bounds its amount.
@@ -125,6 +131,7 @@ class PipelineWorker:
             away = False
             for job in jobs:
                 self._sessions += 1
+                self._conversations += job.agent_id not in self._echoes
                 tasks.create_task(self._serve_job(job), name=f"session {job.session}")
             self._count_room()
 
@@ -139,6 +146,7 @@ class PipelineWorker:
                 log.warning("job_dropped", session_id=job.session, pool=job.pool, reason=refusal)
         finally:
             self._sessions -= 1
+            self._conversations -= job.agent_id not in self._echoes
             self._count_room()
 
     async def _announce(self, reservations: str, session: str) -> None:
@@ -172,10 +180,10 @@ class PipelineWorker:
                 self._admission.on_tick(max(0.0, (loop.time() - due) * 1000))
             core_share = (time.process_time() - used_s) / (loop.time() - began)
             helper_share = self._helper_share()
-            self._admission.on_load(core_share, self._sessions)
-            self._admission.on_helper_load(helper_share)
+            self._admission.on_load(core_share / self._core, self._sessions)
+            self._admission.on_helper_load(helper_share, self._conversations)
             _core_share.set(core_share)
-            _helper_core_share.set(helper_share)
+            _helper_core_share.set(helper_share or 0.0)
             self._count_room()
 
     def _is_serving(self) -> bool:
@@ -183,10 +191,13 @@ class PipelineWorker:
 
     def _room(self) -> int:
         """Two pools that claim at once may both see the same room; the gateways' reservations prevent that."""
-        return max(1, self._admission.capacity(self._sessions) - self._sessions)
+        return max(1, self._capacity() - self._sessions)
+
+    def _capacity(self) -> int:
+        return self._admission.capacity(self._sessions, self._conversations)
 
     def _count_room(self) -> None:
-        capacity = self._admission.capacity(self._sessions)
+        capacity = self._capacity()
         _capacity.set(capacity)
         takes = self._shown_state == "serving" and self._sessions < capacity
         _switch(self._has_room, takes or self._state != "serving")
@@ -208,7 +219,7 @@ class PipelineWorker:
             kind="pipeline",
             state=self._shown_state,
             sessions=self._sessions,
-            capacity=self._admission.capacity(self._sessions),
+            capacity=self._capacity(),
             pool=",".join(self._settings.pools),
             zone=self._settings.zone,
         )

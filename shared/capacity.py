@@ -1,0 +1,52 @@
+"""How many sessions a stage can serve, estimated from the load that the present ones cause.
+
+A stage is what one core does: the event loop of a process, or one of its helpers. Capacity is the present sessions and
+as many more as the rest of the core has room for.
+"""
+
+from collections import deque
+from statistics import median
+
+BUSY = 0.7
+"""Share of a core that a stage may use; beyond it, waiting times grow without bound."""
+FEW_SHARE = 0.1
+"""Of the first estimate. With fewer sessions something else causes the load, and refusing would not help."""
+
+_EXPECTED_WEIGHT = 20
+"""Sessions. The expected cost counts like so many measured ones: few sessions say little."""
+_CHEAPEST = 1 / 3
+"""Of the expected cost: sessions that are quiet now may all speak later."""
+_SECONDS = 5
+_RISE_PER_S = 0.05
+"""Of the first estimate, without new sessions. It may fall at once."""
+
+
+class CapacityEstimate:
+    """`expected_cost` is the share of a core that a session takes, by what was measured on such a core."""
+
+    def __init__(self, expected_cost: float) -> None:
+        self._expected_cost = expected_cost
+        self._first = BUSY / expected_cost
+        self.few = max(1, round(FEW_SHARE * self._first))
+        self._estimate = self._room = self._first
+        self._core_shares = deque([0.0] * _SECONDS, maxlen=_SECONDS)
+        self._sessions = deque([0.0] * _SECONDS, maxlen=_SECONDS)
+
+    def on_load(self, core_share: float, sessions: float) -> None:
+        """The share of the core that was used in the last second, with so many sessions.
+
+        Medians of a few seconds count: opening the sessions of a burst of callers is expensive, but soon over. Both lag
+        by the same time, so newcomers count at the expected cost until theirs is known.
+        """
+        self._core_shares.append(core_share)
+        self._sessions.append(sessions)
+        used, known = median(self._core_shares), median(self._sessions)
+        measured_cost = (_EXPECTED_WEIGHT * self._expected_cost + used) / (_EXPECTED_WEIGHT + known)
+        cost = max(measured_cost, _CHEAPEST * self._expected_cost)
+        most = max(self._estimate, known + self._room) + _RISE_PER_S * self._first
+        self._estimate = min(known + (BUSY - used) / cost, most)
+        self._room = max(0.0, self._estimate - known)
+
+    def capacity(self, sessions: int) -> int:
+        """How many sessions there may be while `sessions` run; never fewer than those."""
+        return max(sessions, self.few, round(self._estimate))
