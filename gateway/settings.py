@@ -83,6 +83,9 @@ class GatewaySettings(Settings):
     gateway_ice_servers: Annotated[list[IceServer], NoDecode, BeforeValidator(_from_json)] = Field(
         [], description='STUN and TURN servers for clients, as JSON: [{"urls": "stun:...", "username": "..."}]'
     )
+    gateway_warm_sessions: int = Field(
+        10, ge=0, description="free capacity that /scaling asks for, in sessions, until another worker has started"
+    )
     gateway_list_agents: bool = Field(True, description="whether /api/agents and errors list the agents")
 
     # Access, see docs/access.md
