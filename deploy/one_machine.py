@@ -54,8 +54,8 @@ class Plan:
 def workers_for(cores: float) -> int:
     """How many media workers, and how many pipeline workers, make use of so many cores.
 
-    A third of them each: a session costs both about the same, and speech recognition and voices, helpers of the pipeline
-    workers, need the rest.
+    A third of them each: a session costs both about the same. The rest is for speech recognition and voices, which are
+    helpers of the pipeline workers.
     """
     return max(1, round(cores / 3))
 

@@ -14,13 +14,13 @@ from media_worker.core.admission import Admission
 from media_worker.pacer import Pacer
 from media_worker.peer import Certificate
 from media_worker.pipeline_jobs import PipelineJobs
+from media_worker.public_address import open_port
 from media_worker.session import MediaContext
 from media_worker.session_host import SessionHost
 from media_worker.session_index import SessionIndex
 from media_worker.session_store import SessionStore
 from media_worker.settings import MediaSettings
 from media_worker.slot_clock import SlotClock
-from media_worker.udp_port import UdpPort, detect_addresses
 from shared import keys
 from shared.ids import new_worker_id
 from shared.io import broker
@@ -78,8 +78,7 @@ class MediaWorker:
         opus.flush_to_zero()
         opus_version = opus.self_test()
         await peer.self_test()
-        addresses = tuple(filter(None, (a.strip() for a in settings.public_ips.split(",")))) or detect_addresses()
-        port = UdpPort(addresses, settings.udp_port)
+        port = await open_port(settings)
         clock = SlotClock(self._admission.on_slot, port.send_queued)
         inbox = Inbox(self._blocking, keys.inbox("media", self.id))
         outbox = Outbox(self._redis, self.id)
