@@ -86,7 +86,7 @@ class MediaWorker:
             self._redis, lambda session: host.on_superseded(session), settings.conversation_retention_s
         )
         index = SessionIndex(self._redis, self.id)
-        jobs = PipelineJobs(self._redis)
+        jobs = PipelineJobs(self._redis, settings.zone)
         context = MediaContext(
             worker_id=self.id,
             settings=settings,

@@ -81,7 +81,8 @@ class PipelineWorker:
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain. Closes what it opened, not `broker`."""
         job_connections = {pool: connect_blocking(self._settings.redis_url) for pool in self._settings.pools}
-        queues = [JobQueue(connection, pool) for pool, connection in job_connections.items()]
+        zone = self._settings.zone
+        queues = [JobQueue(connection, pool, zone) for pool, connection in job_connections.items()]
         try:
             async with asyncio.TaskGroup() as tasks:
                 background = [
