@@ -14,11 +14,16 @@ LATE_MS = 50.0
 """Lateness that the caller's playout buffer cannot hide in addition to network jitter."""
 LATE_SHARE = 0.1
 
-SESSION_COST = 0.007
-"""Share of a core that the event loop needs for a session. `python -m tests.load pipeline` measures less."""
-CONVERSATION_COST = 0.035
-"""Share of a core that the local recogniser needs for a conversation in which the caller speaks a third of the time."""
+EXPECTED_SESSIONS = 120
+"""On 70 % of a core. `python -m tests.load pipeline` measures 130 to 160 on that much."""
+EXPECTED_CONVERSATIONS = 20
+"""Of a local recogniser on 70 % of a core: a second of speech takes a tenth of one, and callers speak a third of the
+time."""
 _HELPER_SECONDS = 10
+_HELPERS_CORES = 2
+"""With fewer, the recogniser shares its core with the voice and the event loop."""
+_NEWCOMERS_WEIGHT = 2
+"""Sessions. Without others, a newcomer is taken for a conversation."""
 
 
 class Admission:
@@ -27,12 +32,13 @@ class Admission:
     Running sessions stay, whatever `capacity` says.
     """
 
-    def __init__(self, limit: int | None = None, speed: float = 1.0) -> None:
-        """`speed` is that of the core; the operator's `limit` only lowers the estimate."""
+    def __init__(self, limit: int | None = None, speed: float = 1.0, cores: float = _HELPERS_CORES) -> None:
+        """`speed` is that of a core; the operator's `limit` only lowers the estimate."""
         self._limit = limit
+        core, self._helper_core = min(1.0, cores), min(1.0, cores / _HELPERS_CORES)
         self._late: deque[bool] = deque(maxlen=WINDOW)
-        self._loop = CapacityEstimate(SESSION_COST / speed)
-        self._helper = CapacityEstimate(CONVERSATION_COST / speed)
+        self._loop = CapacityEstimate(EXPECTED_SESSIONS * speed * core)
+        self._helper = CapacityEstimate(EXPECTED_CONVERSATIONS * speed * self._helper_core)
         self._has_helper = False
         self._helper_share = self._conversations = 0.0
 
@@ -49,19 +55,20 @@ class Admission:
         Smoothed both ways: a recogniser of whole utterances is busy for a second, then idle.
         """
         self._has_helper = core_share is not None
-        self._helper_share += ((core_share or 0.0) - self._helper_share) / _HELPER_SECONDS
+        self._helper_share += ((core_share or 0.0) / self._helper_core - self._helper_share) / _HELPER_SECONDS
         self._conversations += (conversations - self._conversations) / _HELPER_SECONDS
         self._helper.on_load(self._helper_share, self._conversations)
 
     def capacity(self, sessions: int, conversations: int) -> int:
         """How many sessions there may be while `sessions` run, of which `conversations` may use a helper.
 
-        A newcomer counts as a conversation, because nobody knows before. So a worker that echoes has room for as many
-        more as if it conversed, and has it again as soon as they are there.
+        Newcomers are expected to be like those who are here, because nobody knows before.
         """
         affordable = sessions if self._is_overloaded(sessions) else self._loop.capacity(sessions)
         if self._has_helper:
-            affordable = min(affordable, sessions - conversations + self._helper.capacity(conversations))
+            room = self._helper.capacity(conversations) - conversations
+            share = (conversations + _NEWCOMERS_WEIGHT) / (sessions + _NEWCOMERS_WEIGHT)
+            affordable = min(affordable, sessions + int(room / share))
         return affordable if self._limit is None else min(affordable, self._limit)
 
     def _is_overloaded(self, sessions: int) -> bool:

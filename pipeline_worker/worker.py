@@ -60,8 +60,9 @@ class PipelineWorker:
         self._broker = broker
         self._helper_share = helper_share
         self._state: WorkerState = "starting"
-        self._core = min(1.0, usable_cores())
-        self._admission = Admission(settings.pipeline_capacity, core_speed() * self._core)
+        cores = usable_cores()
+        self._core = min(1.0, cores)
+        self._admission = Admission(settings.pipeline_capacity, core_speed(), cores)
         self._sessions = 0
         self._conversations = 0
         """Sessions that may use a helper."""

@@ -10,7 +10,7 @@ from statistics import median
 BUSY = 0.7
 """Share of a core that a stage may use; beyond it, waiting times grow without bound."""
 FEW_SHARE = 0.1
-"""Of the first estimate. With fewer sessions something else causes the load, and refusing would not help."""
+"""Of the expected sessions. With fewer sessions something else causes the load, and refusing would not help."""
 
 _EXPECTED_WEIGHT = 20
 """Sessions. The expected cost counts like so many measured ones: few sessions say little."""
@@ -18,15 +18,15 @@ _CHEAPEST = 1 / 3
 """Of the expected cost: sessions that are quiet now may all speak later."""
 _SECONDS = 5
 _RISE_PER_S = 0.05
-"""Of the first estimate, without new sessions. It may fall at once."""
+"""Of the expected sessions, while no new ones come. The estimate may fall at once."""
 
 
 class CapacityEstimate:
-    """`expected_cost` is the share of a core that a session takes, by what was measured on such a core."""
+    """`expected` is the first estimate: how many sessions such a core should carry, by what was measured."""
 
-    def __init__(self, expected_cost: float) -> None:
-        self._expected_cost = expected_cost
-        self._first = BUSY / expected_cost
+    def __init__(self, expected: float) -> None:
+        self._first = expected
+        self._expected_cost = BUSY / expected
         self.few = max(1, round(FEW_SHARE * self._first))
         self._estimate = self._room = self._first
         self._core_shares = deque([0.0] * _SECONDS, maxlen=_SECONDS)

@@ -10,8 +10,8 @@ LATE_MS = 20.0
 """Callers notice a slot that starts a whole period late. The delay of a handshake (10 ms) is not noticed."""
 LATE_SHARE = 0.05
 
-SESSION_COST = 0.007
-"""Share of a core for a session in which both sides talk. `python -m tests.load density` measures half of that."""
+EXPECTED_SESSIONS = 120
+"""In which both sides talk, on 70 % of a core. `python -m tests.load density` measures 130 to 200 on that much."""
 _COST_OF_COMPLEXITY = 0.07
 """A third of a session's cost is encoding at complexity 0, and complexity 5 costs twice as much."""
 _HALF_BUSY, _BUSY = 0.4, 0.6
@@ -24,7 +24,7 @@ class Admission:
     def __init__(self, limit: int | None = None, speed: float = 1.0) -> None:
         """`speed` is that of the core; the operator's `limit` only lowers the estimate."""
         self._limit = limit
-        self._estimate = CapacityEstimate(SESSION_COST / speed)
+        self._estimate = CapacityEstimate(EXPECTED_SESSIONS * speed)
         self._earlier: deque[bool] = deque(maxlen=_HALF)
         self._latest: deque[bool] = deque(maxlen=_HALF)
         self._late_earlier = self._late_lately = 0

@@ -27,18 +27,18 @@ def helped(admission: Admission, core_share: float | None, conversations: int, s
 
 def test_an_idle_process_has_room_for_what_its_core_should_carry() -> None:
     admission = ticked(Admission(), late=0)
-    assert admission.capacity(0, 0) == admission.capacity(50, 0) == 100
-    assert Admission(speed=0.1).capacity(0, 0) == 10
+    assert admission.capacity(0, 0) == admission.capacity(50, 0) == 120
+    assert Admission(speed=0.1).capacity(0, 0) == 12
 
 
 def test_the_operators_limit_only_lowers_that() -> None:
     assert Admission(limit=7).capacity(0, 0) == 7
-    assert Admission(limit=1000).capacity(0, 0) == 100
+    assert Admission(limit=1000).capacity(0, 0) == 120
 
 
 def test_capacity_follows_from_the_cost_of_sessions() -> None:
     admission = loaded(Admission(), 0.35, 100, seconds=60)
-    assert admission.capacity(100, 0) == admission.capacity(150, 0) == 186
+    assert admission.capacity(100, 0) == admission.capacity(150, 0) == 190
 
 
 @pytest.mark.parametrize("sessions", [100, 120])
@@ -55,11 +55,18 @@ def test_callers_who_all_come_at_once_do_not_overload_the_recogniser() -> None:
 
 def test_callers_of_an_echo_do_not_use_the_recogniser() -> None:
     admission = helped(Admission(), 0.0, 0)
-    assert [admission.capacity(n, 0) for n in (0, 60, 90)] == [20, 80, 100]
+    assert [admission.capacity(n, 0) for n in (0, 4, 60, 110)] == [20, 64, 120, 120]
+
+
+def test_on_one_core_the_recogniser_shares_it_with_the_voice() -> None:
+    alone = helped(Admission(cores=1), 0.0, 0)
+    assert alone.capacity(0, 0) == 10
+    assert helped(alone, 0.4, 10).capacity(10, 10) == 10
+    assert helped(Admission(cores=2), 0.4, 10).capacity(10, 10) > 10
 
 
 def test_engines_over_the_network_need_no_helper() -> None:
-    assert helped(Admission(), None, 50).capacity(50, 50) == 100
+    assert helped(Admission(), None, 50).capacity(50, 50) == 120
 
 
 def test_no_session_is_taken_while_the_recogniser_is_overloaded() -> None:
@@ -77,10 +84,10 @@ def test_a_recogniser_that_is_busy_for_a_second_does_not_make_the_worker_full() 
 def test_a_late_loop_takes_no_sessions_until_it_is_on_time() -> None:
     admission = ticked(Admission(), late=HALF // 10 + 1)
     assert admission.capacity(50, 0) == 50
-    assert ticked(admission, late=HALF // 10).capacity(50, 0) == 100
+    assert ticked(admission, late=HALF // 10).capacity(50, 0) == 120
 
 
 def test_few_sessions_are_not_blamed_for_the_lateness() -> None:
     admission = ticked(Admission(), late=HALF)
-    assert admission.capacity(0, 0) == admission.capacity(9, 0) == 100
-    assert admission.capacity(10, 0) == 10
+    assert admission.capacity(0, 0) == admission.capacity(11, 0) == 120
+    assert admission.capacity(12, 0) == 12

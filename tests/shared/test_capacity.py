@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.capacity import BUSY, CapacityEstimate
 
-EXPECTED = 0.007
+EXPECTED = 100
 
 
 def loaded(estimate: CapacityEstimate, core_share: float, sessions: int, seconds: int = 5) -> CapacityEstimate:
@@ -21,8 +21,8 @@ def loaded(estimate: CapacityEstimate, core_share: float, sessions: int, seconds
 
 def test_before_there_is_load_the_expected_cost_decides() -> None:
     assert CapacityEstimate(EXPECTED).capacity(0) == 100
-    assert CapacityEstimate(10 * EXPECTED).capacity(0) == 10
-    assert CapacityEstimate(100 * EXPECTED).capacity(0) == 1
+    assert CapacityEstimate(EXPECTED / 10).capacity(0) == 10
+    assert CapacityEstimate(EXPECTED / 100).capacity(0) == 1
 
 
 def test_capacity_follows_from_the_measured_cost() -> None:
@@ -65,7 +65,7 @@ class Machine:
     def __init__(self, cost: float, misjudged: float = 1.0) -> None:
         """`misjudged`: how much cheaper a session seemed to be, by the speed of the core."""
         self.cost = cost
-        self.estimate = CapacityEstimate(cost / misjudged)
+        self.estimate = CapacityEstimate(BUSY / cost * misjudged)
         self.sessions = 0
         self.refused = 0
         self.capacities: list[int] = []

@@ -17,15 +17,15 @@ def admission() -> Admission:
 
 
 def test_admits_up_to_what_it_can_serve(admission: Admission) -> None:
-    assert [admission.refusal(n, False) for n in (0, 99, 100, 101)] == [None, None, "full", "full"]
-    assert [Admission(speed=0.1).refusal(n, False) for n in (0, 9, 10)] == [None, None, "full"]
+    assert [admission.refusal(n, False) for n in (0, 119, 120, 121)] == [None, None, "full", "full"]
+    assert [Admission(speed=0.1).refusal(n, False) for n in (0, 11, 12)] == [None, None, "full"]
 
 
 def test_the_operators_limit_only_lowers_that() -> None:
     limited = Admission(limit=2)
     assert [limited.refusal(n, False) for n in range(4)] == [None, None, "full", "full"]
     assert limited.capacity(0) == 2
-    assert Admission(limit=1000).capacity(0) == 100
+    assert Admission(limit=1000).capacity(0) == 120
 
 
 def test_the_encoders_effort_at_low_load_does_not_count_because_it_falls_with_load(admission: Admission) -> None:
