@@ -173,7 +173,7 @@ class PipelineWorker:
     async def _watch_load(self) -> None:
         """Measures what all sessions share: the load of this process and of its helpers, and the loop's lateness."""
         loop = asyncio.get_running_loop()
-        self._helper_share()
+        self._admission.on_helper_load(self._helper_share(), 0)
         while True:
             began, used_s = loop.time(), time.process_time()
             for _ in range(_TICKS_PER_LOAD):

@@ -125,6 +125,22 @@ async def test_it_reports_itself(broker: Redis, broker_url: str) -> None:
         assert (report.state, report.capacity, report.pool, report.zone) == ("serving", 7, "default,gpu", "a")
 
 
+async def test_a_worker_with_a_recogniser_never_promises_more_than_that_can_serve(
+    broker: Redis, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline_worker.worker.core_speed", lambda: 1.0)
+    monkeypatch.setattr("pipeline_worker.worker.usable_cores", lambda: 2.0)
+    async with running(broker, broker_url, helper_share=0.0):
+
+        async def announced() -> bool:
+            return await report_of(broker) is not None
+
+        await eventually(announced)
+        first = await report_of(broker)
+        assert first is not None
+        assert first.capacity == 20
+
+
 async def test_every_pool_is_served(broker: Redis, broker_url: str, media: MediaSide) -> None:
     async with running(broker, broker_url, pipeline_pools="default,gpu"):
         await media.ask_for_pipeline("s1", "echo")
