@@ -16,6 +16,8 @@ _EXPECTED_WEIGHT = 20
 """Sessions. The expected cost counts like so many measured ones: few sessions say little."""
 _CHEAPEST = 1 / 3
 """Of the expected cost: sessions that are quiet now may all speak later."""
+_MOST_IDLE_SHARE = 0.1
+"""That a stage uses without sessions. More is the work of sessions that have just ended."""
 _SECONDS = 5
 _RISE_PER_S = 0.05
 """Of the expected sessions, while no new ones come. The estimate may fall at once."""
@@ -29,6 +31,7 @@ class CapacityEstimate:
         self._expected_cost = BUSY / expected
         self.few = max(1, round(FEW_SHARE * self._first))
         self._estimate = self._room = self._first
+        self._idle_share = 0.0
         self._core_shares = deque([0.0] * _SECONDS, maxlen=_SECONDS)
         self._sessions = deque([0.0] * _SECONDS, maxlen=_SECONDS)
 
@@ -41,7 +44,10 @@ class CapacityEstimate:
         self._core_shares.append(core_share)
         self._sessions.append(sessions)
         used, known = median(self._core_shares), median(self._sessions)
-        measured_cost = (_EXPECTED_WEIGHT * self._expected_cost + used) / (_EXPECTED_WEIGHT + known)
+        if not known:
+            self._idle_share = min(used, _MOST_IDLE_SHARE)
+        of_sessions = max(0.0, used - self._idle_share)
+        measured_cost = (_EXPECTED_WEIGHT * self._expected_cost + of_sessions) / (_EXPECTED_WEIGHT + known)
         cost = max(measured_cost, _CHEAPEST * self._expected_cost)
         most = max(self._estimate, known + self._room) + _RISE_PER_S * self._first
         self._estimate = min(known + (BUSY - used) / cost, most)

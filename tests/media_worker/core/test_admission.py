@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from media_worker.core.admission import LATE_MS, LATE_SHARE, WINDOW, Admission
@@ -100,3 +102,19 @@ def test_complexity_falls_before_sessions_are_refused(admission: Admission) -> N
 
 def test_complexity_falls_as_the_core_fills_up(admission: Admission) -> None:
     assert [admission.complexity(5, share) for share in (0.0, 0.4, 0.5, 0.7, 1.0)] == [5, 5, 2, 0, 0]
+
+
+@pytest.mark.parametrize("slower", [0.5, 1, 3, 10])
+def test_a_ramp_of_callers_fills_a_fast_or_slow_core_and_no_more_while_the_encoders_effort_falls(slower: float) -> None:
+    cost = 0.0042 * slower
+    admission, sessions, complexity, capacities = Admission(speed=1 / slower), 0, 5, []
+    for second in range(400):
+        arriving = second >= 5 and second % max(1, round(slower)) == 0
+        sessions += bool(arriving and admission.refusal(sessions, False) is None)
+        core_share = 0.02 + sessions * cost * (1 + 0.09 * complexity)
+        admission.on_load(core_share, sessions, complexity)
+        complexity = admission.complexity(5, core_share)
+        capacities.append(admission.capacity(sessions))
+    assert 0.6 < 0.02 + sessions * cost < 0.75
+    jumps = [abs(after - before) for before, after in pairwise(capacities)]
+    assert max(jumps) <= max(2, 0.1 * max(capacities))
