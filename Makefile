@@ -2,9 +2,8 @@
 
 HOST ?= 127.0.0.1
 PORT ?= 8080
-PIPELINE_WORKERS ?= 1
-UP_OPTIONS = --host $(HOST) --port $(PORT) --pipeline-workers $(PIPELINE_WORKERS) \
-	$(if $(MEDIA_WORKERS),--media-workers $(MEDIA_WORKERS)) $(if $(OPEN),--open)
+UP_OPTIONS = --host $(HOST) --port $(PORT) $(if $(MEDIA_WORKERS),--media-workers $(MEDIA_WORKERS)) \
+	$(if $(PIPELINE_WORKERS),--pipeline-workers $(PIPELINE_WORKERS)) $(if $(OPEN),--open)
 
 PYTHON ?= python3
 # Processes for tests, 0 for our own. Most tests wait, so that three are not too many for two cores.
@@ -22,7 +21,7 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashe
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: .venv/installed ## Run everything on this machine until Ctrl-C  [PORT=8080 HOST=127.0.0.1 MEDIA_WORKERS=one per core PIPELINE_WORKERS=1 OPEN=1 for no tokens]
+up: .venv/installed ## Run everything on this machine until Ctrl-C  [PORT=8080 HOST=127.0.0.1 MEDIA_WORKERS, PIPELINE_WORKERS=a third of the cores each, OPEN=1 for no tokens]
 	@.venv/bin/python -m deploy.launch up $(UP_OPTIONS)
 
 doctor: .venv/installed ## Check what works on this machine, and say how to fix what does not

@@ -11,10 +11,11 @@ import typer
 from deploy import doctor
 from deploy.console import Console
 from deploy.embedded_stack import embedded_stack
-from deploy.one_machine import OneMachine, Plan
+from deploy.one_machine import OneMachine, Plan, workers_for
 from deploy.process_command import ProcessFailed, module_command, with_import_path
 from gateway.core.api_keys import Scope, new_api_key
 from shared.errors import AntiphonError
+from shared.io.processor import usable_cores
 from shared.io.service import exit_code_for
 from shared.settings import Settings
 
@@ -29,18 +30,16 @@ app = typer.Typer(
 )
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @app.command()
 def up(
     host: Annotated[str, typer.Option(help="Address to serve the page on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to serve the page on.", min=1, max=65535)] = 8080,
     media_workers: Annotated[
-        int | None, typer.Option(help="Number of media workers.  [default: one per core]", min=1, max=256)
+        int | None, typer.Option(help="Number of media workers.  [default: a third of the cores]", min=1, max=256)
     ] = None,
-    pipeline_workers: Annotated[int, typer.Option(help="Number of pipeline workers.", min=1, max=256)] = 1,
+    pipeline_workers: Annotated[
+        int | None, typer.Option(help="Number of pipeline workers.  [default: a third of the cores]", min=1, max=256)
+    ] = None,
     everybody: Annotated[
         bool, typer.Option("--open", help="Let everybody call who can reach the host, without a token.")
     ] = False,
@@ -50,11 +49,13 @@ def up(
     The services read their settings from the environment: see `antiphon gateway --help`, `antiphon media-worker --help`
     and `antiphon pipeline-worker --help`. A broker is started too, unless ANTIPHON_REDIS_URL names one.
     """
-    plan = Plan(host, port, media_workers or _cores(), pipeline_workers)
+    cores, console = usable_cores(), Console()
+    plan = Plan(host, port, media_workers or workers_for(cores), pipeline_workers or workers_for(cores))
     environment = dict(os.environ) | ({"ANTIPHON_GATEWAY_ACCESS": "open"} if everybody else {})
     try:
         Settings.load()
-        exit_code = asyncio.run(OneMachine(plan, environment, Console()).run())
+        console.say(f"On {cores:g} core{'s' if cores != 1 else ''}: {plan}")
+        exit_code = asyncio.run(OneMachine(plan, environment, console).run())
     except AntiphonError as error:
         print(f"antiphon: {error.message}", file=sys.stderr)
         exit_code = exit_code_for(error)

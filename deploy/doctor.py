@@ -117,12 +117,10 @@ async def check_clock(environment: Mapping[str, str]) -> Finding:
 
 
 async def check_udp(_: Mapping[str, str]) -> Finding:
+    from media_worker.public_address import open_port
     from media_worker.settings import MediaSettings
-    from media_worker.udp_port import UdpPort, detect_addresses
 
-    settings = MediaSettings.load()
-    named = tuple(address.strip() for address in settings.public_ips.split(",") if address.strip())
-    udp = UdpPort(named or detect_addresses(), settings.udp_port)
+    udp = await open_port(MediaSettings.load())
     addresses = ", ".join(f"{address}:{port}" for address, port in udp.addresses)
     udp.close()
     return Finding(f"{addresses} can be used")
@@ -170,7 +168,7 @@ CHECKS: list[Check] = [
     Check(
         "UDP port",
         check_udp,
-        "correct ANTIPHON_PUBLIC_IPS and ANTIPHON_MEDIA_PORT, or stop the program that uses the port",
+        "correct the setting that the message names, or stop the program that uses the port",
         needs="settings",
     ),
     Check("libopus", check_libopus, "reinstall the Python package av, or install the system's libopus0"),

@@ -30,7 +30,16 @@ async def embedded_stack(
     `on_line` takes each line of its log. Raises `ProcessFailed` with the exit code of `antiphon up`.
     """
     port = str(_free_port())
-    command = [*module_command("deploy.launch"), "up", "--port", port, "--media-workers", "1"]
+    command = [
+        *module_command("deploy.launch"),
+        "up",
+        "--port",
+        port,
+        "--media-workers",
+        "1",
+        "--pipeline-workers",
+        "1",
+    ]
     settings = {name: value for name, value in os.environ.items() if name != REDIS_URL} | dict(environment)
     if agents_dir is not None:
         settings["ANTIPHON_AGENTS_DIR"] = str(agents_dir)

@@ -45,6 +45,20 @@ class Plan:
         host = _ALL_INTERFACES.get(self.host, self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
+    def __str__(self) -> str:
+        return (
+            f"{_some(self.media_workers, 'media worker')}, {_some(self.pipeline_workers, 'pipeline worker')}, a gateway"
+        )
+
+
+def workers_for(cores: float) -> int:
+    """How many media workers, and how many pipeline workers, make use of so many cores.
+
+    A third of them each: a session costs both about the same. The rest is for speech recognition and voices, which are
+    helpers of the pipeline workers.
+    """
+    return max(1, round(cores / 3))
+
 
 Services = Callable[[Plan, Mapping[str, str], Broker], list[ChildSpec]]
 
@@ -176,6 +190,10 @@ def check_port_free(host: str, port: int) -> None:
             cure = "choose another with --port (make up PORT=...)"
             raise ConfigError(f"port {port} on {host} is in use: {cure}") from error
         raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -27,6 +27,7 @@ from gateway.ice_servers import IceServers
 from gateway.media_link import MediaLink
 from gateway.placement_store import PlacementStore
 from gateway.placer import Placer
+from gateway.scaling_api import scaling_route
 from gateway.session_directory import SessionDirectory
 from gateway.session_limits import SessionLimits
 from gateway.session_list import SessionList
@@ -96,7 +97,8 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event, listener: socket
             parts = (registry.run(), link.run(), heartbeat.run(), signaling.run())
             running = [tasks.create_task(part) for part in parts]
             if settings.probe_port:
-                probes = serve_probes(settings.probe_host, settings.probe_port, not_ready)
+                scaling = scaling_route(registry, settings.gateway_warm_sessions)
+                probes = serve_probes(settings.probe_host, settings.probe_port, not_ready, [scaling])
                 running.append(tasks.create_task(probes))
             http = tasks.create_task(server.serve(sockets=[listener]))
             settle_memory()

@@ -86,6 +86,9 @@ class GatewaySettings(Settings):
     gateway_ice_transport_policy: Literal["all", "relay"] = Field(
         "all", description="relay: clients connect through a TURN server alone, because media workers are behind it"
     )
+    gateway_warm_sessions: int = Field(
+        10, ge=0, description="free capacity that /scaling asks for, in sessions, until another worker has started"
+    )
     gateway_list_agents: bool = Field(True, description="whether /api/agents and errors list the agents")
 
     # Access, see docs/access.md

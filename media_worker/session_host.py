@@ -171,7 +171,7 @@ class SessionHost:
         """Whether the message has to wait: it is an offer, or follows one that waits."""
         waiting = self._waiting.get(message.session)
         if waiting is None and isinstance(message, OpenSession):
-            if len(self._waiting) >= self._admission.capacity:
+            if len(self._waiting) >= self._admission.capacity(len(self.sessions)):
                 self._refuse(message, "no_capacity", "too many offers wait here", _RETRY_AFTER_MS)
                 return True
             waiting = self._waiting[message.session] = []

@@ -12,7 +12,9 @@ class MediaSettings(Settings):
 
     media_port: int = Field(0, ge=0, le=65_535, description="first UDP port; a process uses port + index (0: any port)")
     media_index: int = Field(0, ge=0, description="which of this machine's media workers this process is")
-    media_capacity: int = Field(150, ge=1, description="sessions that one process accepts")
+    media_capacity: int | None = Field(
+        None, ge=1, description="most sessions at the same time (default: what the measured load has room for)"
+    )
     media_cushion_ms: int = Field(40, ge=20, le=500, description="agent audio that is buffered before it plays")
     media_connect_timeout_s: float = Field(30.0, gt=0, description="time a caller has to connect")
     media_check_timeout_s: float = Field(

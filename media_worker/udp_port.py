@@ -107,6 +107,11 @@ class UdpPort:
             self._close_sockets()
             raise
         self.addresses: tuple[Address, ...] = tuple((address, self.port) for address in addresses)
+        """That callers are told."""
+
+    @property
+    def bound(self) -> list[socket.socket]:
+        return [each.socket for each in self._sockets]
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -203,6 +208,11 @@ class UdpPort:
             bound.bind((host, self.port))
         except OSError as error:
             bound.close()
+            if error.errno == errno.EADDRINUSE:
+                raise ConfigError(
+                    f"UDP port {self.port} of {host} is taken by another process: choose another one with"
+                    " ANTIPHON_MEDIA_PORT, or give each media worker of the machine an ANTIPHON_MEDIA_INDEX of its own"
+                ) from error
             raise ConfigError(f"UDP port {self.port} of {host} cannot be used: {error.strerror}") from error
         self.port = bound.getsockname()[1]
         self._sockets.append(_Socket(self, len(self._sockets), bound))
@@ -217,7 +227,7 @@ def _family(address: str) -> socket.AddressFamily:
     try:
         version = ipaddress.ip_address(address).version
     except ValueError as error:
-        raise ConfigError(f"{address!r} is not an IP address (ANTIPHON_PUBLIC_IPS)") from error
+        raise ConfigError(f"{address!r} is not an IP address (ANTIPHON_PUBLIC_IPS, ANTIPHON_NODE_IP)") from error
     return socket.AF_INET if version == 4 else socket.AF_INET6
 
 

@@ -7,18 +7,20 @@ import socket
 import time
 from collections.abc import Awaitable
 
+from prometheus_client import Gauge
+
 from media_worker import opus, peer
 from media_worker.core.admission import Admission
 from media_worker.pacer import Pacer
 from media_worker.peer import Certificate
 from media_worker.pipeline_jobs import PipelineJobs
+from media_worker.public_address import open_port
 from media_worker.session import MediaContext
 from media_worker.session_host import SessionHost
 from media_worker.session_index import SessionIndex
 from media_worker.session_store import SessionStore
 from media_worker.settings import MediaSettings
 from media_worker.slot_clock import SlotClock
-from media_worker.udp_port import UdpPort, detect_addresses
 from shared import keys
 from shared.ids import new_worker_id
 from shared.io import broker
@@ -28,6 +30,7 @@ from shared.io.inbox import Inbox
 from shared.io.logs import get_logger, name_process
 from shared.io.outbox import Outbox
 from shared.io.probes import serve_probes
+from shared.io.processor import core_speed, usable_cores
 from shared.io.service import settle_memory
 from shared.io.tracing import open_tracer, tracing
 from shared.liveness import TOUCH_INTERVAL_S
@@ -36,6 +39,8 @@ from shared.worker_report import Wish, WorkerReport, WorkerState
 _LOAD_INTERVAL_S = 1.0
 _STOP_DEADLINE_S = 3.0
 _TEND_INTERVAL_S = TOUCH_INTERVAL_S / 2
+
+_capacity = Gauge("antiphon_media_capacity_sessions", "Sessions that this process estimates it can serve")
 
 log = get_logger()
 
@@ -50,7 +55,8 @@ class MediaWorker:
         self._settings = settings
         self._redis = broker.connect(settings.redis_url)
         self._blocking = broker.connect_blocking(settings.redis_url)
-        self._admission = Admission(settings.media_capacity)
+        self._core = min(1.0, usable_cores())
+        self._admission = Admission(settings.media_capacity, core_speed() * self._core)
         self._state: WorkerState = "starting"
         self._heartbeat = Heartbeat(self._redis, self._report, on_wish=self._on_wish)
         self._opened: list[str] = []
@@ -76,8 +82,7 @@ class MediaWorker:
         opus.flush_to_zero()
         opus_version = opus.self_test()
         await peer.self_test()
-        addresses = tuple(filter(None, (a.strip() for a in settings.public_ips.split(",")))) or detect_addresses()
-        port = UdpPort(addresses, settings.udp_port)
+        port = await open_port(settings)
         clock = SlotClock(self._admission.on_slot, port.send_queued)
         inbox = Inbox(self._blocking, keys.inbox("media", self.id))
         outbox = Outbox(self._redis, self.id)
@@ -85,7 +90,7 @@ class MediaWorker:
             self._redis, lambda session: host.on_superseded(session), settings.conversation_retention_s
         )
         index = SessionIndex(self._redis, self.id)
-        jobs = PipelineJobs(self._redis)
+        jobs = PipelineJobs(self._redis, settings.zone)
         context = MediaContext(
             worker_id=self.id,
             settings=settings,
@@ -108,7 +113,7 @@ class MediaWorker:
         services = [
             outbox.run(),
             self._heartbeat.run(),
-            self._adapt_complexity(host),
+            self._watch_load(host),
             self._read(inbox, host),
             store.run(),
             index.run(),
@@ -160,13 +165,18 @@ class MediaWorker:
                     outbox.touch(inbox)
             await asyncio.sleep(_TEND_INTERVAL_S)
 
-    async def _adapt_complexity(self, host: SessionHost) -> None:
-        """Lowers the encoder's complexity under load, rather than sending packets late."""
-        used_s = time.process_time()
+    async def _watch_load(self, host: SessionHost) -> None:
+        """Estimates the capacity, and lowers the encoder's complexity under load, rather than sending packets late."""
+        clock = asyncio.get_running_loop().time
+        complexity = self._settings.media_complexity
         while True:
+            began_s, used_s = clock(), time.process_time()
             await asyncio.sleep(_LOAD_INTERVAL_S)
-            core_share, used_s = (time.process_time() - used_s) / _LOAD_INTERVAL_S, time.process_time()
-            host.set_complexity(self._admission.complexity(self._settings.media_complexity, core_share))
+            core_share = (time.process_time() - used_s) / (clock() - began_s) / self._core
+            self._admission.on_load(core_share, len(host.sessions), complexity)
+            complexity = self._admission.complexity(self._settings.media_complexity, core_share)
+            host.set_complexity(complexity)
+            _capacity.set(self._capacity())
 
     def _on_opened(self, session: str) -> None:
         self._opened.append(session)
@@ -220,13 +230,20 @@ class MediaWorker:
     def _shown_state(self) -> WorkerState:
         return "draining" if self._state == "serving" and self._heartbeat.wish != "serving" else self._state
 
+    @property
+    def _sessions(self) -> int:
+        return len(self.host.sessions) if self.host is not None else 0
+
+    def _capacity(self) -> int:
+        return self._admission.capacity(self._sessions)
+
     def _report(self) -> WorkerReport:
         return WorkerReport(
             worker_id=self.id,
             kind="media",
             state=self._shown_state,
-            sessions=len(self.host.sessions) if self.host is not None else 0,
-            capacity=self._settings.media_capacity,
+            sessions=self._sessions,
+            capacity=self._capacity(),
             zone=self._settings.zone,
         )
 

@@ -5,7 +5,8 @@ The event loop and the helper processes are stages of a pipeline: the busiest st
 
 from collections import deque
 from collections.abc import Sequence
-from statistics import median
+
+from shared.capacity import CapacityEstimate
 
 TICK_S = 0.05
 WINDOW = 100  # ticks: five seconds
@@ -13,12 +14,16 @@ LATE_MS = 50.0
 """Lateness that the caller's playout buffer cannot hide in addition to network jitter."""
 LATE_SHARE = 0.1
 
-_BUSY = 0.7
-"""Share of a core that a stage may use; beyond it, waiting times grow without bound."""
-_MEASURABLE = 0.3
-"""Share of a core from which the cost of a session can be estimated; below it, the process' own cost dominates."""
-_FEW_SHARE = 0.1
-_LOADS = 5
+EXPECTED_SESSIONS = 120
+"""On 70 % of a core. `python -m tests.load pipeline` measures 130 to 160 on that much."""
+EXPECTED_CONVERSATIONS = 20
+"""Of a local recogniser on 70 % of a core: a second of speech takes a tenth of one, and callers speak a third of the
+time."""
+_HELPER_SECONDS = 10
+_HELPERS_CORES = 2
+"""With fewer, the recogniser shares its core with the voice and the event loop."""
+_NEWCOMERS_WEIGHT = 2
+"""Sessions. Without others, a newcomer is taken for a conversation."""
 
 
 class Admission:
@@ -27,47 +32,48 @@ class Admission:
     Running sessions stay, whatever `capacity` says.
     """
 
-    def __init__(self, ceiling: int) -> None:
-        self._ceiling = ceiling
+    def __init__(self, limit: int | None = None, speed: float = 1.0, cores: float = _HELPERS_CORES) -> None:
+        """`speed` is that of a core; the operator's `limit` only lowers the estimate."""
+        self._limit = limit
+        core, self._helper_core = min(1.0, cores), min(1.0, cores / _HELPERS_CORES)
         self._late: deque[bool] = deque(maxlen=WINDOW)
-        self._core_shares: deque[float] = deque([0.0], maxlen=_LOADS)
-        self._costs: deque[float] = deque([0.0], maxlen=_LOADS)
-        """Shares of a core that a session used."""
-        self._helper_share = 0.0
+        self._loop = CapacityEstimate(EXPECTED_SESSIONS * speed * core)
+        self._helper = CapacityEstimate(EXPECTED_CONVERSATIONS * speed * self._helper_core)
+        self._has_helper = False
+        self._helper_share = self._conversations = 0.0
 
     def on_tick(self, lateness_ms: float) -> None:
         self._late.append(lateness_ms > LATE_MS)
 
     def on_load(self, core_share: float, sessions: int) -> None:
-        """The share of a core that this process used in the last second, with so many sessions.
+        """The share of the core that this process used in the last second, with so many sessions."""
+        self._loop.on_load(core_share, sessions)
 
-        The median of a few seconds counts: opening the sessions of a burst of callers is expensive, but soon over.
-        """
-        self._core_shares.append(core_share)
-        self._costs.append(core_share / max(1, sessions))
-
-    def on_helper_load(self, core_share: float) -> None:
-        """The share of a core that the busiest helper used in the last second.
+    def on_helper_load(self, core_share: float | None, conversations: int) -> None:
+        """The share of a core that the busiest helper used in the last second; None without helpers.
 
         Smoothed both ways: a recogniser of whole utterances is busy for a second, then idle.
         """
-        self._helper_share += (core_share - self._helper_share) / 10
+        self._has_helper = core_share is not None
+        self._helper_share += ((core_share or 0.0) / self._helper_core - self._helper_share) / _HELPER_SECONDS
+        self._conversations += (conversations - self._conversations) / _HELPER_SECONDS
+        self._helper.on_load(self._helper_share, self._conversations)
 
-    def capacity(self, sessions: int) -> int:
-        """How many sessions there may be while `sessions` run: from those to the ceiling."""
-        # With few sessions something else causes the load, and refusing would not help.
-        if sessions < max(1.0, _FEW_SHARE * self._ceiling):
-            return self._ceiling
-        affordable = self._ceiling
-        if median(self._core_shares) >= _MEASURABLE:
-            affordable = min(affordable, round(_BUSY / median(self._costs)))
-        if self._helper_share >= _MEASURABLE:
-            affordable = min(affordable, int(sessions * _BUSY / self._helper_share))
-        if self._stays_late():
-            affordable = sessions
-        return max(sessions, affordable)
+    def capacity(self, sessions: int, conversations: int) -> int:
+        """How many sessions there may be while `sessions` run, of which `conversations` may use a helper.
 
-    def _stays_late(self) -> bool:
+        Newcomers are expected to be like those who are here, because nobody knows before.
+        """
+        affordable = sessions if self._is_overloaded(sessions) else self._loop.capacity(sessions)
+        if self._has_helper:
+            room = self._helper.capacity(conversations) - conversations
+            share = (conversations + _NEWCOMERS_WEIGHT) / (sessions + _NEWCOMERS_WEIGHT)
+            affordable = min(affordable, sessions + int(room / share))
+        return affordable if self._limit is None else min(affordable, self._limit)
+
+    def _is_overloaded(self, sessions: int) -> bool:
+        if sessions < self._loop.few:
+            return False
         late = list(self._late)
         return min(_share(late[: WINDOW // 2]), _share(late[WINDOW // 2 :])) > LATE_SHARE
 

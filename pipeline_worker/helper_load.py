@@ -45,8 +45,8 @@ class HelperLoad:
         self._read_at = 0.0
         self._times: CpuTimes = {}
 
-    def share(self) -> float:
-        """The share of a core that the busiest of all their threads has used since the last call.
+    def share(self) -> float | None:
+        """The share of a core that the busiest of all their threads has used since the last call; None without helpers.
 
         A helper's work is done by one thread, or by several at the same time.
         """
@@ -59,4 +59,4 @@ class HelperLoad:
         _memory.set(resident_bytes(pids))
         _helpers.set(len(pids))
         used = (used_s - before.get(thread, used_s) for thread, used_s in self._times.items())
-        return max(used, default=0.0) / elapsed_s
+        return max(used, default=0.0) / elapsed_s if pids else None

@@ -11,7 +11,9 @@ class PipelineSettings(Settings):
     own_prefixes: ClassVar[tuple[str, ...]] = ("PIPELINE_",)
 
     pipeline_pools: str = Field("default", description="pools whose sessions this worker takes, comma-separated")
-    pipeline_capacity: int = Field(20, ge=1, description="most sessions at the same time; fewer when busy")
+    pipeline_capacity: int | None = Field(
+        None, ge=1, description="most sessions at the same time (default: what the measured load has room for)"
+    )
     pipeline_engine_timeout_s: float = Field(
         10.0, gt=0, description="how long an engine may keep a caller waiting for its next output"
     )

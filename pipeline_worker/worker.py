@@ -22,6 +22,7 @@ from shared.io.inbox import Inbox
 from shared.io.logs import get_logger
 from shared.io.outbox import Outbox
 from shared.io.probes import serve_probes
+from shared.io.processor import core_speed, usable_cores
 from shared.liveness import TOUCH_INTERVAL_S
 from shared.worker_report import Wish, WorkerReport, WorkerState
 
@@ -41,7 +42,8 @@ log = get_logger()
 class PipelineWorker:
     """`serve` is the life of the process.
 
-    `helper_share` returns the share of a core that the busiest helper process has used since the last call.
+    `helper_share` returns the share of a core that the busiest helper process has used since the last call; None
+    without helpers.
     """
 
     def __init__(
@@ -52,15 +54,20 @@ class PipelineWorker:
         open_engines: OpenEngines,
         open_toolbox: OpenToolbox,
         broker: Redis,
-        helper_share: Callable[[], float] = lambda: 0.0,
+        helper_share: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._id = worker_id
         self._settings = settings
         self._broker = broker
         self._helper_share = helper_share
         self._state: WorkerState = "starting"
-        self._admission = Admission(settings.pipeline_capacity)
+        cores = usable_cores()
+        self._core = min(1.0, cores)
+        self._admission = Admission(settings.pipeline_capacity, core_speed(), cores)
         self._sessions = 0
+        self._conversations = 0
+        """Sessions that may use a helper."""
+        self._echoes = frozenset(agent.id for agent in agents.values() if agent.mode == "echo")
         self._has_room = asyncio.Event()
         self._is_idle = asyncio.Event()
         # Agent audio does not age: it waits for its playout anyway, and `speaking.downlink` bounds its amount.
@@ -76,7 +83,8 @@ class PipelineWorker:
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain. Closes what it opened, not `broker`."""
         job_connections = {pool: connect_blocking(self._settings.redis_url) for pool in self._settings.pools}
-        queues = [JobQueue(connection, pool) for pool, connection in job_connections.items()]
+        zone = self._settings.zone
+        queues = [JobQueue(connection, pool, zone) for pool, connection in job_connections.items()]
         try:
             async with asyncio.TaskGroup() as tasks:
                 background = [
@@ -126,6 +134,7 @@ class PipelineWorker:
             away = False
             for job in jobs:
                 self._sessions += 1
+                self._conversations += job.agent_id not in self._echoes
                 tasks.create_task(self._serve_job(job), name=f"session {job.session}")
             self._count_room()
 
@@ -140,6 +149,7 @@ class PipelineWorker:
                 log.warning("job_dropped", session_id=job.session, pool=job.pool, reason=refusal)
         finally:
             self._sessions -= 1
+            self._conversations -= job.agent_id not in self._echoes
             self._count_room()
 
     async def _announce(self, reservations: str, session: str) -> None:
@@ -164,7 +174,7 @@ class PipelineWorker:
     async def _watch_load(self) -> None:
         """Measures what all sessions share: the load of this process and of its helpers, and the loop's lateness."""
         loop = asyncio.get_running_loop()
-        self._helper_share()
+        self._admission.on_helper_load(self._helper_share(), 0)
         while True:
             began, used_s = loop.time(), time.process_time()
             for _ in range(_TICKS_PER_LOAD):
@@ -173,10 +183,10 @@ class PipelineWorker:
                 self._admission.on_tick(max(0.0, (loop.time() - due) * 1000))
             core_share = (time.process_time() - used_s) / (loop.time() - began)
             helper_share = self._helper_share()
-            self._admission.on_load(core_share, self._sessions)
-            self._admission.on_helper_load(helper_share)
+            self._admission.on_load(core_share / self._core, self._sessions)
+            self._admission.on_helper_load(helper_share, self._conversations)
             _core_share.set(core_share)
-            _helper_core_share.set(helper_share)
+            _helper_core_share.set(helper_share or 0.0)
             self._count_room()
 
     def _is_serving(self) -> bool:
@@ -184,10 +194,13 @@ class PipelineWorker:
 
     def _room(self) -> int:
         """Two pools that claim at once may both see the same room; the gateways' reservations prevent that."""
-        return max(1, self._admission.capacity(self._sessions) - self._sessions)
+        return max(1, self._capacity() - self._sessions)
+
+    def _capacity(self) -> int:
+        return self._admission.capacity(self._sessions, self._conversations)
 
     def _count_room(self) -> None:
-        capacity = self._admission.capacity(self._sessions)
+        capacity = self._capacity()
         _capacity.set(capacity)
         takes = self._shown_state == "serving" and self._sessions < capacity
         _switch(self._has_room, takes or self._state != "serving")
@@ -209,7 +222,7 @@ class PipelineWorker:
             kind="pipeline",
             state=self._shown_state,
             sessions=self._sessions,
-            capacity=self._admission.capacity(self._sessions),
+            capacity=self._capacity(),
             pool=",".join(self._settings.pools),
             zone=self._settings.zone,
         )

@@ -15,9 +15,11 @@ def inbox(kind: WorkerKind, worker_id: str) -> str:
     return f"antiphon:{_INBOX_LETTER[kind]}:{worker_id}:in"
 
 
-def jobs(pool: str) -> str:
-    """List: sessions that wait for a pipeline worker of the pool. Workers of another wire version have another one."""
-    return f"antiphon:jobs:{WIRE_VERSION}:{pool}"
+def jobs(pool: str, zone: str = "") -> str:
+    """List: sessions that wait for a pipeline worker of the pool, first for one of their zone. Workers of another wire
+    version have other lists. A pool's lists are on one cluster node."""
+    everywhere = f"antiphon:jobs:{WIRE_VERSION}:{pool}"
+    return f"antiphon:jobs:{{{everywhere}}}:{zone}" if zone else everywhere
 
 
 def session(session_id: str) -> str:

@@ -34,9 +34,15 @@ class Settings(BaseSettings):
     )
     agents_dir: Path = Field(BUNDLED_AGENTS, description="folder of agent files (*.yaml)")
     public_ips: str = Field(
-        "", description="addresses under which callers reach the media workers, comma-separated (default: detected)"
+        "", description="addresses under which callers reach the media workers, comma-separated (default: node_ip)"
     )
-    zone: str = Field("", description="zone of this process; sessions are placed within a zone where possible")
+    node_ip: str = Field(
+        "", description="the node's, for pods: Kubernetes' status.hostIP (default: as stun_server says, else detected)"
+    )
+    stun_server: str = Field(
+        "", description="STUN server that a media worker asks once, at its start, for its address: stun:host:port"
+    )
+    zone: str = Field("", description="zone of this process; sessions stay within a zone where possible")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
     probe_host: str = Field("127.0.0.1", description="address of /healthz, /readyz and /metrics")

@@ -1,6 +1,7 @@
-"""STUN binding requests and responses (RFC 8489), as far as an ICE-lite agent needs them (RFC 8445 §2.5).
+"""STUN binding requests and responses (RFC 8489), as far as an ICE-lite agent needs them (RFC 8445 §2.5), and a client
+that asks a server for its own address.
 
-Untrusted input: `parse_request` raises `StunError`, nothing else.
+Untrusted input: `parse_request` and `parse_mapped_address` raise `StunError`, nothing else.
 """
 
 import hashlib
@@ -37,6 +38,12 @@ class StunError(PeerError):
     """Not a binding request that we can answer."""
 
     code = "bad_stun"
+
+
+class StunRefusal(StunError):
+    """The server's error response to our request."""
+
+    code = "stun_refused"
 
 
 class BindingRequest(NamedTuple):
@@ -128,6 +135,43 @@ def role_conflict_response(request: BindingRequest, password: str) -> bytes:
         _attribute(_ERROR_CODE, bytes([0, 0, 4, 87])),
         password,
     )
+
+
+def address_request(transaction_id: bytes) -> bytes:
+    """Asks a STUN server which address we have."""
+    return _HEADER.pack(_BINDING_REQUEST, 0, MAGIC_COOKIE, transaction_id)
+
+
+def parse_mapped_address(data: bytes, transaction_id: bytes) -> Address:
+    """Our address as the server sees it. Raises `StunError` for anything but the answer to `transaction_id`."""
+    if len(data) < _HEADER.size:
+        raise StunError("shorter than a header")
+    message_type, length, cookie, answered_id = _HEADER.unpack_from(data)
+    if cookie != MAGIC_COOKIE or answered_id != transaction_id or len(data) != _HEADER.size + length:
+        raise StunError("no answer to this request")
+    if message_type == _BINDING_ERROR:
+        raise StunRefusal("the server refuses to tell the address")
+    if message_type != _BINDING_SUCCESS:
+        raise StunError("no response")
+    at = _HEADER.size
+    while at + _ATTRIBUTE.size <= len(data):
+        kind, size = _ATTRIBUTE.unpack_from(data, at)
+        value = data[at + 4 : at + 4 + size]
+        if kind == _XOR_MAPPED_ADDRESS and len(value) == size:
+            return _unxored(value, transaction_id)
+        at += 4 + size + (-size % 4)
+    raise StunError("no XOR-MAPPED-ADDRESS")
+
+
+def _unxored(value: bytes, transaction_id: bytes) -> Address:
+    mask = MAGIC_COOKIE.to_bytes(4, "big") + transaction_id
+    if (len(value), value[1:2]) not in ((8, b"\x01"), (20, b"\x02")):
+        raise StunError("XOR-MAPPED-ADDRESS of another family, or cut off")
+    port = int.from_bytes(value[2:4], "big") ^ (MAGIC_COOKIE >> 16)
+    ip = ipaddress.ip_address(bytes(a ^ b for a, b in zip(value[4:], mask, strict=False)))
+    if ip.is_unspecified or not port:
+        raise StunError("no address")
+    return str(ip), port
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -30,8 +30,8 @@ def probe_routes(not_ready: Readiness) -> list[Route]:
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
 
-def probe_app(not_ready: Readiness) -> Starlette:
-    return Starlette(routes=[*probe_routes(not_ready), Route("/metrics", _metrics)])
+def probe_app(not_ready: Readiness, more: Sequence[Route] = ()) -> Starlette:
+    return Starlette(routes=[*probe_routes(not_ready), Route("/metrics", _metrics), *more])
 
 
 async def _metrics(_: Request) -> Response:
@@ -46,9 +46,10 @@ class HttpServer(uvicorn.Server):
         yield
 
 
-async def serve_probes(host: str, port: int, not_ready: Readiness) -> None:
-    """Serve until cancelled. Raises `ConfigError` if the port is not available."""
-    config = uvicorn.Config(probe_app(not_ready), log_config=None, log_level="error", access_log=False, lifespan="off")
+async def serve_probes(host: str, port: int, not_ready: Readiness, more: Sequence[Route] = ()) -> None:
+    """Serve until cancelled, also a service's `more` routes. Raises `ConfigError` if the port is not available."""
+    app = probe_app(not_ready, more)
+    config = uvicorn.Config(app, log_config=None, log_level="error", access_log=False, lifespan="off")
     server = HttpServer(config)
     with _listen(host, port) as listener:
         try:

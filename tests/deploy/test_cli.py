@@ -1,4 +1,5 @@
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -56,6 +57,7 @@ def test_an_unreachable_broker_has_its_own_exit_code(tmp_path: Path) -> None:
     run = antiphon(tmp_path, "up", "--port", "18080", ANTIPHON_REDIS_URL="unix:///nowhere/broker.sock")
     assert run.returncode == EXIT_BROKER
     assert "no Redis at unix:///nowhere/broker.sock" in run.stderr
+    assert re.search(r"On \d+ cores?: \d+ media workers?, \d+ pipeline workers?, a gateway", run.stdout)
 
 
 def test_an_invalid_scenario_file_is_exit_code_2(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from deploy.embedded_broker import Broker
-from deploy.one_machine import Plan, check_port_free, service_specs
+from deploy.one_machine import Plan, check_port_free, service_specs, workers_for
 from shared.errors import ConfigError
 from shared.io.service import EXIT_CONFIG
 from tests.fakes.ports import free_port
@@ -170,6 +170,15 @@ def test_services_get_their_addresses_in_the_environment() -> None:
     assert all(environment["HOME"] == "/" for environment in specs.values())
     assert specs["media-1"]["ANTIPHON_MEDIA_INDEX"] == "1"
     assert specs["gateway"]["ANTIPHON_GATEWAY_PORT"] == "8080"
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(0.5, 1), (1, 1), (2, 1), (4, 1), (8, 3), (64, 21)])
+def test_a_third_of_the_cores_is_for_media_workers_and_a_third_for_pipeline_workers(cores: float, workers: int) -> None:
+    assert workers_for(cores) == workers
+
+
+def test_a_plan_can_be_read() -> None:
+    assert str(PLAN) == "2 media workers, 1 pipeline worker, a gateway"
 
 
 def test_the_users_settings_take_precedence() -> None:

@@ -137,11 +137,11 @@ class FakeMediaWorker:
 
 
 async def announce_worker(
-    broker_url: str, kind: WorkerKind, worker_id: str, capacity: int, sessions: int = 0, pool: str = ""
+    broker_url: str, kind: WorkerKind, worker_id: str, capacity: int, sessions: int = 0, pool: str = "", zone: str = ""
 ) -> None:
     """Report an idle worker once, for one lease."""
     client = connect(broker_url)
-    report = WorkerReport(worker_id=worker_id, kind=kind, capacity=capacity, sessions=sessions, pool=pool)
+    report = WorkerReport(worker_id=worker_id, kind=kind, capacity=capacity, sessions=sessions, pool=pool, zone=zone)
     await Heartbeat(client, lambda: report).announce()
     await client.aclose()
 

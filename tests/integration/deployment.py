@@ -138,13 +138,14 @@ class Deployment:
             for _ in range(count):
                 self.start(kind)
 
-    def start(self, kind: WorkerKind, port: int | None = None) -> Service:
-        """Another process. A gateway may get the `port` of one that has ended."""
+    def start(self, kind: WorkerKind, port: int | None = None, **own: str) -> Service:
+        """Another process, with settings of its `own`. A gateway may get the `port` of one that has ended."""
         settings = {
             "ANTIPHON_REDIS_URL": self._broker_urls.get(kind, self.broker_url),
             "ANTIPHON_PROBE_PORT": str(free_port()),
             **self._settings,
             **self._settings_of.get(kind, {}),
+            **own,
         }
         if kind == "gateway":
             port = port or free_port()

@@ -19,8 +19,6 @@ from tests.load.neighbours import Neighbour, talking, worst_ms
 from tests.load.steal import watching
 from tests.load.swarm import process_cpu_s
 
-_CAPACITY = 200
-"""Beyond what a core can do, so that load decides."""
 _SETTLE_S = 5.0
 _REFUSALS = ("session_refused", "offer_refused")
 
@@ -39,11 +37,7 @@ def run(report: BenchReport, arguments: argparse.Namespace) -> None:
 
 
 async def _run(report: BenchReport, url: str, broker_pid: int, callers: int, together: int) -> None:
-    room = str(_CAPACITY)
-    async with (
-        deployed(url, ANTIPHON_MEDIA_CAPACITY=room, ANTIPHON_PIPELINE_CAPACITY=room) as deployment,
-        watching() as steal,
-    ):
+    async with deployed(url) as deployment, watching() as steal:
         os.sched_setaffinity(0, {stack.LOAD_CORE})
         connected: list[Neighbour] = []
         refused: Counter[str] = Counter()

@@ -1,14 +1,20 @@
 """The list of jobs, on a real broker."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import pytest
+from redis.crc import key_slot
 from structlog.testing import capture_logs
 
-from media_worker.pipeline_jobs import PipelineJobs
+from media_worker import pipeline_jobs
+from media_worker.pipeline_jobs import OWN_ZONE_S, PipelineJobs
+from pipeline_worker.job_queue import JobQueue
 from shared import keys
 from shared.events import StartPipeline
-from shared.io.broker import Redis
+from shared.io.broker import Redis, connect_blocking
 from shared.wire import decode_message
 from tests.fakes.patience import eventually
 
@@ -86,3 +92,95 @@ async def test_a_failure_of_one_session_does_not_keep_the_others_from_being_told
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert [line["event"] for line in logs] == ["job_not_looked_for"] * 2
+
+
+# -- zones ------------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def jobs_of_zone(broker: Redis, zone: str = "a") -> AsyncIterator[PipelineJobs]:
+    jobs = PipelineJobs(broker, zone)
+    running = asyncio.create_task(jobs.run())
+    yield jobs
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@asynccontextmanager
+async def workers(broker_url: str, *zones: str) -> AsyncIterator[list[Redis]]:
+    """A connection for a worker of each zone."""
+    connections = [connect_blocking(broker_url) for _ in zones]
+    yield connections
+    for connection in connections:
+        await connection.aclose()
+
+
+async def claimed_by(blocking: Redis, zone: str) -> str | None:
+    """The session that a worker of that zone gets."""
+    taken = await JobQueue(blocking, POOL, zone).claim(1)
+    return taken[0].session if taken else None
+
+
+async def test_a_worker_of_the_zone_gets_the_job_though_others_wait_too(broker: Redis, broker_url: str) -> None:
+    async with jobs_of_zone(broker) as jobs, workers(broker_url, "b", "a", "") as (other, own, nowhere):
+        waiting_elsewhere = [asyncio.create_task(claimed_by(other, "b")), asyncio.create_task(claimed_by(nowhere, ""))]
+        await asyncio.sleep(0.05)
+        jobs.ask(a_job(), lambda *_: None)
+        assert await claimed_by(own, "a") == "s1"
+        jobs.withdraw("s1")
+        assert await asyncio.gather(*waiting_elsewhere) == [None, None]
+
+
+async def test_a_zone_without_a_worker_waits_a_quarter_of_a_second_once(
+    broker: Redis, broker_url: str, record_property: Callable[[str, object], None]
+) -> None:
+    clock = asyncio.get_running_loop().time
+    async with jobs_of_zone(broker) as jobs, workers(broker_url, "b") as (other,):
+        delays_s = []
+        for session in ("s1", "s2", "s3"):
+            began_s = clock()
+            jobs.ask(a_job(session), lambda *_: None)
+            assert await claimed_by(other, "b") == session
+            delays_s.append(clock() - began_s)
+            jobs.withdraw(session)
+        record_property("seconds until a worker of another zone had the job", delays_s)
+        print("seconds until a worker of another zone had the job:", delays_s)
+        assert OWN_ZONE_S <= delays_s[0] < OWN_ZONE_S + 0.5
+        assert max(delays_s[1:]) < OWN_ZONE_S, "the zone is left out"
+
+
+async def test_a_zone_is_tried_again(broker: Redis, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline_jobs, "_ZONE_AGAIN_S", 0.0)
+    async with jobs_of_zone(broker) as jobs, workers(broker_url, "b", "a") as (other, own):
+        jobs.ask(a_job(), lambda *_: None)
+        assert await claimed_by(other, "b") == "s1"
+        jobs.ask(a_job("s2"), lambda *_: None)
+        assert await claimed_by(own, "a") == "s2"
+
+
+async def test_a_job_that_waits_in_its_zone_is_told_to_wait_and_one_that_was_taken_is_told_to_be_gone(
+    broker: Redis, broker_url: str
+) -> None:
+    looks: list[bool] = []
+    async with jobs_of_zone(broker) as jobs, workers(broker_url, "a") as (own,):
+        jobs.ask(a_job(), lambda waits, _: looks.append(waits))
+        await eventually(lambda: len(looks) == 2)
+        assert looks == [True, True], "first in its zone, then for all"
+        assert await claimed_by(own, "a") == "s1"
+        await eventually(lambda: not looks[-1])
+
+
+async def test_a_session_that_ended_leaves_no_job_in_its_zone(broker: Redis) -> None:
+    jobs = PipelineJobs(broker, "a")
+    jobs.ask(a_job(epoch=1), lambda *_: None)
+    await jobs.write()
+    jobs.ask(a_job(epoch=2), lambda *_: None)
+    await jobs.write()
+    assert await cast(Any, broker.llen(keys.jobs(POOL, "a"))) == 1
+    jobs.withdraw("s1", ended=True)
+    await jobs.write()
+    assert await broker.keys("antiphon:*") == []
+
+
+def test_the_lists_of_a_pool_are_on_one_cluster_node() -> None:
+    assert key_slot(keys.jobs(POOL, "eu-1a").encode()) == key_slot(keys.jobs(POOL).encode())

@@ -239,7 +239,7 @@ def test_a_port_in_use_is_a_config_error() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         number = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"UDP port {number} of 127.0.0.1"):
+        with pytest.raises(ConfigError, match=f"UDP port {number} of 127.0.0.1 is taken.*ANTIPHON_MEDIA_PORT"):
             UdpPort(("127.0.0.1",), number)
 
 

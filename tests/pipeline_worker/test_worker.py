@@ -40,7 +40,7 @@ JOBS = keys.jobs("default")
 
 @asynccontextmanager
 async def running(
-    broker: Redis, broker_url: str, helper_share: float = 0.0, worker_id: str = "pipeline-1", **settings: object
+    broker: Redis, broker_url: str, helper_share: float | None = None, worker_id: str = "pipeline-1", **settings: object
 ) -> AsyncIterator[asyncio.Event]:
     """A worker with fake engines; yields the event that stops it."""
     values = {"redis_url": broker_url, "drain_timeout_s": 0, **settings}
@@ -125,6 +125,22 @@ async def test_it_reports_itself(broker: Redis, broker_url: str) -> None:
         assert (report.state, report.capacity, report.pool, report.zone) == ("serving", 7, "default,gpu", "a")
 
 
+async def test_a_worker_with_a_recogniser_never_promises_more_than_that_can_serve(
+    broker: Redis, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline_worker.worker.core_speed", lambda: 1.0)
+    monkeypatch.setattr("pipeline_worker.worker.usable_cores", lambda: 2.0)
+    async with running(broker, broker_url, helper_share=0.0):
+
+        async def announced() -> bool:
+            return await report_of(broker) is not None
+
+        await eventually(announced)
+        first = await report_of(broker)
+        assert first is not None
+        assert first.capacity == 20
+
+
 async def test_every_pool_is_served(broker: Redis, broker_url: str, media: MediaSide) -> None:
     async with running(broker, broker_url, pipeline_pools="default,gpu"):
         await media.ask_for_pipeline("s1", "echo")
@@ -173,7 +189,7 @@ async def test_a_busy_worker_reports_that_it_is_full_and_takes_no_session(
     broker: Redis, broker_url: str, media: MediaSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     busy = True
-    monkeypatch.setattr(Admission, "capacity", lambda _, sessions: sessions if busy and sessions else 20)
+    monkeypatch.setattr(Admission, "capacity", lambda _, sessions, __: sessions if busy and sessions else 20)
     async with running(broker, broker_url):
         await media.ask_for_pipeline("s1", "echo")
         await media.until_attached("s1")
@@ -190,7 +206,8 @@ async def test_a_late_worker_reports_that_it_is_full(
     broker: Redis, broker_url: str, media: MediaSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline_worker.admission.WINDOW", 10)
-    async with running(broker, broker_url, pipeline_capacity=5):
+    monkeypatch.setattr("pipeline_worker.worker.core_speed", lambda: 0.05)  # where one session is not few
+    async with running(broker, broker_url):
         await media.ask_for_pipeline("s1", "echo")
         await media.until_attached("s1")
         for _ in range(15):
@@ -200,11 +217,12 @@ async def test_a_late_worker_reports_that_it_is_full(
 
 
 async def test_a_worker_with_a_busy_recogniser_reports_that_it_is_full(
-    broker: Redis, broker_url: str, media: MediaSide
+    broker: Redis, broker_url: str, media: MediaSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipeline_worker.worker.core_speed", lambda: 0.25)  # where one session is not few
     # In reality one core at most, but then the average would take ten seconds to rise.
-    async with running(broker, broker_url, helper_share=10.0, pipeline_capacity=5):
-        await media.ask_for_pipeline("s1", "echo")
+    async with running(broker, broker_url, helper_share=10.0):
+        await media.ask_for_pipeline("s1", "front-desk")
         await media.until_attached("s1")
         await until_full(broker)
 

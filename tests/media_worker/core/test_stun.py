@@ -11,7 +11,10 @@ from media_worker.core.stun import (
     MAGIC_COOKIE,
     BindingRequest,
     StunError,
+    StunRefusal,
+    address_request,
     has_integrity,
+    parse_mapped_address,
     parse_request,
     role_conflict_response,
     success_response,
@@ -179,3 +182,49 @@ def test_aioice_accepts_our_refusal_of_its_role() -> None:
     assert message.check_message_integrity(PASSWORD.encode())
     assert message.message_class == aioice_stun.Class.ERROR
     assert message.error_code == 487
+
+
+IPV4_RESPONSE = bytes.fromhex(
+    "0101003c2112a442b7e7a701bc34d686fa87dfae"
+    "8022000b7465737420766563746f7220"
+    "002000080001a147e112a643"
+    "000800142b91f599fd9e90c38c7489f92af9ba53f06be7d7"
+    "80280004c07d4c96"
+)
+"""RFC 5769 §2.2."""
+IPV6_RESPONSE = bytes.fromhex(
+    "010100482112a442b7e7a701bc34d686fa87dfae"
+    "8022000b7465737420766563746f7220"
+    "002000140002a1470113a9faa5d3f179bc25f4b5bed2b9d9"
+    "00080014a382954e4be67bf11784c97c8292c275bfe3ed41"
+    "80280004c8fb0b4c"
+)
+"""RFC 5769 §2.3."""
+
+
+@pytest.mark.parametrize(
+    ("data", "address"),
+    [(IPV4_RESPONSE, "192.0.2.1"), (IPV6_RESPONSE, "2001:db8:1234:5678:11:2233:4455:6677")],
+)
+def test_reads_the_address_of_the_responses_of_the_rfc(data: bytes, address: str) -> None:
+    assert parse_mapped_address(data, TRANSACTION_ID) == (address, 32_853)
+    with pytest.raises(StunError):
+        parse_mapped_address(data, bytes(12))
+
+
+def test_an_address_request_is_a_header() -> None:
+    assert aioice_stun.parse_message(address_request(TRANSACTION_ID)).transaction_id == TRANSACTION_ID
+
+
+def test_a_refusal_is_told_from_what_is_no_answer() -> None:
+    with pytest.raises(StunRefusal):
+        parse_mapped_address(b"\x01\x11\x00\x00" + IPV4_RESPONSE[4:20], TRANSACTION_ID)
+
+
+@given(st.binary(max_size=80))
+def test_any_answer_is_read_or_refused(body: bytes) -> None:
+    data = IPV4_RESPONSE[:2] + len(body).to_bytes(2, "big") + IPV4_RESPONSE[4:20] + body
+    try:
+        parse_mapped_address(data, TRANSACTION_ID)
+    except StunError:
+        return

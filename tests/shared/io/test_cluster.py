@@ -59,6 +59,9 @@ async def test_all_that_services_do_works_on_a_cluster(tmp_path: Path) -> None:
             b"antiphon:jobs:default",
             [b"job"],
         ]
+        lists = keys.jobs("default", "zone-a"), keys.jobs("default")
+        await client.rpush(lists[1], b"job")
+        assert await blocking.blmpop(1, 2, *lists, direction="LEFT") == [lists[1].encode(), [b"job"]]
         transaction = client.pipeline(transaction=True)
         transaction.rpush("{s1}:conversation", "hello")
         transaction.expire("{s1}:conversation", 60)
