@@ -13,6 +13,7 @@ BENCHMARKS = {
     "arrivals": "callers who arrive a few at a time while everything that serves them shares one core",
     "chaos": "what callers notice when processes die, hang, drain or lose their broker",
     "density": "sessions on a core of a media worker, beside plain aiortc and the same work in C",
+    "flat": "whether a session costs the same from ten sessions to the knee, and with two media workers",
     "hostile": "attacks beside callers who talk: what they hear, and what is left",
     "latency": "a media worker's delay each way, and mouth to ear",
     "loss": "what is heard when packets are lost",
@@ -20,6 +21,7 @@ BENCHMARKS = {
     "pipeline": "sessions on a core of a pipeline worker, engines over the network",
     "soak": "what is left behind by callers who come and go while processes die",
     "speech": "the engines that come with Antiphon: words, delays, sessions on a core, requests understood",
+    "system": "sessions on a core that carries the whole stack, with voice activity detection",
     "turns": "turn taking in the sound that callers send and hear",
 }
 
