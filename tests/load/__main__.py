@@ -5,7 +5,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from tests.load import arrivals, chaos, gateways, hostile, soak
+from tests.load import arrivals, chaos, gateways, hostile, plan, soak
 from tests.load.bench_report import BenchReport
 from tests.load.speech import benchmark as speech
 
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "loss": "what is heard when packets are lost",
     "memory": "of a media worker, per session",
     "pipeline": "sessions on a core of a pipeline worker, engines over the network",
+    "plan": "a capacity table from measured unit costs",
     "soak": "what is left behind by callers who come and go while processes die",
     "speech": "the engines that come with Antiphon: words, delays, sessions on a core, requests understood",
     "system": "sessions on a core that carries the whole stack, with voice activity detection",
@@ -38,6 +39,7 @@ def main() -> int:
         "chaos": chaos,
         "gateways": gateways,
         "hostile": hostile,
+        "plan": plan,
         "soak": soak,
         "speech": speech,
     }

@@ -38,7 +38,7 @@ class UnitCosts:
 
     def broker_ms(self, frames_per_entry: float) -> float:
         """A second of a session: a part for each byte, and one for each entry."""
-        of_entries = 2 * (self.broker_one_ms - self.broker_two_ms)
+        of_entries = min(self.broker_one_ms, 2 * max(0.0, self.broker_one_ms - self.broker_two_ms))
         return self.broker_one_ms - of_entries + of_entries / frames_per_entry
 
 
@@ -47,7 +47,7 @@ class Assumptions:
     """What was not measured: the callers' habits, the machines and their prices."""
 
     sessions: int = 100_000
-    cell_sessions: int = 5_000
+    cell_sessions: int = 2_500
     zones: int = 3
     call_s: float = 180.0
     """Mean duration, which decides the set-ups per second."""

@@ -50,10 +50,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(report: BenchReport, arguments: argparse.Namespace) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    uvloop.run(_run(report, min(arguments.held, most - _SPARE_FILES)))
+    uvloop.run(measure(report, min(arguments.held, most - _SPARE_FILES), _IDLE_S))
 
 
-async def _run(report: BenchReport, held: int) -> None:
+async def measure(report: BenchReport, held: int, idle_s: float) -> None:
+    """`held` WebSockets, watched for `idle_s` seconds."""
     with stack.running_broker() as (url, broker_pid):
         media = FakeMediaWorker(url, capacity=int(_MANY))
         pipeline = WorkerReport(worker_id="pipeline-1", kind="pipeline", capacity=int(_MANY), pool="default")
@@ -61,11 +62,11 @@ async def _run(report: BenchReport, held: int) -> None:
             os.sched_setaffinity(0, {stack.LOAD_CORE})
             await _set_ups(signaling_url, _WARM_UP_S)
             await _report_set_ups(report, gateway, broker_pid, signaling_url)
-            before_pss, idle_before = _pss(gateway), await _core_share(gateway, _IDLE_S / 4)
+            before_pss, idle_before = _pss(gateway), await _core_share(gateway, idle_s / 4)
             sockets = await _hold(signaling_url, held)
             try:
                 await asyncio.sleep(_WARM_UP_S)
-                await _report_held(report, gateway, len(sockets), before_pss, idle_before)
+                await _report_held(report, gateway, len(sockets), before_pss, idle_before, idle_s)
                 await _report_events(report, gateway, media, sockets)
             finally:
                 await asyncio.gather(*(socket.close() for socket in sockets))
@@ -125,10 +126,10 @@ async def _report_set_ups(report: BenchReport, gateway: psutil.Process, broker_p
 
 
 async def _report_held(
-    report: BenchReport, gateway: psutil.Process, held: int, before_pss: int, idle_before: float
+    report: BenchReport, gateway: psutil.Process, held: int, before_pss: int, idle_before: float, idle_s: float
 ) -> None:
     each = (_pss(gateway) - before_pss) / held
-    idle = await _core_share(gateway, _IDLE_S)
+    idle = await _core_share(gateway, idle_s)
     report.add(
         what="held",
         n=held,

@@ -47,7 +47,7 @@ def test_one_cell_for_all_needs_more_of_the_broker_than_many_small_ones() -> Non
     many = replace(GIVEN, sessions=100_000)
     one = replace(many, cell_sessions=100_000)
     assert value_of("broker nodes, cell", given=one) > 20 * 0.7 * value_of("broker nodes, cell", given=many)
-    assert value_of("frames per entry", given=one) < 1.1
+    assert value_of("frames in an entry", given=one) < 1.1
 
 
 def test_traffic_is_that_of_packets_with_their_headers() -> None:

@@ -30,6 +30,7 @@ _SERVED = 0.96
 """Of 50 packets a second."""
 _CAPACITY = "400"
 """Beyond what a core can do, so that it is the core that decides."""
+_ROOM = ("MEDIA_CAPACITY", "PIPELINE_CAPACITY", "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS")
 _ATTEMPTS, _RETRY_S = 60, 0.5
 _SETTLE_S = 4.0
 _ENGINES_QUIET_MS, _ENGINES_TIMEOUT_S = 10.0, 30.0
@@ -184,7 +185,7 @@ class WholeStack:
         raise AssertionError("the last attempt raises")
 
     def _cpu_s(self) -> dict[str, float]:
-        used = {
+        used: dict[str, float] = {
             kind: sum(process_cpu_s(service.process.pid) for service in self._deployment.of_kind[kind])
             for kind in _KINDS
         }
@@ -226,10 +227,10 @@ async def whole_stack(
     with stack.running_broker() as (url, broker_pid):
         os.sched_setaffinity(broker_pid, {stack.SERVER_CORE})
         os.sched_setaffinity(0, {stack.SERVER_CORE})  # services inherit it
-        room = {"ANTIPHON_MEDIA_CAPACITY": _CAPACITY, "ANTIPHON_PIPELINE_CAPACITY": _CAPACITY}
-        room |= {"ANTIPHON_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS": _CAPACITY}
+        room = {f"ANTIPHON_{name}": _CAPACITY for name in _ROOM}
+        all_settings = dict.fromkeys(_KINDS, {**room, **settings})
         try:
-            async with deployed(url, media_workers=media_workers, **room, **settings) as deployment:
+            async with deployed(url, media_workers=media_workers, settings_of=all_settings) as deployment:
                 os.sched_setaffinity(0, {stack.LOAD_CORE})
                 calls = WholeStack(deployment, broker_pid, agent, packets)
                 try:
