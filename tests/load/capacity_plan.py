@@ -47,7 +47,7 @@ class Assumptions:
     """What was not measured: the callers' habits, the machines and their prices."""
 
     sessions: int = 100_000
-    cell_sessions: int = 2_500
+    cell_sessions: int = 5_000
     zones: int = 3
     call_s: float = 180.0
     """Mean duration, which decides the set-ups per second."""
@@ -155,12 +155,17 @@ def _cell(rows: list[Row], costs: UnitCosts, given: Assumptions, sessions: float
     rows.append(Row("frames in an entry of the broker", frames, f"{sessions:,.0f} sessions over {pairs}, 4 slots"))
     replication = given.replication if given.replicas else 1.0
     used = sessions * costs.broker_ms(frames) * replication / 1000
-    masters = math.ceil(used / given.busy)
+    masters = _masters(used / given.busy)
     brokers = masters * (1 + given.replicas)
     terms = f"{sessions:,.0f} x {costs.broker_ms(frames):.3f} ms x {replication:g} = {used:.2f} cores"
     copies = f"{masters} of them, with {given.replicas} replica each"
     rows.append(Row("broker nodes, cell", brokers, f"({terms}) / {given.busy:g}: {copies}"))
     return _Cell(media + pipeline + gateways, brokers)
+
+
+def _masters(cores: float) -> int:
+    """A core each. One has Sentinels; a cluster needs three, because a majority of its masters elects a new one."""
+    return 1 if cores <= 1 else max(3, math.ceil(cores))
 
 
 def _memory_gb(rows: list[Row], costs: UnitCosts, given: Assumptions, cells: int, cell: _Cell) -> float:

@@ -64,10 +64,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(report: BenchReport, arguments: argparse.Namespace) -> None:
     given = Assumptions(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Assumptions)})
-    figures = _measured() if arguments.folder is None else _read(arguments.folder)
+    figures, where = (_measured(), machine()) if arguments.folder is None else _read(arguments.folder)
     costs = unit_costs(figures)
     found = plan(costs, given)
-    print(f"\nUnit costs, measured on {machine()}:\n")
+    print(f"\nUnit costs, measured on {where}:\n")
     for name, value in dataclasses.asdict(costs).items():
         print(f"    {name:20} {value:.4g}")
     print(f"\nFor {given.sessions:,} concurrent sessions:\n\n{found.table()}\n\nWith other cells:\n")
@@ -126,10 +126,13 @@ def _cells_table(costs: UnitCosts, given: Assumptions) -> str:
     return "\n".join(lines)
 
 
-def _read(folder: Path) -> _Files:
+def _read(folder: Path) -> tuple[_Files, str]:
+    """The rows of each benchmark, and the machines on which they were measured."""
     names = ("system", "density", "pipeline", "gateways", "broker", "memory")
     files = {name: folder / f"{name}.json" for name in names}
-    return {name: json.loads(file.read_text("utf-8"))["figures"] for name, file in files.items() if file.exists()}
+    found = {name: json.loads(file.read_text("utf-8")) for name, file in files.items() if file.exists()}
+    machines = sorted({content["machine"] for content in found.values()})
+    return {name: content["figures"] for name, content in found.items()}, ", ".join(machines)
 
 
 def _measured() -> _Files:

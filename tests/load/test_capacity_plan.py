@@ -50,6 +50,14 @@ def test_one_cell_for_all_needs_more_of_the_broker_than_many_small_ones() -> Non
     assert value_of("frames in an entry", given=one) < 1.1
 
 
+@pytest.mark.parametrize(("sessions", "nodes"), [(2_000, 2), (5_000, 6), (60_000, 28)])
+def test_a_broker_is_one_server_or_a_cluster_of_three_masters_and_more_each_with_a_replica(
+    sessions: int, nodes: int
+) -> None:
+    costs = replace(COSTS, broker_two_ms=0.12, broker_one_ms=0.12)  # what shares an entry is of no consequence
+    assert value_of("broker nodes, cell", costs, replace(GIVEN, sessions=sessions, cell_sessions=sessions)) == nodes
+
+
 def test_traffic_is_that_of_packets_with_their_headers() -> None:
     # 10,000 callers, 50 packets of 80 + 56 bytes
     assert value_of("from callers") == pytest.approx(0.544)

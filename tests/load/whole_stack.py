@@ -228,7 +228,7 @@ async def whole_stack(
         os.sched_setaffinity(broker_pid, {stack.SERVER_CORE})
         os.sched_setaffinity(0, {stack.SERVER_CORE})  # services inherit it
         room = {f"ANTIPHON_{name}": _CAPACITY for name in _ROOM}
-        all_settings = dict.fromkeys(_KINDS, {**room, **settings})
+        all_settings = {kind: {**room, **settings} for kind in _KINDS}
         try:
             async with deployed(url, media_workers=media_workers, settings_of=all_settings) as deployment:
                 os.sched_setaffinity(0, {stack.LOAD_CORE})
