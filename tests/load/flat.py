@@ -35,7 +35,7 @@ async def _run(report: BenchReport) -> None:
         levels = await _to_the_knee(report, stack)
     async with whole_stack("echo", packets, media_workers=2, ANTIPHON_MEDIA_COMPLEXITY="0") as stack:
         two = await stack.measure(2 * _OF_EACH, _WINDOW_S, echo=True)
-        two.add_row(report, media_workers=2)
+        two.add_row(report, echo=True, media_workers=2)
     first, knee = levels[0], levels[-1]
     used_ms = [level.core_used * 1000 for level in levels]
     sessions = [level.sessions for level in levels]
@@ -63,7 +63,7 @@ async def _to_the_knee(report: BenchReport, stack: WholeStack) -> list[Level]:
     for sessions in _LEVELS:
         level = await stack.measure(sessions, _WINDOW_S, echo=True)
         beyond = level.core_used > _FULL_CORE or level.suffered(echo=True)
-        level.add_row(report, media_workers=1, beyond_knee="yes" if beyond else "no")
+        level.add_row(report, echo=True, media_workers=1, beyond_knee="yes" if beyond else "no")
         if beyond and sessions > _OF_EACH:
             break
         levels.append(level)

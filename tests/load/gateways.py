@@ -48,13 +48,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(report: BenchReport, arguments: argparse.Namespace) -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    uvloop.run(measure(report, min(arguments.held, most - _SPARE_FILES), _IDLE_S))
+    uvloop.run(measure(report, arguments.held, _IDLE_S))
 
 
 async def measure(report: BenchReport, held: int, idle_s: float) -> None:
-    """`held` WebSockets, watched for `idle_s` seconds."""
+    """`held` WebSockets, or as many as this process may open, watched for `idle_s` seconds."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    held = min(held, most - _SPARE_FILES)
     with stack.running_broker() as (url, broker_pid):
         media = FakeMediaWorker(url, capacity=int(_MANY))
         pipeline = WorkerReport(worker_id="pipeline-1", kind="pipeline", capacity=int(_MANY), pool="default")

@@ -51,7 +51,7 @@ async def _carry(report: BenchReport, agent: str, work: str, packets: list[bytes
     async with whole_stack(agent, packets) as stack:
         for sessions in _LEVELS:
             level = await stack.measure(sessions, _WINDOW_S, echo)
-            level.add_row(report, work=work)
+            level.add_row(report, echo, work=work)
             level.add_bars(report, f"{work}, {sessions} callers", echo)
     return 1000 / level.ms_per_session
 

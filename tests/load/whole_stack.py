@@ -72,7 +72,7 @@ class Level:
         gaps = echo and (self.starved > 0 or self.worst_gap_ms > GAP_S * 1000)
         return gaps or self.worst_lag_ms > LAG_MS or self.lost > 0 or self.sent_per_s < 50 * _SERVED
 
-    def add_row(self, report: BenchReport, **row: Any) -> None:
+    def add_row(self, report: BenchReport, echo: bool, **row: Any) -> None:
         each = {f"{name}_ms": ms / max(1, self.sessions) for name, ms in self.cpu_ms.items()}
         per_session = {"ms_per_session_s": self.ms_per_session, "sessions_per_core": 1000 / self.ms_per_session}
         report.add(
@@ -84,8 +84,8 @@ class Level:
             callers_core=self.callers_core,
             sent_per_s=self.sent_per_s,
             received_per_s=self.received_per_s,
-            starved_callers=self.starved,
-            worst_gap_ms=self.worst_gap_ms,
+            starved_callers=self.starved if echo else None,
+            worst_gap_ms=self.worst_gap_ms if echo else None,
             worst_lag_ms=self.worst_lag_ms,
             callers_late_ms=self.callers_late_ms,
             refused=self.refused,
