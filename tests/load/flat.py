@@ -15,10 +15,10 @@ from tests.load.bench_report import BenchReport
 from tests.load.load_speech import browser_packets
 from tests.load.whole_stack import Level, WholeStack, whole_stack
 
-_LEVELS = (10, 30, 50, 70, 90, 110, 130, 150)
+_LEVELS = (10, 20, 40, 60, 80, 100, 120, 140, 160)
 _FULL_CORE = 0.85
 """With more, a level that happens to fit measures the scheduler."""
-_OF_EACH = 50
+_OF_EACH = 40
 """Sessions of each media worker where one is compared with two."""
 _WINDOW_S = 8.0
 _WITHIN = 0.15
