@@ -75,6 +75,8 @@ def run(report: BenchReport, arguments: argparse.Namespace) -> None:
     for row in found.rows:
         report.add(what=row.what, value=row.value)
     _compare(figures.get("system", []), costs)
+    kept_up = [_last(figures["broker"], "broker", what)["kept_up"] for what in (broker.ONE_FRAME, broker.TWO_FRAMES)]
+    report.bar("figures of a broker that kept up, of 2", kept_up.count("yes"), 2, "higher")
     if given == Assumptions():
         report.bar("USD per session-hour", found.usd_per_session_hour, _MOST_USD, "lower")
 

@@ -1,13 +1,14 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.load import plan
 from tests.load.bench_report import BenchReport
 
-FIGURES = {
+FIGURES: dict[str, list[dict[str, Any]]] = {
     "density": [
         {"talk": "everyone talks", "ms_per_session_s": 3.5},
         {"talk": "agent talks 40 %, wideband callers", "ms_per_session_s": 2.9},
@@ -19,10 +20,10 @@ FIGURES = {
         {"what": "event to a client", "gateway_ms_each": 0.2},
     ],
     "broker": [
-        {"broker": "one server", "broker_ms_per_session_s": 9.0},
-        {"broker": "one server", "broker_ms_per_session_s": 0.4},
-        {"broker": "one server, a frame an entry", "broker_ms_per_session_s": 0.7},
-        {"broker": "cluster of 3 nodes", "broker_ms_per_session_s": 0.5},
+        {"broker": "one server", "broker_ms_per_session_s": 9.0, "kept_up": "no"},
+        {"broker": "one server", "broker_ms_per_session_s": 0.4, "kept_up": "yes"},
+        {"broker": "one server, a frame an entry", "broker_ms_per_session_s": 0.7, "kept_up": "yes"},
+        {"broker": "cluster of 3 nodes", "broker_ms_per_session_s": 0.5, "kept_up": "yes"},
     ],
     "memory": [{"when": "empty", "rss_mb": 100.0}, {"when": "200 sessions", "rss_mb": 140.0}],
     "system": [{"work": "front desk: voice activity", "ms_per_session_s": 6.5}],
@@ -35,8 +36,8 @@ def options(*arguments: str) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def write_to(folder: Path) -> None:
-    for name, rows in FIGURES.items():
+def write_to(folder: Path, **others: list[dict[str, Any]]) -> None:
+    for name, rows in {**FIGURES, **others}.items():
         content = {"name": name, "machine": "a fast one", "figures": rows}
         (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
 
@@ -63,6 +64,14 @@ def test_every_assumption_has_an_option(tmp_path: Path, capsys: pytest.CaptureFi
     write_to(tmp_path)
     plan.run(BenchReport("plan"), options("--from", str(tmp_path), "--sessions", "2000", "--cell-sessions", "1000"))
     assert "| cells | 2 | 2,000 / 1,000 |" in capsys.readouterr().out
+
+
+def test_figures_of_a_broker_that_did_not_keep_up_would_flatter(tmp_path: Path) -> None:
+    late = {**FIGURES["broker"][1], "kept_up": "no"}
+    write_to(tmp_path, broker=[late, *FIGURES["broker"][2:]])
+    report = BenchReport("plan")
+    plan.run(report, options("--from", str(tmp_path)))
+    assert not report.holds
 
 
 def test_a_benchmark_that_is_missing_is_named(tmp_path: Path) -> None:
