@@ -23,6 +23,7 @@ from shared.wire import encode_batch
 _TICK_S, _TICKS = 0.001, 5
 """A slot is 5 ms, and timers are no finer than a millisecond."""
 _MOST_FRAMES = 40
+"""In an entry. The rest is dropped, as old audio is."""
 _SAMPLED = 8
 """Every so many entries, the hop of one is noted."""
 _STATE = b"x" * 300
@@ -84,7 +85,7 @@ class Sender:
         self._frames = self._states = 0.0
         self._last_s = self._renewed_s = 0.0
         self._turn = 0
-        self.entries = self.frames = self.dropped = self.waited = 0
+        self.entries = self.frames = 0
 
     async def connect(self, inboxes: Sequence[str]) -> None:
         self._inboxes = [(self._nodes.of(key), key) for key in inboxes]
@@ -92,14 +93,13 @@ class Sender:
 
     def begin(self, now_s: float) -> None:
         self._last_s = now_s
-        self.entries = self.frames = self.dropped = self.waited = 0
+        self.entries = self.frames = 0
 
     def slot(self, now_s: float) -> None:
         elapsed_s, self._last_s = now_s - self._last_s, now_s
         self._frames += elapsed_s * self._frames_per_s
         self._states += elapsed_s * self._states_per_s
         if self._awaited:
-            self.waited += 1
             return
         parts: list[list[bytes]] = [[] for _ in self._connections]
         self._write_frames(parts, _stamp.pack(now_s))
@@ -122,9 +122,7 @@ class Sender:
             count = each + ((index - self._turn) % inboxes < more)
             if not count:
                 continue
-            if count > _MOST_FRAMES:
-                self.dropped += count - _MOST_FRAMES
-                count = _MOST_FRAMES
+            count = min(count, _MOST_FRAMES)
             parts[node] += (self._head(index, key, count), stamp, self._tails[count])
             self._awaited += 1
             self.entries += 1
@@ -166,7 +164,6 @@ class Reader:
         self._tended_s = 0.0
         self._ignored = 0
         self._connection: Connection
-        self.entries = self.reads = 0
         self.hops_s: list[float] = []
 
     async def connect(self) -> None:
@@ -174,7 +171,6 @@ class Reader:
         self._read()
 
     def begin(self) -> None:
-        self.entries = self.reads = 0
         self.hops_s.clear()
 
     def close(self) -> None:
@@ -185,11 +181,9 @@ class Reader:
             self._ignored -= 1
             return
         now_s = time.monotonic()
-        self.reads += 1
         if reply:
             entries = reply[0][1]
             self._last_id = entries[-1][0]
-            self.entries += len(entries)
             for _, (_, payload) in itertools.islice(entries, 0, None, _SAMPLED):
                 if payload:
                     self.hops_s.append(now_s - _stamp.unpack_from(payload)[0])

@@ -81,6 +81,11 @@ class Assumptions:
     gb_out: float = 0.05
     """USD for a GB to the internet, at the volume of such a deployment."""
 
+    def __post_init__(self) -> None:
+        for name in ("sessions", "cell_sessions", "zones", "call_s", "busy", "node_cores", "node_gb", "node_gbit_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is not more than 0: {getattr(self, name)}")
+
 
 class Row(NamedTuple):
     what: str

@@ -88,3 +88,8 @@ def test_the_table_is_markdown_with_the_arithmetic() -> None:
     assert table[1] == "|---|---|---|"
     assert "| cells | 2 | 10,000 / 5,000 |" in table
     assert all(line.count("|") == 4 for line in table)
+
+
+def test_a_plan_for_nobody_is_refused() -> None:
+    with pytest.raises(ValueError, match="cell_sessions is not more than 0: 0"):
+        replace(GIVEN, cell_sessions=0)
