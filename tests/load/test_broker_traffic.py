@@ -15,7 +15,7 @@ async def test_frames_of_a_slot_are_spread_over_the_inboxes_and_arrive(broker_ur
     try:
         await run_slots([sender], 0.5)
         assert all(reader.hops_s and 0.0 <= min(reader.hops_s) < 5.0 for reader in readers)
-        assert 100 < sender.frames <= 1_000
+        assert sender.frames > 100
         # Ten frames a slot or more, in three entries at most
         assert sender.entries < sender.frames / 2
         assert await client.keys("antiphon:s:*:turn")
