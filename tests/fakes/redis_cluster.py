@@ -1,4 +1,4 @@
-"""A real cluster: three masters, and a replica of the first. Tests may move slots and kill masters."""
+"""A real cluster: three masters, and usually a replica of the first. Tests may move slots and kill masters."""
 
 import time
 from collections.abc import AsyncIterator
@@ -41,10 +41,13 @@ class RealCluster:
     def replicate_first_master(self) -> None:
         self.nodes[_MASTERS].execute_command("CLUSTER REPLICATE", self.ids[0])
 
+    def serves(self) -> bool:
+        return all(node.execute_command("CLUSTER INFO")["cluster_state"] == "ok" for node in self.nodes)
+
     def is_complete(self) -> bool:
         """Every node serves, and knows the replica, which has copied its master."""
         return (
-            all(node.execute_command("CLUSTER INFO")["cluster_state"] == "ok" for node in self.nodes)
+            self.serves()
             and all(len(self._slots(node)[0]) == 4 for node in self.nodes)
             and bool(self.nodes[_MASTERS].info("replication").get("master_link_status") == "up")
         )
@@ -79,10 +82,10 @@ class RealCluster:
 
 
 @asynccontextmanager
-async def running_cluster(folder: Path) -> AsyncIterator[RealCluster]:
+async def running_cluster(folder: Path, replica: bool = True) -> AsyncIterator[RealCluster]:
     with ExitStack() as stack:
         servers, bus_ports = [], []
-        for index in range(_MASTERS + 1):
+        for index in range(_MASTERS + replica):
             bus_ports.append(free_port())
             config = {
                 "loglevel": "warning",
@@ -102,6 +105,7 @@ async def running_cluster(folder: Path) -> AsyncIterator[RealCluster]:
             stack.callback(node.close)
         cluster.meet()
         await eventually(cluster.all_have_met)
-        cluster.replicate_first_master()
-        await eventually(cluster.is_complete)
+        if replica:
+            cluster.replicate_first_master()
+        await eventually(cluster.is_complete if replica else cluster.serves)
         yield cluster

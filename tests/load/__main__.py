@@ -5,21 +5,26 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from tests.load import arrivals, chaos, hostile, soak
+from tests.load import arrivals, chaos, gateways, hostile, plan, soak
 from tests.load.bench_report import BenchReport
 from tests.load.speech import benchmark as speech
 
 BENCHMARKS = {
     "arrivals": "callers who arrive a few at a time while everything that serves them shares one core",
+    "broker": "the broker at the message rate of 5,000 sessions, one server and a cluster",
     "chaos": "what callers notice when processes die, hang, drain or lose their broker",
     "density": "sessions on a core of a media worker, beside plain aiortc and the same work in C",
+    "flat": "whether a session costs the same from ten sessions to the knee, and with two media workers",
+    "gateways": "set-ups on a core of a gateway, WebSockets in a gigabyte, and events",
     "hostile": "attacks beside callers who talk: what they hear, and what is left",
     "latency": "a media worker's delay each way, and mouth to ear",
     "loss": "what is heard when packets are lost",
     "memory": "of a media worker, per session",
     "pipeline": "sessions on a core of a pipeline worker, engines over the network",
+    "plan": "a capacity table from measured unit costs",
     "soak": "what is left behind by callers who come and go while processes die",
     "speech": "the engines that come with Antiphon: words, delays, sessions on a core, requests understood",
+    "system": "sessions on a core that carries the whole stack, with voice activity detection",
     "turns": "turn taking in the sound that callers send and hear",
 }
 
@@ -29,7 +34,15 @@ def main() -> int:
     common.add_argument("--json", type=Path, metavar="FILE", help="write figures and bars there")
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     names = parser.add_subparsers(dest="name", metavar="NAME", required=True)
-    with_options = {"arrivals": arrivals, "chaos": chaos, "hostile": hostile, "soak": soak, "speech": speech}
+    with_options = {
+        "arrivals": arrivals,
+        "chaos": chaos,
+        "gateways": gateways,
+        "hostile": hostile,
+        "plan": plan,
+        "soak": soak,
+        "speech": speech,
+    }
     for name, subject in BENCHMARKS.items():
         benchmark = names.add_parser(name, help=subject, description=subject, parents=[common])
         if name in with_options:

@@ -22,6 +22,7 @@ from tests.load.load_speech import browser_packets, speech
 from tests.load.steal import stolen_s
 from tests.load.swarm import Swarm, line_exchange, process_cpu_s
 
+USUAL = "agent talks 40 %, wideband callers"
 _FILL = 0.8
 """How much of the server's core is to be used, by what the bounds say of it: a server that is late does less work and
 seems cheap, and so does the plain one with few callers, because its costs do not grow evenly."""
@@ -45,12 +46,17 @@ def run(report: BenchReport) -> None:
         sessions = _sessions(floors[0])
         everyone = asyncio.run(_antiphon(report, "everyone talks", sessions, talk_share=1.0, wideband=False))
         floors.append(measure_floor())
-        asyncio.run(_antiphon(report, "agent talks 40 %, wideband callers", sessions, talk_share=0.4, wideband=True))
+        asyncio.run(measure_usual(report, sessions))
         plain = asyncio.run(_plain(report, max(1, round(sessions / _TIMES_PLAIN))))
     floor = _add_floor(report, floors)
     report.bar("sessions per core, times plain aiortc", plain / everyone, _TIMES_PLAIN, "higher")
     if floor is not None:
         report.bar("cost, times the floor in C", everyone / floor, _TIMES_FLOOR, "lower")
+
+
+async def measure_usual(report: BenchReport, sessions: int = _SESSIONS) -> float:
+    """Milliseconds of a core for a second of a session as callers and agents usually talk."""
+    return await _antiphon(report, USUAL, sessions, talk_share=0.4, wideband=True)
 
 
 def _sessions(floor_ms: float | None) -> int:

@@ -26,6 +26,7 @@ from tests.load.bench_report import BenchReport
 from tests.load.stand_in_media import StandInMedia
 from tests.load.swarm import process_cpu_s
 
+OPEN_MICROPHONE = "open microphone (no DTX)"
 _FIRST_SESSIONS, _MOST_SESSIONS = 50, 120
 _LOAD_CORE_SHARE = 0.6
 """How much of the load's core the sessions use. With more, delays of the engines' server would count as the worker's;
@@ -52,10 +53,15 @@ def run(report: BenchReport) -> None:
 
 
 async def _run(report: BenchReport) -> None:
-    open_microphone = await _measure(report, "open microphone (no DTX)", dtx=False)
+    open_microphone = await measure_open_microphone(report)
     dtx = await _measure(report, "silence told as silence (DTX)", dtx=True)
     report.bar("sessions per core, open microphone", open_microphone, _SESSIONS_PER_CORE, "higher")
     report.bar("sessions per core, DTX", dtx, _SESSIONS_PER_CORE, "higher")
+
+
+async def measure_open_microphone(report: BenchReport) -> float:
+    """Sessions per core."""
+    return await _measure(report, OPEN_MICROPHONE, dtx=False)
 
 
 async def _measure(report: BenchReport, microphone: str, dtx: bool) -> float:

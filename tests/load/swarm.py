@@ -36,8 +36,15 @@ class SwarmCaller(RtpCaller):
         self._seq = index * 7 & 0xFFFF
         self._recorded = recorded
         self.received_packets = 0
+        self.worst_gap_s = 0.0
+        """The longest time without a packet since `talk` began."""
+        self._last_packet_s = 0.0
         self.sent_s: list[float] = []
         self._heard: list[tuple[float, bytes]] = []
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self.received_packets, self.worst_gap_s, self._last_packet_s = 0, 0.0, time.monotonic()
 
     def send_next(self) -> None:
         if self._recorded:
@@ -54,8 +61,11 @@ class SwarmCaller(RtpCaller):
     def _on_datagram(self, datagram: bytes, component: int) -> None:
         if 127 < datagram[0] < 192:
             self.received_packets += 1
+            now_s = time.monotonic()
+            self.worst_gap_s = max(self.worst_gap_s, now_s - self._last_packet_s)
+            self._last_packet_s = now_s
             if self._recorded:
-                self._heard.append((time.monotonic(), datagram))
+                self._heard.append((now_s, datagram))
         else:
             self._pass_on(datagram, component)
 
@@ -80,21 +90,25 @@ class Swarm:
         gc.freeze()
 
     async def talk(self, duration_s: float) -> dict[str, float]:
-        """All callers talk. Returns the share of its core that the swarm used, and packets per second and caller."""
+        """All callers talk. Returns the share of its core that the swarm used, its lateness, and packets per second and
+        caller."""
         loop = asyncio.get_running_loop()
         groups = [self.callers[slot::_SLOTS] for slot in range(_SLOTS)]
         for caller in self.callers:
-            caller.received_packets = 0
-        cpu, began, slot, sent = time.process_time(), loop.time(), 0, 0
+            caller.begin()
+        cpu, began, slot, sent, worst_late_s = time.process_time(), loop.time(), 0, 0, 0.0
         while loop.time() < began + duration_s:
             for caller in groups[slot % _SLOTS]:
                 caller.send_next()
                 sent += 1
             slot += 1
-            await asyncio.sleep(max(0.0, began + slot * _SLOT_S - loop.time()))
+            late_s = loop.time() - began - slot * _SLOT_S
+            worst_late_s = max(worst_late_s, late_s)
+            await asyncio.sleep(max(0.0, -late_s))
         elapsed = loop.time() - began
         return {
             "swarm_core_share": (time.process_time() - cpu) / elapsed,
+            "worst_late_s": worst_late_s,
             "sent_per_s": sent / elapsed / max(1, len(self.callers)),
             "received_per_s": sum(c.received_packets for c in self.callers) / elapsed / max(1, len(self.callers)),
         }
