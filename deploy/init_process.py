@@ -1,7 +1,7 @@
 """The first process of a container: passes signals on to the service, and reaps processes that nobody waits for.
 
-To a process with the id 1 the kernel delivers only signals that have a handler: one that arrives during start-up, or the
-second SIGTERM, would be lost. And processes whose parent has ended become its children.
+To a process with the id 1 the kernel delivers only signals that have a handler: one that arrives during start-up, or
+the second SIGTERM, would be lost. And processes whose parent has ended become its children.
 """
 
 import os
