@@ -16,10 +16,10 @@ LIVEKIT_PLUGINS = livekit-plugins-openai==1.8.9 livekit-plugins-deepgram==1.8.9
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
 
 .DEFAULT_GOAL := help
-.PHONY: help up doctor test test-extras check format bench fuzz lock image clean
+.PHONY: help up doctor test test-extras check format bench fuzz lock image test-containers clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: .venv/installed ## Run everything on this machine until Ctrl-C  [PORT=8080 HOST=127.0.0.1 MEDIA_WORKERS, PIPELINE_WORKERS=a third of the cores each, OPEN=1 for no tokens]
 	@.venv/bin/python -m deploy.launch up $(UP_OPTIONS)
@@ -34,6 +34,10 @@ test: check .venv-k8s/installed tests/interop/node_modules/installed client/exam
 
 test-extras: .venv-extras/installed ## Test the optional engines on their real packages (1.2 GB in .venv-extras)
 	.venv-extras/bin/python -m pytest -W default::ResourceWarning tests/extras
+
+test-containers: .venv/installed-dev .venv-containers/installed ## Build the image, run deploy/compose.yaml with podman, and call it (needs root; 4 minutes, 8 the first time)
+	@sh deploy/debian-packages.sh chromium mmdebstrap netavark podman runc
+	.venv/bin/python -m pytest -s tests/containers
 
 check: .venv/installed-dev client/node_modules/installed ## Format, lint, types, import contracts
 	.venv/bin/ruff format --check .
@@ -79,7 +83,7 @@ image: ## Build the container image with docker or podman  [IMAGE=localhost/anti
 		--build-arg SOURCE=$(shell git remote get-url origin 2>/dev/null) $(BUILD_OPTIONS) .
 
 clean: ## Remove everything that make created
-	rm -rf .venv .venv-extras .venv-k8s client/dist client/node_modules client/examples/react/node_modules tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
+	rm -rf .venv .venv-containers .venv-extras .venv-k8s client/dist client/node_modules client/examples/react/node_modules tests/interop/node_modules artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -115,6 +119,12 @@ clean: ## Remove everything that make created
 	@.venv-extras/bin/python $(PIP_INSTALL) requirements-dev.lock
 	@.venv-extras/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
 		'.[faster-whisper,livekit]' $(LIVEKIT_PLUGINS)
+	@touch $@
+
+# Reads deploy/compose.yaml where there is no Docker
+.venv-containers/installed:
+	@$(PYTHON) -m venv .venv-containers
+	@.venv-containers/bin/python -m pip install --quiet --disable-pip-version-check podman-compose==1.6.0
 	@touch $@
 
 %/node_modules/installed: %/package-lock.json

@@ -11,12 +11,12 @@ chmod 755 "$work"
 
 # The packages are unpacked, and nothing is configured, as in distroless images: these are the libraries that Python's
 # standard library and the wheels of requirements.lock need.
-mkdir -p "$work/packages" "$work/root/bin" "$work/root/tmp" "$work/root/etc/ssl/certs"
+mkdir -p "$work/packages" "$work/tree/bin" "$work/tree/tmp" "$work/tree/etc/ssl/certs"
 (cd "$work/packages" && apt-get download -qq -o APT::Sandbox::User=root base-files ca-certificates libbz2-1.0 libc6 \
     libcrypt1 libexpat1 libffi8 libgcc-s1 libgomp1 liblzma5 libpython3.11-minimal libpython3.11-stdlib libsqlite3-0 \
     libssl3 libstdc++6 libuuid1 media-types netbase python3.11-minimal tzdata zlib1g)
-for package in "$work"/packages/*.deb; do dpkg-deb --extract "$package" "$work/root"; done
-cd "$work/root"
+for package in "$work"/packages/*.deb; do dpkg-deb --extract "$package" "$work/tree"; done
+cd "$work/tree"
 ln -s python3.11 usr/bin/python3
 cat usr/share/ca-certificates/mozilla/*.crt >etc/ssl/certs/ca-certificates.crt
 echo 'root:x:0:0:root:/root:/sbin/nologin' >etc/passwd
