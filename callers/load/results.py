@@ -86,6 +86,7 @@ class CallerLoad(Part):
     cores: Share = Field(description="that all of them used")
     busiest_core_share: Share
     lateness_ms: Spread | None = Field(None, description="of their own clock")
+    host_busy_percent: Percent | None = Field(None, description="all cores of the busiest host, by all its processes")
 
 
 class RoleLoad(Part):
@@ -130,8 +131,8 @@ class Stage(Part):
 
     @property
     def error_percent(self) -> float:
-        """Of the attempts. A call may also fail later, so it may exceed 100 %."""
-        return 100 * self.error_count / max(1, self.attempts)
+        """Of the set-ups, or of the callers if they are more: a call may also fail later."""
+        return 100 * self.error_count / max(1, self.attempts, self.callers_wanted)
 
 
 class Point(Part):
@@ -152,19 +153,20 @@ class Point(Part):
 
 
 Signal = Literal["set_up", "lateness", "errors", "loss", "callers_missing"]
-Resource = Literal["role", "broker", "callers", "unknown"]
+Resource = Literal["role", "broker", "capacity", "callers", "host", "unknown"]
+"""`capacity`: the server refused callers, by its own count. `host`: the cores that callers and others share."""
 
 
 class Knee(Part):
     """Where the server was saturated."""
 
-    callers: Count = Field(description="of the highest level that was good")
+    callers: Count = Field(description="of the highest level that was good; 0 if none was")
     bad_callers: Count = Field(description="of the lowest level that was not")
     signal: Signal
     value: float = Field(description="of the signal at `bad_callers`, in its unit")
     bound: float = Field(description="that it exceeded, or for `callers_missing` fell below")
     resource: Resource
-    role: Role | None = Field(None, description="if the resource is one process of a role")
+    role: Role | None = Field(None, description="whose process it was, if the resource is a role")
     reason: str = Field(description="one sentence for people")
 
 
