@@ -56,9 +56,9 @@ class SetUp(Part):
 
     total_ms: Spread | None = Field(None, description="from the connection to DTLS, without the first audio")
     connect_ms: Spread | None = Field(None, description="TCP, TLS and the WebSocket's upgrade")
-    place_ms: Spread | None = Field(None, description="the offer, until a media worker was found")
-    sdp_ms: Spread | None = Field(None, description="until the answer")
-    ice_ms: Spread | None = Field(None, description="until a pair of addresses was validated")
+    place_ms: Spread | None = Field(None, description="from the offer to its answer: a worker is found, and answers")
+    sdp_ms: Spread | None = Field(None, description="the caller's own work on offer and answer")
+    ice_ms: Spread | None = Field(None, description="from the answer until a pair of addresses was validated")
     dtls_ms: Spread | None = Field(None, description="until the keys were agreed on")
     first_audio_ms: Spread | None = Field(None, description="from DTLS to the first sample that the caller heard")
 
@@ -70,7 +70,7 @@ class Audio(Part):
         None, description="from the end of a caller's turn to the agent's first sample"
     )
     barge_in_stop_ms: Spread | None = Field(None, description="from the caller's first sample to the agent's silence")
-    mouth_to_ear_ms: Spread | None = Field(None, description="one way: half of an echo, or caller to agent's ear")
+    mouth_to_ear_ms: Spread | None = Field(None, description="caller's mouth, echo agent, caller's ear; no buffer")
     jitter_ms: Spread | None = Field(None, description="interarrival jitter, RFC 3550 §6.4.1, one value per call")
     packet_lateness_ms: Spread | None = Field(None, description="of the agent's packets, behind their own schedule")
     loss_percent: Percent | None = None
@@ -108,7 +108,7 @@ class ServerLoad(Part):
 
 
 Errors = dict[str, Count]
-"""How many, by machine code."""
+"""How many, by machine code. Codes of callers who were connected and lost their session begin with `cut_`."""
 
 
 class Stage(Part):
@@ -119,6 +119,7 @@ class Stage(Part):
     callers_wanted: Count
     callers_connected: Count = Field(description="at the end of the level")
     attempts: Count = Field(description="set-ups that were tried")
+    retries: Count = Field(0, description="set-ups tried again, when the server had said when to come back")
     set_up: SetUp = SetUp()
     audio: Audio = Audio()
     errors: Errors = {}
