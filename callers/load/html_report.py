@@ -9,7 +9,7 @@ from callers.load.report_plots import level_plots, time_plots
 from callers.load.report_style import STYLE
 from callers.load.results import LoadReport, Stage
 from callers.load.set_up_bars import set_up_bars
-from callers.load.verdict import at_the_knee, cards, facts, headline, levels_table
+from callers.load.verdict import COLUMNS, at_the_knee, cards, facts, headline, rows
 
 _MOST_ROWS = 40
 """Of the table behind a plot."""
@@ -78,34 +78,36 @@ def _cards(report: LoadReport) -> str:
 
 
 def _gate(results: Sequence[Result]) -> str:
-    rows = (
+    body = (
         f'<tr><th scope="row" class="words">{escape(result.name)}</th>'
         f"<td>{'–' if result.value is None else number(result.value)}</td><td>{number(result.bound)}</td>"
         f'<td class="words {"holds" if result.holds else "fails"}">{"holds" if result.holds else "fails"}</td>'
         f'<td class="words">{escape(result.reason)}</td></tr>'
         for result in results
     )
-    failed = sum(not result.holds for result in results)
-    words = "All bounds hold." if not failed else f"{failed} of {len(results)} bounds do not hold."
+    words = f"{sum(result.holds for result in results)} of {len(results)} bounds hold."
     head = (
         '<th class="words">Figure</th><th>Measured</th><th>Bound</th><th class="words">Gate</th><th class="words"></th>'
     )
-    return _section("Gate", words) + _sheet("Gate", head, rows)
+    return _section("Gate", words) + _sheet("Gate", head, body)
 
 
 def _levels(report: LoadReport) -> str:
-    head, rows = levels_table(report)
-    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
+    found = rows(report)
+    if not found:
+        return ""
+    groups = "".join(f'<th colspan="{len(names)}" scope="colgroup">{escape(group)}</th>' for group, names in COLUMNS)
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for _, names in COLUMNS for name in names)
     body = (
-        f'<tr{" class=bad" if row.is_bad else ""}><th scope="row">{escape(row.cells[0])}</th>'
+        f'<tr class="{"bad" if row.is_bad else "good"}"><th scope="row">{escape(row.cells[0])}</th>'
         + "".join(f"<td>{escape(cell)}</td>" for cell in row.cells[1:])
         + "</tr>"
-        for row in rows
+        for row in found
     )
-    words = "Times in ms."
-    if any(row.is_bad for row in rows):
+    words = "In the order of the run. The last two columns are shares of a core."
+    if any(row.is_bad for row in found):
         words += " Tinted levels are beyond the knee."
-    return _section("Levels", words) + _sheet("Levels", cells, body) if rows else ""
+    return _section("Levels", words) + _sheet("Levels", f"{groups}</tr><tr>{names}", body, "levels")
 
 
 def _set_up(stages: Sequence[Stage], report: LoadReport) -> str:
@@ -138,13 +140,13 @@ def _table_behind(plot: Plot) -> str:
     xs = sorted({x for column in columns for x in column})
     step = -(-len(xs) // _MOST_ROWS)
     head = f"<th>{escape(plot.x_unit)}</th>" + "".join(f"<th>{escape(line.name)}</th>" for line in plot.lines)
-    rows = (
+    body = (
         f'<tr><th scope="row">{number(x)}</th>'
         + "".join(f"<td>{'–' if (y := column.get(x)) is None else number(y)}</td>" for column in columns)
         + "</tr>"
         for x in xs[::step]
     )
-    return f"<details><summary>Figures</summary><div>{_table(plot.title, head, rows)}</div></details>"
+    return f"<details><summary>Figures</summary><div>{_table(plot.title, head, body)}</div></details>"
 
 
 def _time_words(report: LoadReport) -> str:
@@ -158,11 +160,12 @@ def _section(title: str, words: str) -> str:
     return f"<h2>{escape(title)}</h2><p>{escape(words)}</p>"
 
 
-def _sheet(label: str, head: str, rows: Iterable[str]) -> str:
+def _sheet(label: str, head: str, body: Iterable[str], style: str = "") -> str:
+    name = escape(label)
     return (
-        f'<div class="sheet" tabindex="0" role="region" aria-label="{escape(label)}">{_table(label, head, rows)}</div>'
+        f'<div class="sheet {style}" tabindex="0" role="region" aria-label="{name}">{_table(label, head, body)}</div>'
     )
 
 
-def _table(label: str, head: str, rows: Iterable[str]) -> str:
-    return f'<table aria-label="{escape(label)}"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+def _table(label: str, head: str, body: Iterable[str]) -> str:
+    return f'<table aria-label="{escape(label)}"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'

@@ -120,15 +120,11 @@ class _Drawing:
             parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 3.5}" text-anchor="end">{number(tick)}</text>')
         shown = [tick for tick in ticks(self._x_low, self._x_high, 5) if self._x_low <= tick <= self._x_high]
         for tick in shown:
-            x = self._x(tick)
-            near_end = x > end - 14
-            words = number(tick)
+            x, last = self._x(tick), tick == shown[-1]
+            words = f"{number(tick)} {escape(self._plot.x_unit)}" if last else number(tick)
+            at, anchor = (min(x + 10, end), "end") if last and x > end - 30 else (x, "middle")
             parts.append(f'<path class="axis" d="M{x} {foot}v4"/>')
-            anchor = "end" if near_end else "middle"
-            parts.append(
-                f'<text class="tick" x="{min(x + 6, end) if near_end else x}" y="{foot + 16}" '
-                f'text-anchor="{anchor}">{words}</text>'
-            )
+            parts.append(f'<text class="tick" x="{at}" y="{foot + 16}" text-anchor="{anchor}">{words}</text>')
         parts.append(f'<path class="axis" d="M{_LEFT} {foot}H{end}"/>')
         return parts
 

@@ -80,12 +80,10 @@ def sign_of_saturation(stage: Stage, first_levels: Sequence[Stage]) -> Sign | No
 def callers_limit(callers: CallerLoad) -> str | None:
     """Why the callers themselves were the limit, if they were."""
     if callers.busiest_core_share >= _CALLERS_NEAR_THEIR_CORE:
-        return (
-            f"a process of the callers used {callers.busiest_core_share:.0%} of its core: use more processes or hosts"
-        )
+        return f"a process of the callers used {100 * callers.busiest_core_share:.0f} % of its core"
     late_ms = percentile(callers.lateness_ms, "p95")
     if late_ms is not None and late_ms >= _CALLERS_LATE_MS and not _host_is_full(callers):
-        return f"the callers' own clock was {late_ms:.0f} ms late (p95): use more processes or hosts"
+        return f"the callers' own clock was {late_ms:.0f} ms late (p95)"
     return None
 
 
@@ -101,7 +99,7 @@ def culprit(stage: Stage) -> Culprit:
     roles = stage.server.roles if stage.server else {}
     busy = max(roles, key=lambda role: roles[role].busiest_core_share, default=None)
     if busy is not None and roles[busy].busiest_core_share >= _NEAR_ITS_CORE:
-        return _process(busy, f"used {roles[busy].busiest_core_share:.0%} of its core")
+        return _process(busy, f"used {100 * roles[busy].busiest_core_share:.0f} % of its core")
     if _host_is_full(stage.callers):
         return Culprit("host", None, f"the callers' host was {stage.callers.host_busy_percent:.0f} % busy")
     late = max(roles, key=lambda role: roles[role].loop_lag_ms or 0.0, default=None)
@@ -112,7 +110,7 @@ def culprit(stage: Stage) -> Culprit:
         return Culprit("broker", None, f"a hop through the broker took {hop_ms:.0f} ms (p99)")
     refused = sum(count for code, count in stage.errors.items() if code in _REFUSALS)
     if refused:
-        return Culprit("capacity", None, f"the server refused {refused} callers: it counts its workers as full")
+        return Culprit("capacity", None, f"the server refused {refused} callers, because it counts its workers as full")
     if stage.server is None:
         return Culprit("unknown", None, "the server's metrics could not be read")
     return Culprit("unknown", None, "no process was near its core")

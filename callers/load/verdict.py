@@ -43,9 +43,7 @@ def facts(report: LoadReport) -> list[tuple[str, str]]:
         ("took", duration(report.duration_s)),
         ("callers", where),
     ]
-    return told + [
-        (name.replace("_", " "), str(value)) for name, value in report.parameters.items() if value is not None
-    ]
+    return told + [(name, str(value)) for name, value in report.parameters.items() if value is not None]
 
 
 def at_the_knee(report: LoadReport) -> Stage | None:
@@ -72,20 +70,38 @@ def cards(report: LoadReport, stage: Stage) -> list[Card]:
     ]
 
 
-def levels_table(report: LoadReport) -> tuple[list[str], list[Row]]:
-    head = ["Callers", "Connected", "Set-up p50", "p95", "p99", "Mouth to ear p50", "p95", "Jitter p95"]
-    head += ["Loss %", "Concealed %", "MOS p05", "Errors", "Busiest process", "Callers’ core"]
-    rows = []
+COLUMNS = (
+    ("", ("Callers", "Connected")),
+    ("Set-up, ms", ("p50", "p95", "p99")),
+    ("Mouth to ear, ms", ("p50", "p95")),
+    ("Jitter, ms", ("p95",)),
+    ("Packets, %", ("lost", "concealed")),
+    ("MOS", ("p05",)),
+    ("", ("Errors", "Busiest process", "Callers’ core")),
+)
+"""Of `rows`: groups, and the names in them. The last two are shares of a core."""
+
+
+def rows(report: LoadReport) -> list[Row]:
+    """One for each level, in the order of the run."""
+    found = []
     for stage in report.stages:
         set_up, audio, mouth_to_ear = stage.set_up.total_ms, stage.audio, stage.audio.mouth_to_ear_ms
-        cells = [f"{stage.callers_wanted:,}", f"{stage.callers_connected:,}"]
-        cells += [_whole(percentile(set_up, which)) for which in ("p50", "p95", "p99")]
-        cells += [_whole(percentile(mouth_to_ear, "p50")), _whole(percentile(mouth_to_ear, "p95"))]
-        cells += [_plain(percentile(audio.jitter_ms, "p95")), _plain(audio.loss_percent)]
-        cells += [_plain(audio.concealed_percent), _plain(percentile(audio.mos, "p05"), 2)]
-        cells += [f"{stage.error_count:,}", _busiest(stage), f"{stage.callers.busiest_core_share:.0%}"]
-        rows.append(Row(cells, report.knee is not None and stage.callers_wanted > report.knee.callers))
-    return head, rows
+        cells = [
+            f"{stage.callers_wanted:,}",
+            f"{stage.callers_connected:,}",
+            *(_whole(percentile(set_up, which)) for which in ("p50", "p95", "p99")),
+            *(_whole(percentile(mouth_to_ear, which)) for which in ("p50", "p95")),
+            _plain(percentile(audio.jitter_ms, "p95")),
+            _plain(audio.loss_percent),
+            _plain(audio.concealed_percent),
+            _plain(percentile(audio.mos, "p05"), 2),
+            f"{stage.error_count:,}",
+            _busiest(stage),
+            _share(stage.callers.busiest_core_share),
+        ]
+        found.append(Row(cells, report.knee is not None and stage.callers_wanted > report.knee.callers))
+    return found
 
 
 def duration(seconds: float) -> str:
@@ -112,7 +128,7 @@ def _resource(report: LoadReport) -> str:
 def _busiest(stage: Stage) -> str:
     roles = stage.server.roles if stage.server else {}
     name = max(roles, key=lambda role: roles[role].busiest_core_share, default=None)
-    return NOT_MEASURED if name is None else f"{name.replace('_', ' ')} {roles[name].busiest_core_share:.0%}"
+    return NOT_MEASURED if name is None else f"{name.replace('_', ' ')} {_share(roles[name].busiest_core_share)}"
 
 
 def _time(name: str, spread: Spread | None, at: str) -> Card:
@@ -121,6 +137,10 @@ def _time(name: str, spread: Spread | None, at: str) -> Card:
     if spread.p95 >= 10_000:
         return Card(name, number(spread.p95 / 1000), "s", at)
     return Card(name, f"{spread.p95:,.0f}", "ms", at)
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _whole(value: float | None) -> str:
