@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from callers.load.gate import Result
-from callers.load.plot import Plot, number, svg, thinned
+from callers.load.plot import Plot, number, svg
 from callers.load.report_plots import level_plots, time_plots
 from callers.load.report_style import STYLE
 from callers.load.results import LoadReport, Stage
@@ -150,9 +150,9 @@ def _table_behind(plot: Plot) -> str:
 
 
 def _time_words(report: LoadReport) -> str:
-    words = "A point for each second; faint lines are where levels begin."
-    if any(len(thinned(line.points)) < len(line.points) for plot in time_plots(report) for line in plot.lines):
-        words = "Each point is the highest of some seconds; faint lines are where levels begin."
+    words = (
+        "Each point is the highest of a second, or of some seconds of a long run; faint lines are where levels begin."
+    )
     return words + (" Tinted levels are beyond the knee." if report.knee else "")
 
 

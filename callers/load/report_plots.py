@@ -63,6 +63,11 @@ def level_plots(report: LoadReport) -> list[Plot]:
             [*(role(name, lambda load: load.cores) for name in roles), line("callers", "c5 dashed", _caller_cores)],
         ),
         (
+            "Processor per caller",
+            "% of a core",
+            [line("all roles of the server", "c1", lambda stage: stage.core_percent_per_caller)],
+        ),
+        (
             "Busiest process",
             "% of its core",
             [
