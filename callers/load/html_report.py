@@ -9,7 +9,7 @@ from callers.load.report_plots import level_plots, time_plots
 from callers.load.report_style import STYLE
 from callers.load.results import LoadReport, Stage
 from callers.load.set_up_bars import set_up_bars
-from callers.load.verdict import COLUMNS, at_the_knee, cards, facts, headline, rows
+from callers.load.verdict import COLUMNS, at_the_knee, cards, caution, facts, headline, rows
 
 _MOST_ROWS = 40
 """Of the table behind a plot."""
@@ -53,12 +53,8 @@ def html_report(report: LoadReport, gate: Sequence[Result] = ()) -> str:
 def _header(report: LoadReport) -> str:
     said = "".join(f"<div>{escape(name)} <span>{escape(value)}</span></div>" for name, value in facts(report))
     reason = f'<p class="lead">{escape(report.knee.reason)}</p>' if report.knee else ""
-    note = (
-        '<p class="note" role="note">The callers themselves were the limit, so the server may carry more. '
-        "Use more processes or hosts of callers.</p>"
-        if report.callers_were_the_limit
-        else ""
-    )
+    warning = caution(report)
+    note = f'<p class="note" role="note">{escape(warning)}</p>' if warning else ""
     return (
         f'<header><p class="label">Antiphon load report</p><h1>{escape(headline(report))}</h1>{reason}'
         f'<div class="facts">{said}</div></header>{note}'
@@ -69,12 +65,13 @@ def _cards(report: LoadReport) -> str:
     found = at_the_knee(report)
     if found is None:
         return ""
+    shown = cards(report, found)
     parts = (
         f'<div class="card"><dt>{escape(card.name)}</dt><dd class="value">{escape(card.value)}'
         f' <small>{escape(card.unit)}</small></dd><dd class="aside">{escape(card.aside)}</dd></div>'
-        for card in cards(report, found)
+        for card in shown
     )
-    return f'<dl class="cards">{"".join(parts)}</dl>'
+    return f'<dl class="cards{" many" if len(shown) > 6 else ""}">{"".join(parts)}</dl>'
 
 
 def _gate(results: Sequence[Result]) -> str:

@@ -24,7 +24,9 @@ class Line(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """`beyond`: stretches of the x axis that are shaded, beyond the knee. `edges`: where levels begin."""
+    """`unit` is empty for what is counted. `beyond`: stretches of the x axis that are shaded, beyond the knee.
+    `edges`: where levels begin.
+    """
 
     title: str
     unit: str
@@ -115,6 +117,8 @@ class _Drawing:
         end, foot = WIDTH - _RIGHT, HEIGHT - _BOTTOM
         parts = []
         for tick in self._y_ticks:
+            if not self._plot.unit and tick != round(tick):
+                continue  # there is no half of a caller or of an error
             y = self._y(tick)
             parts.append(f'<path class="grid" d="M{_LEFT} {y}H{end}"/>')
             parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 3.5}" text-anchor="end">{number(tick)}</text>')
@@ -165,5 +169,5 @@ class _Drawing:
     def _dot(self, name: str, x: float, y: float) -> str:
         plot = self._plot
         words = escape(f"{name}: {number(y)} {plot.unit} at {number(x)} {plot.x_unit}")
-        radius = 2.6 if plot.dots else 1.5
+        radius = 2.6 if plot.dots else 2
         return f'<circle cx="{self._x(x)}" cy="{self._y(y)}" r="{radius}"><title>{words}</title></circle>'

@@ -28,8 +28,9 @@ h2 + p { margin: 0 0 .9rem; color: var(--quiet); font-size: .92rem; max-width: 5
 .lead { max-width: 52rem; text-wrap: balance; font-size: 1.05rem; }
 .note { margin: 1.25rem 0 0; padding: .7rem 1rem; border-radius: .75rem; background: var(--danger-ground);
   color: var(--danger); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem;
-  margin-top: 1.75rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(max(9.5rem, var(--least)), 1fr));
+  gap: .75rem; margin-top: 1.75rem; --least: 0px; }
+.many { --least: calc(25% - .5625rem); }
 .card, figure, .sheet { background: var(--ground); border: 1px solid var(--line); border-radius: 1rem; }
 .card { padding: .85rem 1.1rem .8rem; }
 .card dt { color: var(--quiet); font-size: .85rem; }

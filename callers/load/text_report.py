@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from callers.load.gate import Result
 from callers.load.plot import number
 from callers.load.results import LoadReport
-from callers.load.verdict import COLUMNS, at_the_knee, cards, facts, headline, rows
+from callers.load.verdict import COLUMNS, at_the_knee, cards, caution, facts, headline, rows
 from shared.terminal_text import escaped
 
 _SHORT = {"Connected": "conn.", "concealed": "conc."}
@@ -17,8 +17,8 @@ def text_report(report: LoadReport, gate: Sequence[Result] = ()) -> Iterator[str
     yield headline(report)
     if report.knee is not None:
         yield escaped(report.knee.reason)
-    if report.callers_were_the_limit:
-        yield "The callers themselves were the limit: use more processes or hosts of callers."
+    if (warning := caution(report)) is not None:
+        yield warning
     yield "  ".join(f"{name} {escaped(value)}" for name, value in facts(report)[:6])
     yield ""
     yield from _table(report)
