@@ -17,7 +17,8 @@ _NOTES = (
     "Percentiles are within 1 %. Set-up is from the first connection to DTLS. Mouth to ear is the whole way from the "
     "caller's mouth to the caller's ear through the echo agent, without a receive buffer.",
     "MOS is estimated by the E-model (ITU-T G.107, narrowband scale, best 4.41) from mouth to ear plus a receive "
-    "buffer of 60 ms, concealed packets and bursts, with Ie = 0 and Bpl = 25.1 for Opus. It does not judge voices or answers.",
+    "buffer of 60 ms, concealed packets and bursts, with Ie = 0 and Bpl = 25.1 for Opus. "
+    "It does not judge voices or answers.",
     "The knee is the highest level at which set-up and lateness had not doubled against the median of the first levels "
     "and neither errors nor loss appeared.",
 )

@@ -104,3 +104,11 @@ def test_a_run_with_one_level_has_no_plots_by_level_and_no_knee() -> None:
 def test_callers_that_were_the_limit_are_said_so(report: LoadReport) -> None:
     assert "were the limit" not in html_report(report)
     assert "were the limit" in html_report(report.model_copy(update={"callers_were_the_limit": True}))
+
+
+def test_a_server_that_carries_nobody_is_told_so(report: LoadReport) -> None:
+    assert report.knee is not None
+    nobody = report.model_copy(update={"knee": report.knee.model_copy(update={"callers": 0, "bad_callers": 20})})
+    page = html_report(nobody)
+    _tags(page)
+    assert "Saturated already at 20 callers" in page
