@@ -32,7 +32,7 @@ from tests.integration.hostile_datagrams import (
     sockets,
 )
 from tests.integration.neighbour import talking
-from tests.load.rtp_caller import RtpCaller
+from callers.rtp_caller import RtpCaller
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

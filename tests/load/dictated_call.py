@@ -25,8 +25,9 @@ from tests.load import stack
 from tests.load.dictation import FRAME, RATE, Dictation, Packets
 from tests.load.heard import Heard, Piece, play_out
 from tests.load.job_taker import JobTaker
-from tests.load.lossy_relay import Direction, LossyRelay
-from tests.load.rtp_caller import RtpCaller
+from callers.impairment import Direction
+from tests.load.lossy_relay import LossyRelay
+from callers.rtp_caller import RtpCaller
 from tests.load.swarm import line_exchange
 
 PIPELINE = "listener"

@@ -9,7 +9,7 @@ from callers.likeness import position_of
 from media_worker.core.rtp import signed_difference
 from media_worker.opus import Decoder
 from shared.audio import Pcm, as_samples
-from tests.load.rtp_caller import Received
+from callers.rtp_caller import Received
 
 RATE = 16_000
 _WINDOW = RATE // 2

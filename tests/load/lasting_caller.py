@@ -13,7 +13,7 @@ from callers.audio_recorder import AudioRecorder
 from callers.reconnection import Reconnection
 from callers.recording import Recording
 from callers.signaling import Event, NotConnected, Signaling
-from tests.load.rtp_caller import RtpCaller
+from callers.rtp_caller import RtpCaller
 
 RATE = 16_000
 _CONNECT_TIMEOUT_S = 15.0

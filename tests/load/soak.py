@@ -25,7 +25,8 @@ from tests.load.bench_report import BenchReport
 from tests.load.counting_calls import CountingCall, CountingCalls
 from tests.load.faults import AGENT, Stage, deployed_with_spares
 from tests.load.lasting_caller import RATE, LastingCaller
-from tests.load.lossy_relay import Impairment, LossyRelay
+from callers.impairment import Impairment
+from tests.load.lossy_relay import LossyRelay
 from tests.load.tone_words import text_of
 
 _CALLERS = 10

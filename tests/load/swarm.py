@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 import psutil
 
 from media_worker.core.rtp import is_rtcp
-from tests.load.rtp_caller import RtpCaller
+from callers.rtp_caller import RtpCaller
 
 Exchange = Callable[[int, str], Awaitable[str]]
 """(index of the caller, offer) -> answer."""

@@ -2,7 +2,7 @@ import numpy as np
 
 from shared.audio import Pcm, as_samples
 from tests.load.heard import RATE, Heard, Piece, play_out
-from tests.load.rtp_caller import Received
+from callers.rtp_caller import Received
 
 FRAME = RATE // 50
 

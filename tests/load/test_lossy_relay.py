@@ -4,7 +4,8 @@ from itertools import groupby
 
 import pytest
 
-from tests.load.lossy_relay import Fates, Impairment, LossyRelay
+from callers.impairment import Fates, Impairment
+from tests.load.lossy_relay import LossyRelay
 
 RTP, RTCP, STUN = b"\x80\x6f" + bytes(18), b"\x80\xc8" + bytes(26), b"\x00\x01" + bytes(18)
 

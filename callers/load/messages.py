@@ -1,0 +1,150 @@
+"""What a leader and its helpers tell each other: a JSON object each, in a frame of `link`.
+
+A helper says `Hello` and is told to `Prepare`, then which `Level` to bring about. Once a second it says in a `Tick` what
+has happened since the one before. It measures from `Measure` on, until it is asked to `Report`, and says what it has `Measured`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+VERSION = 1
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class SetUpTimes(Message):
+    """The stages of one set-up, in milliseconds."""
+
+    connect: float
+    """TCP, TLS and the WebSocket's handshake."""
+    place: float
+    """From the offer's departure to its answer."""
+    sdp: float
+    """The caller's own work on offer and answer, with the gathering of candidates."""
+    ice: float
+    dtls: float
+    first_audio: float | None = None
+    """From the end of DTLS to the first packet with sound; None if none came in time."""
+
+    @property
+    def total(self) -> float:
+        return self.connect + self.place + self.sdp + self.ice + self.dtls + (self.first_audio or 0.0)
+
+
+class Impaired(Message):
+    """Shares, and milliseconds."""
+
+    loss: float = 0.0
+    jitter_ms: float = 0.0
+    delay_ms: float = 0.0
+
+
+class Hello(Message):
+    type: Literal["hello"] = "hello"
+    host: str
+    version: int = VERSION
+
+
+class Prepare(Message):
+    """What all callers have in common."""
+
+    type: Literal["prepare"] = "prepare"
+    url: str
+    agent: str
+    api_key: str = ""
+    tokens: list[str] = []
+    """One for each of the first callers."""
+    packets: list[str] = []
+    """Opus packets of the marked sound, in base64."""
+    impaired: Impaired = Impaired()
+    scripts: list[str] = []
+    """Scenario files for conversations, their content."""
+    first_index: int = 0
+
+
+class Level(Message):
+    """How many callers there should be, and how many arrive in a second: 0 if all at once."""
+
+    type: Literal["level"] = "level"
+    callers: int
+    per_s: float
+    call_s: float = 0.0
+    """How long a call lasts before another one replaces it; 0: until the end."""
+
+
+class Measure(Message):
+    type: Literal["measure"] = "measure"
+
+
+class Report(Message):
+    type: Literal["report"] = "report"
+
+
+class Stop(Message):
+    """Also a sign of life: the leader has nothing else to say for minutes."""
+
+    type: Literal["stop"] = "stop"
+
+
+class Alive(Message):
+    type: Literal["alive"] = "alive"
+
+
+class Tick(Message):
+    """What has happened in the last second."""
+
+    type: Literal["tick"] = "tick"
+    wanted: int
+    connected: int
+    settled: bool
+    """Everyone who is wanted has connected or given up."""
+    set_ups: list[SetUpTimes] = []
+    errors: dict[str, int] = {}
+    retries: int = 0
+    cut: int = 0
+    """Sessions that ended though nobody had hung up."""
+    expected: int = 0
+    received: int = 0
+    lost: int = 0
+    late: int = 0
+    jitter_ms: float = 0.0
+    mouth_to_ear_ms: list[float] = []
+    first_audio_ms: list[float] = []
+    """Of agents that answer: from the caller's last sound."""
+    barge_in_ms: list[float] = []
+    core_share: float = 0.0
+    """Of the core that this process can use."""
+    lateness_ms: float = 0.0
+    """How late the clock was, at worst."""
+
+
+class CallerFigures(Message):
+    loss: float
+    concealed: float
+    jitter_ms: float
+
+
+class Measured(Message):
+    """Of the time since `Measure`."""
+
+    type: Literal["measured"] = "measured"
+    seconds: float
+    callers: list[CallerFigures]
+    silent: int = 0
+    """Callers who got no packet."""
+    lost: int = 0
+    late: int = 0
+    expected: int = 0
+    core_share: float = 0.0
+    lateness_p99_ms: float = 0.0
+    lateness_max_ms: float = 0.0
+
+
+_ToHelper = Annotated[Prepare | Level | Measure | Report | Stop | Alive, Field(discriminator="type")]
+_ToLeader = Annotated[Hello | Tick | Measured, Field(discriminator="type")]
+to_helper: TypeAdapter[Prepare | Level | Measure | Report | Stop | Alive] = TypeAdapter(_ToHelper)
+to_leader: TypeAdapter[Hello | Tick | Measured] = TypeAdapter(_ToLeader)
+AnyMessage = Any
