@@ -1,5 +1,5 @@
-"""`antiphon load`: real WebRTC callers in several processes and hosts, and a report of what they noticed.
+"""`antiphon load`: how many callers a server carries, and how well they are served.
 
-A leader decides how many callers there are and collects what they measure. Helpers, which are processes on this host or
-on others, carry the callers. What they tell each other is in `messages`.
+A leader decides how many callers there are; helpers, which are processes on this host or on others, carry them and keep a
+`Tally` each. The leader merges them into a `LoadReport`, which the text, the HTML page and the gate read.
 """

@@ -6,7 +6,6 @@ Its clock is its crew's, which calls `send_next` every 20 ms.
 import asyncio
 import struct
 import time
-from collections import deque
 from typing import Any
 
 import pylibsrtp
@@ -48,8 +47,7 @@ class LoadCaller(RtpCaller):
         self.meter = RtpMeter()
         self.first_audio = asyncio.Event()
         self._first_audio_s = 0.0
-        self.delays_ms: deque[float] = deque(maxlen=1_000)
-        """From mouth to ear, since they were last taken."""
+        self._delays_ms: list[float] = []
         self._marks: dict[int, float] = {}
         self._listener = MarkListener() if listens else None
         self._is_leaving = False
@@ -92,6 +90,11 @@ class LoadCaller(RtpCaller):
         self._position = (self._position + 1) % len(self._packets)
         self._sent += 1
         self.send(payload, self._sent * _TICKS, marker=self._sent == 1)
+
+    def take_delays_ms(self) -> list[float]:
+        """From mouth to ear, since the last time."""
+        delays_ms, self._delays_ms = self._delays_ms, []
+        return delays_ms
 
     async def leave(self) -> None:
         self._is_leaving = True
@@ -143,4 +146,4 @@ class LoadCaller(RtpCaller):
         if heard is not None and (spoken_s := self._marks.pop(heard[0], None)) is not None:
             delay_s = now_s + heard[1] - spoken_s
             if 0 < delay_s < _LONGEST_DELAY_S:
-                self.delays_ms.append(1000 * delay_s)
+                self._delays_ms.append(1000 * delay_s)

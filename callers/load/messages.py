@@ -4,9 +4,11 @@ A helper says `Hello` and is told to `Prepare`, then which `Level` to bring abou
 has happened since the one before. It measures from `Measure` on, until it is asked to `Report`, and says what it has `Measured`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from callers.load.tally import Tally
 
 VERSION = 1
 
@@ -84,12 +86,12 @@ class Report(Message):
 
 
 class Stop(Message):
-    """Also a sign of life: the leader has nothing else to say for minutes."""
-
     type: Literal["stop"] = "stop"
 
 
 class Alive(Message):
+    """The leader is there, though it has nothing to say for minutes."""
+
     type: Literal["alive"] = "alive"
 
 
@@ -101,50 +103,22 @@ class Tick(Message):
     connected: int
     settled: bool
     """Everyone who is wanted has connected or given up."""
-    set_ups: list[SetUpTimes] = []
-    errors: dict[str, int] = {}
-    retries: int = 0
-    cut: int = 0
-    """Sessions that ended though nobody had hung up."""
-    expected: int = 0
-    received: int = 0
-    lost: int = 0
-    late: int = 0
-    jitter_ms: float = 0.0
-    mouth_to_ear_ms: list[float] = []
-    first_audio_ms: list[float] = []
-    """Of agents that answer: from the caller's last sound."""
-    barge_in_ms: list[float] = []
+    tally: Tally
     core_share: float = 0.0
     """Of the core that this process can use."""
-    lateness_ms: float = 0.0
-    """How late the clock was, at worst."""
-
-
-class CallerFigures(Message):
-    loss: float
-    concealed: float
-    jitter_ms: float
 
 
 class Measured(Message):
-    """Of the time since `Measure`."""
+    """Set-ups and errors since `Level`, the rest since `Measure`."""
 
     type: Literal["measured"] = "measured"
     seconds: float
-    callers: list[CallerFigures]
-    silent: int = 0
-    """Callers who got no packet."""
-    lost: int = 0
-    late: int = 0
-    expected: int = 0
+    connected: int
+    tally: Tally
     core_share: float = 0.0
-    lateness_p99_ms: float = 0.0
-    lateness_max_ms: float = 0.0
 
 
-_ToHelper = Annotated[Prepare | Level | Measure | Report | Stop | Alive, Field(discriminator="type")]
-_ToLeader = Annotated[Hello | Tick | Measured, Field(discriminator="type")]
-to_helper: TypeAdapter[Prepare | Level | Measure | Report | Stop | Alive] = TypeAdapter(_ToHelper)
-to_leader: TypeAdapter[Hello | Tick | Measured] = TypeAdapter(_ToLeader)
-AnyMessage = Any
+ToHelper = Prepare | Level | Measure | Report | Stop | Alive
+ToLeader = Hello | Tick | Measured
+to_helper: TypeAdapter[ToHelper] = TypeAdapter(Annotated[ToHelper, Field(discriminator="type")])
+to_leader: TypeAdapter[ToLeader] = TypeAdapter(Annotated[ToLeader, Field(discriminator="type")])
