@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import functools
 import socket
 import time
 
@@ -12,6 +13,7 @@ from callers.load.link import Link, LinkError, open_link
 from callers.load.load_caller import LoadCaller
 from callers.load.messages import Hello, Level, Measure, Prepare, Report, Stop, ToLeader, to_helper
 from callers.server import Server
+from callers.signaling import Signaling
 
 _LEADER_TIMEOUT_S = 30.0
 _LISTENERS = 4
@@ -44,8 +46,14 @@ def _crew(order: Prepare) -> Crew:
     impaired = order.impaired
     impairment = Impairment(burst_loss=impaired.loss, jitter_ms=impaired.jitter_ms, delay_ms=impaired.delay_ms)
 
+    tokens = iter(order.tokens)
+
+    async def make_token() -> str | None:
+        return next(tokens, None) or await server.token(order.agent)
+
     def make_caller(index: int) -> LoadCaller:
-        return LoadCaller(server, order.agent, packets, index, impairment, listens=index % _LISTENERS == 0)
+        signaling = functools.partial(Signaling, server.signaling_url, order.agent, make_token=make_token)
+        return LoadCaller(signaling, packets, index, impairment, listens=index % _LISTENERS == 0)
 
     return Crew(make_caller, order.first_index)
 

@@ -6,7 +6,8 @@ Its clock is its crew's, which calls `send_next` every 20 ms.
 import asyncio
 import struct
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import pylibsrtp
 
@@ -15,7 +16,6 @@ from callers.load.marked_sound import PACKETS_PER_MARK, MarkListener, mark_at
 from callers.load.messages import SetUpTimes
 from callers.load.rtp_meter import RtpMeter
 from callers.rtp_caller import RtpCaller
-from callers.server import Server
 from callers.signaling import Event, NotConnected, Signaling
 from media_worker.core.rtp import is_rtcp, parse_header
 
@@ -30,17 +30,19 @@ _LONGEST_DELAY_S = 7.0
 _seq_and_timestamp = struct.Struct("!HI").unpack_from
 
 
+class OpenSignaling(Protocol):
+    def __call__(self, *, on_event: Callable[[Event], None]) -> Signaling: ...
+
+
 class LoadCaller(RtpCaller):
     """`call`, then `send_next` as the clock says, then `leave`."""
 
     def __init__(
-        self, server: Server, agent: str, packets: list[bytes], index: int, impairment: Impairment, listens: bool
+        self, open_signaling: OpenSignaling, packets: list[bytes], index: int, impairment: Impairment, listens: bool
     ) -> None:
         """With `listens` it decodes what it hears, and measures the delay from mouth to ear."""
         super().__init__(channel=True)
-        self._server = server
-        self._agent = agent
-        self._signaling = Signaling(server.signaling_url, agent, self._on_event, make_token=self._token)
+        self._signaling = open_signaling(on_event=self._on_event)
         self._packets = packets
         self._position = index * PACKETS_PER_MARK % len(packets)
         self._sent = 0
@@ -101,9 +103,6 @@ class LoadCaller(RtpCaller):
         await self._signaling.hang_up()
         await self.close()
         await self._signaling.close()
-
-    async def _token(self) -> str | None:
-        return await self._server.token(self._agent)
 
     def _on_event(self, event: Event) -> None:
         if event["type"] == "status" and event.get("status") == "ended" and not self._is_leaving:

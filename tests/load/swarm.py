@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 
 import psutil
 
-from media_worker.core.rtp import is_rtcp
 from callers.rtp_caller import RtpCaller
+from media_worker.core.rtp import is_rtcp
 
 Exchange = Callable[[int, str], Awaitable[str]]
 """(index of the caller, offer) -> answer."""
