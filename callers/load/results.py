@@ -56,9 +56,9 @@ class SetUp(Part):
 
     total_ms: Spread | None = Field(None, description="from the connection to DTLS, without the first audio")
     connect_ms: Spread | None = Field(None, description="TCP, TLS and the WebSocket's upgrade")
-    place_ms: Spread | None = Field(None, description="the offer, until a media worker was found")
-    sdp_ms: Spread | None = Field(None, description="until the answer")
-    ice_ms: Spread | None = Field(None, description="until a pair of addresses was validated")
+    place_ms: Spread | None = Field(None, description="from the offer to its answer: a worker is found, and answers")
+    sdp_ms: Spread | None = Field(None, description="the caller's own work on offer and answer")
+    ice_ms: Spread | None = Field(None, description="from the answer until a pair of addresses was validated")
     dtls_ms: Spread | None = Field(None, description="until the keys were agreed on")
     first_audio_ms: Spread | None = Field(None, description="from DTLS to the first sample that the caller heard")
 
@@ -70,7 +70,7 @@ class Audio(Part):
         None, description="from the end of a caller's turn to the agent's first sample"
     )
     barge_in_stop_ms: Spread | None = Field(None, description="from the caller's first sample to the agent's silence")
-    mouth_to_ear_ms: Spread | None = Field(None, description="one way: half of an echo, or caller to agent's ear")
+    mouth_to_ear_ms: Spread | None = Field(None, description="caller's mouth, echo agent, caller's ear; no buffer")
     jitter_ms: Spread | None = Field(None, description="interarrival jitter, RFC 3550 §6.4.1, one value per call")
     packet_lateness_ms: Spread | None = Field(None, description="of the agent's packets, behind their own schedule")
     loss_percent: Percent | None = None
@@ -86,6 +86,7 @@ class CallerLoad(Part):
     cores: Share = Field(description="that all of them used")
     busiest_core_share: Share
     lateness_ms: Spread | None = Field(None, description="of their own clock")
+    host_busy_percent: Percent | None = Field(None, description="all cores of the busiest host, by all its processes")
 
 
 class RoleLoad(Part):
@@ -107,7 +108,7 @@ class ServerLoad(Part):
 
 
 Errors = dict[str, Count]
-"""How many, by machine code."""
+"""How many, by machine code. Codes of callers who were connected and lost their session begin with `cut_`."""
 
 
 class Stage(Part):
@@ -118,6 +119,7 @@ class Stage(Part):
     callers_wanted: Count
     callers_connected: Count = Field(description="at the end of the level")
     attempts: Count = Field(description="set-ups that were tried")
+    retries: Count = Field(0, description="set-ups tried again, when the server had said when to come back")
     set_up: SetUp = SetUp()
     audio: Audio = Audio()
     errors: Errors = {}
@@ -130,8 +132,8 @@ class Stage(Part):
 
     @property
     def error_percent(self) -> float:
-        """Of the attempts. A call may also fail later, so it may exceed 100 %."""
-        return 100 * self.error_count / max(1, self.attempts)
+        """Of the set-ups, or of the callers if they are more: a call may also fail later."""
+        return 100 * self.error_count / max(1, self.attempts, self.callers_wanted)
 
 
 class Point(Part):
@@ -152,19 +154,20 @@ class Point(Part):
 
 
 Signal = Literal["set_up", "lateness", "errors", "loss", "callers_missing"]
-Resource = Literal["role", "broker", "callers", "unknown"]
+Resource = Literal["role", "broker", "capacity", "callers", "host", "unknown"]
+"""`capacity`: the server refused callers, by its own count. `host`: the cores that callers and others share."""
 
 
 class Knee(Part):
     """Where the server was saturated."""
 
-    callers: Count = Field(description="of the highest level that was good")
+    callers: Count = Field(description="of the highest level that was good; 0 if none was")
     bad_callers: Count = Field(description="of the lowest level that was not")
     signal: Signal
     value: float = Field(description="of the signal at `bad_callers`, in its unit")
     bound: float = Field(description="that it exceeded, or for `callers_missing` fell below")
     resource: Resource
-    role: Role | None = Field(None, description="if the resource is one process of a role")
+    role: Role | None = Field(None, description="whose process it was, if the resource is a role")
     reason: str = Field(description="one sentence for people")
 
 

@@ -40,6 +40,7 @@ class Tally(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     attempts: _Count = 0
+    retries: _Count = 0
     sketches: dict[Figure, Sketch] = {}
     errors: dict[str, _Count] = Field({}, max_length=MOST_CODES + 1)
     packets_expected: _Count = 0
@@ -59,6 +60,7 @@ class Tally(BaseModel):
 
     def merge(self, other: "Tally") -> None:
         self.attempts += other.attempts
+        self.retries += other.retries
         for figure, sketch in other.sketches.items():
             self.sketches.setdefault(figure, Sketch()).merge(sketch)
         for code, count in other.errors.items():

@@ -1,0 +1,75 @@
+import pytest
+
+from callers.load.results import CallerLoad, ServerLoad, Stage
+from callers.load.saturation import callers_limit, culprit, sign_of_saturation
+from tests.callers.load.stages import server, spread, stage
+
+_FIRST = [stage(10, set_up_ms=150.0), stage(15, set_up_ms=160.0), stage(20, set_up_ms=400.0)]
+_FULL = CallerLoad(processes=1, cores=0.5, busiest_core_share=0.5, host_busy_percent=99.0)
+
+
+@pytest.mark.parametrize(
+    ("level", "signal"),
+    [
+        (stage(30, set_up_ms=330.0), "set_up"),
+        (stage(30, lateness_ms=60.0), "lateness"),
+        (stage(100, errors={"timeout": 2}), "errors"),
+        (stage(30, loss_percent=1.0), "loss"),
+        (stage(30, connected=20), "callers_missing"),
+    ],
+)
+def test_a_level_is_bad_when_a_signal_doubles_or_appears(level: Stage, signal: str) -> None:
+    sign = sign_of_saturation(level, _FIRST)
+    assert sign is not None
+    assert sign.signal == signal
+
+
+@pytest.mark.parametrize(
+    "level",
+    [
+        stage(30, set_up_ms=310.0),
+        stage(30, lateness_ms=11.0),
+        stage(300, errors={"timeout": 2}),
+        stage(30, set_up_ms=None),
+        stage(30, connected=29),
+    ],
+)
+def test_noise_is_no_saturation(level: Stage) -> None:
+    assert sign_of_saturation(level, _FIRST) is None
+
+
+def test_loss_that_the_scenario_itself_brings_is_no_saturation() -> None:
+    impaired = [stage(10, loss_percent=3.0)]
+    assert sign_of_saturation(stage(20, loss_percent=4.0), impaired) is None
+    assert sign_of_saturation(stage(20, loss_percent=7.0), impaired) is not None
+
+
+@pytest.mark.parametrize(
+    ("level", "resource", "role"),
+    [
+        (stage(30, server=server(gateway=0.2, media_worker=0.93)), "role", "media_worker"),
+        (stage(30, server=server(gateway=0.2, broker=0.9)), "broker", "broker"),
+        (stage(30, caller_load=CallerLoad(processes=1, cores=0.9, busiest_core_share=0.9)), "callers", None),
+        (stage(30, server=server(gateway=0.2), errors={"no_capacity": 3}), "capacity", None),
+        (stage(30, caller_load=_FULL), "host", None),
+        (stage(30, server=ServerLoad(hop_p99_ms=90.0)), "broker", None),
+        (stage(30, server=server(gateway=0.2)), "unknown", None),
+        (stage(30), "unknown", None),
+    ],
+)
+def test_the_resource_that_ran_out_is_named(level: Stage, resource: str, role: str | None) -> None:
+    found = culprit(level)
+    assert (found.resource, found.role) == (resource, role)
+
+
+def test_a_late_event_loop_is_told_from_a_busy_one() -> None:
+    load = server(gateway=0.3)
+    late = load.roles["gateway"].model_copy(update={"loop_lag_ms": 120.0})
+    found = culprit(stage(30, server=ServerLoad(roles={"gateway": late})))
+    assert (found.role, found.words) == ("gateway", "the busiest gateway had an event loop that was 120 ms late")
+
+
+def test_callers_that_are_late_are_the_limit_themselves() -> None:
+    late = CallerLoad(processes=1, cores=0.5, busiest_core_share=0.5, lateness_ms=spread(30.0))
+    assert "30 ms late" in str(callers_limit(late))
+    assert callers_limit(CallerLoad(processes=1, cores=0.5, busiest_core_share=0.5, lateness_ms=spread(3.0))) is None
