@@ -6,21 +6,19 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from callers.load.results import LoadReport, Spread, Stage
+from callers.load.results import LoadReport, Percentile, Spread, Stage, percentile
 from shared.errors import ConfigError
 from shared.validation_errors import explain
 
 EXIT_NOT_MET = 1
 
+_PERCENTILES: tuple[Percentile, ...] = ("p50", "p95", "p99")
+
 _Figure = Callable[[Stage], float | None]
 
 
-def _percentile(figure: Callable[[Stage], Spread | None], name: str) -> _Figure:
-    def read(stage: Stage) -> float | None:
-        spread = figure(stage)
-        return None if spread is None else float(getattr(spread, name))
-
-    return read
+def _percentile(figure: Callable[[Stage], Spread | None], which: Percentile) -> _Figure:
+    return lambda stage: percentile(figure(stage), which)
 
 
 def _percentiles() -> Iterator[tuple[str, _Figure]]:
@@ -40,8 +38,8 @@ def _percentiles() -> Iterator[tuple[str, _Figure]]:
         "caller_lateness": lambda stage: stage.callers.lateness_ms,
     }
     for name, spread in spreads.items():
-        for percentile in ("p50", "p95", "p99"):
-            yield f"{name}_{percentile}_ms", _percentile(spread, percentile)
+        for which in _PERCENTILES:
+            yield f"{name}_{which}_ms", _percentile(spread, which)
 
 
 def _highest_loop_lag(stage: Stage) -> float | None:

@@ -51,6 +51,16 @@ class Spread(Part):
         )
 
 
+Percentile = Literal["p05", "p50", "p95", "p99"]
+
+
+def percentile(spread: Spread | None, which: Percentile) -> float | None:
+    """None if nothing was measured."""
+    if spread is None:
+        return None
+    return {"p05": spread.p05, "p50": spread.p50, "p95": spread.p95, "p99": spread.p99}[which]
+
+
 class SetUp(Part):
     """How long it takes until a caller can talk, and its parts, in order."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from callers.load.results import CallerLoad, Knee, Resource, Role, Signal, Spread, Stage
+from callers.load.results import CallerLoad, Knee, Resource, Role, Signal, Stage, percentile
 
 BASELINE_LEVELS = 3
 """The first levels, whose median later ones are compared with."""
@@ -44,22 +44,18 @@ class _Rule(NamedTuple):
     words: str
 
 
-def _p95(spread: Spread | None) -> float | None:
-    return None if spread is None else spread.p95
-
-
 _RULES = (
     _Rule("errors", lambda stage: stage.error_percent, 1.0, "{value:.1f} % of callers had an error"),
     _Rule("loss", lambda stage: stage.audio.loss_percent, 0.5, "{value:.1f} % of packets were lost"),
     _Rule(
         "set_up",
-        lambda stage: _p95(stage.set_up.total_ms),
+        lambda stage: percentile(stage.set_up.total_ms, "p95"),
         200.0,
         "set-up took {value:.0f} ms (p95), more than {bound:.0f} ms",
     ),
     _Rule(
         "lateness",
-        lambda stage: _p95(stage.audio.packet_lateness_ms),
+        lambda stage: percentile(stage.audio.packet_lateness_ms, "p95"),
         40.0,  # what a jitter buffer bears without a gap
         "the agent's packets were {value:.0f} ms late (p95), more than {bound:.0f} ms",
     ),
@@ -87,7 +83,7 @@ def callers_limit(callers: CallerLoad) -> str | None:
         return (
             f"a process of the callers used {callers.busiest_core_share:.0%} of its core: use more processes or hosts"
         )
-    late_ms = _p95(callers.lateness_ms)
+    late_ms = percentile(callers.lateness_ms, "p95")
     if late_ms is not None and late_ms >= _CALLERS_LATE_MS and not _host_is_full(callers):
         return f"the callers' own clock was {late_ms:.0f} ms late (p95): use more processes or hosts"
     return None
