@@ -33,7 +33,7 @@ def load(
     ] = None,
     arrivals: Annotated[float | None, typer.Option(help="Callers who arrive in a second.", min=0.01)] = None,
     call_time: Annotated[str | None, typer.Option(help="Replace each caller after this time.")] = None,
-    step: Annotated[int | None, typer.Option(help="Of a ramp: callers from one level to the next.", min=1)] = None,
+    factor: Annotated[float, typer.Option(help="Of a ramp: how much more from level to level.", min=1.01)] = 1.5,
     most: Annotated[int, typer.Option(help="Of a ramp: callers at most.", min=1)] = 1_000,
     loss: Annotated[str, typer.Option(help="Lose this share of packets each way, in bursts: 5%.")] = "0",
     jitter: Annotated[str, typer.Option(help="Delay each packet by a random part of this: 30ms.")] = "0",
@@ -47,6 +47,9 @@ def load(
     hosts: Annotated[int, typer.Option(help="Hosts in all; the run begins when all have joined.", min=1)] = 1,
     key_file: Annotated[
         Path | None, typer.Option("--key", help="A file with the key that leader and helpers share.")
+    ] = None,
+    metrics: Annotated[
+        list[str] | None, typer.Option(help="Prometheus endpoints of the server's processes, or a file with targets.")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report to this file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report as a web page to this file.")] = None,
@@ -73,7 +76,7 @@ def load(
             duration_s=options.seconds(duration),
             arrivals_per_s=arrivals,
             call_s=None if call_time is None else options.seconds(call_time),
-            step=step,
+            factor=factor,
             most=most,
             scripts=[] if what is None else [options.read_text(Path(what), "a scenario")],
             processes=max(1, _cores() // 2) if processes is None else processes,
@@ -87,6 +90,7 @@ def load(
             listen=options.address(listen),
             hosts=hosts,
             key=key,
+            metrics=options.targets(metrics or []),
             json=json,
             html=html,
             gate=gate,

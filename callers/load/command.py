@@ -4,30 +4,34 @@ import asyncio
 import contextlib
 import secrets
 import signal
-import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from callers.load.fleet import Fleet
+from callers.load.gate import Result, compare, exit_code, read_gate
 from callers.load.helper import help_leader
+from callers.load.html_report import html_report
 from callers.load.link import LinkError
-from callers.load.local_helpers import local_helpers
+from callers.load.local_helpers import KEY, local_helpers
 from callers.load.messages import Prepare
 from callers.load.options import Options, address, http_url
-from callers.load.progress import Progress
+from callers.load.progress import Progress, conclusions
 from callers.load.results import Environment, LoadReport
-from callers.load.run import Run, callers_were_the_limit
+from callers.load.run import Run
+from callers.load.saturation import callers_were_the_limit
 from callers.load.server_watch import ServerWatch
 from callers.load.sound import marked_packets
 from callers.server import Server
 from shared.errors import AntiphonError, ConfigError
+from shared.io.heartbeat import own_version
+from shared.io.yaml_file import read_yaml
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 _HELPERS_TIMEOUT_S = 60.0
-_REMOTE_HELPERS_TIMEOUT_S = 600.0
+_HOSTS_TIMEOUT_S = 600.0
 
 
 class HelperCommand(NamedTuple):
@@ -60,52 +64,83 @@ def load(options: Options, helper: HelperCommand) -> int:
 
 
 async def _load(options: Options, helper: HelperCommand) -> int:
-    plan, url = options.schedule(), http_url(options.url)
+    levels, url = options.levels(), http_url(options.url)
     Server(url, options.api_key)  # complains before anything is started
-    progress = Progress(sys.stdout)
+    bounds = None if options.gate is None else read_gate(next(iter(read_yaml(options.gate)), None), str(options.gate))
     key = options.key or secrets.token_hex(16)
-    prepare = Prepare(
-        url=url,
-        agent=options.agent,
-        api_key=options.api_key,
-        tokens=list(options.tokens),
-        packets=await marked_packets(),
-        impaired=options.impaired,
-    )
-    expected = options.processes + (options.hosts - 1)
-    fleet = Fleet(key.encode(), prepare, expected, progress.say)
-    host, port = options.listen
-    began = datetime.now(UTC)
-    async with (
-        fleet.listening(host, port) as bound_port,
-        local_helpers(options.processes, helper.argv, helper.environment, bound_port, key),
-    ):
-        if options.hosts > 1:
-            progress.say(f"waiting for {options.hosts - 1} other hosts: antiphon load join HOST:{bound_port}")
-        await _gather(fleet, expected, _REMOTE_HELPERS_TIMEOUT_S if options.hosts > 1 else _HELPERS_TIMEOUT_S)
-        run = Run(fleet, ServerWatch(), progress.point)
-        with _interruptible(run, progress):
-            await run.perform(plan, lambda _: None, progress.stage)
-        environment = Environment(
-            hosts=sorted({each.host for each in fleet.helpers}) or [socket.gethostname()],
-            processes=len(fleet.helpers),
+    with Progress(sys.stdout) as progress:
+        prepare = Prepare(
+            url=url,
+            agent=options.agent,
+            api_key=options.api_key,
+            tokens=list(options.tokens),
+            packets=await marked_packets(),
+            impaired=options.impaired,
         )
+        began = datetime.now(UTC)
+        async with _fleet(options, key, prepare, helper, progress) as fleet:
+            watch = ServerWatch(url, options.metrics, options.api_key)
+            run = Run(fleet, watch, progress.point)
+            async with watch.running():
+                with _interruptible(run, progress):
+                    await run.perform(levels, options.pace_per_s, options.replaced_after_s, progress.stage)
+            hosts, duration_s = [each.host for each in fleet.helpers], run.seconds
     report = LoadReport(
         target_url=url,
         agent=options.agent,
         scenario=options.scenario,
         parameters=options.parameters(),
         began=began.isoformat(timespec="seconds"),
-        duration_s=run.seconds,
-        environment=environment,
+        duration_s=duration_s,
+        environment=Environment(hosts=sorted(set(hosts)), processes=len(hosts), version=own_version()),
         stages=run.stages,
         series=run.series,
-        callers_were_the_limit=any(map(callers_were_the_limit, run.stages)),
+        knee=levels.knee,
+        callers_were_the_limit=callers_were_the_limit(run.stages, levels.knee),
     )
-    if options.json is not None:
-        options.json.write_text(report.to_json(), encoding="utf-8")
-    progress.summary(report)
-    return 0 if any(stage.callers_connected for stage in run.stages) else EXIT_FAILED
+    results = [] if bounds is None else compare(report, bounds)
+    _write(options, report, results)
+    for line in conclusions(report):
+        print(line)
+    for result in results:
+        print(f"{'holds ' if result.holds else 'BROKEN'} {result.name}: {_found(result.value)}, bound {result.bound:g}")
+    talked = any(stage.callers_connected for stage in run.stages)
+    return exit_code(results) if talked else EXIT_FAILED
+
+
+@contextlib.asynccontextmanager
+async def _fleet(
+    options: Options, key: str, prepare: Prepare, helper: HelperCommand, progress: Progress
+) -> AsyncIterator[Fleet]:
+    """All helpers have come. Leaving ends them."""
+    expected = options.processes + options.hosts - 1
+    fleet = Fleet(key.encode(), prepare, expected, progress.say)
+    async with fleet.listening(*options.listen) as port:
+        if options.hosts > 1 and not options.key:
+            progress.say(f"The key that the other hosts need in {KEY}: {key}")
+        if options.hosts > 1:
+            progress.say(f"Waiting for {options.hosts - 1} other hosts: antiphon load join HOST:{port}")
+        async with local_helpers(options.processes, helper.argv, helper.environment, port, key):
+            try:
+                await _gather(fleet, expected, _HOSTS_TIMEOUT_S if options.hosts > 1 else _HELPERS_TIMEOUT_S)
+                yield fleet
+            finally:
+                await fleet.stop()
+
+
+def _write(options: Options, report: LoadReport, results: Sequence[Result]) -> None:
+    """Raises `ConfigError`."""
+    texts = ((options.json, report.to_json()), (options.html, html_report(report, results) if options.html else ""))
+    for file, text in texts:
+        if file is not None:
+            try:
+                file.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise ConfigError(f"{file}: {error.strerror}: name a file in an existing folder") from error
+
+
+def _found(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.1f}"
 
 
 async def _gather(fleet: Fleet, expected: int, timeout_s: float) -> None:

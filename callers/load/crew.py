@@ -9,7 +9,9 @@ from typing import Any
 from callers.load.clock import Clock
 from callers.load.load_caller import LoadCaller
 from callers.load.messages import Level, Measured, Tick
-from callers.load.rtp_meter import RtpCounts
+from callers.load.mos import mos
+from callers.load.processor_use import ProcessorUse
+from callers.load.rtp_meter import RECEIVE_BUFFER_MS, RtpCounts
 from callers.load.tally import Tally
 from callers.signaling import NotConnected
 
@@ -39,7 +41,7 @@ class Crew:
         """Callers who have neither connected nor given up."""
         self._level = Level(callers=0, per_s=0)
         self._second, self._set_ups, self._audio = Tally(), Tally(), Tally()
-        self._tick_cpu = self._window_cpu = (time.monotonic(), time.process_time())
+        self._tick_use, self._window_use = ProcessorUse(), ProcessorUse()
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -66,30 +68,35 @@ class Crew:
         gc.freeze()
         self._collect()
         self._audio = Tally()
-        self._window_cpu = (time.monotonic(), time.process_time())
+        self._window_use = ProcessorUse()
         self._callers = {caller: caller.meter.counts() for caller in self._callers}
 
     def tick(self) -> Tick:
         self._collect()
         tally, self._second = self._second, Tally()
-        share, _ = _core_share(self._tick_cpu)
-        self._tick_cpu = (time.monotonic(), time.process_time())
+        use, self._tick_use = self._tick_use, ProcessorUse()
         return Tick(
             wanted=self._level.callers,
             connected=len(self._callers),
             settled=self._pending == 0,
             tally=tally,
-            core_share=share,
+            core_share=use.core_share(),
         )
 
     def measured(self) -> Measured:
         self._collect()
         tally = self._audio.model_copy(deep=True)
         for caller, earlier in self._callers.items():
-            self._judge(caller, caller.meter.counts().since(earlier), tally)
+            self._judge(caller.meter.counts().since(earlier), tally)
         tally.merge(self._set_ups)
-        share, seconds = _core_share(self._window_cpu)
-        return Measured(seconds=seconds, connected=len(self._callers), tally=tally, core_share=share)
+        use = self._window_use
+        return Measured(
+            seconds=use.seconds(),
+            connected=len(self._callers),
+            tally=tally,
+            core_share=use.core_share(),
+            host_busy_percent=use.host_busy_percent(),
+        )
 
     async def _arrive(self, count: int, per_s: float) -> None:
         began_s = time.monotonic()
@@ -129,6 +136,8 @@ class Crew:
                 if error.retry_after_ms is None or attempt + 1 == _ATTEMPTS:
                     return None
                 await asyncio.sleep(min(_LONGEST_RETRY_S, error.retry_after_ms / 1000))
+                for tally in (self._second, self._set_ups):
+                    tally.retries += 1
             except Exception as error:  # noqa: BLE001 (whatever aiortc raises fails this caller, not the run)
                 await caller.leave()
                 self._fail(f"caller_{type(error).__name__}")
@@ -167,7 +176,7 @@ class Crew:
     def _forget(self, caller: LoadCaller) -> None:
         earlier = self._callers.pop(caller, None)
         if earlier is not None:
-            self._judge(caller, caller.meter.counts().since(earlier), self._audio)
+            self._judge(caller.meter.counts().since(earlier), self._audio)
         self._ticked.pop(caller, None)
         self._clock.remove(caller)
 
@@ -199,10 +208,15 @@ class Crew:
         news.samples_heard += max(0, recent.expected) * _SAMPLES_PER_PACKET
         news.samples_concealed += max(0, recent.concealed) * _SAMPLES_PER_PACKET
 
-    def _judge(self, caller: LoadCaller, counts: RtpCounts, tally: Tally) -> None:
-        """One value per call."""
-        if counts.jitter_ms is not None:
-            tally.add("jitter_ms", counts.jitter_ms)
+    def _judge(self, counts: RtpCounts, tally: Tally) -> None:
+        """One value per call. Not every caller listens, so the delay is that of those who do."""
+        if counts.jitter_ms is None or not counts.expected:
+            return
+        tally.add("jitter_ms", counts.jitter_ms)
+        delay = tally.spread("mouth_to_ear_ms")
+        if delay is not None:
+            burst = counts.lost / counts.bursts * (1 - counts.lost / counts.expected) if counts.bursts else None
+            tally.add("mos", mos(delay.p50 + RECEIVE_BUFFER_MS, 100 * counts.concealed / counts.expected, burst))
 
     def _count_attempt(self) -> None:
         for tally in (self._second, self._set_ups):
@@ -215,9 +229,3 @@ class Crew:
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._group is not None
         self._group.create_task(work)
-
-
-def _core_share(since: tuple[float, float]) -> tuple[float, float]:
-    """The share of a core since then, and how long ago that is."""
-    seconds = time.monotonic() - since[0]
-    return (time.process_time() - since[1]) / seconds if seconds > 0 else 0.0, seconds

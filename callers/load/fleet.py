@@ -102,6 +102,7 @@ class Fleet:
         self._on_change = on_change
         self.helpers: list[Helper] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_over = False
 
     @property
     def live(self) -> list[Helper]:
@@ -121,12 +122,18 @@ class Fleet:
         finally:
             alive.cancel()
             server.close()
-            await self.tell_all(Stop())
-            for task in list(self._tasks):
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(task), _LEAVE_TIMEOUT_S)
-                task.cancel()
-            await asyncio.gather(*self._tasks, alive, return_exceptions=True)
+            await self.stop()
+            await asyncio.gather(alive, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """All helpers let their callers leave, and end."""
+        self._is_over = True
+        await self.tell_all(Stop())
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_LEAVE_TIMEOUT_S)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def tell_all(self, order: ToHelper) -> None:
         await asyncio.gather(*(helper.tell(order) for helper in self.live))
@@ -180,7 +187,7 @@ class Fleet:
         await helper.tell(self._prepare.model_copy(update={"first_index": first_index, "tokens": tokens}))
         self.helpers.append(helper)
         await helper.listen()
-        if helper.wanted:
+        if helper.wanted and not self._is_over:
             lost = helper.latest.connected if helper.latest is not None else 0
             helper.unread.fail("cut_helper_lost", lost)
             self._on_change(f"a helper on {helper.host} is gone, and {lost} callers with it")

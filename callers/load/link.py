@@ -1,7 +1,7 @@
 """Frames between a leader and a helper over TCP, which only those with the same key can write.
 
-Each side proves the key with an HMAC of both sides' random numbers. Every frame after that has an HMAC of its direction, its
-number and its content, so that nobody on the way can change, repeat or insert one. They can be read: there is no encryption.
+Each side proves that it has the key with an HMAC of both sides' random numbers. Every frame after that has an HMAC of
+its direction, its number and its content: nobody on the way can change, repeat or insert one. There is no encryption.
 """
 
 import asyncio

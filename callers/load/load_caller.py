@@ -22,10 +22,10 @@ from media_worker.core.rtp import is_rtcp, parse_header
 _CONNECT_TIMEOUT_S = 20.0
 _FRAME_S = 0.02
 _TICKS = 960
-_AUTH_TAG = 10
-_HEADER = 12
 _DTX_PAYLOAD = 3
 """A larger payload holds sound."""
+_LEAST_SOUND = 12 + _DTX_PAYLOAD + 16 + 1
+"""Of a datagram with its header and the longest authentication tag (RFC 7714 §14.2)."""
 _LONGEST_DELAY_S = 7.0
 _seq_and_timestamp = struct.Struct("!HI").unpack_from
 
@@ -127,7 +127,7 @@ class LoadCaller(RtpCaller):
         now_s = time.monotonic()
         seq, timestamp = _seq_and_timestamp(datagram, 2)  # SRTP leaves the header readable
         self.meter.take(seq, timestamp, now_s)
-        if not self._first_audio_s and len(datagram) > _HEADER + _DTX_PAYLOAD + _AUTH_TAG:
+        if not self._first_audio_s and len(datagram) >= _LEAST_SOUND:
             self._first_audio_s = now_s
             self.first_audio.set()
         if self._listener is not None:

@@ -16,19 +16,22 @@ async def local_helpers(
 ) -> AsyncIterator[list[Process]]:
     """`command` is `antiphon load join`. Leaving waits for them, and kills those that do not end."""
     processes: list[Process] = []
+
+    async def start() -> None:
+        # Ctrl-C is for the leader, which lets its helpers say what they have measured.
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            f"127.0.0.1:{port}",
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            env={**environment, KEY: key},
+            start_new_session=True,
+        )
+        processes.append(process)
+
     try:
         for _ in range(count):
-            # Ctrl-C is for the leader, which lets its helpers say what they have measured.
-            processes.append(
-                await asyncio.create_subprocess_exec(
-                    *command,
-                    f"127.0.0.1:{port}",
-                    stdin=DEVNULL,
-                    stdout=DEVNULL,
-                    env={**environment, KEY: key},
-                    start_new_session=True,
-                )
-            )
+            await start()
         yield processes
     finally:
         await asyncio.gather(*(_end(process) for process in processes))

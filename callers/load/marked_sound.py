@@ -1,7 +1,7 @@
 """A sound that callers say and recognise when it comes back: speech with a short tone in it every second.
 
-The tones have eight pitches in turn, so a tone tells which second it belongs to for delays of up to eight seconds. They are
-higher than what is pure in speech. Each has quiet around it, so that its beginning is known to a millisecond.
+The tones have eight pitches in turn, so that a tone tells its second for delays of up to eight seconds. They are higher
+than what is pure in speech. Each has quiet around it, so that its beginning is known to a millisecond.
 """
 
 from typing import Any
@@ -60,7 +60,7 @@ class MarkListener:
         self._in_tone = False
 
     def hear(self, payload: bytes) -> tuple[int, float] | None:
-        """The pitch of a tone that has begun, and where: in seconds from the beginning of this packet, perhaps before."""
+        """The pitch of a tone that has begun, and when: in seconds from the beginning of this packet."""
         frame = as_samples(self._decoder.decode(payload)).astype(np.float64)
         if len(frame) != _FRAME:
             return None

@@ -1,7 +1,7 @@
 """What a leader and its helpers tell each other: a JSON object each, in a frame of `link`.
 
-A helper says `Hello` and is told to `Prepare`, then which `Level` to bring about. Once a second it says in a `Tick` what
-has happened since the one before. It measures from `Measure` on, until it is asked to `Report`, and says what it has `Measured`.
+A helper says `Hello` and is told to `Prepare`, and then which `Level` to bring about. Once a second it says in a `Tick`
+what has happened. It measures from `Measure` on. When it is asked to `Report`, it says what it has `Measured`.
 """
 
 from typing import Annotated, Literal
@@ -106,6 +106,7 @@ class Tick(Message):
     tally: Tally
     core_share: float = 0.0
     """Of the core that this process can use."""
+    host_busy_percent: float = 0.0
 
 
 class Measured(Message):
@@ -116,6 +117,7 @@ class Measured(Message):
     connected: int
     tally: Tally
     core_share: float = 0.0
+    host_busy_percent: float = 0.0
 
 
 ToHelper = Prepare | Level | Measure | Report | Stop | Alive

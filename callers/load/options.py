@@ -7,9 +7,12 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from callers.load import schedule
+from callers.load.knee import KneeSearch
 from callers.load.messages import Impaired
-from callers.load.schedule import Schedule
+from callers.load.results import Knee, Stage
+from callers.load.schedule import Level, Schedule
 from shared.errors import ConfigError
+from shared.io.yaml_file import read_yaml
 
 SCENARIOS = ("steady", "ramp", "burst", "soak", "conversation")
 _ARRIVALS_PER_PROCESS = 4.0
@@ -23,6 +26,48 @@ _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?(%)?")
 
 
+class FixedLevels:
+    def __init__(self, schedule: Schedule) -> None:
+        self._left = list(schedule.levels)
+
+    def next(self) -> Level | None:
+        return self._left.pop(0) if self._left else None
+
+    def take(self, stage: Stage) -> None:
+        """Nothing depends on it."""
+
+    @property
+    def knee(self) -> Knee | None:
+        return None
+
+
+class SearchedLevels:
+    """Those by which a ramp finds the knee, with a rest after each bad one."""
+
+    def __init__(self, search: KneeSearch, hold_s: float) -> None:
+        self._search = search
+        self._hold_s = hold_s
+        self._rested = False
+
+    def next(self) -> Level | None:
+        step = self._search.next_step
+        if step is None:
+            return None
+        if step.rest is not None and not self._rested:
+            self._rested = True
+            return Level(step.rest, 0.0)
+        self._rested = False
+        return Level(step.callers, self._hold_s)
+
+    def take(self, stage: Stage) -> None:
+        if not self._rested:
+            self._search.take(stage)
+
+    @property
+    def knee(self) -> Knee | None:
+        return self._search.knee
+
+
 class Options(NamedTuple):
     scenario: str
     url: str
@@ -31,7 +76,8 @@ class Options(NamedTuple):
     duration_s: float = 30.0
     arrivals_per_s: float | None = None
     call_s: float | None = None
-    step: int | None = None
+    factor: float = 1.5
+    """Of a ramp: from one level to the next."""
     most: int = 1_000
     scripts: Sequence[str] = ()
     """Scenario files of a conversation, their content."""
@@ -50,23 +96,34 @@ class Options(NamedTuple):
     html: Path | None = None
     gate: Path | None = None
 
-    def schedule(self) -> Schedule:
+    @property
+    def pace_per_s(self) -> float:
+        """Callers who arrive in a second."""
+        usual = (
+            _BURST_PER_S if self.scenario == "burst" else _ARRIVALS_PER_PROCESS * max(1, self.processes) * self.hosts
+        )
+        return self.arrivals_per_s or usual
+
+    def levels(self) -> "FixedLevels | SearchedLevels":
         """Raises `ConfigError`."""
-        per_s = self.arrivals_per_s or _ARRIVALS_PER_PROCESS * max(1, self.processes) * self.hosts
         match self.scenario:
             case "steady" | "conversation":
-                return schedule.steady(self.callers, self.duration_s, per_s, self.call_s)
+                return FixedLevels(schedule.steady(self.callers, self.duration_s, self.pace_per_s))
             case "soak":
-                return schedule.soak(self.callers, self.duration_s, per_s, self.call_s or _SOAKED_CALL_S)
+                return FixedLevels(schedule.soak(self.callers, self.duration_s, self.pace_per_s))
             case "burst":
                 usual = max(1, round(self.callers * _USUAL_SHARE))
-                per_s = self.arrivals_per_s or _BURST_PER_S
-                return schedule.burst(usual, self.callers, self.duration_s, 1, per_s)
+                return FixedLevels(schedule.burst(usual, self.callers, self.duration_s, 1, self.pace_per_s))
             case "ramp":
-                step = self.step or self.callers
-                return schedule.ramp(range(self.callers, self.most + 1, step), self.duration_s, per_s)
+                schedule.ramp([self.callers, self.most], self.duration_s, self.pace_per_s)
+                return SearchedLevels(KneeSearch(self.callers, self.most, self.factor), self.duration_s)
             case name:
                 raise ConfigError(f"{name}: not a scenario: use {', '.join(SCENARIOS)}")
+
+    @property
+    def replaced_after_s(self) -> float:
+        """How long a call lasts; 0: as long as the run."""
+        return self.call_s or (_SOAKED_CALL_S if self.scenario == "soak" else 0.0)
 
     def parameters(self) -> dict[str, str | int | float | bool | None]:
         """For the report, without secrets."""
@@ -75,7 +132,7 @@ class Options(NamedTuple):
             "duration_s": self.duration_s,
             "arrivals_per_s": self.arrivals_per_s,
             "call_s": self.call_s,
-            "step": self.step,
+            "factor": self.factor if self.scenario == "ramp" else None,
             "loss_percent": 100 * self.impaired.loss or None,
             "jitter_ms": self.impaired.jitter_ms or None,
             "delay_ms": self.impaired.delay_ms or None,
@@ -126,3 +183,27 @@ def read_text(file: Path, what: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text in UTF-8"
         raise ConfigError(f"{file}: {reason}: write {what} into it") from error
+
+
+def targets(stated: Sequence[str]) -> list[str]:
+    """The URLs of Prometheus endpoints: from URLs with commas between, and from files of static targets.
+
+    Such a file is one for `file_sd` of Prometheus, JSON or YAML: `[{"targets": ["host:9090"]}]`. Raises `ConfigError`.
+    """
+    found: list[str] = []
+    for each in (part.strip() for text in stated for part in text.split(",")):
+        if "://" in each:
+            found.append(each)
+        elif each:
+            found += _from_file(Path(each))
+    return [url if urlsplit(url).path not in ("", "/") else f"{url.rstrip('/')}/metrics" for url in found]
+
+
+def _from_file(file: Path) -> list[str]:
+    (groups, *_) = [*read_yaml(file), None]
+    try:
+        if not isinstance(groups, list):
+            raise TypeError
+        return [f"http://{target}" for group in groups for target in group["targets"]]
+    except (TypeError, KeyError) as error:
+        raise ConfigError(f'{file}: not a list of targets: write [{{"targets": ["host:9090"]}}]') from error

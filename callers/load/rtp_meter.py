@@ -5,7 +5,7 @@ from typing import NamedTuple
 from media_worker.core.rtp import signed_difference
 
 _TICKS_PER_S = 48_000
-_BUFFER_S = 0.06
+RECEIVE_BUFFER_MS = 60.0
 """A receiver with a buffer of this length conceals what comes later. A browser's buffer adapts."""
 _MOST_KEPT = 1_000
 _FASTEST_OF_S = 10.0
@@ -93,6 +93,6 @@ class RtpMeter:
             self._fastest_before_s, self._fastest_s = self._fastest_s, float("inf")
         self._fastest_s = min(self._fastest_s, transit_s)
         lateness_s = transit_s - min(self._fastest_s, self._fastest_before_s)
-        self._late += lateness_s > _BUFFER_S
+        self._late += 1000 * lateness_s > RECEIVE_BUFFER_MS
         if len(self._lateness_ms) < _MOST_KEPT:
             self._lateness_ms.append(1000 * lateness_s)

@@ -5,23 +5,26 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from callers.load.fleet import Fleet
 from callers.load.messages import Measured
 from callers.load.results import CallerLoad, Point, ServerLoad, Stage
-from callers.load.schedule import Level, Schedule
+from callers.load.schedule import Level
 from callers.load.server_watch import ServerWatch
 from callers.load.tally import Tally
 
 _SETTLE_S = 2.0
 _SETTLE_TIMEOUT_S = 90.0
 _LOOK_EVERY_S = 0.1
-_BUSY_SHARE = 0.85
-"""A process that uses more of its core is late itself."""
-_LATE_MS = 20.0
-"""Its clock is a packet late."""
 
-NextLevel = Callable[[Sequence[Stage]], Level | None]
+
+class Levels(Protocol):
+    """Which levels to bring about, perhaps by what was measured. One of no duration is not measured."""
+
+    def next(self) -> Level | None: ...
+
+    def take(self, stage: Stage) -> None: ...
 
 
 class Run:
@@ -48,24 +51,29 @@ class Run:
     def is_stopped(self) -> bool:
         return self._stopped.is_set()
 
-    async def perform(self, schedule: Schedule, next_level: NextLevel, on_stage: Callable[[Stage], None]) -> None:
-        """All levels of the schedule, then those that `next_level` names after what was measured."""
+    async def perform(
+        self, levels: Levels, arrivals_per_s: float, call_s: float, on_stage: Callable[[Stage], None]
+    ) -> None:
+        """Until there is no other level, or all helpers are gone."""
         async with self._points():
-            levels = iter(schedule.levels)
-            while not self.is_stopped and self._fleet.live:
-                level = next(levels, None) or next_level(self.stages)
-                if level is None:
-                    break
-                stage = await self._stage(level, schedule)
+            while not self.is_stopped and self._fleet.live and (level := levels.next()) is not None:
+                began_s = self.seconds
+                await self._bring_about(level, arrivals_per_s, call_s)
+                if not level.hold_s:
+                    continue
+                stage = await self._stage(level, began_s)
                 self.stages.append(stage)
+                if not self.is_stopped:
+                    levels.take(stage)
                 on_stage(stage)
 
-    async def _stage(self, level: Level, schedule: Schedule) -> Stage:
-        began_s = self.seconds
+    async def _bring_about(self, level: Level, arrivals_per_s: float, call_s: float) -> None:
         self._wanted = level.callers
-        await self._fleet.bring_about(level.callers, schedule.arrivals_per_s, schedule.call_s or 0.0)
-        await self._settled(level.callers / schedule.arrivals_per_s + _SETTLE_TIMEOUT_S)
+        await self._fleet.bring_about(level.callers, arrivals_per_s, call_s)
+        await self._settled(level.callers / arrivals_per_s + _SETTLE_TIMEOUT_S)
         await self._wait(_SETTLE_S)
+
+    async def _stage(self, level: Level, began_s: float) -> Stage:
         await self._fleet.measure()
         self._watch.begin()
         await self._wait(level.hold_s)
@@ -83,7 +91,8 @@ class Run:
             audio=tally.audio,
             errors=tally.errors,
             callers=_caller_load(measured, tally),
-            server=await self._watch.load(),
+            server=self._watch.load(),
+            retries=tally.retries,
         )
 
     async def _settled(self, timeout_s: float) -> None:
@@ -110,7 +119,7 @@ class Run:
     async def _note_points(self) -> None:
         while True:
             await asyncio.sleep(1)
-            point = self._point(self._fleet.take_unread(), await self._watch.now())
+            point = self._point(self._fleet.take_unread(), self._watch.now())
             self.series.append(point)
             self._on_point(point)
 
@@ -134,15 +143,11 @@ class Run:
         )
 
 
-def callers_were_the_limit(stage: Stage) -> bool:
-    late = stage.callers.lateness_ms
-    return stage.callers.busiest_core_share > _BUSY_SHARE or (late is not None and late.p99 > _LATE_MS)
-
-
 def _caller_load(measured: Sequence[Measured], tally: Tally) -> CallerLoad:
     return CallerLoad(
         processes=len(measured),
         cores=sum(each.core_share for each in measured),
         busiest_core_share=max((each.core_share for each in measured), default=0.0),
         lateness_ms=tally.spread("caller_lateness_ms"),
+        host_busy_percent=max((each.host_busy_percent for each in measured), default=None),
     )
