@@ -81,7 +81,7 @@ class Direction:
         self.lost = 0
 
     def pass_on(self, datagram: bytes) -> None:
-        if not (self.is_spoiled and _is_rtp(datagram)):
+        if not (self.is_spoiled and is_rtp(datagram)):
             self._send(datagram)
             return
         delays_ms = self._fates.next()
@@ -94,6 +94,6 @@ class Direction:
                 self._send(datagram)
 
 
-def _is_rtp(datagram: bytes) -> bool:
+def is_rtp(datagram: bytes) -> bool:
     """RFC 7983 §7, and RFC 5761 §4 for RTCP."""
     return len(datagram) > 1 and 127 < datagram[0] < 192 and not 192 <= datagram[1] <= 223

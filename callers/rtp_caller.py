@@ -13,9 +13,10 @@ import pylibsrtp
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from av import AudioFrame
 
+from callers.impairment import is_rtp
 from callers.peer import Exchange
 from callers.signaling import NotConnected
-from media_worker.core.rtp import is_rtcp, parse_header
+from media_worker.core.rtp import parse_header
 
 _pack = struct.Struct("!BBHII").pack
 _CONNECT_TIMEOUT_S = 30
@@ -143,14 +144,19 @@ class RtpCaller:
 
     def _on_datagram(self, datagram: bytes, component: int) -> None:
         self.heard_s = time.monotonic()
-        if not 127 < datagram[0] < 192 or is_rtcp(datagram[1]):
+        if is_rtp(datagram):
+            packet = self._decrypted(datagram, self.heard_s)
+            if packet is not None:
+                self.received.append(packet)
+        else:
             self._pass_on(datagram, component)
-            return
+
+    def _decrypted(self, datagram: bytes, arrived_s: float) -> Received | None:
+        """None for a duplicate."""
         try:
             packet = self._dtls._rx_srtp.unprotect(datagram)
         except pylibsrtp.Error:
-            return  # a duplicate
+            return None
         header = parse_header(packet)
         assert header is not None
-        payload = packet[header.payload_start : header.payload_end]
-        self.received.append(Received(time.monotonic(), header.seq, header.timestamp, payload))
+        return Received(arrived_s, header.seq, header.timestamp, packet[header.payload_start : header.payload_end])

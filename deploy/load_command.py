@@ -78,7 +78,7 @@ def load(
             call_s=None if call_time is None else options.seconds(call_time),
             factor=factor,
             most=most,
-            scripts=[] if what is None else [options.read_text(Path(what), "a scenario")],
+            scripts=[] if what is None else options.scripts(Path(what)),
             processes=max(1, _cores() // 2) if processes is None else processes,
             api_key="" if api_key_file is None else read_api_key(api_key_file),
             tokens=[token, *tokens] if token else tokens,

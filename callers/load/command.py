@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import uvloop
+
 from callers.load.fleet import Fleet
 from callers.load.gate import Result, compare, exit_code, read_gate
 from callers.load.helper import help_leader
@@ -45,7 +47,7 @@ def join(leader: str, key: str) -> int:
     """Be a helper of the leader at HOST:PORT. Returns the exit code."""
     try:
         host, port = address(leader)
-        asyncio.run(help_leader(host, port, key.encode()))
+        uvloop.run(help_leader(host, port, key.encode()))
     except ConfigError as error:
         return _complain(error, EXIT_USAGE)
     except LinkError as error:
@@ -74,7 +76,8 @@ async def _load(options: Options, helper: HelperCommand) -> int:
             agent=options.agent,
             api_key=options.api_key,
             tokens=list(options.tokens),
-            packets=await marked_packets(),
+            packets=[] if options.scripts else await marked_packets(),
+            scripts=list(options.scripts),
             impaired=options.impaired,
         )
         began = datetime.now(UTC)

@@ -8,9 +8,9 @@ from typing import Any
 
 from callers.load.clock import Clock
 from callers.load.load_caller import LoadCaller
+from callers.load.measurements import Measurements
 from callers.load.messages import Level, Measured, Tick
 from callers.load.mos import mos
-from callers.load.processor_use import ProcessorUse
 from callers.load.rtp_meter import RECEIVE_BUFFER_MS, RtpCounts
 from callers.load.tally import Tally
 from callers.signaling import NotConnected
@@ -35,13 +35,12 @@ class Crew:
         self._clock = Clock()
         self._callers: dict[LoadCaller, RtpCounts] = {}
         """Those who are connected, and what they had counted when measuring began."""
-        self._ticked: dict[LoadCaller, RtpCounts] = {}
+        self._collected: dict[LoadCaller, RtpCounts] = {}
         self._room = asyncio.Semaphore(_TOGETHER)
         self._pending = 0
         """Callers who have neither connected nor given up."""
         self._level = Level(callers=0, per_s=0)
-        self._second, self._set_ups, self._audio = Tally(), Tally(), Tally()
-        self._tick_use, self._window_use = ProcessorUse(), ProcessorUse()
+        self._measurements = Measurements()
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -54,49 +53,32 @@ class Crew:
             await self._leave(list(self._callers))
 
     def bring_about(self, level: Level) -> None:
-        self._level, self._set_ups = level, Tally()
+        self._level = level
+        self._measurements.begin_level()
         missing = level.callers - len(self._callers) - self._pending
         if missing > 0:
             self._pending += missing
             self._start(self._arrive(missing, level.per_s))
         elif missing < 0:
-            leaving = list(self._callers)[missing:]
-            self._start(self._leave(leaving))
+            self._start(self._leave(list(self._callers)[missing:]))
 
     def measure(self) -> None:
         gc.collect()
         gc.freeze()
         self._collect()
-        self._audio = Tally()
-        self._window_use = ProcessorUse()
+        self._measurements.begin_window()
         self._callers = {caller: caller.meter.counts() for caller in self._callers}
 
     def tick(self) -> Tick:
         self._collect()
-        tally, self._second = self._second, Tally()
-        use, self._tick_use = self._tick_use, ProcessorUse()
-        return Tick(
-            wanted=self._level.callers,
-            connected=len(self._callers),
-            settled=self._pending == 0,
-            tally=tally,
-            core_share=use.core_share(),
-        )
+        return self._measurements.tick(self._level.callers, len(self._callers), self._pending == 0)
 
     def measured(self) -> Measured:
         self._collect()
-        tally = self._audio.model_copy(deep=True)
+        calls = Tally()
         for caller, earlier in self._callers.items():
-            self._judge(caller.meter.counts().since(earlier), tally)
-        tally.merge(self._set_ups)
-        use = self._window_use
-        return Measured(
-            seconds=use.seconds(),
-            connected=len(self._callers),
-            tally=tally,
-            core_share=use.core_share(),
-            host_busy_percent=use.host_busy_percent(),
-        )
+            self._judge(caller.meter.counts().since(earlier), calls)
+        return self._measurements.measured(len(self._callers), calls)
 
     async def _arrive(self, count: int, per_s: float) -> None:
         began_s = time.monotonic()
@@ -106,7 +88,7 @@ class Crew:
             self._start(self._call(is_first=True))
 
     async def _call(self, is_first: bool) -> None:
-        """One caller, who tries again when told to. One whose time is over is replaced by another."""
+        """One caller. One whose time is over is replaced by another."""
         caller = None
         try:
             async with self._room:
@@ -124,23 +106,24 @@ class Crew:
                 self._start(self._call(is_first=False))
 
     async def _connected(self) -> LoadCaller | None:
+        """Tries again when the server says when to; None if that was in vain."""
         for attempt in range(_ATTEMPTS):
+            if attempt:
+                self._measurements.retry()
             caller = self._make_caller(self._next_index)
             self._next_index += 1
-            self._count_attempt()
+            self._measurements.attempt()
             try:
                 await caller.call()
             except NotConnected as error:
                 await caller.leave()
-                self._fail(error.code)
-                if error.retry_after_ms is None or attempt + 1 == _ATTEMPTS:
+                self._measurements.fail(error.code)
+                if error.retry_after_ms is None:
                     return None
                 await asyncio.sleep(min(_LONGEST_RETRY_S, error.retry_after_ms / 1000))
-                for tally in (self._second, self._set_ups):
-                    tally.retries += 1
             except Exception as error:  # noqa: BLE001 (whatever aiortc raises fails this caller, not the run)
                 await caller.leave()
-                self._fail(f"caller_{type(error).__name__}")
+                self._measurements.fail(f"caller_{type(error).__name__}")
                 return None
             except BaseException:
                 await caller.leave()
@@ -155,17 +138,8 @@ class Crew:
             async with asyncio.timeout(_FIRST_AUDIO_TIMEOUT_S):
                 await caller.first_audio.wait()
         except TimeoutError:
-            self._fail("no_audio")
-        times = caller.set_up_times()
-        for tally in (self._second, self._set_ups):
-            tally.add("set_up_ms", times.connect + times.place + times.sdp + times.ice + times.dtls)
-            tally.add("connect_ms", times.connect)
-            tally.add("place_ms", times.place)
-            tally.add("sdp_ms", times.sdp)
-            tally.add("ice_ms", times.ice)
-            tally.add("dtls_ms", times.dtls)
-            if times.first_audio is not None:
-                tally.add("set_up_first_audio_ms", times.first_audio)
+            self._measurements.fail("no_audio")
+        self._measurements.set_up(caller.set_up_times())
 
     async def _leave(self, callers: list[LoadCaller]) -> None:
         for caller in callers:
@@ -176,8 +150,10 @@ class Crew:
     def _forget(self, caller: LoadCaller) -> None:
         earlier = self._callers.pop(caller, None)
         if earlier is not None:
-            self._judge(caller.meter.counts().since(earlier), self._audio)
-        self._ticked.pop(caller, None)
+            call = Tally()
+            self._judge(caller.meter.counts().since(earlier), call)
+            self._measurements.judge(call)
+        self._collected.pop(caller, None)
         self._clock.remove(caller)
 
     def _collect(self) -> None:
@@ -188,16 +164,15 @@ class Crew:
         for caller in list(self._callers):
             self._collect_from(caller, news)
             if caller.end_reason is not None or not caller.is_connected:
-                self._fail(f"cut_{caller.end_reason or 'connection'}")
-                self._start(self._leave([caller]))
+                self._measurements.fail(f"cut_{caller.end_reason or 'connection'}")
                 self._forget(caller)
-        self._second.merge(news)
-        self._audio.merge(news)
+                self._start(self._leave([caller]))
+        self._measurements.heard(news)
 
     def _collect_from(self, caller: LoadCaller, news: Tally) -> None:
         counts = caller.meter.counts()
-        recent = counts.since(self._ticked.get(caller, RtpCounts()))
-        self._ticked[caller] = counts
+        recent = counts.since(self._collected.get(caller, RtpCounts()))
+        self._collected[caller] = counts
         for delay_ms in caller.take_delays_ms():
             news.add("mouth_to_ear_ms", delay_ms)
         for lateness_ms in caller.meter.take_lateness_ms():
@@ -208,23 +183,15 @@ class Crew:
         news.samples_heard += max(0, recent.expected) * _SAMPLES_PER_PACKET
         news.samples_concealed += max(0, recent.concealed) * _SAMPLES_PER_PACKET
 
-    def _judge(self, counts: RtpCounts, tally: Tally) -> None:
-        """One value per call. Not every caller listens, so the delay is that of those who do."""
-        if counts.jitter_ms is None or not counts.expected:
+    def _judge(self, counts: RtpCounts, call: Tally) -> None:
+        """Not every caller listens, so the delay is that of those who do."""
+        if counts.jitter_ms is None or counts.expected <= 0:
             return
-        tally.add("jitter_ms", counts.jitter_ms)
-        delay = tally.spread("mouth_to_ear_ms")
-        if delay is not None:
-            burst = counts.lost / counts.bursts * (1 - counts.lost / counts.expected) if counts.bursts else None
-            tally.add("mos", mos(delay.p50 + RECEIVE_BUFFER_MS, 100 * counts.concealed / counts.expected, burst))
-
-    def _count_attempt(self) -> None:
-        for tally in (self._second, self._set_ups):
-            tally.attempts += 1
-
-    def _fail(self, code: str) -> None:
-        for tally in (self._second, self._set_ups):
-            tally.fail(code)
+        call.add("jitter_ms", counts.jitter_ms)
+        delay_ms = self._measurements.delay_ms
+        if delay_ms is not None:
+            concealed_percent = 100 * counts.concealed / counts.expected
+            call.add("mos", mos(delay_ms + RECEIVE_BUFFER_MS, concealed_percent, counts.burst_ratio))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._group is not None

@@ -8,6 +8,7 @@ import socket
 import time
 
 from callers.impairment import Impairment
+from callers.load.conversations import Conversations
 from callers.load.crew import Crew
 from callers.load.link import Link, LinkError, open_link
 from callers.load.load_caller import LoadCaller
@@ -27,7 +28,8 @@ async def help_leader(host: str, port: int, key: bytes) -> None:
         order = to_helper.validate_json(await link.receive(_LEADER_TIMEOUT_S))
         if not isinstance(order, Prepare):
             raise LinkError("the leader did not say what to prepare")
-        crew = _crew(order)
+        server = Server(order.url, order.api_key)
+        crew = Conversations(server, order.scripts) if order.scripts else _crew(order, server)
         tasks = [asyncio.create_task(crew.run()), asyncio.create_task(_tick(link, crew))]
         following = asyncio.create_task(_follow(link, crew))
         try:
@@ -40,8 +42,7 @@ async def help_leader(host: str, port: int, key: bytes) -> None:
             task.result()
 
 
-def _crew(order: Prepare) -> Crew:
-    server = Server(order.url, order.api_key)
+def _crew(order: Prepare, server: Server) -> Crew:
     packets = [base64.b64decode(packet) for packet in order.packets]
     impaired = order.impaired
     impairment = Impairment(burst_loss=impaired.loss, jitter_ms=impaired.jitter_ms, delay_ms=impaired.delay_ms)
@@ -58,7 +59,7 @@ def _crew(order: Prepare) -> Crew:
     return Crew(make_caller, order.first_index)
 
 
-async def _follow(link: Link, crew: Crew) -> None:
+async def _follow(link: Link, crew: Crew | Conversations) -> None:
     """Returns when the leader stops the run, or is gone: then nobody needs these callers."""
     with contextlib.suppress(LinkError):
         while True:
@@ -73,7 +74,7 @@ async def _follow(link: Link, crew: Crew) -> None:
                 return
 
 
-async def _tick(link: Link, crew: Crew) -> None:
+async def _tick(link: Link, crew: Crew | Conversations) -> None:
     due_s = time.monotonic()
     while True:
         due_s += 1

@@ -7,17 +7,14 @@ import asyncio
 import struct
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
-import pylibsrtp
-
-from callers.impairment import Direction, Impairment
+from callers.impairment import Direction, Impairment, is_rtp
 from callers.load.marked_sound import PACKETS_PER_MARK, MarkListener, mark_at
 from callers.load.messages import SetUpTimes
 from callers.load.rtp_meter import RtpMeter
 from callers.rtp_caller import RtpCaller
 from callers.signaling import Event, NotConnected, Signaling
-from media_worker.core.rtp import is_rtcp, parse_header
 
 _CONNECT_TIMEOUT_S = 20.0
 _FRAME_S = 0.02
@@ -116,7 +113,7 @@ class LoadCaller(RtpCaller):
             super()._transmit(datagram)
 
     def _on_datagram(self, datagram: bytes, component: int) -> None:
-        if not 127 < datagram[0] < 192 or is_rtcp(datagram[1]):
+        if not is_rtp(datagram):
             self._pass_on(datagram, component)
         elif self._downlink is not None:
             self._downlink.pass_on(datagram)
@@ -134,14 +131,10 @@ class LoadCaller(RtpCaller):
             self._listen(self._listener, datagram, now_s)
 
     def _listen(self, listener: MarkListener, datagram: bytes, now_s: float) -> None:
-        try:
-            packet: Any = self._dtls._rx_srtp.unprotect(datagram)
-        except pylibsrtp.Error:
-            return  # a duplicate
-        header = parse_header(packet)
-        if header is None or header.payload_end - header.payload_start <= _DTX_PAYLOAD:
+        packet = self._decrypted(datagram, now_s)
+        if packet is None or len(packet.payload) <= _DTX_PAYLOAD:
             return
-        heard = listener.hear(packet[header.payload_start : header.payload_end])
+        heard = listener.hear(packet.payload)
         if heard is not None and (spoken_s := self._marks.pop(heard[0], None)) is not None:
             delay_s = now_s + heard[1] - spoken_s
             if 0 < delay_s < _LONGEST_DELAY_S:

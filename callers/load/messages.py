@@ -33,7 +33,8 @@ class SetUpTimes(Message):
 
     @property
     def total(self) -> float:
-        return self.connect + self.place + self.sdp + self.ice + self.dtls + (self.first_audio or 0.0)
+        """Until sound can flow."""
+        return self.connect + self.place + self.sdp + self.ice + self.dtls
 
 
 class Impaired(Message):
@@ -63,7 +64,7 @@ class Prepare(Message):
     """Opus packets of the marked sound, in base64."""
     impaired: Impaired = Impaired()
     scripts: list[str] = []
-    """Scenario files for conversations, their content."""
+    """Scenarios for conversations, each as JSON. With any, callers hold these."""
     first_index: int = 0
 
 

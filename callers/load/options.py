@@ -1,5 +1,6 @@
 """What a load run should do, and how options state it."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from callers.load.knee import KneeSearch
 from callers.load.messages import Impaired
 from callers.load.results import Knee, Stage
 from callers.load.schedule import Level, Schedule
+from callers.scenario.scenario_files import load_scenarios
 from shared.errors import ConfigError
 from shared.io.yaml_file import read_yaml
 
@@ -80,7 +82,7 @@ class Options(NamedTuple):
     """Of a ramp: from one level to the next."""
     most: int = 1_000
     scripts: Sequence[str] = ()
-    """Scenario files of a conversation, their content."""
+    """Scenarios of a conversation, each as JSON."""
     processes: int = 1
     """On this host."""
     api_key: str = ""
@@ -106,6 +108,8 @@ class Options(NamedTuple):
 
     def levels(self) -> "FixedLevels | SearchedLevels":
         """Raises `ConfigError`."""
+        if (self.scenario == "conversation") != bool(self.scripts):
+            raise ConfigError("a conversation has a scenario file, and nothing else has: load conversation FILE")
         match self.scenario:
             case "steady" | "conversation":
                 return FixedLevels(schedule.steady(self.callers, self.duration_s, self.pace_per_s))
@@ -174,6 +178,12 @@ def http_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     known = {"ws": "http", "wss": "https"}.get(scheme)
     return f"{known}{separator}{rest.removesuffix('/').removesuffix('/signaling')}" if known else url
+
+
+def scripts(file: Path) -> list[str]:
+    """The scenarios of a file of `antiphon eval`, each as JSON. Raises `ConfigError`."""
+    load_scenarios([file])
+    return [json.dumps(document) for document in read_yaml(file) if document]
 
 
 def read_text(file: Path, what: str) -> str:

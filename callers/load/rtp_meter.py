@@ -42,6 +42,13 @@ class RtpCounts(NamedTuple):
         return min(self.expected, self.lost + self.late)
 
     @property
+    def burst_ratio(self) -> float | None:
+        """Length of a burst, over that of random loss of the same rate (ITU-T G.107 §7.5); None without loss."""
+        if not self.bursts or self.lost >= self.expected:
+            return None
+        return self.lost / self.bursts * (1 - self.lost / self.expected)
+
+    @property
     def jitter_ms(self) -> float | None:
         return self.jitter_sum_ms / self.received if self.received > 0 else None
 
