@@ -17,7 +17,7 @@ from callers.signaling import NotConnected
 
 _FIRST_AUDIO_TIMEOUT_S = 10.0
 _TOGETHER = 64
-_ATTEMPTS = 8
+_ATTEMPTS = 4
 _LONGEST_RETRY_S = 10.0
 _LEAVE_TOGETHER = 8
 _SAMPLES_PER_PACKET = 960
@@ -118,7 +118,7 @@ class Crew:
             except NotConnected as error:
                 await caller.leave()
                 self._measurements.fail(error.code)
-                if error.retry_after_ms is None:
+                if error.retry_after_ms is None or attempt + 1 == _ATTEMPTS:
                     return None
                 await asyncio.sleep(min(_LONGEST_RETRY_S, error.retry_after_ms / 1000))
             except Exception as error:  # noqa: BLE001 (whatever aiortc raises fails this caller, not the run)

@@ -33,6 +33,7 @@ _ALIVE_EVERY_S = 5.0
 _REPORT_TIMEOUT_S = 15.0
 _LEAVE_TIMEOUT_S = 30.0
 _MOST_HELPERS = 1_000
+HELPER_LOST = "cut_helper_lost"
 INDEXES_PER_HELPER = 100_000
 """Callers of different helpers have different numbers."""
 
@@ -101,6 +102,8 @@ class Fleet:
         self._prepare = prepare
         self._on_change = on_change
         self.helpers: list[Helper] = []
+        self.lost_callers = 0
+        """Of helpers that are gone."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
 
@@ -189,7 +192,8 @@ class Fleet:
         await helper.listen()
         if helper.wanted and not self._is_over:
             lost = helper.latest.connected if helper.latest is not None else 0
-            helper.unread.fail("cut_helper_lost", lost)
+            helper.unread.fail(HELPER_LOST, lost)
+            self.lost_callers += lost
             self._on_change(f"a helper on {helper.host} is gone, and {lost} callers with it")
 
     async def _stay_alive(self) -> None:

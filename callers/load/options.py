@@ -23,7 +23,7 @@ _BURST_PER_S = 100.0
 _SOAKED_CALL_S = 180.0
 _USUAL_SHARE = 0.1
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|min|h|d)?")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|min|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?(%)?")
 

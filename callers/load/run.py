@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from callers.load.fleet import Fleet
+from callers.load.fleet import HELPER_LOST, Fleet
 from callers.load.messages import Measured
 from callers.load.results import CallerLoad, Point, ServerLoad, Stage
 from callers.load.schedule import Level
@@ -58,10 +58,11 @@ class Run:
         async with self._points():
             while not self.is_stopped and self._fleet.live and (level := levels.next()) is not None:
                 began_s = self.seconds
+                lost_before = self._fleet.lost_callers
                 await self._bring_about(level, arrivals_per_s, call_s)
                 if not level.hold_s:
                     continue
-                stage = await self._stage(level, began_s)
+                stage = await self._stage(level, began_s, lost_before)
                 self.stages.append(stage)
                 if not self.is_stopped:
                     levels.take(stage)
@@ -73,7 +74,7 @@ class Run:
         await self._settled(level.callers / arrivals_per_s + _SETTLE_TIMEOUT_S)
         await self._wait(_SETTLE_S)
 
-    async def _stage(self, level: Level, began_s: float) -> Stage:
+    async def _stage(self, level: Level, began_s: float, lost_before: int) -> Stage:
         await self._fleet.measure()
         self._watch.begin()
         await self._wait(level.hold_s)
@@ -81,6 +82,8 @@ class Run:
         tally = Tally()
         for each in measured:
             tally.merge(each.tally)
+        if self._fleet.lost_callers > lost_before:
+            tally.fail(HELPER_LOST, self._fleet.lost_callers - lost_before)
         return Stage(
             began_s=began_s,
             duration_s=max((each.seconds for each in measured), default=0.0),
