@@ -5,6 +5,7 @@ import contextlib
 import secrets
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -33,6 +34,7 @@ from shared.io.yaml_file import read_yaml
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 _HELPERS_TIMEOUT_S = 60.0
+_LEADER_TIMEOUT_S = 60.0
 _HOSTS_TIMEOUT_S = 600.0
 
 
@@ -46,8 +48,7 @@ class HelperCommand(NamedTuple):
 def join(leader: str, key: str) -> int:
     """Be a helper of the leader at HOST:PORT. Returns the exit code."""
     try:
-        host, port = address(leader)
-        uvloop.run(help_leader(host, port, key.encode()))
+        uvloop.run(_join(*address(leader), key.encode()))
     except ConfigError as error:
         return _complain(error, EXIT_USAGE)
     except LinkError as error:
@@ -63,6 +64,18 @@ def load(options: Options, helper: HelperCommand) -> int:
         return _complain(error, EXIT_USAGE)
     except AntiphonError as error:
         return _complain(error, EXIT_FAILED)
+
+
+async def _join(host: str, port: int, key: bytes) -> None:
+    """Waits for a leader that is not there yet: hosts and Jobs start in any order."""
+    give_up_s = time.monotonic() + _LEADER_TIMEOUT_S
+    while True:
+        try:
+            return await help_leader(host, port, key)
+        except LinkError as error:
+            if error.code != "no_leader" or time.monotonic() > give_up_s:
+                raise
+        await asyncio.sleep(1)
 
 
 async def _load(options: Options, helper: HelperCommand) -> int:

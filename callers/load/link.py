@@ -78,12 +78,12 @@ class Link:
 
 
 async def open_link(host: str, port: int, key: bytes) -> Link:
-    """A helper's side. Raises `LinkError` with the code `key_refused` if the keys differ."""
+    """A helper's side. Raises `LinkError`: `no_leader`, or `key_refused` if the keys differ."""
     try:
         async with asyncio.timeout(_HANDSHAKE_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(host, port)
     except OSError as error:
-        raise LinkError(f"no leader at {host}:{port}: {error}") from error
+        raise LinkError(f"no leader at {host}:{port}: {error}", code="no_leader") from error
     return await _agree(reader, writer, key, own=b"helper", theirs=b"leader")
 
 
