@@ -54,6 +54,7 @@ AT_MOST: Mapping[str, _Figure] = {
     "errors": lambda stage: float(stage.error_count),
     "error_percent": lambda stage: stage.error_percent,
     "loop_lag_ms": _highest_loop_lag,
+    "core_percent_per_caller": lambda stage: stage.core_percent_per_caller,
     "hop_p99_ms": lambda stage: stage.server.hop_p99_ms if stage.server else None,
 }
 AT_LEAST: Mapping[str, _Figure] = {

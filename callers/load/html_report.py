@@ -4,20 +4,21 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from callers.load.gate import Result
-from callers.load.plot import Plot, number, svg, thinned
+from callers.load.plot import Plot, number, svg
 from callers.load.report_plots import level_plots, time_plots
 from callers.load.report_style import STYLE
 from callers.load.results import LoadReport, Stage
 from callers.load.set_up_bars import set_up_bars
-from callers.load.verdict import at_the_knee, cards, facts, headline, levels_table
+from callers.load.verdict import COLUMNS, at_the_knee, cards, caution, facts, headline, rows
 
 _MOST_ROWS = 40
 """Of the table behind a plot."""
 _NOTES = (
     "Percentiles are within 1 %. Set-up is from the first connection to DTLS. Mouth to ear is the whole way from the "
     "caller's mouth to the caller's ear through the echo agent, without a receive buffer.",
-    "MOS is estimated by the E-model (ITU-T G.107, narrowband scale, best 4.41) from delay, loss and bursts, with "
-    "Ie = 0 and Bpl = 25.1 for Opus. It does not judge voices or answers.",
+    "MOS is estimated by the E-model (ITU-T G.107, narrowband scale, best 4.41) from mouth to ear plus a receive "
+    "buffer of 60 ms, concealed packets and bursts, with Ie = 0 and Bpl = 25.1 for Opus. "
+    "It does not judge voices or answers.",
     "The knee is the highest level at which set-up and lateness had not doubled against the median of the first levels "
     "and neither errors nor loss appeared.",
 )
@@ -53,12 +54,8 @@ def html_report(report: LoadReport, gate: Sequence[Result] = ()) -> str:
 def _header(report: LoadReport) -> str:
     said = "".join(f"<div>{escape(name)} <span>{escape(value)}</span></div>" for name, value in facts(report))
     reason = f'<p class="lead">{escape(report.knee.reason)}</p>' if report.knee else ""
-    note = (
-        '<p class="note" role="note">The callers themselves were the limit, so the server may carry more. '
-        "Use more processes or hosts of callers.</p>"
-        if report.callers_were_the_limit
-        else ""
-    )
+    warning = caution(report)
+    note = f'<p class="note" role="note">{escape(warning)}</p>' if warning else ""
     return (
         f'<header><p class="label">Antiphon load report</p><h1>{escape(headline(report))}</h1>{reason}'
         f'<div class="facts">{said}</div></header>{note}'
@@ -69,43 +66,46 @@ def _cards(report: LoadReport) -> str:
     found = at_the_knee(report)
     if found is None:
         return ""
+    shown = cards(report, found)
     parts = (
         f'<div class="card"><dt>{escape(card.name)}</dt><dd class="value">{escape(card.value)}'
         f' <small>{escape(card.unit)}</small></dd><dd class="aside">{escape(card.aside)}</dd></div>'
-        for card in cards(report, found)
+        for card in shown
     )
-    return f'<dl class="cards">{"".join(parts)}</dl>'
+    return f'<dl class="cards{" many" if len(shown) > 6 else ""}">{"".join(parts)}</dl>'
 
 
 def _gate(results: Sequence[Result]) -> str:
-    rows = (
+    body = (
         f'<tr><th scope="row" class="words">{escape(result.name)}</th>'
         f"<td>{'–' if result.value is None else number(result.value)}</td><td>{number(result.bound)}</td>"
         f'<td class="words {"holds" if result.holds else "fails"}">{"holds" if result.holds else "fails"}</td>'
         f'<td class="words">{escape(result.reason)}</td></tr>'
         for result in results
     )
-    failed = sum(not result.holds for result in results)
-    words = "All bounds hold." if not failed else f"{failed} of {len(results)} bounds do not hold."
+    words = f"{sum(result.holds for result in results)} of {len(results)} bounds hold."
     head = (
         '<th class="words">Figure</th><th>Measured</th><th>Bound</th><th class="words">Gate</th><th class="words"></th>'
     )
-    return _section("Gate", words) + _sheet("Gate", head, rows)
+    return _section("Gate", words) + _sheet("Gate", head, body)
 
 
 def _levels(report: LoadReport) -> str:
-    head, rows = levels_table(report)
-    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
+    found = rows(report)
+    if not found:
+        return ""
+    groups = "".join(f'<th colspan="{len(names)}" scope="colgroup">{escape(group)}</th>' for group, names in COLUMNS)
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for _, names in COLUMNS for name in names)
     body = (
-        f'<tr{" class=bad" if row.is_bad else ""}><th scope="row">{escape(row.cells[0])}</th>'
+        f'<tr class="{"bad" if row.is_bad else "good"}"><th scope="row">{escape(row.cells[0])}</th>'
         + "".join(f"<td>{escape(cell)}</td>" for cell in row.cells[1:])
         + "</tr>"
-        for row in rows
+        for row in found
     )
-    words = "Times in ms."
-    if any(row.is_bad for row in rows):
+    words = "In the order of the run. The last two columns are shares of a core."
+    if any(row.is_bad for row in found):
         words += " Tinted levels are beyond the knee."
-    return _section("Levels", words) + _sheet("Levels", cells, body) if rows else ""
+    return _section("Levels", words) + _sheet("Levels", f"{groups}</tr><tr>{names}", body, "levels")
 
 
 def _set_up(stages: Sequence[Stage], report: LoadReport) -> str:
@@ -138,19 +138,19 @@ def _table_behind(plot: Plot) -> str:
     xs = sorted({x for column in columns for x in column})
     step = -(-len(xs) // _MOST_ROWS)
     head = f"<th>{escape(plot.x_unit)}</th>" + "".join(f"<th>{escape(line.name)}</th>" for line in plot.lines)
-    rows = (
+    body = (
         f'<tr><th scope="row">{number(x)}</th>'
         + "".join(f"<td>{'–' if (y := column.get(x)) is None else number(y)}</td>" for column in columns)
         + "</tr>"
         for x in xs[::step]
     )
-    return f"<details><summary>Figures</summary><div>{_table(plot.title, head, rows)}</div></details>"
+    return f"<details><summary>Figures</summary><div>{_table(plot.title, head, body)}</div></details>"
 
 
 def _time_words(report: LoadReport) -> str:
-    words = "A point for each second; faint lines are where levels begin."
-    if any(len(thinned(line.points)) < len(line.points) for plot in time_plots(report) for line in plot.lines):
-        words = "Each point is the highest of some seconds; faint lines are where levels begin."
+    words = (
+        "Each point is the highest of a second, or of some seconds of a long run; faint lines are where levels begin."
+    )
     return words + (" Tinted levels are beyond the knee." if report.knee else "")
 
 
@@ -158,11 +158,12 @@ def _section(title: str, words: str) -> str:
     return f"<h2>{escape(title)}</h2><p>{escape(words)}</p>"
 
 
-def _sheet(label: str, head: str, rows: Iterable[str]) -> str:
+def _sheet(label: str, head: str, body: Iterable[str], style: str = "") -> str:
+    name = escape(label)
     return (
-        f'<div class="sheet" tabindex="0" role="region" aria-label="{escape(label)}">{_table(label, head, rows)}</div>'
+        f'<div class="sheet {style}" tabindex="0" role="region" aria-label="{name}">{_table(label, head, body)}</div>'
     )
 
 
-def _table(label: str, head: str, rows: Iterable[str]) -> str:
-    return f'<table aria-label="{escape(label)}"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+def _table(label: str, head: str, body: Iterable[str]) -> str:
+    return f'<table aria-label="{escape(label)}"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'

@@ -84,7 +84,7 @@ class KneeSearch:
             bound=sign.bound,
             resource=found.resource,
             role=found.role,
-            reason=f"At {callers} callers {sign.words}; {found.words}.",
+            reason=f"At {callers:,} callers, {sign.words}: {found.words}.",
         )
 
     def _next_callers(self) -> int | None:

@@ -24,7 +24,9 @@ class Line(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """`beyond`: stretches of the x axis that are shaded, beyond the knee. `edges`: where levels begin."""
+    """`unit` is empty for what is counted. `beyond`: stretches of the x axis that are shaded, beyond the knee.
+    `edges`: where levels begin.
+    """
 
     title: str
     unit: str
@@ -115,20 +117,18 @@ class _Drawing:
         end, foot = WIDTH - _RIGHT, HEIGHT - _BOTTOM
         parts = []
         for tick in self._y_ticks:
+            if not self._plot.unit and tick != round(tick):
+                continue  # there is no half of a caller or of an error
             y = self._y(tick)
             parts.append(f'<path class="grid" d="M{_LEFT} {y}H{end}"/>')
             parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 3.5}" text-anchor="end">{number(tick)}</text>')
         shown = [tick for tick in ticks(self._x_low, self._x_high, 5) if self._x_low <= tick <= self._x_high]
         for tick in shown:
-            x = self._x(tick)
-            near_end = x > end - 14
-            words = number(tick)
+            x, last = self._x(tick), tick == shown[-1]
+            words = f"{number(tick)} {escape(self._plot.x_unit)}" if last else number(tick)
+            at, anchor = (min(x + 10, end), "end") if last and x > end - 30 else (x, "middle")
             parts.append(f'<path class="axis" d="M{x} {foot}v4"/>')
-            anchor = "end" if near_end else "middle"
-            parts.append(
-                f'<text class="tick" x="{min(x + 6, end) if near_end else x}" y="{foot + 16}" '
-                f'text-anchor="{anchor}">{words}</text>'
-            )
+            parts.append(f'<text class="tick" x="{at}" y="{foot + 16}" text-anchor="{anchor}">{words}</text>')
         parts.append(f'<path class="axis" d="M{_LEFT} {foot}H{end}"/>')
         return parts
 
@@ -169,5 +169,5 @@ class _Drawing:
     def _dot(self, name: str, x: float, y: float) -> str:
         plot = self._plot
         words = escape(f"{name}: {number(y)} {plot.unit} at {number(x)} {plot.x_unit}")
-        radius = 2.6 if plot.dots else 1.5
+        radius = 2.6 if plot.dots else 2
         return f'<circle cx="{self._x(x)}" cy="{self._y(y)}" r="{radius}"><title>{words}</title></circle>'

@@ -63,6 +63,11 @@ def level_plots(report: LoadReport) -> list[Plot]:
             [*(role(name, lambda load: load.cores) for name in roles), line("callers", "c5 dashed", _caller_cores)],
         ),
         (
+            "Processor per caller",
+            "% of a core",
+            [line("all roles of the server", "c1", lambda stage: stage.core_percent_per_caller)],
+        ),
+        (
             "Busiest process",
             "% of its core",
             [
@@ -139,7 +144,7 @@ def time_plots(report: LoadReport) -> list[Plot]:
             ],
         ),
         ("Loss", "%", [line("lost", "c2", lambda point: point.loss_percent)]),
-        ("Errors a second", "", [line(code, style, _errors(members)) for code, style, members in codes]),
+        ("Errors", "", [line(code, style, _errors(members)) for code, style, members in codes]),
         ("Processor", "cores", [role(name, lambda load: load.cores) for name in roles]),
         ("Memory", "MB", [role(name, lambda load: load.memory_mb) for name in roles]),
         ("Event loop: how late it was", "ms", [role(name, lambda load: load.loop_lag_ms) for name in roles]),

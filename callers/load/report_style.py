@@ -21,14 +21,16 @@ header p { margin: 0; color: var(--quiet); }
 .label { font-size: .85rem; letter-spacing: .04em; }
 h1 { margin: .1rem 0 .35rem; font-size: 1.9rem; font-weight: 600; line-height: 1.2; letter-spacing: -.01em; }
 h2 { margin: 2.75rem 0 .25rem; font-size: 1.1rem; font-weight: 600; }
-h2 + p { margin: 0 0 .9rem; color: var(--quiet); font-size: .92rem; max-width: 46rem; }
-.facts { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; margin-top: .9rem; font-size: .92rem; }
+h2 + p { margin: 0 0 .9rem; color: var(--quiet); font-size: .92rem; max-width: 52rem; }
+.facts { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; margin-top: .9rem; font-size: .92rem;
+  color: var(--quiet); }
 .facts span { color: var(--ink); overflow-wrap: anywhere; }
-.lead { max-width: 46rem; font-size: 1.05rem; }
+.lead { max-width: 52rem; text-wrap: balance; font-size: 1.05rem; }
 .note { margin: 1.25rem 0 0; padding: .7rem 1rem; border-radius: .75rem; background: var(--danger-ground);
   color: var(--danger); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem;
-  margin-top: 1.75rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(max(9.5rem, var(--least)), 1fr));
+  gap: .75rem; margin-top: 1.75rem; --least: 0px; }
+.many { --least: calc(25% - .5625rem); }
 .card, figure, .sheet { background: var(--ground); border: 1px solid var(--line); border-radius: 1rem; }
 .card { padding: .85rem 1.1rem .8rem; }
 .card dt { color: var(--quiet); font-size: .85rem; }
@@ -63,8 +65,10 @@ rect.c3 { fill: var(--c3); stroke: none; } rect.c4 { fill: var(--c4); stroke: no
 rect.c5 { fill: var(--c5); stroke: none; } rect.c6 { fill: var(--c6); stroke: none; }
 .sheet { overflow-x: auto; padding: .35rem .5rem; }
 table { border-collapse: collapse; inline-size: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .45rem .6rem; text-align: end; white-space: nowrap; }
+th, td { padding: .42rem .6rem; text-align: end; white-space: nowrap; }
 th { color: var(--quiet); font-weight: 500; vertical-align: bottom; }
+thead th[colspan] { text-align: center; } thead tr + tr th { padding-top: 0; }
+.levels th, .levels td { padding-inline: .5rem; }
 tbody tr { border-top: 1px solid var(--faint); }
 th[scope="row"] { color: var(--ink); font-weight: 600; }
 th.words, td.words { text-align: start; white-space: normal; }
@@ -89,7 +93,9 @@ footer p { max-width: 52rem; margin: 0 0 .5rem; }
   .card .value { font-size: 1.35rem; }
   details { display: none; }
   h2 { break-after: avoid; } tr, .card { break-inside: avoid; }
+  .cards { grid-template-columns: repeat(3, 1fr); }
   .sheet { overflow: visible; } .sheet table { font-size: .72rem; } th, td { padding: .3rem .35rem; }
+  .levels table { font-size: .64rem; } .levels th, .levels td { padding-inline: .2rem; }
   @page { margin: 14mm; }
 }
 """

@@ -145,9 +145,16 @@ class Stage(Part):
         """Of the set-ups, or of the callers if they are more: a call may also fail later."""
         return 100 * self.error_count / max(1, self.attempts, self.callers_wanted)
 
+    @property
+    def core_percent_per_caller(self) -> float | None:
+        """Of one core, by all roles of the server."""
+        if self.server is None or not self.server.roles or not self.callers_connected:
+            return None
+        return 100 * sum(load.cores for load in self.server.roles.values()) / self.callers_connected
+
 
 class Point(Part):
-    """One second of the run."""
+    """One second of the run; of a long run, the worst of some seconds."""
 
     at_s: float = Field(ge=0, description="since the run began")
     callers_wanted: Count

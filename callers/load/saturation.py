@@ -78,30 +78,30 @@ def sign_of_saturation(stage: Stage, first_levels: Sequence[Stage]) -> Sign | No
 
 
 def callers_limit(callers: CallerLoad) -> str | None:
-    """Why the callers themselves were the limit, if they were."""
-    if callers.busiest_core_share >= _CALLERS_NEAR_THEIR_CORE:
-        return (
-            f"a process of the callers used {callers.busiest_core_share:.0%} of its core: use more processes or hosts"
-        )
+    """Why the callers themselves were the limit, if they were: what they measured is then worse than what was."""
+    if _callers_are_busy(callers):
+        return f"a process of the callers used {100 * callers.busiest_core_share:.0f} % of its core"
     late_ms = percentile(callers.lateness_ms, "p95")
-    if late_ms is not None and late_ms >= _CALLERS_LATE_MS and not _host_is_full(callers):
-        return f"the callers' own clock was {late_ms:.0f} ms late (p95): use more processes or hosts"
+    if late_ms is not None and late_ms >= _CALLERS_LATE_MS:
+        return f"the callers' own clock was {late_ms:.0f} ms late (p95)"
     return None
 
 
 def callers_were_the_limit(stages: Sequence[Stage], knee: Knee | None) -> bool:
-    """What the report says: of the knee if there is one, else of any level."""
-    return knee.resource == "callers" if knee else any(callers_limit(stage.callers) for stage in stages)
+    """What the report says: of the level that was too much if there is one, else of any."""
+    judged = [stage for stage in stages if knee is None or stage.callers_wanted == knee.bad_callers]
+    return any(callers_limit(stage.callers) for stage in judged)
 
 
 def culprit(stage: Stage) -> Culprit:
     """The resource that ran out, by what was measured of it: the callers themselves first."""
-    if (limit := callers_limit(stage.callers)) is not None:
+    limit = callers_limit(stage.callers)
+    if limit is not None and (_callers_are_busy(stage.callers) or not _host_is_full(stage.callers)):
         return Culprit("callers", None, limit)
     roles = stage.server.roles if stage.server else {}
     busy = max(roles, key=lambda role: roles[role].busiest_core_share, default=None)
     if busy is not None and roles[busy].busiest_core_share >= _NEAR_ITS_CORE:
-        return _process(busy, f"used {roles[busy].busiest_core_share:.0%} of its core")
+        return _process(busy, f"used {100 * roles[busy].busiest_core_share:.0f} % of its core")
     if _host_is_full(stage.callers):
         return Culprit("host", None, f"the callers' host was {stage.callers.host_busy_percent:.0f} % busy")
     late = max(roles, key=lambda role: roles[role].loop_lag_ms or 0.0, default=None)
@@ -112,7 +112,7 @@ def culprit(stage: Stage) -> Culprit:
         return Culprit("broker", None, f"a hop through the broker took {hop_ms:.0f} ms (p99)")
     refused = sum(count for code, count in stage.errors.items() if code in _REFUSALS)
     if refused:
-        return Culprit("capacity", None, f"the server refused {refused} callers: it counts its workers as full")
+        return Culprit("capacity", None, f"the server refused {refused} callers, because it counts its workers as full")
     if stage.server is None:
         return Culprit("unknown", None, "the server's metrics could not be read")
     return Culprit("unknown", None, "no process was near its core")
@@ -125,3 +125,7 @@ def _process(role: Role, words: str) -> Culprit:
 
 def _host_is_full(callers: CallerLoad) -> bool:
     return callers.host_busy_percent is not None and callers.host_busy_percent >= _HOST_BUSY_PERCENT
+
+
+def _callers_are_busy(callers: CallerLoad) -> bool:
+    return callers.busiest_core_share >= _CALLERS_NEAR_THEIR_CORE

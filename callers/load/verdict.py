@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from callers.load.plot import number
 from callers.load.results import LoadReport, Spread, Stage, percentile
+from callers.load.saturation import callers_limit
 
 NOT_MEASURED = "–"
 
@@ -34,18 +35,30 @@ def headline(report: LoadReport) -> str:
 
 def facts(report: LoadReport) -> list[tuple[str, str]]:
     environment = report.environment
-    where = f"{environment.processes} processes on {_counted(max(1, len(environment.hosts)), 'host')}"
+    processes = "1 process" if environment.processes == 1 else f"{environment.processes:,} processes"
+    where = f"{processes} on {_counted(max(1, len(environment.hosts)), 'host')}"
     told = [
         ("target", report.target_url),
         ("agent", report.agent),
         ("scenario", report.scenario),
-        ("began", report.began.replace("T", " ").replace("Z", " UTC")),
+        ("began", report.began.replace("T", " ").replace("Z", " UTC").replace("+00:00", " UTC")),
         ("took", duration(report.duration_s)),
-        ("callers", where),
+        ("from", where),
     ]
     return told + [
-        (name.replace("_", " "), str(value)) for name, value in report.parameters.items() if value is not None
+        (name, f"{value:g}" if isinstance(value, float) else str(value))
+        for name, value in report.parameters.items()
+        if value is not None
     ]
+
+
+def caution(report: LoadReport) -> str | None:
+    """If the callers were the limit: why, and what to do."""
+    if not report.callers_were_the_limit:
+        return None
+    reasons = (callers_limit(stage.callers) for stage in reversed(report.stages))
+    reason = next((f": {reason}" for reason in reasons if reason is not None), "")
+    return f"The callers themselves were the limit{reason}. The server may do better: use more processes or hosts."
 
 
 def at_the_knee(report: LoadReport) -> Stage | None:
@@ -56,36 +69,56 @@ def at_the_knee(report: LoadReport) -> Stage | None:
 
 
 def cards(report: LoadReport, stage: Stage) -> list[Card]:
-    """`stage`: `at_the_knee`."""
-    audio, knee = stage.audio, report.knee
+    """What was measured of `stage`, which is `at_the_knee`."""
+    audio = stage.audio
     at = f"at {stage.callers_wanted:,} callers"
     total = sum(level.error_count for level in report.stages)
-    return [
-        Card("Knee", f"{knee.callers:,}" if knee else "none", "callers" if knee else "", _resource(report)),
+    mos, loss = percentile(audio.mos, "p05"), audio.loss_percent
+    found = [
+        _load(report, stage),
         _time("Set-up, p95", stage.set_up.total_ms, at),
+        _time("First audio, p95", audio.first_audio_ms, at),
+        _time("Barge-in stop, p95", audio.barge_in_stop_ms, at),
         _time("Mouth to ear, p95", audio.mouth_to_ear_ms, at),
-        Card(
-            "Quality", _plain(percentile(audio.mos, "p05"), 2), "MOS" if audio.mos else "", f"worst 5 % of calls, {at}"
-        ),
-        Card("Loss", _plain(audio.loss_percent), "%" if audio.loss_percent is not None else "", at),
+        None if mos is None else Card("Quality", f"{mos:.2f}", "MOS", f"worst 5 % of calls, {at}"),
+        None if loss is None else Card("Loss", number(loss), "%", at),
         Card("Errors", f"{stage.error_count:,}", "", f"{at}; {total:,} in the run"),
     ]
+    return [card for card in found if card is not None]
 
 
-def levels_table(report: LoadReport) -> tuple[list[str], list[Row]]:
-    head = ["Callers", "Connected", "Set-up p50", "p95", "p99", "Mouth to ear p50", "p95", "Jitter p95"]
-    head += ["Loss %", "Concealed %", "MOS p05", "Errors", "Busiest process", "Callers’ core"]
-    rows = []
+COLUMNS = (
+    ("", ("Callers", "Connected")),
+    ("Set-up, ms", ("p50", "p95", "p99")),
+    ("Mouth to ear, ms", ("p50", "p95")),
+    ("Jitter, ms", ("p95",)),
+    ("Packets, %", ("lost", "concealed")),
+    ("MOS", ("p05",)),
+    ("", ("Errors", "Busiest process", "Callers’ core")),
+)
+"""Of `rows`: groups, and the names in them. The last two are shares of a core."""
+
+
+def rows(report: LoadReport) -> list[Row]:
+    """One for each level, in the order of the run."""
+    found = []
     for stage in report.stages:
         set_up, audio, mouth_to_ear = stage.set_up.total_ms, stage.audio, stage.audio.mouth_to_ear_ms
-        cells = [f"{stage.callers_wanted:,}", f"{stage.callers_connected:,}"]
-        cells += [_whole(percentile(set_up, which)) for which in ("p50", "p95", "p99")]
-        cells += [_whole(percentile(mouth_to_ear, "p50")), _whole(percentile(mouth_to_ear, "p95"))]
-        cells += [_plain(percentile(audio.jitter_ms, "p95")), _plain(audio.loss_percent)]
-        cells += [_plain(audio.concealed_percent), _plain(percentile(audio.mos, "p05"), 2)]
-        cells += [f"{stage.error_count:,}", _busiest(stage), f"{stage.callers.busiest_core_share:.0%}"]
-        rows.append(Row(cells, report.knee is not None and stage.callers_wanted > report.knee.callers))
-    return head, rows
+        cells = [
+            f"{stage.callers_wanted:,}",
+            f"{stage.callers_connected:,}",
+            *(_whole(percentile(set_up, which)) for which in ("p50", "p95", "p99")),
+            *(_whole(percentile(mouth_to_ear, which)) for which in ("p50", "p95")),
+            _plain(percentile(audio.jitter_ms, "p95")),
+            _plain(audio.loss_percent),
+            _plain(audio.concealed_percent),
+            _plain(percentile(audio.mos, "p05"), 2),
+            f"{stage.error_count:,}",
+            _busiest(stage),
+            _share(stage.callers.busiest_core_share),
+        ]
+        found.append(Row(cells, report.knee is not None and stage.callers_wanted > report.knee.callers))
+    return found
 
 
 def duration(seconds: float) -> str:
@@ -95,32 +128,40 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _resource(report: LoadReport) -> str:
-    if report.knee is None:
-        return "the server carries more than was tried"
+def _load(report: LoadReport, stage: Stage) -> Card:
+    """The knee, or else how many callers there were."""
+    knee = report.knee
+    if knee is None:
+        several = len({level.callers_wanted for level in report.stages}) > 1
+        aside = "no level was too much" if several else f"connected, of {stage.callers_wanted:,}"
+        return Card("Callers", f"{stage.callers_connected:,}", "", aside)
     limits = {
-        "broker": "limited by the broker",
-        "capacity": "limited by the capacity that the server counts",
-        "callers": "limited by the callers themselves",
-        "host": "limited by the host that all shared",
-        "unknown": "limited by what was not measured",
+        "broker": "the broker",
+        "capacity": "the capacity that the server counts",
+        "callers": "the callers themselves",
+        "host": "the host that all shared",
+        "unknown": "what was not measured",
     }
-    role = (report.knee.role or "server").replace("_", " ")
-    return limits.get(report.knee.resource, f"limited by the {role}")
+    limit = limits.get(knee.resource, f"the {(knee.role or 'server').replace('_', ' ')}")
+    return Card("Knee", f"{knee.callers:,}", "callers", f"limited by {limit}")
 
 
 def _busiest(stage: Stage) -> str:
     roles = stage.server.roles if stage.server else {}
     name = max(roles, key=lambda role: roles[role].busiest_core_share, default=None)
-    return NOT_MEASURED if name is None else f"{name.replace('_', ' ')} {roles[name].busiest_core_share:.0%}"
+    return NOT_MEASURED if name is None else f"{name.replace('_', ' ')} {_share(roles[name].busiest_core_share)}"
 
 
-def _time(name: str, spread: Spread | None, at: str) -> Card:
+def _time(name: str, spread: Spread | None, at: str) -> Card | None:
     if spread is None:
-        return Card(name, NOT_MEASURED, "", at)
+        return None
     if spread.p95 >= 10_000:
         return Card(name, number(spread.p95 / 1000), "s", at)
     return Card(name, f"{spread.p95:,.0f}", "ms", at)
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _whole(value: float | None) -> str:

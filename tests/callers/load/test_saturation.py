@@ -1,7 +1,7 @@
 import pytest
 
-from callers.load.results import CallerLoad, ServerLoad, Stage
-from callers.load.saturation import callers_limit, culprit, sign_of_saturation
+from callers.load.results import CallerLoad, Knee, ServerLoad, Stage
+from callers.load.saturation import callers_limit, callers_were_the_limit, culprit, sign_of_saturation
 from tests.callers.load.stages import server, spread, stage
 
 _FIRST = [stage(10, set_up_ms=150.0), stage(15, set_up_ms=160.0), stage(20, set_up_ms=400.0)]
@@ -72,4 +72,20 @@ def test_a_late_event_loop_is_told_from_a_busy_one() -> None:
 def test_callers_that_are_late_are_the_limit_themselves() -> None:
     late = CallerLoad(processes=1, cores=0.5, busiest_core_share=0.5, lateness_ms=spread(30.0))
     assert "30 ms late" in str(callers_limit(late))
+    assert culprit(stage(30, caller_load=late)).resource == "callers"
+    assert callers_were_the_limit([stage(30, caller_load=late)], None)
     assert callers_limit(CallerLoad(processes=1, cores=0.5, busiest_core_share=0.5, lateness_ms=spread(3.0))) is None
+
+
+def test_on_a_full_host_late_callers_are_named_beside_the_host() -> None:
+    late = _FULL.model_copy(update={"lateness_ms": spread(30.0)})
+    assert culprit(stage(30, caller_load=late)).resource == "host"
+    assert callers_were_the_limit([stage(30, caller_load=late)], None)
+
+
+def test_callers_that_were_late_only_beyond_the_knee_were_not_the_limit() -> None:
+    late = CallerLoad(processes=1, cores=0.5, busiest_core_share=0.5, lateness_ms=spread(30.0))
+    knee = Knee(callers=20, bad_callers=30, signal="loss", value=1.0, bound=0.5, resource="unknown", reason="Lossy.")
+    stages = [stage(20), stage(30), stage(90, caller_load=late)]
+    assert not callers_were_the_limit(stages, knee)
+    assert callers_were_the_limit(stages, None)
