@@ -20,12 +20,13 @@ from callers.load.link import LinkError
 from callers.load.local_helpers import KEY, local_helpers
 from callers.load.messages import Prepare
 from callers.load.options import Options, address, http_url
-from callers.load.progress import Progress, conclusions
+from callers.load.progress import Progress
 from callers.load.results import Environment, LoadReport
 from callers.load.run import Run
 from callers.load.saturation import callers_were_the_limit
 from callers.load.server_watch import ServerWatch
 from callers.load.sound import marked_packets
+from callers.load.text_report import text_report
 from callers.server import Server
 from shared.errors import AntiphonError, ConfigError
 from shared.io.heartbeat import own_version
@@ -110,16 +111,13 @@ async def _load(options: Options, helper: HelperCommand) -> int:
         duration_s=duration_s,
         environment=Environment(hosts=sorted(set(hosts)), processes=len(hosts), version=own_version()),
         stages=run.stages,
-        series=run.series,
+        series=run.series.points,
         knee=levels.knee,
         callers_were_the_limit=callers_were_the_limit(run.stages, levels.knee),
     )
     results = [] if bounds is None else compare(report, bounds)
     _write(options, report, results)
-    for line in conclusions(report):
-        print(line)
-    for result in results:
-        print(f"{'holds ' if result.holds else 'BROKEN'} {result.name}: {_found(result.value)}, bound {result.bound:g}")
+    print(*text_report(report, results), sep="\n")
     talked = any(stage.callers_connected for stage in run.stages)
     return exit_code(results) if talked else EXIT_FAILED
 
@@ -153,10 +151,6 @@ def _write(options: Options, report: LoadReport, results: Sequence[Result]) -> N
                 file.write_text(text, encoding="utf-8")
             except OSError as error:
                 raise ConfigError(f"{file}: {error.strerror}: name a file in an existing folder") from error
-
-
-def _found(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.1f}"
 
 
 async def _gather(fleet: Fleet, expected: int, timeout_s: float) -> None:

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from callers.load.results import LoadReport, Point, Spread, Stage
+from callers.load.results import Point, Spread, Stage
 
 _POINT_EVERY_S = 5
 _COLUMNS = (
@@ -66,16 +66,6 @@ class Progress:
         for row in self._rows:
             table.add_row(*map(Text, row))
         self._live.update(Group(table, Text(now)) if now else table, refresh=True)
-
-
-def conclusions(report: LoadReport) -> Iterator[str]:
-    """For people, at the end."""
-    if report.knee is not None:
-        yield f"Knee: {report.knee.callers} callers. {report.knee.reason}"
-    elif report.scenario == "ramp" and report.stages:
-        yield f"No knee up to {report.stages[-1].callers_wanted} callers."
-    if report.callers_were_the_limit:
-        yield "The callers themselves were the limit: use more processes or hosts."
 
 
 def _now(point: Point) -> str:

@@ -11,6 +11,7 @@ from callers.load.fleet import HELPER_LOST, Fleet
 from callers.load.messages import Measured
 from callers.load.results import CallerLoad, Point, ServerLoad, Stage
 from callers.load.schedule import Level
+from callers.load.series import Series
 from callers.load.server_watch import ServerWatch
 from callers.load.tally import Tally
 
@@ -38,7 +39,7 @@ class Run:
         self._wanted = 0
         self._began_s = time.monotonic()
         self.stages: list[Stage] = []
-        self.series: list[Point] = []
+        self.series = Series()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -123,7 +124,7 @@ class Run:
         while True:
             await asyncio.sleep(1)
             point = self._point(self._fleet.take_unread(), self._watch.now())
-            self.series.append(point)
+            self.series.add(point)
             self._on_point(point)
 
     def _point(self, tally: Tally, server: ServerLoad | None) -> Point:

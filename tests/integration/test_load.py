@@ -26,8 +26,9 @@ _CAPACITY = 12
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def deployment(broker_url: str) -> AsyncIterator[Deployment]:
-    settings = {"ANTIPHON_MEDIA_CAPACITY": str(_CAPACITY), "ANTIPHON_GATEWAY_RETRY_AFTER_MS": "300"}
-    async with deployed(broker_url, **settings) as running:
+    async with deployed(
+        broker_url, ANTIPHON_MEDIA_CAPACITY=str(_CAPACITY), ANTIPHON_GATEWAY_RETRY_AFTER_MS="300"
+    ) as running:
         yield running
         assert await running.leftovers() == []
 
@@ -97,8 +98,8 @@ async def test_steady_callers_measure_each_stage_of_their_set_up_and_what_they_h
     )
     output = await output_of(process)
     assert process.returncode == 1, "no set-up takes 0.1 ms"
-    assert "BROKEN setup_p95_ms" in output
-    assert "holds  connected_percent_min" in output
+    assert "FAIL  setup_p95_ms" in output
+    assert "ok    connected_percent_min" in output
     report = report_in(tmp_path)
     (stage,) = report.stages
     assert (stage.callers_wanted, stage.callers_connected, stage.attempts, stage.errors) == (4, 4, 4, {})
@@ -120,12 +121,11 @@ async def test_a_ramp_measures_level_after_level(deployment: Deployment, tmp_pat
     process = await started(
         *("ramp", "--callers", "2", "--most", "3", "--duration", "2s"), *options(deployment, tmp_path)
     )
-    output = await output_of(process)
+    await output_of(process)
     assert process.returncode == 0
     report = report_in(tmp_path)
     assert report.stages[0].callers_wanted == 2
     assert report.stages[-1].callers_wanted in (2, 3)
-    assert "No knee up to 3 callers" in output or report.knee is not None  # a busy machine may be one
 
 
 async def test_an_impairment_is_measured_as_what_it_is(deployment: Deployment, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ async def test_a_burst_beyond_the_capacity_is_reported_by_code(deployment: Deplo
     await output_of(process)
     assert process.returncode == 0
     usual, peak, _ = report_in(tmp_path).stages
-    assert (usual.callers_connected, usual.errors) == (1, {})
+    assert (usual.callers_connected, usual.errors) == (2, {})
     assert peak.callers_connected <= _CAPACITY
     assert peak.errors["no_capacity"] >= 3
     assert peak.retries >= 3, "they come back when the server says"

@@ -2,8 +2,8 @@ import io
 
 import pytest
 
-from callers.load.progress import Progress, conclusions
-from callers.load.results import Knee, LoadReport, Point
+from callers.load.progress import Progress
+from callers.load.results import Point
 from tests.callers.load.stages import stage
 
 
@@ -35,18 +35,3 @@ def test_a_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "┏━" in text
     assert "set-up p95" in text
     assert "no_capacity 2" in text
-
-
-def report(**parts: object) -> LoadReport:
-    known = {"target_url": "http://h", "agent": "echo", "scenario": "ramp", "began": "", "duration_s": 1}
-    return LoadReport.model_validate(known | {"stages": [stage(10)]} | parts)
-
-
-def test_the_end_says_where_the_knee_is_and_whether_the_callers_were_the_limit() -> None:
-    knee = Knee(
-        callers=40, bad_callers=60, signal="set_up", value=9, bound=4, resource="role", role="gateway", reason="Slow."
-    )
-    assert list(conclusions(report(knee=knee))) == ["Knee: 40 callers. Slow."]
-    assert list(conclusions(report())) == ["No knee up to 10 callers."]
-    (limit,) = conclusions(report(scenario="steady", callers_were_the_limit=True))
-    assert "callers themselves were the limit" in limit
