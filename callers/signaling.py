@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any
@@ -56,6 +57,8 @@ class Signaling:
         self.url = url
         self.lost: NotConnected | None = None
         """Why the session cannot be taken up again."""
+        self.dialed_s = self.opened_s = 0.0
+        """When the first WebSocket began to open, and when it was open (monotonic)."""
         self._agent_id = agent_id
         self._on_event = on_event
         self._gateways = list(gateways)
@@ -91,7 +94,9 @@ class Signaling:
             offer["token"] = token
         try:
             if self._task is None:
+                self.dialed_s = time.monotonic()
                 self._socket = await websockets.connect(self.url)
+                self.opened_s = time.monotonic()
                 self._attached.set()
                 self._task = asyncio.create_task(self._run(self._socket))
             else:

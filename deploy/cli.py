@@ -11,6 +11,7 @@ import typer
 from deploy import doctor
 from deploy.console import Console
 from deploy.embedded_stack import embedded_stack
+from deploy.load_command import load
 from deploy.one_machine import OneMachine, Plan, workers_for
 from deploy.process_command import ProcessFailed, module_command, with_import_path
 from gateway.core.api_keys import Scope, new_api_key
@@ -101,6 +102,9 @@ def evaluate(
         print(f"antiphon: {error.message}", file=sys.stderr)
         exit_code = error.exit_code
     raise typer.Exit(exit_code)
+
+
+app.command()(load)
 
 
 @app.command()

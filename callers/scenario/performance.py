@@ -1,7 +1,7 @@
 """Performs one scenario in one call."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, assert_never
@@ -72,7 +72,13 @@ async def prepare(scenario: Scenario, voices: Synthesizer) -> Fixtures:
     return Fixtures(sounds, known)
 
 
-async def perform(file: Path, scenario: Scenario, server: Server, fixtures: Fixtures) -> Outcome:
+async def perform(
+    file: Path,
+    scenario: Scenario,
+    server: Server,
+    fixtures: Fixtures,
+    on_connected: Callable[[Caller], None] = lambda _: None,
+) -> Outcome:
     """Call, do all steps, check the expectations, hang up. Retries while the server has no room."""
     outcome = Outcome(file, scenario.name)
     clock = asyncio.get_running_loop().time
@@ -81,6 +87,7 @@ async def perform(file: Path, scenario: Scenario, server: Server, fixtures: Fixt
     while True:
         try:
             async with Caller(server.signaling_url, scenario.agent, make_token=make_token) as caller:
+                on_connected(caller)
                 try:
                     await Performance(scenario, caller, fixtures, outcome).run()
                 finally:

@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext
 
+from callers.impairment import Impairment
 from callers.voice import RATE
 from shared.io.broker import connect
 from tests.browser.chromium import chromium, write_wave
@@ -24,7 +25,7 @@ from tests.browser.gateway_proxy import GatewayProxy
 from tests.integration.deployment import Deployment, Service, deployed
 from tests.integration.kept_sessions import holder, session_keys
 from tests.integration.talk import AGENT, TEXT, write_agent
-from tests.load.lossy_relay import Impairment, LossyRelay
+from tests.load.lossy_relay import LossyRelay
 from tests.load.tone_words import text_of
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]

@@ -17,6 +17,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.sdp import SessionDescription
 
 from callers.caller import Caller
+from callers.rtp_caller import RtpCaller
 from callers.signaling import NotConnected, Signaling
 from callers.voice import RATE
 from shared.audio import Pcm
@@ -32,7 +33,6 @@ from tests.integration.hostile_datagrams import (
     sockets,
 )
 from tests.integration.neighbour import talking
-from tests.load.rtp_caller import RtpCaller
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -18,7 +18,7 @@ import websockets
 from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.sdp import SessionDescription
 
-from tests.load.rtp_caller import RtpCaller
+from callers.rtp_caller import RtpCaller
 
 ADDRESS = "127.0.0.2"
 ROGUE_AGENTS = ("rogue", "rogue-on-a-console")

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from callers.impairment import Direction
 from callers.peer import Exchange
+from callers.rtp_caller import RtpCaller
 from pipeline_worker.engines.resampling import resampled
 from shared import keys
 from shared.audio import Pcm, as_samples
@@ -25,8 +27,7 @@ from tests.load import stack
 from tests.load.dictation import FRAME, RATE, Dictation, Packets
 from tests.load.heard import Heard, Piece, play_out
 from tests.load.job_taker import JobTaker
-from tests.load.lossy_relay import Direction, LossyRelay
-from tests.load.rtp_caller import RtpCaller
+from tests.load.lossy_relay import LossyRelay
 from tests.load.swarm import line_exchange
 
 PIPELINE = "listener"

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from callers.likeness import position_of
+from callers.rtp_caller import Received
 from media_worker.core.rtp import signed_difference
 from media_worker.opus import Decoder
 from shared.audio import Pcm, as_samples
-from tests.load.rtp_caller import Received
 
 RATE = 16_000
 _WINDOW = RATE // 2

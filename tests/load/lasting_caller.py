@@ -12,8 +12,8 @@ from typing import Self
 from callers.audio_recorder import AudioRecorder
 from callers.reconnection import Reconnection
 from callers.recording import Recording
+from callers.rtp_caller import RtpCaller
 from callers.signaling import Event, NotConnected, Signaling
-from tests.load.rtp_caller import RtpCaller
 
 RATE = 16_000
 _CONNECT_TIMEOUT_S = 15.0

@@ -2,12 +2,10 @@
 
 import asyncio
 import functools
-from typing import Any
 
-import av
 import numpy as np
-from av.audio.codeccontext import AudioCodecContext
 
+from callers import opus_packets
 from callers.voice import RATE as CALLER_RATE
 from callers.voice import Voice
 from pipeline_worker.engines.resampling import resampled
@@ -37,17 +35,4 @@ def speech(sample_rate: int) -> Pcm:
 def browser_packets(wideband: bool, bitrate: int = 32_000) -> list[bytes]:
     """20 ms Opus packets as Chromium sends them: hybrid fullband, or SILK wideband with FEC on request."""
     rate = 16_000 if wideband else 48_000
-    encoder: AudioCodecContext = av.CodecContext.create("libopus", "w")
-    encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = rate, "mono", "s16", bitrate
-    options: dict[str, Any] = {"application": "voip", "frame_duration": "20", "compression_level": "9"}
-    if wideband:
-        options |= {"fec": "1", "packet_loss": "5"}
-    encoder.options = options
-    pcm = speech(rate)
-    size = rate // 50
-    packets: list[bytes] = []
-    for start in range(0, len(pcm) - size, size):
-        frame = av.AudioFrame.from_ndarray(pcm[None, start : start + size], layout="mono")
-        frame.sample_rate, frame.pts = rate, start
-        packets += [bytes(packet) for packet in encoder.encode(frame)]
-    return packets
+    return opus_packets.browser_packets(speech(rate), rate, with_fec=wideband, bitrate=bitrate)

@@ -13,13 +13,14 @@ from typing import NamedTuple
 import numpy as np
 import uvloop
 
+from callers.impairment import Impairment
 from shared.audio import Pcm
 from tests.load import stack
 from tests.load.bench_report import BenchReport
 from tests.load.dictated_call import OneWayRecording, Script, antiphon, call_plain
 from tests.load.dictation import RATE, browser_voice, dictation, recognised
 from tests.load.likeness import log_spectral_distance_db, pesq
-from tests.load.lossy_relay import Impairment, LossyRelay
+from tests.load.lossy_relay import LossyRelay
 
 CLEAN = "clean"
 CONDITIONS = {

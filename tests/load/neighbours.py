@@ -9,11 +9,11 @@ import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
 from callers.recording import QUIET_DBFS
+from callers.rtp_caller import RtpCaller
 from callers.signaling import Signaling
 from media_worker.opus import Decoder
 from shared.audio import as_samples, level_dbfs
 from tests.integration.neighbour import LoudPacket, Stalls, worst_gap
-from tests.load.rtp_caller import RtpCaller
 from tests.load.steal import StealWatch
 
 _PACKET_S = 0.02

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import psutil
 
+from callers.impairment import Impairment
 from callers.signaling import NotConnected
 from callers.voice import RATE as CALLER_RATE
 from pipeline_worker.engines.resampling import resampled
@@ -25,7 +26,7 @@ from tests.load.bench_report import BenchReport
 from tests.load.counting_calls import CountingCall, CountingCalls
 from tests.load.faults import AGENT, Stage, deployed_with_spares
 from tests.load.lasting_caller import RATE, LastingCaller
-from tests.load.lossy_relay import Impairment, LossyRelay
+from tests.load.lossy_relay import LossyRelay
 from tests.load.tone_words import text_of
 
 _CALLERS = 10

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 
 import psutil
 
+from callers.rtp_caller import RtpCaller
 from media_worker.core.rtp import is_rtcp
-from tests.load.rtp_caller import RtpCaller
 
 Exchange = Callable[[int, str], Awaitable[str]]
 """(index of the caller, offer) -> answer."""

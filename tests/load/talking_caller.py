@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from callers.peer import Exchange
+from callers.rtp_caller import RtpCaller
 from media_worker.core.dtx_scheduler import TAIL_FRAMES
 from media_worker.opus import Decoder, Encoder
 from shared.audio import Pcm, as_samples
 from tests.load.heard import Piece
-from tests.load.rtp_caller import RtpCaller
 
 RATE = 16_000
 _FRAME = RATE // 50

@@ -1,8 +1,8 @@
 import numpy as np
 
+from callers.rtp_caller import Received
 from shared.audio import Pcm, as_samples
 from tests.load.heard import RATE, Heard, Piece, play_out
-from tests.load.rtp_caller import Received
 
 FRAME = RATE // 50
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from functools import partial
 
-from tests.load.lossy_relay import Fates, Impairment
+from callers.impairment import Fates, Impairment
 from tests.network.namespace import Namespace
 
 _ALL_PROTOCOLS = 3  # ETH_P_ALL

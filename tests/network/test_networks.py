@@ -14,13 +14,13 @@ from aioice import stun, turn
 
 from callers.call_record import HEARD_RATE
 from callers.caller import Caller
+from callers.impairment import Impairment
 from callers.likeness import compare
 from callers.voice import RATE
 from pipeline_worker.engines.resampling import resampled
 from shared.audio import UPLINK_RATE, Pcm
 from tests.integration.talk import Talk
 from tests.load.heard_words import silences
-from tests.load.lossy_relay import Impairment
 from tests.load.tone_words import account, name, speak, text_of, words_in
 from tests.network.bad_link import bad_link
 from tests.network.conftest import Stage

@@ -13,8 +13,10 @@ import pylibsrtp
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from av import AudioFrame
 
+from callers.impairment import is_rtp
 from callers.peer import Exchange
-from media_worker.core.rtp import is_rtcp, parse_header
+from callers.signaling import NotConnected
+from media_worker.core.rtp import parse_header
 
 _pack = struct.Struct("!BBHII").pack
 _CONNECT_TIMEOUT_S = 30
@@ -27,6 +29,21 @@ class Received(NamedTuple):
     seq: int
     timestamp: int
     payload: bytes
+
+
+class SetUp(NamedTuple):
+    """When each stage of a set-up was over, on the monotonic clock."""
+
+    began_s: float
+    offered_s: float = 0.0
+    """The offer was ready; then it was sent."""
+    answered_s: float = 0.0
+    described_s: float = 0.0
+    """The answer was applied; then ICE began."""
+    checked_s: float = 0.0
+    """ICE had a path; then DTLS began."""
+    secured_s: float = 0.0
+    """DTLS was done: sound can flow."""
 
 
 class _Idle(MediaStreamTrack):
@@ -55,27 +72,54 @@ class RtpCaller:
         self._ssrc = 0
         self._payload_type = 0
         self._seq = 0
+        self._ready: asyncio.Event | None = None
+        self.set_up = SetUp(0.0)
 
     async def connect(self, exchange: Exchange) -> None:
+        """Raises `NotConnected` if the connection fails, and `TimeoutError`."""
         ready = asyncio.Event()
+        self._ready = ready
 
         def check() -> None:
+            state = self._pc.connectionState
+            if state == "connected" and self._pair is None:
+                self.set_up = self.set_up._replace(secured_s=time.monotonic())
+                self._tap(sender)
             is_open = self._channel is None or self._channel.readyState == "open"
-            if self._pc.connectionState == "connected" and is_open:
+            if state in ("failed", "closed") or (state == "connected" and is_open):
                 ready.set()
 
+        def check_ice() -> None:
+            if self._pc.iceConnectionState == "completed" and not self.set_up.checked_s:
+                self.set_up = self.set_up._replace(checked_s=time.monotonic())
+
+        self.set_up = SetUp(time.monotonic())
         self._pc.on("connectionstatechange", check)
+        self._pc.on("iceconnectionstatechange", check_ice)
         if self._channel is not None:
             self._channel.on("open", check)
         sender = self._pc.addTrack(_Idle())
         await self._pc.setLocalDescription(await self._pc.createOffer())
+        self.set_up = self.set_up._replace(offered_s=time.monotonic())
         answer = await exchange(self._pc.localDescription.sdp)
-        await self._pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            await ready.wait()
-        self._dtls = sender.transport
+        self.set_up = self.set_up._replace(answered_s=time.monotonic())
         self._ssrc = sender._ssrc
         self._payload_type = int(answer.partition("m=audio ")[2].split("\r\n")[0].split()[2])
+        await self._pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        self.set_up = self.set_up._replace(described_s=time.monotonic())
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            await ready.wait()
+        if not self.is_connected:
+            failed = "dtls_failed" if self.set_up.checked_s else "ice_failed"
+            raise NotConnected(f"the connection was {self._pc.connectionState} before the call began", code=failed)
+
+    def give_up(self) -> None:
+        """There will be no connection: `connect` need not wait for it."""
+        if self._ready is not None:
+            self._ready.set()
+
+    def _tap(self, sender: Any) -> None:
+        self._dtls = sender.transport
         connection = self._dtls.transport._connection
         self._pair = connection._nominated[1]
         self._pass_on = connection.data_received
@@ -90,21 +134,29 @@ class RtpCaller:
         """The next packet of our stream."""
         self._seq = (self._seq + 1) & 0xFFFF
         header = _pack(0x80, self._payload_type | marker << 7, self._seq, timestamp & 0xFFFFFFFF, self._ssrc)
-        self._pair.protocol.transport.sendto(self._dtls._tx_srtp.protect(header + payload), self._pair.remote_addr)
+        self._transmit(self._dtls._tx_srtp.protect(header + payload))
 
     async def close(self) -> None:
         await self._pc.close()
 
+    def _transmit(self, datagram: bytes) -> None:
+        self._pair.protocol.transport.sendto(datagram, self._pair.remote_addr)
+
     def _on_datagram(self, datagram: bytes, component: int) -> None:
         self.heard_s = time.monotonic()
-        if not 127 < datagram[0] < 192 or is_rtcp(datagram[1]):
+        if is_rtp(datagram):
+            packet = self._decrypted(datagram, self.heard_s)
+            if packet is not None:
+                self.received.append(packet)
+        else:
             self._pass_on(datagram, component)
-            return
+
+    def _decrypted(self, datagram: bytes, arrived_s: float) -> Received | None:
+        """None for a duplicate."""
         try:
             packet = self._dtls._rx_srtp.unprotect(datagram)
         except pylibsrtp.Error:
-            return  # a duplicate
+            return None
         header = parse_header(packet)
         assert header is not None
-        payload = packet[header.payload_start : header.payload_end]
-        self.received.append(Received(time.monotonic(), header.seq, header.timestamp, payload))
+        return Received(arrived_s, header.seq, header.timestamp, packet[header.payload_start : header.payload_end])

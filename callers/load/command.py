@@ -1,0 +1,187 @@
+"""The command `antiphon load`."""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import uvloop
+
+from callers.load.fleet import Fleet
+from callers.load.gate import Result, compare, exit_code, read_gate
+from callers.load.helper import help_leader
+from callers.load.html_report import html_report
+from callers.load.link import LinkError
+from callers.load.local_helpers import KEY, local_helpers
+from callers.load.messages import Prepare
+from callers.load.options import Options, address, http_url
+from callers.load.progress import Progress
+from callers.load.results import Environment, LoadReport
+from callers.load.run import Run
+from callers.load.saturation import callers_were_the_limit
+from callers.load.server_watch import ServerWatch
+from callers.load.sound import marked_packets
+from callers.load.text_report import text_report
+from callers.server import Server
+from shared.errors import AntiphonError, ConfigError
+from shared.io.heartbeat import own_version
+from shared.io.yaml_file import read_yaml
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+_HELPERS_TIMEOUT_S = 60.0
+_LEADER_TIMEOUT_S = 60.0
+_HOSTS_TIMEOUT_S = 600.0
+
+
+class HelperCommand(NamedTuple):
+    """How to start `antiphon load join`, to which the leader's address is added."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+
+
+def join(leader: str, key: str) -> int:
+    """Be a helper of the leader at HOST:PORT. Returns the exit code."""
+    try:
+        uvloop.run(_join(*address(leader), key.encode()))
+    except ConfigError as error:
+        return _complain(error, EXIT_USAGE)
+    except LinkError as error:
+        return _complain(error, EXIT_FAILED)
+    return 0
+
+
+def load(options: Options, helper: HelperCommand) -> int:
+    """Perform the scenario, print and write the report. Returns the exit code."""
+    try:
+        return asyncio.run(_load(options, helper))
+    except ConfigError as error:
+        return _complain(error, EXIT_USAGE)
+    except AntiphonError as error:
+        return _complain(error, EXIT_FAILED)
+
+
+async def _join(host: str, port: int, key: bytes) -> None:
+    """Waits for a leader that is not there yet: hosts and Jobs start in any order."""
+    give_up_s = time.monotonic() + _LEADER_TIMEOUT_S
+    while True:
+        try:
+            return await help_leader(host, port, key)
+        except LinkError as error:
+            if error.code != "no_leader" or time.monotonic() > give_up_s:
+                raise
+        await asyncio.sleep(1)
+
+
+async def _load(options: Options, helper: HelperCommand) -> int:
+    levels, url = options.levels(), http_url(options.url)
+    Server(url, options.api_key)  # complains before anything is started
+    bounds = None if options.gate is None else read_gate(next(iter(read_yaml(options.gate)), None), str(options.gate))
+    key = options.key or secrets.token_hex(16)
+    with Progress(sys.stdout) as progress:
+        prepare = Prepare(
+            url=url,
+            agent=options.agent,
+            api_key=options.api_key,
+            tokens=list(options.tokens),
+            packets=[] if options.scripts else await marked_packets(),
+            scripts=list(options.scripts),
+            impaired=options.impaired,
+        )
+        began = datetime.now(UTC)
+        async with _fleet(options, key, prepare, helper, progress) as fleet:
+            watch = ServerWatch(url, options.metrics, options.api_key)
+            run = Run(fleet, watch, progress.point)
+            async with watch.running():
+                with _interruptible(run, progress):
+                    await run.perform(levels, options.pace_per_s, options.replaced_after_s, progress.stage)
+            hosts, duration_s = [each.host for each in fleet.helpers], run.seconds
+    report = LoadReport(
+        target_url=url,
+        agent=options.agent,
+        scenario=options.scenario,
+        parameters=options.parameters(),
+        began=began.isoformat(timespec="seconds"),
+        duration_s=duration_s,
+        environment=Environment(hosts=sorted(set(hosts)), processes=len(hosts), version=own_version()),
+        stages=run.stages,
+        series=run.series.points,
+        knee=levels.knee,
+        callers_were_the_limit=callers_were_the_limit(run.stages, levels.knee),
+    )
+    results = [] if bounds is None else compare(report, bounds)
+    _write(options, report, results)
+    print(*text_report(report, results), sep="\n")
+    talked = any(stage.callers_connected for stage in run.stages)
+    return exit_code(results) if talked else EXIT_FAILED
+
+
+@contextlib.asynccontextmanager
+async def _fleet(
+    options: Options, key: str, prepare: Prepare, helper: HelperCommand, progress: Progress
+) -> AsyncIterator[Fleet]:
+    """All helpers have come. Leaving ends them."""
+    expected = options.processes + options.hosts - 1
+    fleet = Fleet(key.encode(), prepare, expected, progress.say)
+    async with fleet.listening(*options.listen) as port:
+        if options.hosts > 1 and not options.key:
+            progress.say(f"The key that the other hosts need in {KEY}: {key}")
+        if options.hosts > 1:
+            progress.say(f"Waiting for {options.hosts - 1} other hosts: antiphon load join HOST:{port}")
+        async with local_helpers(options.processes, helper.argv, helper.environment, port, key):
+            try:
+                await _gather(fleet, expected, _HOSTS_TIMEOUT_S if options.hosts > 1 else _HELPERS_TIMEOUT_S)
+                yield fleet
+            finally:
+                await fleet.stop()
+
+
+def _write(options: Options, report: LoadReport, results: Sequence[Result]) -> None:
+    """Raises `ConfigError`."""
+    texts = ((options.json, report.to_json()), (options.html, html_report(report, results) if options.html else ""))
+    for file, text in texts:
+        if file is not None:
+            try:
+                file.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise ConfigError(f"{file}: {error.strerror}: name a file in an existing folder") from error
+
+
+async def _gather(fleet: Fleet, expected: int, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            while len(fleet.helpers) < expected:  # noqa: ASYNC110 (helpers come when they come)
+                await asyncio.sleep(0.1)
+    except TimeoutError as error:
+        raise AntiphonError(f"{len(fleet.helpers)} of {expected} helpers have come", code="helpers_missing") from error
+
+
+@contextlib.contextmanager
+def _interruptible(run: Run, progress: Progress) -> Iterator[None]:
+    """Ctrl-C ends the run, which still reports. A second one ends the process."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        progress.say("stopping; the report has what was measured")
+        run.stop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _complain(error: AntiphonError, exit_code: int) -> int:
+    print(f"antiphon: {error.message}", file=sys.stderr)
+    return exit_code

@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+
+from callers.load.options import Options, address, http_url, scripts, seconds, share, targets
+from callers.load.schedule import Level
+from shared.errors import ConfigError
+from tests.callers.load.stages import stage
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("30s", 30), ("5m", 300), ("1h30m", 5_400), ("2 min", 120), ("30ms", 0.03), ("45", 45), ("0", 0), ("1.5s", 1.5)],
+)
+def test_durations_are_what_people_type(text: str, expected: float) -> None:
+    assert seconds(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5s", "5 parsecs", "5s!", "s"])
+def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ConfigError, match="write 30s"):
+        seconds(text)
+
+
+def test_shares_are_percents_or_fractions() -> None:
+    assert share("5%") == share("0.05") == share("5 %") == pytest.approx(0.05)
+    for text in ("5", "-1%", "101%", "some"):
+        with pytest.raises(ConfigError, match="write 5%"):
+            share(text)
+
+
+def test_addresses_have_a_host_and_a_port() -> None:
+    assert address("0.0.0.0:7000") == ("0.0.0.0", 7000)
+    assert address("[::1]:7000") == ("::1", 7000)
+    for text in ("leader", "leader:", ":7000", "leader:port"):
+        with pytest.raises(ConfigError, match="HOST:PORT"):
+            address(text)
+
+
+def test_the_address_of_signaling_names_its_server() -> None:
+    assert http_url("wss://voice.example/signaling") == "https://voice.example"
+    assert http_url("ws://127.0.0.1:8080") == "http://127.0.0.1:8080"
+    assert http_url("https://voice.example/agents") == "https://voice.example/agents"
+
+
+def test_a_burst_goes_from_few_to_all_and_back() -> None:
+    levels = Options("burst", "http://host", callers=50, duration_s=3).levels()
+    found = [levels.next() for _ in range(4)]
+    assert found == [Level(5, 3), Level(50, 3), Level(5, 3), None]
+
+
+def test_a_ramp_climbs_until_a_level_is_bad_and_rests_before_it_measures_again() -> None:
+    levels = Options("ramp", "http://host", callers=10, most=100, duration_s=3, factor=2).levels()
+    assert levels.next() == Level(10, 3)
+    levels.take(stage(10))
+    assert levels.next() == Level(20, 3)
+    levels.take(stage(20, loss_percent=9))
+    rest, again = levels.next(), levels.next()
+    assert rest is not None
+    assert (rest.hold_s, rest.callers < 20) == (0, True)
+    assert again == Level(20, 3)
+    levels.take(stage(20, loss_percent=9))
+    assert levels.knee is not None
+    assert (levels.knee.callers, levels.knee.bad_callers, levels.knee.signal) == (10, 20, "loss")
+
+
+def test_a_scenario_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ConfigError, match="steady, ramp, burst, soak"):
+        Options("stampede", "http://host").levels()
+
+
+def test_only_a_conversation_has_a_script() -> None:
+    for options in (Options("conversation", "http://host"), Options("steady", "http://host", scripts=["{}"])):
+        with pytest.raises(ConfigError, match="conversation FILE"):
+            options.levels()
+
+
+def test_a_script_is_a_scenario_file(tmp_path: Path) -> None:
+    file = tmp_path / "hours.yaml"
+    file.write_text("name: hours\nagent: front-desk\nsteps: [{wait_for: reply}, {pause: 300ms}]\n")
+    assert scripts(file) == [
+        '{"name": "hours", "agent": "front-desk", "steps": [{"wait_for": "reply"}, {"pause": "300ms"}]}'
+    ]
+    file.write_text("name: hours\n")
+    with pytest.raises(ConfigError, match="agent"):
+        scripts(file)
+
+
+def test_metrics_are_urls_or_files_of_targets(tmp_path: Path) -> None:
+    file = tmp_path / "targets.json"
+    file.write_text('[{"targets": ["10.0.0.1:9090", "10.0.0.2:9090"], "labels": {"role": "media"}}]')
+    assert targets(["http://a:9090,http://b:9090/own", str(file)]) == [
+        "http://a:9090/metrics",
+        "http://b:9090/own",
+        "http://10.0.0.1:9090/metrics",
+        "http://10.0.0.2:9090/metrics",
+    ]
+    file.write_text("targets: 5")
+    with pytest.raises(ConfigError, match="list of targets"):
+        targets([str(file)])
+
+
+def test_secrets_are_not_in_the_report() -> None:
+    options = Options("steady", "http://host", api_key="antiphon_secret", tokens=["secret"], key="secret")
+    assert "secret" not in str(options.parameters())

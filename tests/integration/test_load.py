@@ -1,0 +1,203 @@
+"""`antiphon load` against a real deployment, as its user runs it."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from callers.load.results import LoadReport
+from deploy.process_command import with_import_path
+from tests.fakes.ports import free_port
+from tests.integration.deployment import Deployment, deployed
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+_TIMEOUT_S = 90.0
+_CAPACITY = 12
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def deployment(broker_url: str) -> AsyncIterator[Deployment]:
+    async with deployed(
+        broker_url, ANTIPHON_MEDIA_CAPACITY=str(_CAPACITY), ANTIPHON_GATEWAY_RETRY_AFTER_MS="300"
+    ) as running:
+        yield running
+        assert await running.leftovers() == []
+
+
+async def started(*arguments: str, **environment: str) -> Process:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "deploy.launch", "load", *arguments),
+        stdout=PIPE,
+        stderr=STDOUT,
+        env=with_import_path(clean | environment),
+    )
+
+
+async def output_of(process: Process) -> str:
+    """Until it ends."""
+    async with asyncio.timeout(_TIMEOUT_S):
+        output, _ = await process.communicate()
+    print(output.decode())
+    return output.decode()
+
+
+def options(deployment: Deployment, folder: Path) -> list[str]:
+    return ["--url", f"http://127.0.0.1:{deployment.port}", "--json", str(folder / "report.json")]
+
+
+def report_in(folder: Path) -> LoadReport:
+    return LoadReport.from_json((folder / "report.json").read_text())
+
+
+@asynccontextmanager
+async def running(*arguments: str, **environment: str) -> AsyncIterator[Process]:
+    process = await started(*arguments, **environment)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def helpers_of(process: Process) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children()
+
+
+async def line_with(process: Process, words: str) -> str:
+    """Reads the output up to this line."""
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        while line := (await process.stdout.readline()).decode():
+            print(line, end="")
+            if words in line:
+                return line
+    raise AssertionError(f"no line with {words!r}")
+
+
+async def test_steady_callers_measure_each_stage_of_their_set_up_and_what_they_hear(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate.yaml"
+    gate.write_text("connected_percent_min: 100\nsetup_p95_ms: 0.1\n")
+    html = tmp_path / "report.html"
+    process = await started(
+        *("steady", "--callers", "4", "--processes", "2", "--duration", "4s"),
+        *("--gate", str(gate), "--html", str(html)),
+        *options(deployment, tmp_path),
+    )
+    output = await output_of(process)
+    assert process.returncode == 1, "no set-up takes 0.1 ms"
+    assert "FAIL  setup_p95_ms" in output
+    assert "ok    connected_percent_min" in output
+    report = report_in(tmp_path)
+    (stage,) = report.stages
+    assert (stage.callers_wanted, stage.callers_connected, stage.attempts, stage.errors) == (4, 4, 4, {})
+    set_up, audio = stage.set_up, stage.audio
+    spreads = [set_up.connect_ms, set_up.place_ms, set_up.sdp_ms, set_up.ice_ms, set_up.dtls_ms, set_up.first_audio_ms]
+    assert [spread and spread.count for spread in spreads] == [4] * 6
+    assert audio.mouth_to_ear_ms is not None
+    assert 20 < audio.mouth_to_ear_ms.p50 < 2_000
+    assert (audio.mos and audio.mos.count, audio.jitter_ms and audio.jitter_ms.count) == (4, 4)
+    assert audio.loss_percent == pytest.approx(0, abs=1)
+    assert stage.callers.processes == 2
+    assert stage.server is not None
+    assert {"gateway", "media_worker", "pipeline_worker"} <= stage.server.roles.keys()
+    assert any(point.callers_connected == 4 for point in report.series)
+    assert html.read_text().startswith("<!doctype html>")
+
+
+async def test_a_ramp_measures_level_after_level(deployment: Deployment, tmp_path: Path) -> None:
+    process = await started(
+        *("ramp", "--callers", "2", "--most", "3", "--duration", "2s"), *options(deployment, tmp_path)
+    )
+    await output_of(process)
+    assert process.returncode == 0
+    report = report_in(tmp_path)
+    assert report.stages[0].callers_wanted == 2
+    assert report.stages[-1].callers_wanted in (2, 3)
+
+
+async def test_an_impairment_is_measured_as_what_it_is(deployment: Deployment, tmp_path: Path) -> None:
+    process = await started(
+        *("steady", "--callers", "4", "--duration", "6s", "--loss", "20%", "--delay", "150ms"),
+        *options(deployment, tmp_path),
+    )
+    await output_of(process)
+    assert process.returncode == 0
+    (stage,) = report_in(tmp_path).stages
+    assert stage.audio.loss_percent == pytest.approx(20, abs=8)
+    assert stage.audio.burst_ratio is not None
+    assert stage.audio.burst_ratio > 2, "packets are lost in runs of three to five"
+    assert stage.audio.mouth_to_ear_ms is not None
+    assert stage.audio.mouth_to_ear_ms.lowest > 300, "150 ms each way"
+
+
+async def test_a_burst_beyond_the_capacity_is_reported_by_code(deployment: Deployment, tmp_path: Path) -> None:
+    process = await started("burst", "--callers", "16", "--duration", "1s", *options(deployment, tmp_path))
+    await output_of(process)
+    assert process.returncode == 0
+    usual, peak, _ = report_in(tmp_path).stages
+    assert (usual.callers_connected, usual.errors) == (2, {})
+    assert peak.callers_connected <= _CAPACITY
+    assert peak.errors["no_capacity"] >= 3
+    assert peak.retries >= 3, "they come back when the server says"
+
+
+async def test_nobody_connects_where_no_server_is(tmp_path: Path) -> None:
+    process = await started(
+        *("steady", "--callers", "2", "--duration", "1s", "--url", f"http://127.0.0.1:{free_port()}"),
+        *("--json", str(tmp_path / "report.json")),
+    )
+    await output_of(process)
+    assert process.returncode == 1
+    (stage,) = report_in(tmp_path).stages
+    assert (stage.callers_connected, stage.errors) == (0, {"not_connected": 2})
+
+
+async def test_callers_of_a_helper_that_dies_are_lost_and_ctrl_c_still_writes_the_report(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    arguments = ("steady", "--callers", "4", "--processes", "2", "--duration", "10m")
+    async with running(*arguments, *options(deployment, tmp_path)) as process:
+        await line_with(process, "4 of 4 callers")
+        await asyncio.sleep(3)  # until the measuring has begun
+        first, *_ = helpers_of(process)
+        first.kill()
+        await line_with(process, "is gone, and 2 callers with it")
+        process.send_signal(signal.SIGINT)
+        output = await output_of(process)
+    assert "stopping" in output
+    assert process.returncode == 0
+    (stage,) = report_in(tmp_path).stages
+    assert (stage.callers_connected, stage.errors) == (2, {"cut_helper_lost": 2})
+    assert stage.audio.mouth_to_ear_ms is not None or stage.audio.jitter_ms is not None
+
+
+async def test_two_hosts_share_the_callers_if_they_share_the_key(deployment: Deployment, tmp_path: Path) -> None:
+    key, other_key, address = tmp_path / "key", tmp_path / "other", f"127.0.0.1:{free_port()}"
+    key.write_text("a shared key\n")
+    other_key.write_text("another key\n")
+    arguments = ("steady", "--callers", "4", "--duration", "2s", "--hosts", "2", "--listen", address, "--key", str(key))
+    async with running(*arguments, "--processes", "1", *options(deployment, tmp_path)) as leader:
+        await line_with(leader, "Waiting for 1 other hosts")
+        stranger = await started("join", address, "--key", str(other_key))
+        assert "another key" in await output_of(stranger)
+        assert stranger.returncode == 1
+        helper = await started("join", address, ANTIPHON_LOAD_KEY="a shared key")
+        said, _ = await asyncio.gather(output_of(leader), output_of(helper))
+    assert "refused a helper from 127.0.0.1" in said
+    assert (leader.returncode, helper.returncode) == (0, 0)
+    report = report_in(tmp_path)
+    assert report.environment.processes == 2
+    assert report.stages[0].callers_connected == 4
