@@ -29,7 +29,7 @@ from callers.load.sound import marked_packets
 from callers.load.text_report import text_report
 from callers.server import Server
 from shared.errors import AntiphonError, ConfigError
-from shared.io.heartbeat import own_version
+from shared.io.build import own_version
 from shared.io.yaml_file import read_yaml
 
 EXIT_FAILED = 1
