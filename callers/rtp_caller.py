@@ -7,10 +7,11 @@ that it encodes itself, so that many of them do not slow down what they measure.
 import asyncio
 import struct
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pylibsrtp
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from av import AudioFrame
 
 from callers.impairment import is_rtp
@@ -59,12 +60,12 @@ class _Idle(MediaStreamTrack):
 class RtpCaller:
     """`connect`, then `send` and read `received`, then `close`."""
 
-    def __init__(self, channel: bool = False) -> None:
+    def __init__(self, channel: bool = False, ice_servers: Sequence[RTCIceServer] = ()) -> None:
         """With `channel`, there is a data channel, and `connect` waits until it is open."""
         self.received: list[Received] = []
         self.heard_s = 0.0
         """When the last packet came (monotonic)."""
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
         self._channel = self._pc.createDataChannel("control") if channel else None
         self._dtls: Any = None
         self._pair: Any = None
@@ -128,7 +129,10 @@ class RtpCaller:
     @property
     def is_connected(self) -> bool:
         """False once the server or this side has closed the connection."""
-        return self._pair is not None and not self._pair.protocol.transport.is_closing()
+        if self._pair is None:
+            return False
+        is_closing = getattr(self._pair.protocol.transport, "is_closing", None)  # a TURN transport has none
+        return self._pc.connectionState == "connected" if is_closing is None else not is_closing()
 
     def send(self, payload: bytes, timestamp: int, marker: bool = False) -> None:
         """The next packet of our stream."""

@@ -1,6 +1,7 @@
 """A running server: where its signaling is, and the session tokens that it may require."""
 
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -9,6 +10,14 @@ from callers.signaling import NotConnected
 from shared.errors import ConfigError
 
 _TIMEOUT_S = 10.0
+
+
+class Relay(NamedTuple):
+    """A TURN server."""
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = None
 
 
 class Server:
@@ -24,6 +33,7 @@ class Server:
             raise ConfigError(f"{url}: not an address of a server: write http://host:8080 or https://host")
         path = parts.path.rstrip("/")
         self.signaling_url = f"{scheme}://{parts.netloc}{path}/signaling"
+        self._ice_servers_url = f"{parts.scheme}://{parts.netloc}{path}/api/ice-servers"
         self._tokens_url = f"{parts.scheme}://{parts.netloc}{path}/api/tokens"
         if not (api_key.isascii() and api_key.isprintable()) or " " in api_key:
             raise ConfigError("the API key is not one word of ASCII: use what `antiphon api-key` has shown")
@@ -47,6 +57,26 @@ class Server:
         wait_s = response.headers.get("retry-after", "")
         retry_after_ms = 1000 * int(wait_s) if wait_s.isdecimal() else None
         raise NotConnected(f"no session token: {message}", code=code, retry_after_ms=retry_after_ms)
+
+    async def relays(self, token: str | None) -> list[Relay]:
+        """The TURN servers through which callers may have to come. Raises `NotConnected`."""
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        try:
+            async with httpx.AsyncClient(timeout=_TIMEOUT_S, headers=headers) as http:
+                response = await http.get(self._ice_servers_url)
+            response.raise_for_status()
+            return [found for server in response.json()["iceServers"] if (found := _relay(server)).urls]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            reason = str(error) or type(error).__name__
+            raise NotConnected(f"no ICE servers from {self._ice_servers_url}: {reason}") from error
+
+
+def _relay(server: dict[str, Any]) -> Relay:
+    """Of an `RTCIceServer`. Without URLs if it is a STUN server."""
+    stated = server["urls"]
+    urls = [stated] if isinstance(stated, str) else stated
+    turn = tuple(url for url in urls if url.startswith(("turn:", "turns:")))
+    return Relay(turn, server.get("username"), server.get("credential"))
 
 
 def read_api_key(file: Path) -> str:

@@ -104,7 +104,7 @@ async def _load(options: Options, helper: HelperCommand) -> int:
             hosts, duration_s = [each.host for each in fleet.helpers], run.seconds
     report = LoadReport(
         target_url=url,
-        agent=options.agent,
+        agent=options.called_agent,
         scenario=options.scenario,
         parameters=options.parameters(),
         began=began.isoformat(timespec="seconds"),

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from callers.load.clock import Clock
@@ -22,8 +22,8 @@ _LONGEST_RETRY_S = 10.0
 _LEAVE_TOGETHER = 8
 _SAMPLES_PER_PACKET = 960
 
-MakeCaller = Callable[[int], LoadCaller]
-"""By the caller's number."""
+MakeCaller = Callable[[int], Awaitable[LoadCaller]]
+"""By the caller's number. Raises `NotConnected`."""
 
 
 class Crew:
@@ -89,10 +89,8 @@ class Crew:
 
     async def _call(self, is_first: bool) -> None:
         """One caller. One whose time is over is replaced by another."""
-        caller = None
         try:
-            async with self._room:
-                caller = await self._connected()
+            caller = await self._connected()
         finally:
             self._pending -= is_first
         if caller is None:
@@ -110,28 +108,33 @@ class Crew:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 self._measurements.retry()
-            caller = self._make_caller(self._next_index)
-            self._next_index += 1
             self._measurements.attempt()
             try:
-                await caller.call()
+                async with self._room:
+                    caller = await self._attempted()
             except NotConnected as error:
-                await caller.leave()
                 self._measurements.fail(error.code)
                 if error.retry_after_ms is None or attempt + 1 == _ATTEMPTS:
                     return None
                 await asyncio.sleep(min(_LONGEST_RETRY_S, error.retry_after_ms / 1000))
             except Exception as error:  # noqa: BLE001 (whatever aiortc raises fails this caller, not the run)
-                await caller.leave()
                 self._measurements.fail(f"caller_{type(error).__name__}")
                 return None
-            except BaseException:
-                await caller.leave()
-                raise
             else:
                 self._clock.add(caller)
                 return caller
         return None
+
+    async def _attempted(self) -> LoadCaller:
+        """Raises `NotConnected`."""
+        index, self._next_index = self._next_index, self._next_index + 1
+        caller = await self._make_caller(index)
+        try:
+            await caller.call()
+        except BaseException:
+            await caller.leave()
+            raise
+        return caller
 
     async def _first_audio(self, caller: LoadCaller) -> None:
         try:
@@ -145,7 +148,8 @@ class Crew:
         for caller in callers:
             self._forget(caller)
         for start in range(0, len(callers), _LEAVE_TOGETHER):
-            await asyncio.gather(*(caller.leave() for caller in callers[start : start + _LEAVE_TOGETHER]))
+            batch = callers[start : start + _LEAVE_TOGETHER]
+            await asyncio.gather(*(caller.leave() for caller in batch), return_exceptions=True)
 
     def _forget(self, caller: LoadCaller) -> None:
         earlier = self._callers.pop(caller, None)

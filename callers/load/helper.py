@@ -13,10 +13,11 @@ from callers.load.crew import Crew
 from callers.load.link import Link, LinkError, open_link
 from callers.load.load_caller import LoadCaller
 from callers.load.messages import Hello, Level, Measure, Prepare, Report, Stop, ToLeader, to_helper
-from callers.server import Server
+from callers.server import Relay, Server
 from callers.signaling import Signaling
 
 _LEADER_TIMEOUT_S = 30.0
+_RELAYS_KNOWN_S = 60.0
 _LISTENERS = 4
 """Every fourth caller decodes what it hears. That is a quarter of a per cent of a core."""
 
@@ -48,15 +49,37 @@ def _crew(order: Prepare, server: Server) -> Crew:
     impairment = Impairment(burst_loss=impaired.loss, jitter_ms=impaired.jitter_ms, delay_ms=impaired.delay_ms)
 
     tokens = iter(order.tokens)
+    relays = Relays(server)
 
-    async def make_token() -> str | None:
-        return next(tokens, None) or await server.token(order.agent)
+    async def make_caller(index: int) -> LoadCaller:
+        token = next(tokens, None) or await server.token(order.agent)
 
-    def make_caller(index: int) -> LoadCaller:
+        async def make_token() -> str | None:
+            return token
+
         signaling = functools.partial(Signaling, server.signaling_url, order.agent, make_token=make_token)
-        return LoadCaller(signaling, packets, index, impairment, listens=index % _LISTENERS == 0)
+        known = await relays.known(token)
+        return LoadCaller(signaling, packets, index, impairment, index % _LISTENERS == 0, known)
 
     return Crew(make_caller, order.first_index)
+
+
+class Relays:
+    """Asked for when the first caller comes, and again before the credentials could be too old."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._asked_s = float("-inf")
+        self._known: list[Relay] = []
+        self._lock = asyncio.Lock()
+
+    async def known(self, token: str | None) -> list[Relay]:
+        """Raises `NotConnected`."""
+        async with self._lock:
+            if time.monotonic() - self._asked_s > _RELAYS_KNOWN_S:
+                self._known = await self._server.relays(token)
+                self._asked_s = time.monotonic()
+        return self._known
 
 
 async def _follow(link: Link, crew: Crew | Conversations) -> None:

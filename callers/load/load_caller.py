@@ -4,19 +4,24 @@ Its clock is its crew's, which calls `send_next` every 20 ms.
 """
 
 import asyncio
+import contextlib
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from aiortc import RTCIceServer
 
 from callers.impairment import Direction, Impairment, is_rtp
 from callers.load.marked_sound import PACKETS_PER_MARK, MarkListener, mark_at
 from callers.load.messages import SetUpTimes
 from callers.load.rtp_meter import RtpMeter
 from callers.rtp_caller import RtpCaller
+from callers.server import Relay
 from callers.signaling import Event, NotConnected, Signaling
 
 _CONNECT_TIMEOUT_S = 20.0
+_LEAVE_TIMEOUT_S = 5.0
 _FRAME_S = 0.02
 _TICKS = 960
 _DTX_PAYLOAD = 3
@@ -35,10 +40,16 @@ class LoadCaller(RtpCaller):
     """`call`, then `send_next` as the clock says, then `leave`."""
 
     def __init__(
-        self, open_signaling: OpenSignaling, packets: list[bytes], index: int, impairment: Impairment, listens: bool
+        self,
+        open_signaling: OpenSignaling,
+        packets: list[bytes],
+        index: int,
+        impairment: Impairment,
+        listens: bool,
+        relays: Sequence[Relay] = (),
     ) -> None:
         """With `listens` it decodes what it hears, and measures the delay from mouth to ear."""
-        super().__init__(channel=True)
+        super().__init__(True, [RTCIceServer(list(relay.urls), relay.username, relay.credential) for relay in relays])
         self._signaling = open_signaling(on_event=self._on_event)
         self._packets = packets
         self._position = index * PACKETS_PER_MARK % len(packets)
@@ -98,7 +109,9 @@ class LoadCaller(RtpCaller):
     async def leave(self) -> None:
         self._is_leaving = True
         await self._signaling.hang_up()
-        await self.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_TIMEOUT_S):
+                await self.close()
         await self._signaling.close()
 
     def _on_event(self, event: Event) -> None:

@@ -99,6 +99,11 @@ class Options(NamedTuple):
     gate: Path | None = None
 
     @property
+    def called_agent(self) -> str:
+        """A scenario names its own."""
+        return str(json.loads(self.scripts[0])["agent"]) if self.scripts else self.agent
+
+    @property
     def pace_per_s(self) -> float:
         """Callers who arrive in a second."""
         usual = (

@@ -5,7 +5,7 @@ import pytest
 from callers.server import Server, read_api_key
 from callers.signaling import NotConnected, Signaling
 from gateway.core.api_keys import new_api_key
-from gateway.settings import GatewaySettings
+from gateway.settings import GatewaySettings, IceServer
 from shared.errors import ConfigError
 from shared.io.broker import Redis
 from shared.worker_report import WorkerReport
@@ -83,3 +83,22 @@ def test_a_file_without_a_key(tmp_path: Path, content: bytes | None) -> None:
 def test_a_key_of_two_words_is_refused() -> None:
     with pytest.raises(ConfigError, match="not one word of ASCII"):
         Server("http://localhost", "two words")
+
+
+async def test_turn_servers_are_told_to_callers_who_may_call(broker_url: str, tmp_path: Path) -> None:
+    (tmp_path / "turn-secret").write_text("secret")
+    settings = GatewaySettings(
+        redis_url=broker_url,
+        drain_timeout_s=0.2,
+        gateway_access="open",
+        gateway_ice_servers=(IceServer(urls="stun:stun.example:3478"),),
+        gateway_turn_urls="turn:turn.example:3478,turns:turn.example:5349",
+        gateway_turn_secret_file=tmp_path / "turn-secret",
+    )
+    async with running_gateway(settings) as gateway:
+        (relay,) = await Server(gateway.url).relays(None)
+    assert relay.urls == ("turn:turn.example:3478", "turns:turn.example:5349")
+    assert relay.username
+    assert relay.credential
+    with pytest.raises(NotConnected, match="no ICE servers"):
+        await Server(f"http://127.0.0.1:{free_port()}").relays(None)

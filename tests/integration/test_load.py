@@ -128,6 +128,24 @@ async def test_a_ramp_measures_level_after_level(deployment: Deployment, tmp_pat
     assert report.stages[-1].callers_wanted in (2, 3)
 
 
+async def test_conversations_follow_a_scenario_file_again_and_again(deployment: Deployment, tmp_path: Path) -> None:
+    script = tmp_path / "hello.yaml"
+    script.write_text("name: hello\nagent: echo\nsteps:\n- say: Hello there.\n  expect: [{first_audio_within: 5s}]\n")
+    process = await started(
+        *("conversation", str(script), "--callers", "2", "--duration", "8s"), *options(deployment, tmp_path)
+    )
+    await output_of(process)
+    assert process.returncode == 0
+    report = report_in(tmp_path)
+    (stage,) = report.stages
+    assert (report.agent, stage.errors) == ("echo", {})
+    assert stage.attempts > 2, "one conversation follows another"
+    assert stage.audio.first_audio_ms is not None
+    assert stage.audio.first_audio_ms.p50 < 5_000
+    assert stage.set_up.total_ms is not None
+    assert stage.audio.jitter_ms is not None
+
+
 async def test_an_impairment_is_measured_as_what_it_is(deployment: Deployment, tmp_path: Path) -> None:
     process = await started(
         *("steady", "--callers", "4", "--duration", "6s", "--loss", "20%", "--delay", "150ms"),
