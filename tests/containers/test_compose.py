@@ -8,13 +8,17 @@ import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.chromium import chromium, screenshot
-from tests.browser.own_page import TALK_MS, call, hang_up, said, write
+from tests.browser.own_page import TALK_MS, call, hang_up, said, until_heard, write
 from tests.containers.compose import IMAGE, VERSION, Compose, podman
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(1500)]
 
 _MEDIA = ("media-1", "media-2")
 _DRAIN_S = 120.0
+_SPOKEN_MS = 3_000
+"""The answer takes longer."""
+_LONGEST_PAUSE_MS = 1_500.0
+"""With the agent's own pauses, on a busy machine."""
 _KEEP_CONNECTIONS = """
 window.connections = [];
 window.RTCPeerConnection = class extends RTCPeerConnection {
@@ -28,6 +32,18 @@ _ENERGY = """async () => {
       if (entry.type === 'inbound-rtp') sum += entry.totalAudioEnergy;
   return sum;
 }"""
+_LONGEST_SILENCE = """async (ms) => {
+  const energy = ENERGY;
+  let last = await energy(), since = performance.now(), longest = 0;
+  for (const end = since + ms; performance.now() < end; await new Promise((done) => setTimeout(done, 20))) {
+    const heard = await energy();
+    if (heard > last + 1e-6) {
+      longest = Math.max(longest, performance.now() - since);
+      [last, since] = [heard, performance.now()];
+    }
+  }
+  return longest;
+}""".replace("ENERGY", _ENERGY)
 _PAIR = """async () => {
   const stats = await window.connections.at(-1).getStats();
   const pair = [...stats.values()].find((entry) => entry.type === 'candidate-pair' && entry.nominated);
@@ -81,17 +97,26 @@ async def test_a_stopped_media_worker_moves_its_call(compose: Compose, silence: 
     async with chromium(silence) as browser:
         page = await _in_call(browser, compose)
         (carrier,) = [media for media in _MEDIA if compose.metric(media, "antiphon_media_sessions") == 1]
+        answers = await said(page, "agent").count()
+        await write(page, "What are your opening hours?")
+        await until_heard(page, " ")
+        listening = asyncio.create_task(page.evaluate(_LONGEST_SILENCE, _SPOKEN_MS))
         since = time.monotonic()
         await asyncio.to_thread(podman, "stop", "--time", "150", compose.container(carrier), timeout_s=200)
         took_s = time.monotonic() - since
         code = compose.inspect(carrier)["State"]["ExitCode"]
+        silence_ms = await listening
+        await expect(said(page, "agent")).to_have_count(answers + 1, timeout=TALK_MS)
         energy = await _answered(page)
         await expect(page.locator("voice-agent")).to_have_attribute("data-phase", "connected")
         await hang_up(page)
     podman("start", compose.container(carrier))
-    print(f"\n`podman stop` of the call's media worker: {took_s:.1f} s, exit code {code}; {energy:.3f} heard then")
+    print(
+        f"\n`podman stop` of the call's media worker: {took_s:.1f} s, exit code {code}, {silence_ms:.0f} ms of silence"
+    )
     assert code == 0
     assert took_s < _DRAIN_S
+    assert silence_ms < _LONGEST_PAUSE_MS
     assert energy > 0.01
 
 
