@@ -60,17 +60,21 @@ async def test_while_the_broker_is_away_the_probe_port_answers_503_and_never_a_n
     (tmp_path / "echo.yaml").write_text("id: echo\nname: Echo\nmode: echo\n")
     probe_port = free_port()
     own = OwnBroker(tmp_path)
-    with own.running():
-        await announce_worker(own.url, "media", "m1", 6)
-        with gateway(redis_url=own.url, agents_dir=tmp_path, gateway_port=0, probe_port=probe_port) as process:
-            assert process.stderr is not None
-            assert any("gateway_ready" in line for line in process.stderr)
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{probe_port}") as http:
-                answer = await http.get("/scaling")
-                assert (answer.status_code, answer.json()["media"]["capacity"]) == (200, 6)
-                own.hang()
-                async with asyncio.timeout(10):
-                    while (answer := await http.get("/scaling")).status_code == 200:  # noqa: ASYNC110
-                        await asyncio.sleep(0.1)
-                assert answer.json()["code"] == "registry_stale"
-                own.go_on()
+    with (
+        own.running(),
+        gateway(redis_url=own.url, agents_dir=tmp_path, gateway_port=0, probe_port=probe_port) as process,
+    ):
+        assert process.stderr is not None
+        assert any("gateway_ready" in line for line in process.stderr)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{probe_port}") as http:
+            await announce_worker(own.url, "media", "m1", 6)
+            async with asyncio.timeout(3):
+                while (answer := await http.get("/scaling")).status_code != 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+            assert answer.json()["media"]["capacity"] == 6
+            own.hang()
+            async with asyncio.timeout(10):
+                while (answer := await http.get("/scaling")).status_code == 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+            assert answer.json()["code"] == "registry_stale"
+            own.go_on()
