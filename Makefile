@@ -16,7 +16,7 @@ LIVEKIT_PLUGINS = livekit-plugins-openai==1.8.9 livekit-plugins-deepgram==1.8.9
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
 
 .DEFAULT_GOAL := help
-.PHONY: help up doctor test test-extras check format bench fuzz lock image test-containers clean
+.PHONY: help up doctor test test-extras check format bench fuzz lock image test-containers test-k8s clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,12 @@ test-extras: .venv-extras/installed ## Test the optional engines on their real p
 test-containers: .venv/installed-dev .venv-containers/installed ## Build the image, run deploy/compose.yaml with podman, and call it (needs root; 4 minutes, 8 the first time)
 	@sh deploy/debian-packages.sh chromium mmdebstrap netavark podman runc
 	.venv/bin/python -m pytest -s tests/containers
+
+test-k8s: .venv/installed-dev ## Boot a real Kubernetes of two nodes, and replace pods under calls (needs root and Go 1.24; 25 minutes, 40 the first time)
+	@command -v go >/dev/null || { echo "Kubernetes is compiled here: install Go 1.24 or newer" >&2; exit 1; }
+	@sh deploy/debian-packages.sh mmdebstrap podman runc
+	sh tests/kubernetes/images.sh artifacts/images
+	ANTIPHON_TEST_IMAGES=artifacts/images .venv/bin/python -m pytest tests/kubernetes
 
 check: .venv/installed-dev client/node_modules/installed ## Format, lint, types, import contracts
 	.venv/bin/ruff format --check .
