@@ -32,6 +32,8 @@ _CAPACITY = "400"
 """Beyond what a core can do, so that it is the core that decides."""
 _ROOM = ("MEDIA_CAPACITY", "PIPELINE_CAPACITY", "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS")
 _ATTEMPTS, _RETRY_S = 60, 0.5
+_TOGETHER, _BETWEEN_ECHO_S, _BETWEEN_S = 8, 0.3, 2.0
+"""How callers arrive. Those who are greeted wait until the voice is free: while it is busy, a worker takes no more."""
 _SETTLE_S = 4.0
 _ENGINES_QUIET_MS, _ENGINES_TIMEOUT_S = 10.0, 30.0
 """Greetings are part of the set-up: what is measured is the time after them."""
@@ -123,8 +125,10 @@ class WholeStack:
 
     async def measure(self, sessions: int, window_s: float, echo: bool) -> Level:
         """Let callers join until there are `sessions`, then listen and measure."""
-        await self.swarm.join(sessions - len(self.swarm.callers))
-        await self._settle()
+        while (missing := sessions - len(self.swarm.callers)) > 0:
+            await self.swarm.join(min(missing, _TOGETHER))
+            await self._settle(_BETWEEN_ECHO_S if echo else _BETWEEN_S)
+        await self._settle(_SETTLE_S)
         for _ in range(_WINDOWS):
             level = await self._window(window_s)
             if not level.suffered(echo):
@@ -136,12 +140,12 @@ class WholeStack:
         await self.swarm.leave()
         await asyncio.gather(*(call.close() for call in self._calls))
 
-    async def _settle(self) -> None:
-        """Until nobody's set-up and no greeting is under way."""
+    async def _settle(self, quiet_s: float) -> None:
+        """All talk until no greeting is under way, and for `quiet_s` after that."""
         end_s = time.monotonic() + _ENGINES_TIMEOUT_S
         while time.monotonic() < end_s:
             began_s, before = time.monotonic(), self._cpu_s()
-            await self.swarm.talk(_SETTLE_S)
+            await self.swarm.talk(quiet_s)
             if self._used_ms(before, time.monotonic() - began_s)["engines"] < _ENGINES_QUIET_MS:
                 break
 
