@@ -130,18 +130,21 @@ async def test_a_ramp_measures_level_after_level(deployment: Deployment, tmp_pat
 
 async def test_conversations_follow_a_scenario_file_again_and_again(deployment: Deployment, tmp_path: Path) -> None:
     script = tmp_path / "hello.yaml"
-    script.write_text("name: hello\nagent: echo\nsteps:\n- say: Hello there.\n  expect: [{first_audio_within: 5s}]\n")
+    script.write_text(
+        "name: stop\nagent: front-desk\nsteps:\n- wait_for: {audible_for: 200ms}\n"
+        "- interrupt: true\n  expect: [{agent_silent_within: 5s}]\n"
+    )
     process = await started(
-        *("conversation", str(script), "--callers", "2", "--duration", "8s"), *options(deployment, tmp_path)
+        *("conversation", str(script), "--callers", "2", "--duration", "10s"), *options(deployment, tmp_path)
     )
     await output_of(process)
     assert process.returncode == 0
     report = report_in(tmp_path)
     (stage,) = report.stages
-    assert (report.agent, stage.errors) == ("echo", {})
+    assert (report.agent, stage.errors) == ("front-desk", {})
     assert stage.attempts > 2, "one conversation follows another"
-    assert stage.audio.first_audio_ms is not None
-    assert stage.audio.first_audio_ms.p50 < 5_000
+    assert stage.audio.barge_in_stop_ms is not None
+    assert stage.audio.barge_in_stop_ms.p50 < 5_000
     assert stage.set_up.total_ms is not None
     assert stage.audio.jitter_ms is not None
 
