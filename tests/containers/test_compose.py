@@ -138,6 +138,7 @@ async def test_no_process_is_root_or_may_write_or_has_rights(compose: Compose) -
 
 
 async def test_health_checks_pass(compose: Compose) -> None:
+    await asyncio.to_thread(compose.until_ready)  # a test before may have started one again
     for service in compose.services:
         if "Healthcheck" in compose.inspect(service)["Config"]:
             podman("healthcheck", "run", compose.container(service))
