@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Self, TextIO
 
+from rich.box import SIMPLE
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -14,13 +15,13 @@ _POINT_EVERY_S = 5
 _COLUMNS = (
     "callers",
     "set-up p95",
-    "first audio p95",
+    "audio p95",
     "mouth to ear p95",
     "jitter p95",
     "loss",
     "MOS",
     "errors",
-    "callers' core",
+    "core",
 )
 
 
@@ -62,7 +63,7 @@ class Progress:
 
     def _show(self, now: str) -> None:
         assert self._live is not None
-        table = Table(*_COLUMNS)
+        table = Table(*_COLUMNS, box=SIMPLE, padding=(0, 1))
         for row in self._rows:
             table.add_row(*map(Text, row))
         self._live.update(Group(table, Text(now)) if now else table, refresh=True)

@@ -32,6 +32,6 @@ def test_a_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setenv("TERM", "xterm")
     text = shown()
-    assert "┏━" in text
+    assert "───" in text
     assert "set-up p95" in text
     assert "no_capacity 2" in text
