@@ -42,8 +42,7 @@ test-containers: .venv/installed-dev .venv-containers/installed ## Build the ima
 test-k8s: .venv/installed-dev ## Boot a real Kubernetes of two nodes, and replace pods under calls (needs root and Go 1.24; 25 minutes, 40 the first time)
 	@command -v go >/dev/null || { echo "Kubernetes is compiled here: install Go 1.24 or newer" >&2; exit 1; }
 	@sh deploy/debian-packages.sh mmdebstrap podman runc
-	sh tests/kubernetes/images.sh artifacts/images
-	ANTIPHON_TEST_IMAGES=artifacts/images .venv/bin/python -m pytest tests/kubernetes
+	.venv/bin/python -m pytest tests/kubernetes
 
 check: .venv/installed-dev client/node_modules/installed ## Format, lint, types, import contracts
 	.venv/bin/ruff format --check .

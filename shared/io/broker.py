@@ -10,7 +10,12 @@ import redis.asyncio
 from redis.asyncio import SSLConnection
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
+from redis.asyncio.sentinel import (
+    MasterNotFoundError,
+    Sentinel,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -95,8 +100,10 @@ async def check_broker(client: Redis, url: str) -> str:
     try:
         info = await client.info("server")
     except BROKER_FAILURES as error:
+        # redis-py would show its client objects.
+        reason = "its Sentinels name no master" if isinstance(error, MasterNotFoundError) else error
         raise BrokerError(
-            f"no Redis at {without_secrets(url)} ({error}): start one, or set ANTIPHON_REDIS_URL"
+            f"no Redis at {without_secrets(url)} ({reason}): start one, or set ANTIPHON_REDIS_URL"
         ) from error
     version = str(info.get("redis_version", "0"))
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VERSION:

