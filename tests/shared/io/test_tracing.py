@@ -1,16 +1,18 @@
-import asyncio
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from structlog.testing import capture_logs
 
 from shared.errors import ConfigError
 from shared.io import tracing as module
-from shared.io.otel import OtelTracer
+from shared.io.otel import OtelTracer, QuietExporter
 from shared.io.tracing import Attributes, Span, begin_span, open_tracer, tracing
 
 ROOT = Path(__file__).parents[3]
@@ -100,15 +102,28 @@ async def test_closing_without_a_tracer_does_nothing() -> None:
         begin_span("session", 0.0).end(1.0)
 
 
-async def test_spans_for_a_collector_that_is_away_delay_nobody() -> None:
-    tracer = open_tracer("http://127.0.0.1:1", "gateway", "w1")
+class HangingCollector(SpanExporter):
+    def __init__(self) -> None:
+        self.may_answer = threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.may_answer.wait(30)
+        return SpanExportResult.FAILURE
+
+
+async def test_spans_for_a_collector_that_hangs_delay_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CLOSE_S", 0.05)
+    collector = HangingCollector()
     with capture_logs():
-        async with tracing(tracer):
+        async with tracing(OtelTracer(QuietExporter(collector), "gateway", "w1")):
             began = time.process_time()
             for number in range(1_000):
                 span = begin_span("session_setup", 0.0, session=f"s{number}")
                 span.child("place", 0.0).end(1.0)
                 span.end(1.0)
             used_s = time.process_time() - began
-            await asyncio.sleep(0)
+        collector.may_answer.set()
+        for thread in threading.enumerate():
+            if thread.name == "close-tracer":
+                thread.join(10)
     assert used_s < 1.0
