@@ -19,7 +19,7 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --require-hashe
 .PHONY: help up doctor test test-extras check format bench fuzz lock image test-containers test-k8s clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: .venv/installed ## Run everything on this machine until Ctrl-C  [PORT=8080 HOST=127.0.0.1 MEDIA_WORKERS, PIPELINE_WORKERS=a third of the cores each, OPEN=1 for no tokens]
 	@.venv/bin/python -m deploy.launch up $(UP_OPTIONS)

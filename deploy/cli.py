@@ -36,10 +36,11 @@ def up(
     host: Annotated[str, typer.Option(help="Address to serve the page on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to serve the page on.", min=1, max=65535)] = 8080,
     media_workers: Annotated[
-        int | None, typer.Option(help="Number of media workers.  [default: a third of the cores]", min=1, max=256)
+        int | None, typer.Option(help="Number of media workers.", show_default="a third of the cores", min=1, max=256)
     ] = None,
     pipeline_workers: Annotated[
-        int | None, typer.Option(help="Number of pipeline workers.  [default: a third of the cores]", min=1, max=256)
+        int | None,
+        typer.Option(help="Number of pipeline workers.", show_default="a third of the cores", min=1, max=256),
     ] = None,
     everybody: Annotated[
         bool, typer.Option("--open", help="Let everybody call who can reach the host, without a token.")

@@ -29,7 +29,8 @@ def load(
     callers: Annotated[int, typer.Option(help="Callers at the same time; of a ramp, its first level.", min=1)] = 10,
     duration: Annotated[str, typer.Option(help="How long each level is measured: 30s, 5m.")] = "30s",
     processes: Annotated[
-        int | None, typer.Option(help="Processes of callers here.  [default: half the cores]", min=0, max=256)
+        int | None,
+        typer.Option(help="Processes of callers on this host.", show_default="half the cores", min=0, max=256),
     ] = None,
     arrivals: Annotated[float | None, typer.Option(help="Callers who arrive in a second.", min=0.01)] = None,
     call_time: Annotated[str | None, typer.Option(help="Replace each caller after this time.")] = None,

@@ -4,9 +4,16 @@
 #   deploy/k8s/secrets.sh production-turn rediss://user:password@redis.example.com | kubectl apply -f -
 # Run it once: a second run replaces all of them. docs/deployment.md lists what is in them.
 set -eu
-overlay=$1
+overlay=${1:-}
 redis=${2:-}
 here=$(dirname "$0")
+case $overlay:$redis in
+production-hostnetwork:* | production-turn:?*) ;;
+*)
+    echo "usage: secrets.sh production-hostnetwork | production-turn REDIS_URL   (dev needs none)" >&2
+    exit 2
+    ;;
+esac
 
 new() { openssl rand -hex 32; }
 sha256() { printf %s "$1" | sha256sum | cut -d ' ' -f 1; }

@@ -28,6 +28,28 @@ def test_links_between_documents_lead_somewhere(name: Path) -> None:
             assert (ROOT / name.parent / target).exists(), target
 
 
+def headings(document: Path) -> set[str]:
+    """As GitHub names them in links."""
+    text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    plain = [
+        re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    ]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS, ids=str)
+def test_links_to_headings_lead_somewhere(name: Path) -> None:
+    for target, heading in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", committed_texts()[name]):
+        if "://" not in target:
+            assert heading in headings(ROOT / name.parent / target if target else ROOT / name), f"{target}#{heading}"
+
+
+def test_tests_that_documents_name_exist() -> None:
+    documented = "".join(committed_texts()[name] for name in DOCUMENTS)
+    there = "".join(f"{name} {text}" for name, text in committed_texts().items() if name.suffix == ".py")
+    assert {name for name in re.findall(r"`(?:tests/[\w/]+/)?(test_\w+)", documented) if name not in there} == set()
+
+
 def test_the_architecture_has_a_paragraph_for_every_box() -> None:
     architecture = (ROOT / "docs" / "architecture.md").read_text()
     for package in PACKAGES:

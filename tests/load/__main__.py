@@ -29,28 +29,34 @@ BENCHMARKS = {
 }
 
 
-def main() -> int:
+WITH_OPTIONS = {
+    "arrivals": arrivals,
+    "chaos": chaos,
+    "gateways": gateways,
+    "hostile": hostile,
+    "plan": plan,
+    "soak": soak,
+    "speech": speech,
+}
+
+
+def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", type=Path, metavar="FILE", help="write figures and bars there")
-    parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
-    names = parser.add_subparsers(dest="name", metavar="NAME", required=True)
-    with_options = {
-        "arrivals": arrivals,
-        "chaos": chaos,
-        "gateways": gateways,
-        "hostile": hostile,
-        "plan": plan,
-        "soak": soak,
-        "speech": speech,
-    }
+    whole = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
+    names = whole.add_subparsers(dest="name", metavar="NAME", required=True)
     for name, subject in BENCHMARKS.items():
         benchmark = names.add_parser(name, help=subject, description=subject, parents=[common])
-        if name in with_options:
-            with_options[name].add_options(benchmark)
-    arguments = parser.parse_args()
+        if name in WITH_OPTIONS:
+            WITH_OPTIONS[name].add_options(benchmark)
+    return whole
+
+
+def main() -> int:
+    arguments = parser().parse_args()
     report = BenchReport(arguments.name)
-    if arguments.name in with_options:
-        with_options[arguments.name].run(report, arguments)
+    if arguments.name in WITH_OPTIONS:
+        WITH_OPTIONS[arguments.name].run(report, arguments)
     else:
         import_module(f"tests.load.{arguments.name}").run(report)
     report.print()

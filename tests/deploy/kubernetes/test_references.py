@@ -53,3 +53,11 @@ def test_what_pods_refer_to_exists_or_is_documented(overlay: str) -> None:
 def test_the_documentation_names_each_secret_that_is_not_ours() -> None:
     text = (ROOT / "docs/deployment.md").read_text()
     assert [name for name in sorted(DOCUMENTED) if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["dev"], ["production"], ["production-turn"]], ids=" ".join)
+def test_secrets_are_not_made_for_an_unknown_overlay_or_without_the_url_of_redis(arguments: list[str]) -> None:
+    script = ROOT / "deploy/k8s/secrets.sh"
+    done = subprocess.run(["sh", script, *arguments], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "production-turn REDIS_URL" in done.stderr
