@@ -15,7 +15,7 @@ from tests.kubernetes.crowd import AGENT, TEXT
 
 NAMESPACE = "antiphon"
 _TESTS = Path(__file__).parents[1]
-_OVERLAYS = Path(__file__).parent / "overlays"
+OVERLAYS = Path(__file__).parent / "overlays"
 _ENGINE_FILES = {
     "tests": "__init__.py",
     "load": "load/__init__.py",
@@ -66,7 +66,7 @@ class Installation:
         return installation
 
     async def apply(self, overlay: str) -> None:
-        await self.cluster.kubectl("apply", "--server-side", "-k", str(_OVERLAYS / overlay))
+        await self.cluster.kubectl("apply", "--server-side", "-k", str(OVERLAYS / overlay))
         await self._rolled_out()
 
     async def remove(self) -> None:
