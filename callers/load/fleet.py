@@ -24,7 +24,6 @@ from callers.load.messages import (
     ToHelper,
     to_leader,
 )
-from callers.load.schedule import share
 from callers.load.tally import Tally
 
 _SILENT_AFTER_S = 15.0
@@ -200,3 +199,8 @@ class Fleet:
         while True:
             await asyncio.sleep(_ALIVE_EVERY_S)
             await self.tell_all(Alive())
+
+
+def share(callers: int, index: int, processes: int) -> int:
+    """How many of `callers` process `index` carries. Shares differ by one at most, and none falls when callers rise."""
+    return callers // processes + (index < callers % processes)

@@ -26,7 +26,7 @@ _COLUMNS = (
 
 
 class Progress:
-    """While it is entered. Then what has been measured stays on the screen."""
+    """While it is entered. What has been measured stays on the screen only after an error: else the report says it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
@@ -39,8 +39,9 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         if self._live is not None:
+            self._live.transient = error is None
             self._show("")
             self._live.stop()
 

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from callers.load.fleet import HELPER_LOST, Fleet
+from callers.load.levels import Level
 from callers.load.messages import Measured
 from callers.load.results import CallerLoad, Point, ServerLoad, Stage
-from callers.load.schedule import Level
 from callers.load.series import Series
 from callers.load.server_watch import ServerWatch
 from callers.load.tally import Tally
