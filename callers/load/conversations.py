@@ -98,7 +98,7 @@ class Conversations:
             caller.on_packet = take
 
         def take(packet: Any, arrived_s: float) -> None:
-            meter.take(packet.sequence_number, packet.timestamp, arrived_s)
+            meter.take(packet.ssrc, packet.sequence_number, packet.timestamp, arrived_s)
 
         try:
             outcome = await perform(Path(scenario.name), scenario, self._server, fixtures, on_connected)
@@ -125,6 +125,8 @@ class Conversations:
         for meter in self._talking.values():
             for lateness_ms in meter.take_lateness_ms():
                 news.add("packet_lateness_ms", lateness_ms)
+            for silence_ms in meter.take_silences_ms():
+                self._measurements.move(silence_ms)
         self._measurements.heard(news)
 
     def _judge(self, counts: RtpCounts) -> None:

@@ -11,7 +11,7 @@ class Measurements:
         self._second_use, self._window_use = ProcessorUse(), ProcessorUse()
 
     def begin_level(self) -> None:
-        """Set-ups and errors count from now on."""
+        """Set-ups, moves and errors count from now on."""
         self._set_ups = Tally()
 
     def begin_window(self) -> None:
@@ -27,6 +27,11 @@ class Measurements:
 
     def fail(self, code: str) -> None:
         self._add_set_up(Tally(errors={code: 1}))
+
+    def move(self, silence_ms: float) -> None:
+        news = Tally()
+        news.add("move_silence_ms", silence_ms)
+        self._add_set_up(news)
 
     def set_up(self, times: SetUpTimes) -> None:
         news = Tally()

@@ -111,7 +111,7 @@ class Tick(Message):
 
 
 class Measured(Message):
-    """Set-ups and errors since `Level`, the rest since `Measure`."""
+    """Set-ups, moves and errors since `Level`, the rest since `Measure`."""
 
     type: Literal["measured"] = "measured"
     seconds: float

@@ -97,6 +97,7 @@ class Run:
             callers=_caller_load(measured, tally),
             server=self._watch.load(),
             retries=tally.retries,
+            moves=tally.moves,
         )
 
     async def _settled(self, timeout_s: float) -> None:
@@ -142,6 +143,7 @@ class Run:
             loss_percent=tally.loss_percent,
             caller_lateness_p95_ms=lateness and lateness.p95,
             callers_busiest_core_share=max(shares, default=None),
+            moves=tally.moves,
             errors=tally.errors,
             server=server,
         )

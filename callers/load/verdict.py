@@ -82,6 +82,7 @@ def cards(report: LoadReport, stage: Stage) -> list[Card]:
         _time("Mouth to ear, p95", audio.mouth_to_ear_ms, at),
         None if mos is None else Card("Quality", f"{mos:.2f}", "MOS", f"worst 5 % of calls, {at}"),
         None if loss is None else Card("Loss", number(loss), "%", at),
+        _moves(report),
         Card("Errors", f"{stage.error_count:,}", "", f"{at}; {total:,} in the run"),
     ]
     return [card for card in found if card is not None]
@@ -144,6 +145,13 @@ def _load(report: LoadReport, stage: Stage) -> Card:
     }
     limit = limits.get(knee.resource, f"the {(knee.role or 'server').replace('_', ' ')}")
     return Card("Knee", f"{knee.callers:,}", "callers", f"limited by {limit}")
+
+
+def _moves(report: LoadReport) -> Card | None:
+    """Of the whole run: a rolling update knows no levels."""
+    moves = sum(stage.moves for stage in report.stages)
+    longest = max((spread.highest for stage in report.stages if (spread := stage.audio.move_silence_ms)), default=0.0)
+    return Card("Moves", f"{moves:,}", "", f"silent for {number(longest)} ms at most") if moves else None
 
 
 def _busiest(stage: Stage) -> str:

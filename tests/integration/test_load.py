@@ -222,3 +222,25 @@ async def test_two_hosts_share_the_callers_if_they_share_the_key(deployment: Dep
     report = report_in(tmp_path)
     assert report.environment.processes == 2
     assert report.stages[0].callers_connected == 4
+
+
+async def test_callers_move_when_their_media_worker_is_drained_and_none_is_cut(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """The module's last test: the first media worker is gone then."""
+    arguments = ("steady", "--callers", "4", "--processes", "1", "--duration", "10m")
+    async with running(*arguments, *options(deployment, tmp_path)) as process:
+        await line_with(process, "4 of 4 callers")
+        deployment.start("media")
+        await deployment.ready()
+        deployment.media.terminate()
+        await asyncio.to_thread(deployment.media.process.wait, 30)
+        await asyncio.sleep(3)  # more seconds of the new worker's audio
+        process.send_signal(signal.SIGINT)
+        await output_of(process)
+    assert process.returncode == 0
+    (stage,) = report_in(tmp_path).stages
+    assert (stage.callers_connected, stage.errors, stage.moves) == (4, {}, 4)
+    assert stage.audio.move_silence_ms is not None
+    assert stage.audio.move_silence_ms.highest < 2_000
+    assert stage.audio.loss_percent == pytest.approx(0, abs=1)
