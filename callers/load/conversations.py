@@ -104,7 +104,7 @@ class Conversations:
             outcome = await perform(Path(scenario.name), scenario, self._server, fixtures, on_connected)
             self._take(outcome, was_connected)
         except Exception as error:  # noqa: BLE001 (whatever aiortc raises fails this caller, not the run)
-            self._measurements.fail(f"caller_{type(error).__name__}")
+            self._measurements.fail(f"caller_{type(error).__name__}", str(error))
         finally:
             self._connected -= was_connected
 
@@ -115,7 +115,8 @@ class Conversations:
                 news.add(_FIGURES[figure.what], 1000 * figure.seconds)
         self._measurements.heard(news)
         if not outcome.passed:
-            self._measurements.fail("not_as_scripted" if was_connected else "not_connected")
+            code = "not_as_scripted" if was_connected else "not_connected"
+            self._measurements.fail(code, str(outcome.failures[0]))
 
     def _collect(self) -> None:
         news = Tally()

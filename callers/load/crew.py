@@ -117,12 +117,12 @@ class Crew:
                 async with self._room:
                     caller = await self._attempted()
             except NotConnected as error:
-                self._measurements.fail(error.code)
+                self._measurements.fail(error.code, error.message)
                 if error.retry_after_ms is None or attempt + 1 == _ATTEMPTS:
                     return None
                 await asyncio.sleep(min(_LONGEST_RETRY_S, error.retry_after_ms / 1000))
             except Exception as error:  # noqa: BLE001 (whatever aiortc raises fails this caller, not the run)
-                self._measurements.fail(f"caller_{type(error).__name__}")
+                self._measurements.fail(f"caller_{type(error).__name__}", str(error))
                 return None
             else:
                 self._clock.add(caller)

@@ -5,7 +5,7 @@ A helper that is gone stays gone: its callers count as cut, and the others go on
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from pydantic import ValidationError
@@ -24,7 +24,7 @@ from callers.load.messages import (
     ToHelper,
     to_leader,
 )
-from callers.load.tally import Tally
+from callers.load.tally import MOST_CODES, Tally
 
 _SILENT_AFTER_S = 15.0
 """Helpers say something every second."""
@@ -40,8 +40,10 @@ INDEXES_PER_HELPER = 100_000
 class Helper:
     """One process that carries callers."""
 
-    def __init__(self, link: Link, host: str) -> None:
+    def __init__(self, link: Link, host: str, explain: Callable[[Mapping[str, str]], None]) -> None:
+        """`explain` gets the reasons of errors, by code."""
         self.host = host
+        self._explain = explain
         self.latest: Tick | None = None
         self.unread = Tally()
         """Of the ticks since it was last taken."""
@@ -85,6 +87,7 @@ class Helper:
                 if isinstance(said, Tick):
                     self.latest = said
                     self.unread.merge(said.tally)
+                    self._explain(said.reasons)
                 elif isinstance(said, Measured) and not self._measured.full():
                     self._measured.put_nowait(said)
         except (LinkError, ValidationError):
@@ -103,6 +106,8 @@ class Fleet:
         self.helpers: list[Helper] = []
         self.lost_callers = 0
         """Of helpers that are gone."""
+        self._explained: set[str] = set()
+        """Codes."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
 
@@ -183,7 +188,7 @@ class Fleet:
         hello = to_leader.validate_json(await link.receive(_SILENT_AFTER_S))
         if not isinstance(hello, Hello):
             raise LinkError("it does not say who it is")
-        helper = Helper(link, hello.host)
+        helper = Helper(link, hello.host, self._explain)
         tokens = self._prepare.tokens[len(self.helpers) :: self._expected]
         first_index = len(self.helpers) * INDEXES_PER_HELPER
         await helper.tell(self._prepare.model_copy(update={"first_index": first_index, "tokens": tokens}))
@@ -194,6 +199,13 @@ class Fleet:
             helper.unread.fail(HELPER_LOST, lost)
             self.lost_callers += lost
             self._on_change(f"a helper on {helper.host} is gone, and {lost} callers with it")
+
+    def _explain(self, reasons: Mapping[str, str]) -> None:
+        """Each code once in a run."""
+        for code, reason in reasons.items():
+            if code not in self._explained and len(self._explained) < MOST_CODES:
+                self._explained.add(code)
+                self._on_change(f"{code}: {reason}")
 
     async def _stay_alive(self) -> None:
         while True:

@@ -2,12 +2,16 @@
 
 from callers.load.messages import Measured, SetUpTimes, Tick
 from callers.load.processor_use import ProcessorUse
-from callers.load.tally import Tally
+from callers.load.tally import MOST_CODES, Tally
+
+_LONGEST_REASON = 300
 
 
 class Measurements:
     def __init__(self) -> None:
         self._second, self._set_ups, self._heard = Tally(), Tally(), Tally()
+        self._reasons: dict[str, str] = {}
+        """One for each code of the last second."""
         self._second_use, self._window_use = ProcessorUse(), ProcessorUse()
 
     def begin_level(self) -> None:
@@ -25,8 +29,10 @@ class Measurements:
     def retry(self) -> None:
         self._add_set_up(Tally(retries=1))
 
-    def fail(self, code: str) -> None:
+    def fail(self, code: str, reason: str = "") -> None:
         self._add_set_up(Tally(errors={code: 1}))
+        if reason and len(self._reasons) < MOST_CODES:
+            self._reasons.setdefault(code, reason[:_LONGEST_REASON])
 
     def move(self, silence_ms: float) -> None:
         news = Tally()
@@ -68,8 +74,16 @@ class Measurements:
 
     def tick(self, wanted: int, connected: int, settled: bool) -> Tick:
         tally, self._second = self._second, Tally()
+        reasons, self._reasons = self._reasons, {}
         use, self._second_use = self._second_use, ProcessorUse()
-        return Tick(wanted=wanted, connected=connected, settled=settled, tally=tally, core_share=use.core_share())
+        return Tick(
+            wanted=wanted,
+            connected=connected,
+            settled=settled,
+            tally=tally,
+            reasons=reasons,
+            core_share=use.core_share(),
+        )
 
     def measured(self, connected: int, calls: Tally) -> Measured:
         """`calls` has one value of each call that goes on."""

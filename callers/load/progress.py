@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from callers.load.results import Point, Spread, Stage
+from shared.terminal_text import escaped
 
 _POINT_EVERY_S = 5
 _COLUMNS = (
@@ -46,7 +47,7 @@ class Progress:
             self._live.stop()
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(escaped(text), markup=False)
 
     def point(self, point: Point) -> None:
         self._points += 1

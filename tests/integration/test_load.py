@@ -175,15 +175,36 @@ async def test_a_burst_beyond_the_capacity_is_reported_by_code(deployment: Deplo
     assert peak.retries >= 3, "they come back when the server says"
 
 
-async def test_nobody_connects_where_no_server_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (("--url", "http://127.0.0.1:{free}"), 1, "no ICE servers from http://127.0.0.1:{free}/api/ice-servers: "),
+        (("--json", "/nowhere/report.json"), 2, "/nowhere/report.json: No such file or directory"),
+        (("--html", "/"), 2, "/: Is a directory"),
+    ],
+)
+async def test_what_would_waste_a_run_is_said_before_it_begins(
+    deployment: Deployment, arguments: tuple[str, str], code: int, complaint: str
+) -> None:
+    free = str(free_port())
+    name, value = arguments
+    url = f"http://127.0.0.1:{deployment.port}"
+    process = await started("steady", "--duration", "10m", "--url", url, name, value.replace("{free}", free))
+    output = await output_of(process)
+    assert process.returncode == code
+    assert output.startswith(f"antiphon: {complaint.replace('{free}', free)}")
+    assert len(output.splitlines()) == 1
+
+
+async def test_callers_who_cannot_call_say_why(deployment: Deployment, tmp_path: Path) -> None:
     process = await started(
-        *("steady", "--callers", "2", "--duration", "1s", "--url", f"http://127.0.0.1:{free_port()}"),
-        *("--json", str(tmp_path / "report.json")),
+        *("steady", "--callers", "2", "--duration", "1s", "--agent", "nobody"), *options(deployment, tmp_path)
     )
-    await output_of(process)
+    output = await output_of(process)
     assert process.returncode == 1
     (stage,) = report_in(tmp_path).stages
-    assert (stage.callers_connected, stage.errors) == (0, {"not_connected": 2})
+    assert (stage.callers_connected, stage.errors) == (0, {"unknown_agent": 2})
+    assert output.count("unknown_agent: refused: ") == 1
 
 
 async def test_callers_of_a_helper_that_dies_are_lost_and_ctrl_c_still_writes_the_report(
