@@ -144,6 +144,7 @@ async def _fleet(
         async with local_helpers(options.processes, helper.argv, helper.environment, port, key):
             try:
                 await _gather(fleet, expected, _HOSTS_TIMEOUT_S if options.hosts > 1 else _HELPERS_TIMEOUT_S)
+                fleet.close_door()
                 yield fleet
             finally:
                 await fleet.stop()
@@ -158,6 +159,8 @@ async def _try_door(server: Server, options: Options) -> None:
         token = options.tokens[0] if options.tokens else await server.token(options.called_agent)
         await server.relays(token)
     except NotConnected as error:
+        if error.code == "token_required":
+            raise ConfigError("the server requires tokens: use --api-key-file, --token or --token-file") from error
         if error.retry_after_ms is None:
             raise
 

@@ -5,6 +5,7 @@ A helper that is gone stays gone: its callers count as cut, and the others go on
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -32,6 +33,8 @@ _ALIVE_EVERY_S = 5.0
 _REPORT_TIMEOUT_S = 15.0
 _LEAVE_TIMEOUT_S = 30.0
 _MOST_HELPERS = 1_000
+"""Strangers included, until they have proved that they are none, or their time is over."""
+_MOST_REFUSALS = 100
 HELPER_LOST = "cut_helper_lost"
 INDEXES_PER_HELPER = 100_000
 """Callers of different helpers have different numbers."""
@@ -108,6 +111,8 @@ class Fleet:
         """Of helpers that are gone."""
         self._explained: set[str] = set()
         """Codes."""
+        self._door: asyncio.Server | None = None
+        self._refused: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
 
@@ -122,15 +127,20 @@ class Fleet:
     @asynccontextmanager
     async def listening(self, host: str, port: int) -> AsyncIterator[int]:
         """Yields the port. Leaving ends all helpers."""
-        server = await asyncio.start_server(self._welcome, host, port)
+        self._door = await asyncio.start_server(self._welcome, host, port)
         alive = asyncio.create_task(self._stay_alive())
         try:
-            yield int(server.sockets[0].getsockname()[1])
+            yield int(self._door.sockets[0].getsockname()[1])
         finally:
             alive.cancel()
-            server.close()
+            self.close_door()
             await self.stop()
             await asyncio.gather(alive, return_exceptions=True)
+
+    def close_door(self) -> None:
+        """Nobody else can come: neither helpers, nor strangers who would disturb the run."""
+        if self._door is not None:
+            self._door.close()
 
     async def stop(self) -> None:
         """All helpers let their callers leave, and end."""
@@ -173,14 +183,14 @@ class Fleet:
         self._tasks.add(task)
         peer = writer.get_extra_info("peername")
         try:
-            if len(self.helpers) >= _MOST_HELPERS:
-                raise LinkError("too many helpers")
+            if len(self._tasks) > _MOST_HELPERS:
+                raise LinkError("too many connections")
             async with await accept_link(reader, writer, self._key) as link:
                 await self._serve(link)
         except (LinkError, ValidationError) as error:
             message = error.message if isinstance(error, LinkError) else "it speaks another version"
-            self._on_change(f"refused a helper from {peer[0] if peer else 'nowhere'}: {message}")
             writer.close()
+            self._refuse(f"refused a helper from {peer[0] if peer else 'nowhere'}: {message}")
         finally:
             self._tasks.discard(task)
 
@@ -199,6 +209,13 @@ class Fleet:
             helper.unread.fail(HELPER_LOST, lost)
             self.lost_callers += lost
             self._on_change(f"a helper on {helper.host} is gone, and {lost} callers with it")
+
+    def _refuse(self, words: str) -> None:
+        """A port scanner must not fill the terminal."""
+        if words in self._refused or len(self._refused) < _MOST_REFUSALS:
+            self._refused[words] += 1
+            if self._refused[words] in (1, 10, 100, 1_000):
+                self._on_change(words + (f" ({self._refused[words]} times)" if self._refused[words] > 1 else ""))
 
     def _explain(self, reasons: Mapping[str, str]) -> None:
         """Each code once in a run."""

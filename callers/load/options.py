@@ -137,7 +137,7 @@ def address(text: str) -> tuple[str, int]:
     except ValueError:
         host = port = None
     if not host or port is None:
-        raise ConfigError(f"{text}: not an address: write HOST:PORT, such as 0.0.0.0:7000")
+        raise ConfigError(f"{text or 'nothing'}: not an address: write HOST:PORT, such as 0.0.0.0:7000")
     return host, port
 
 

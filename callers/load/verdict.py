@@ -28,9 +28,13 @@ def headline(report: LoadReport) -> str:
         return f"Saturated already at {knee.bad_callers:,} callers"
     if knee is not None:
         return f"Carries {knee.callers:,} callers well"
-    most = max((stage.callers_connected for stage in report.stages), default=0)
+    most = max(report.stages, key=lambda stage: (stage.callers_connected, stage.callers_wanted), default=None)
     errors = sum(stage.error_count for stage in report.stages)
-    return f"Carried {most:,} callers" + (f", with {_counted(errors, 'error')}" if errors else " without an error")
+    if most is None or most.callers_connected < most.callers_wanted:
+        told = f"{most.callers_connected:,} of {most.callers_wanted:,} callers" if most else "nobody"
+        return f"Carried {told}" + (f", with {_counted(errors, 'error')}" if errors else "")
+    told = _counted(most.callers_connected, "caller")
+    return f"Carried {told}" + (f", with {_counted(errors, 'error')}" if errors else " without an error")
 
 
 def facts(report: LoadReport) -> list[tuple[str, str]]:
