@@ -31,7 +31,7 @@ def headline(report: LoadReport) -> str:
     most = max(report.stages, key=lambda stage: (stage.callers_connected, stage.callers_wanted), default=None)
     errors = sum(stage.error_count for stage in report.stages)
     if most is None or most.callers_connected < most.callers_wanted:
-        told = f"{most.callers_connected:,} of {most.callers_wanted:,} callers" if most else "nobody"
+        told = f"{most.callers_connected:,} of {most.callers_wanted:,} callers" if most else "0 callers"
         return f"Carried {told}" + (f", with {_counted(errors, 'error')}" if errors else "")
     told = _counted(most.callers_connected, "caller")
     return f"Carried {told}" + (f", with {_counted(errors, 'error')}" if errors else " without an error")

@@ -1,8 +1,10 @@
 """`antiphon load` against a real deployment, as its user runs it."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import ssl
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
@@ -15,6 +17,7 @@ import pytest_asyncio
 
 from callers.load.results import LoadReport
 from deploy.process_command import with_import_path
+from tests.fakes.certificates import self_signed
 from tests.fakes.ports import free_port
 from tests.integration.deployment import Deployment, deployed
 
@@ -205,6 +208,43 @@ async def test_callers_who_cannot_call_say_why(deployment: Deployment, tmp_path:
     (stage,) = report_in(tmp_path).stages
     assert (stage.callers_connected, stage.errors) == (0, {"unknown_agent": 2})
     assert output.count("unknown_agent: refused: ") == 1
+
+
+@asynccontextmanager
+async def tls_proxy(port: int, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """Ends TLS, and passes everything on to this port of loopback."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(65_536):
+                writer.write(chunk)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pump(reader, upstream_writer), pump(upstream_reader, writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def test_callers_verify_the_certificate_of_a_server_by_tls(deployment: Deployment, tmp_path: Path) -> None:
+    context, authority = self_signed(tmp_path)
+    async with tls_proxy(deployment.port, context) as port:
+        arguments = ("steady", "--callers", "2", "--duration", "2s", "--url", f"wss://127.0.0.1:{port}/signaling")
+        stranger = await started(*arguments)
+        output = await output_of(stranger)
+        assert (stranger.returncode, len(output.splitlines())) == (1, 1)
+        assert "certificate verify failed" in output
+        known = await started(*arguments, "--json", str(tmp_path / "report.json"), SSL_CERT_FILE=str(authority))
+        await output_of(known)
+    assert known.returncode == 0
+    (stage,) = report_in(tmp_path).stages
+    assert (stage.callers_connected, stage.errors) == (2, {})
 
 
 async def test_callers_of_a_helper_that_dies_are_lost_and_ctrl_c_still_writes_the_report(

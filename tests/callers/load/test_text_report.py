@@ -32,7 +32,7 @@ def test_a_run_whose_callers_lost_the_server_does_not_read_like_a_good_one() -> 
     assert first_line(stage(4, connected=0)) == "Carried 0 of 4 callers"
     assert first_line(stage(4, connected=3, errors={"no_capacity": 1})) == "Carried 3 of 4 callers, with 1 error"
     assert first_line(stage(2), stage(4)) == "Carried 4 callers without an error"
-    assert first_line() == "Carried nobody"
+    assert first_line() == "Carried 0 callers"
 
 
 def test_an_error_code_cannot_command_the_terminal() -> None:
