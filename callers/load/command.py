@@ -19,6 +19,7 @@ from callers.load.helper import help_leader
 from callers.load.html_report import html_report
 from callers.load.link import LinkError
 from callers.load.local_helpers import KEY, local_helpers
+from callers.load.marked_sound import marked_packets
 from callers.load.messages import Prepare
 from callers.load.options import Options, address, http_url
 from callers.load.progress import Progress
@@ -26,7 +27,6 @@ from callers.load.results import Environment, LoadReport
 from callers.load.run import Run
 from callers.load.saturation import callers_were_the_limit
 from callers.load.server_watch import ServerWatch
-from callers.load.sound import marked_packets
 from callers.load.text_report import text_report
 from callers.server import Server
 from callers.signaling import NotConnected
