@@ -47,16 +47,12 @@ class Server:
         try:
             async with httpx.AsyncClient(timeout=_TIMEOUT_S, headers=headers) as http:
                 response = await http.post(self._tokens_url, json={"agentId": agent_id})
-            answer = response.json()
-            if response.status_code == 201:
-                return str(answer["token"])
-            code, message = str(answer["code"]), str(answer["message"])
+            if response.status_code != 201:
+                raise _refusal("no session token", response)
+            return str(response.json()["token"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             reason = str(error) or type(error).__name__
             raise NotConnected(f"no session token from {self._tokens_url}: {reason}") from error
-        wait_s = response.headers.get("retry-after", "")
-        retry_after_ms = 1000 * int(wait_s) if wait_s.isdecimal() else None
-        raise NotConnected(f"no session token: {message}", code=code, retry_after_ms=retry_after_ms)
 
     async def relays(self, token: str | None) -> list[Relay]:
         """The TURN servers through which callers may have to come. Raises `NotConnected`."""
@@ -64,11 +60,23 @@ class Server:
         try:
             async with httpx.AsyncClient(timeout=_TIMEOUT_S, headers=headers) as http:
                 response = await http.get(self._ice_servers_url)
-            response.raise_for_status()
+            if response.status_code != 200:
+                raise _refusal("no ICE servers", response)
             return [found for server in response.json()["iceServers"] if (found := _relay(server)).urls]
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             reason = str(error) or type(error).__name__
             raise NotConnected(f"no ICE servers from {self._ice_servers_url}: {reason}") from error
+
+
+def _refusal(what: str, response: httpx.Response) -> NotConnected:
+    """With the server's own code. Raises `ValueError`, `KeyError` or `TypeError` if what answers is no Antiphon."""
+    try:
+        answer = response.json()
+    except ValueError as error:
+        raise ValueError(f"an answer with status {response.status_code} that is not from Antiphon") from error
+    wait_s = response.headers.get("retry-after", "")
+    retry_after_ms = 1000 * int(wait_s) if wait_s.isdecimal() else None
+    return NotConnected(f"{what}: {answer['message']}", code=str(answer["code"]), retry_after_ms=retry_after_ms)
 
 
 def _relay(server: dict[str, Any]) -> Relay:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import uvloop
@@ -18,6 +19,7 @@ from callers.load.helper import help_leader
 from callers.load.html_report import html_report
 from callers.load.link import LinkError
 from callers.load.local_helpers import KEY, local_helpers
+from callers.load.marked_sound import marked_packets
 from callers.load.messages import Prepare
 from callers.load.options import Options, address, http_url
 from callers.load.progress import Progress
@@ -25,12 +27,13 @@ from callers.load.results import Environment, LoadReport
 from callers.load.run import Run
 from callers.load.saturation import callers_were_the_limit
 from callers.load.server_watch import ServerWatch
-from callers.load.sound import marked_packets
 from callers.load.text_report import text_report
 from callers.server import Server
+from callers.signaling import NotConnected
 from shared.errors import AntiphonError, ConfigError
 from shared.io.build import own_version
 from shared.io.yaml_file import read_yaml
+from shared.terminal_text import escaped
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -81,8 +84,12 @@ async def _join(host: str, port: int, key: bytes) -> None:
 
 async def _load(options: Options, helper: HelperCommand) -> int:
     levels, url = options.levels(), http_url(options.url)
-    Server(url, options.api_key)  # complains before anything is started
+    server = Server(url, options.api_key)
+    for file in (options.json, options.html):
+        if file is not None:
+            _check_writable(file)
     bounds = None if options.gate is None else read_gate(next(iter(read_yaml(options.gate)), None), str(options.gate))
+    await _try_door(server, options)
     key = options.key or secrets.token_hex(16)
     with Progress(sys.stdout) as progress:
         prepare = Prepare(
@@ -116,8 +123,8 @@ async def _load(options: Options, helper: HelperCommand) -> int:
         callers_were_the_limit=callers_were_the_limit(run.stages, levels.knee),
     )
     results = [] if bounds is None else compare(report, bounds)
-    _write(options, report, results)
     print(*text_report(report, results), sep="\n")
+    _write(options, report, results)
     talked = any(stage.callers_connected for stage in run.stages)
     return exit_code(results) if talked else EXIT_FAILED
 
@@ -137,9 +144,36 @@ async def _fleet(
         async with local_helpers(options.processes, helper.argv, helper.environment, port, key):
             try:
                 await _gather(fleet, expected, _HOSTS_TIMEOUT_S if options.hosts > 1 else _HELPERS_TIMEOUT_S)
+                fleet.close_door()
                 yield fleet
             finally:
                 await fleet.stop()
+
+
+async def _try_door(server: Server, options: Options) -> None:
+    """What would stop every caller stops the run before it begins: a wrong address, key or agent.
+
+    Raises `NotConnected`.
+    """
+    try:
+        token = options.tokens[0] if options.tokens else await server.token(options.called_agent)
+        await server.relays(token)
+    except NotConnected as error:
+        if error.code == "token_required":
+            raise ConfigError("the server requires tokens: use --api-key-file, --token or --token-file") from error
+        if error.retry_after_ms is None:
+            raise
+
+
+def _check_writable(file: Path) -> None:
+    """Hours later it would be too late. Raises `ConfigError`."""
+    was_there = file.exists()
+    try:
+        file.open("a").close()
+        if not was_there:
+            file.unlink()
+    except OSError as error:
+        raise _unwritable(file, error) from error
 
 
 def _write(options: Options, report: LoadReport, results: Sequence[Result]) -> None:
@@ -150,7 +184,11 @@ def _write(options: Options, report: LoadReport, results: Sequence[Result]) -> N
             try:
                 file.write_text(text, encoding="utf-8")
             except OSError as error:
-                raise ConfigError(f"{file}: {error.strerror}: name a file in an existing folder") from error
+                raise _unwritable(file, error) from error
+
+
+def _unwritable(file: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{file}: {error.strerror}: name a file in an existing folder")
 
 
 async def _gather(fleet: Fleet, expected: int, timeout_s: float) -> None:
@@ -183,5 +221,5 @@ def _interruptible(run: Run, progress: Progress) -> Iterator[None]:
 
 
 def _complain(error: AntiphonError, exit_code: int) -> int:
-    print(f"antiphon: {error.message}", file=sys.stderr)
+    print(f"antiphon: {escaped(error.message)}", file=sys.stderr)
     return exit_code

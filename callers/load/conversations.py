@@ -98,13 +98,13 @@ class Conversations:
             caller.on_packet = take
 
         def take(packet: Any, arrived_s: float) -> None:
-            meter.take(packet.sequence_number, packet.timestamp, arrived_s)
+            meter.take(packet.ssrc, packet.sequence_number, packet.timestamp, arrived_s)
 
         try:
             outcome = await perform(Path(scenario.name), scenario, self._server, fixtures, on_connected)
             self._take(outcome, was_connected)
         except Exception as error:  # noqa: BLE001 (whatever aiortc raises fails this caller, not the run)
-            self._measurements.fail(f"caller_{type(error).__name__}")
+            self._measurements.fail(f"caller_{type(error).__name__}", str(error))
         finally:
             self._connected -= was_connected
 
@@ -115,7 +115,8 @@ class Conversations:
                 news.add(_FIGURES[figure.what], 1000 * figure.seconds)
         self._measurements.heard(news)
         if not outcome.passed:
-            self._measurements.fail("not_as_scripted" if was_connected else "not_connected")
+            code = "not_as_scripted" if was_connected else "not_connected"
+            self._measurements.fail(code, str(outcome.failures[0]))
 
     def _collect(self) -> None:
         news = Tally()
@@ -125,6 +126,8 @@ class Conversations:
         for meter in self._talking.values():
             for lateness_ms in meter.take_lateness_ms():
                 news.add("packet_lateness_ms", lateness_ms)
+            for silence_ms in meter.take_silences_ms():
+                self._measurements.move(silence_ms)
         self._measurements.heard(news)
 
     def _judge(self, counts: RtpCounts) -> None:

@@ -34,7 +34,7 @@ class Crew:
         self._next_index = first_index
         self._clock = Clock()
         self._callers: dict[LoadCaller, RtpCounts] = {}
-        """Those who are connected, and what they had counted when measuring began."""
+        """Those who have connected, and what they had counted when measuring began."""
         self._collected: dict[LoadCaller, RtpCounts] = {}
         self._room = asyncio.Semaphore(_TOGETHER)
         self._pending = 0
@@ -71,14 +71,18 @@ class Crew:
 
     def tick(self) -> Tick:
         self._collect()
-        return self._measurements.tick(self._level.callers, len(self._callers), self._pending == 0)
+        return self._measurements.tick(self._level.callers, self._served, self._pending == 0)
 
     def measured(self) -> Measured:
         self._collect()
         calls = Tally()
         for caller, earlier in self._callers.items():
             self._judge(caller.meter.counts().since(earlier), calls)
-        return self._measurements.measured(len(self._callers), calls)
+        return self._measurements.measured(self._served, calls)
+
+    @property
+    def _served(self) -> int:
+        return sum(caller.is_served for caller in self._callers)
 
     async def _arrive(self, count: int, per_s: float) -> None:
         began_s = time.monotonic()
@@ -113,12 +117,12 @@ class Crew:
                 async with self._room:
                     caller = await self._attempted()
             except NotConnected as error:
-                self._measurements.fail(error.code)
+                self._measurements.fail(error.code, error.message)
                 if error.retry_after_ms is None or attempt + 1 == _ATTEMPTS:
                     return None
                 await asyncio.sleep(min(_LONGEST_RETRY_S, error.retry_after_ms / 1000))
             except Exception as error:  # noqa: BLE001 (whatever aiortc raises fails this caller, not the run)
-                self._measurements.fail(f"caller_{type(error).__name__}")
+                self._measurements.fail(f"caller_{type(error).__name__}", str(error))
                 return None
             else:
                 self._clock.add(caller)
@@ -167,8 +171,8 @@ class Crew:
             news.add("caller_lateness_ms", lateness_ms)
         for caller in list(self._callers):
             self._collect_from(caller, news)
-            if caller.end_reason is not None or not caller.is_connected:
-                self._measurements.fail(f"cut_{caller.end_reason or 'connection'}")
+            if caller.end_reason is not None:
+                self._measurements.fail(f"cut_{caller.end_reason}")
                 self._forget(caller)
                 self._start(self._leave([caller]))
         self._measurements.heard(news)
@@ -181,6 +185,8 @@ class Crew:
             news.add("mouth_to_ear_ms", delay_ms)
         for lateness_ms in caller.meter.take_lateness_ms():
             news.add("packet_lateness_ms", lateness_ms)
+        for silence_ms in caller.meter.take_silences_ms():
+            self._measurements.move(silence_ms)
         news.packets_expected += max(0, recent.expected)
         news.packets_lost += recent.lost
         news.loss_bursts += recent.bursts

@@ -5,7 +5,8 @@ A helper that is gone stays gone: its callers count as cut, and the others go on
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from pydantic import ValidationError
@@ -24,8 +25,7 @@ from callers.load.messages import (
     ToHelper,
     to_leader,
 )
-from callers.load.schedule import share
-from callers.load.tally import Tally
+from callers.load.tally import MOST_CODES, Tally
 
 _SILENT_AFTER_S = 15.0
 """Helpers say something every second."""
@@ -33,6 +33,8 @@ _ALIVE_EVERY_S = 5.0
 _REPORT_TIMEOUT_S = 15.0
 _LEAVE_TIMEOUT_S = 30.0
 _MOST_HELPERS = 1_000
+"""Strangers included, until they have proved that they are none, or their time is over."""
+_MOST_REFUSALS = 100
 HELPER_LOST = "cut_helper_lost"
 INDEXES_PER_HELPER = 100_000
 """Callers of different helpers have different numbers."""
@@ -41,8 +43,10 @@ INDEXES_PER_HELPER = 100_000
 class Helper:
     """One process that carries callers."""
 
-    def __init__(self, link: Link, host: str) -> None:
+    def __init__(self, link: Link, host: str, explain: Callable[[Mapping[str, str]], None]) -> None:
+        """`explain` gets the reasons of errors, by code."""
         self.host = host
+        self._explain = explain
         self.latest: Tick | None = None
         self.unread = Tally()
         """Of the ticks since it was last taken."""
@@ -86,6 +90,7 @@ class Helper:
                 if isinstance(said, Tick):
                     self.latest = said
                     self.unread.merge(said.tally)
+                    self._explain(said.reasons)
                 elif isinstance(said, Measured) and not self._measured.full():
                     self._measured.put_nowait(said)
         except (LinkError, ValidationError):
@@ -104,6 +109,10 @@ class Fleet:
         self.helpers: list[Helper] = []
         self.lost_callers = 0
         """Of helpers that are gone."""
+        self._explained: set[str] = set()
+        """Codes."""
+        self._door: asyncio.Server | None = None
+        self._refused: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
 
@@ -118,15 +127,20 @@ class Fleet:
     @asynccontextmanager
     async def listening(self, host: str, port: int) -> AsyncIterator[int]:
         """Yields the port. Leaving ends all helpers."""
-        server = await asyncio.start_server(self._welcome, host, port)
+        self._door = await asyncio.start_server(self._welcome, host, port)
         alive = asyncio.create_task(self._stay_alive())
         try:
-            yield int(server.sockets[0].getsockname()[1])
+            yield int(self._door.sockets[0].getsockname()[1])
         finally:
             alive.cancel()
-            server.close()
+            self.close_door()
             await self.stop()
             await asyncio.gather(alive, return_exceptions=True)
+
+    def close_door(self) -> None:
+        """Nobody else can come: neither helpers, nor strangers who would disturb the run."""
+        if self._door is not None:
+            self._door.close()
 
     async def stop(self) -> None:
         """All helpers let their callers leave, and end."""
@@ -169,14 +183,14 @@ class Fleet:
         self._tasks.add(task)
         peer = writer.get_extra_info("peername")
         try:
-            if len(self.helpers) >= _MOST_HELPERS:
-                raise LinkError("too many helpers")
+            if len(self._tasks) > _MOST_HELPERS:
+                raise LinkError("too many connections")
             async with await accept_link(reader, writer, self._key) as link:
                 await self._serve(link)
         except (LinkError, ValidationError) as error:
             message = error.message if isinstance(error, LinkError) else "it speaks another version"
-            self._on_change(f"refused a helper from {peer[0] if peer else 'nowhere'}: {message}")
             writer.close()
+            self._refuse(f"refused a helper from {peer[0] if peer else 'nowhere'}: {message}")
         finally:
             self._tasks.discard(task)
 
@@ -184,7 +198,7 @@ class Fleet:
         hello = to_leader.validate_json(await link.receive(_SILENT_AFTER_S))
         if not isinstance(hello, Hello):
             raise LinkError("it does not say who it is")
-        helper = Helper(link, hello.host)
+        helper = Helper(link, hello.host, self._explain)
         tokens = self._prepare.tokens[len(self.helpers) :: self._expected]
         first_index = len(self.helpers) * INDEXES_PER_HELPER
         await helper.tell(self._prepare.model_copy(update={"first_index": first_index, "tokens": tokens}))
@@ -196,7 +210,26 @@ class Fleet:
             self.lost_callers += lost
             self._on_change(f"a helper on {helper.host} is gone, and {lost} callers with it")
 
+    def _refuse(self, words: str) -> None:
+        """A port scanner must not fill the terminal."""
+        if words in self._refused or len(self._refused) < _MOST_REFUSALS:
+            self._refused[words] += 1
+            if self._refused[words] in (1, 10, 100, 1_000):
+                self._on_change(words + (f" ({self._refused[words]} times)" if self._refused[words] > 1 else ""))
+
+    def _explain(self, reasons: Mapping[str, str]) -> None:
+        """Each code once in a run."""
+        for code, reason in reasons.items():
+            if code not in self._explained and len(self._explained) < MOST_CODES:
+                self._explained.add(code)
+                self._on_change(f"{code}: {reason}")
+
     async def _stay_alive(self) -> None:
         while True:
             await asyncio.sleep(_ALIVE_EVERY_S)
             await self.tell_all(Alive())
+
+
+def share(callers: int, index: int, processes: int) -> int:
+    """How many of `callers` process `index` carries. Shares differ by one at most, and none falls when callers rise."""
+    return callers // processes + (index < callers % processes)

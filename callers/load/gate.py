@@ -35,6 +35,7 @@ def _percentiles() -> Iterator[tuple[str, _Figure]]:
         "mouth_to_ear": lambda stage: stage.audio.mouth_to_ear_ms,
         "jitter": lambda stage: stage.audio.jitter_ms,
         "packet_lateness": lambda stage: stage.audio.packet_lateness_ms,
+        "move_silence": lambda stage: stage.audio.move_silence_ms,
         "caller_lateness": lambda stage: stage.callers.lateness_ms,
     }
     for name, spread in spreads.items():

@@ -57,7 +57,8 @@ def _crew(order: Prepare, server: Server) -> Crew:
         async def make_token() -> str | None:
             return token
 
-        signaling = functools.partial(Signaling, server.signaling_url, order.agent, make_token=make_token)
+        url = server.signaling_url
+        signaling = functools.partial(Signaling, url, order.agent, gateways=[url], make_token=make_token)
         known = await relays.known(token)
         return LoadCaller(signaling, packets, index, impairment, index % _LISTENERS == 0, known)
 

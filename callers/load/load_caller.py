@@ -1,5 +1,6 @@
 """One caller of a load run: sets up a session, says the marked sound, and measures what comes back.
 
+As a client does, it comes back through a new WebSocket or peer connection when the server or the network makes it.
 Its clock is its crew's, which calls `send_next` every 20 ms.
 """
 
@@ -16,12 +17,17 @@ from callers.impairment import Direction, Impairment, is_rtp
 from callers.load.marked_sound import PACKETS_PER_MARK, MarkListener, mark_at
 from callers.load.messages import SetUpTimes
 from callers.load.rtp_meter import RtpMeter
+from callers.reconnection import Reconnection
 from callers.rtp_caller import RtpCaller
 from callers.server import Relay
 from callers.signaling import Event, NotConnected, Signaling
 
 _CONNECT_TIMEOUT_S = 20.0
 _LEAVE_TIMEOUT_S = 5.0
+_DEAF_AFTER_S = 3.0
+"""The server says something every 400 ms, even in silence."""
+_CUT_AFTER_S = 35.0
+"""A server keeps a session for 30 s without media."""
 _FRAME_S = 0.02
 _TICKS = 960
 _DTX_PAYLOAD = 3
@@ -29,14 +35,61 @@ _DTX_PAYLOAD = 3
 _LEAST_SOUND = 12 + _DTX_PAYLOAD + 16 + 1
 """Of a datagram with its header and the longest authentication tag (RFC 7714 §14.2)."""
 _LONGEST_DELAY_S = 7.0
-_seq_and_timestamp = struct.Struct("!HI").unpack_from
+_seq_timestamp_ssrc = struct.Struct("!HII").unpack_from
 
 
 class OpenSignaling(Protocol):
     def __call__(self, *, on_event: Callable[[Event], None]) -> Signaling: ...
 
 
-class LoadCaller(RtpCaller):
+class _Media(RtpCaller):
+    """One peer connection. `take` gets each RTP packet that comes, still encrypted."""
+
+    def __init__(
+        self,
+        ice_servers: Sequence[RTCIceServer],
+        impairment: Impairment,
+        index: int,
+        take: Callable[["_Media", bytes], None],
+    ) -> None:
+        super().__init__(True, ice_servers)
+        self._take = take
+        self._uplink = self._downlink = None
+        if impairment != Impairment():
+            self._uplink = Direction(impairment, 2 * index, super()._transmit)
+            self._downlink = Direction(impairment, 2 * index + 1, self._arrive)
+            self._uplink.is_spoiled = self._downlink.is_spoiled = True
+
+    @property
+    def silent_s(self) -> float:
+        """How long nothing has come, not even the answer to a consent check."""
+        return time.monotonic() - max(self.set_up.secured_s, self.heard_s)
+
+    def payload_of(self, datagram: bytes, arrived_s: float) -> bytes:
+        """Empty for a duplicate."""
+        packet = self._decrypted(datagram, arrived_s)
+        return b"" if packet is None else packet.payload
+
+    def _transmit(self, datagram: bytes) -> None:
+        if self._uplink is not None:
+            self._uplink.pass_on(datagram)
+        else:
+            super()._transmit(datagram)
+
+    def _on_datagram(self, datagram: bytes, component: int) -> None:
+        self.heard_s = time.monotonic()
+        if not is_rtp(datagram):
+            self._pass_on(datagram, component)
+        elif self._downlink is not None:
+            self._downlink.pass_on(datagram)
+        else:
+            self._arrive(datagram)
+
+    def _arrive(self, datagram: bytes) -> None:
+        self._take(self, datagram)
+
+
+class LoadCaller:
     """`call`, then `send_next` as the clock says, then `leave`."""
 
     def __init__(
@@ -49,39 +102,57 @@ class LoadCaller(RtpCaller):
         relays: Sequence[Relay] = (),
     ) -> None:
         """With `listens` it decodes what it hears, and measures the delay from mouth to ear."""
-        super().__init__(True, [RTCIceServer(list(relay.urls), relay.username, relay.credential) for relay in relays])
+        self._ice_servers = [RTCIceServer(list(relay.urls), relay.username, relay.credential) for relay in relays]
+        self._impairment = impairment
+        self._index = index
         self._signaling = open_signaling(on_event=self._on_event)
+        self._media = self._new_media()
+        self._reconnection = Reconnection(self._signaling, self._move, lambda: self._media.silent_s)
+        self._reconnecting: asyncio.Task[None] | None = None
         self._packets = packets
         self._position = index * PACKETS_PER_MARK % len(packets)
         self._sent = 0
         self.meter = RtpMeter()
         self.first_audio = asyncio.Event()
         self._first_audio_s = 0.0
+        self._times = self._media.set_up
+        """Of the first peer connection."""
         self._delays_ms: list[float] = []
         self._marks: dict[int, float] = {}
         self._listener = MarkListener() if listens else None
         self._is_leaving = False
-        self.end_reason: str | None = None
-        """Why the server ended the session; None if it did not."""
-        self._uplink = self._downlink = None
-        if impairment != Impairment():
-            self._uplink = Direction(impairment, 2 * index, super()._transmit)
-            self._downlink = Direction(impairment, 2 * index + 1, self._take)
-            self._uplink.is_spoiled = self._downlink.is_spoiled = True
+        self._end_reason: str | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Packets can be sent, though perhaps nobody takes them."""
+        return self._media.is_connected
+
+    @property
+    def is_served(self) -> bool:
+        """It hears the server."""
+        return self._media.is_connected and self._media.silent_s < _DEAF_AFTER_S
+
+    @property
+    def end_reason(self) -> str | None:
+        """Why the session is lost; None while it can go on."""
+        if self._end_reason is not None:
+            return self._end_reason
+        if self._signaling.lost is not None:
+            return self._signaling.lost.code
+        return "connection" if self._reconnecting and self._media.silent_s > _CUT_AFTER_S else None
 
     async def call(self) -> None:
         """Raises `NotConnected`."""
-        try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                await self.connect(self._signaling.exchange)
-        except TimeoutError as error:
-            raise NotConnected("no connection in time", code="connect_timeout") from error
-        if self.end_reason is not None:
-            raise NotConnected("the session was over before it began", code=self.end_reason)
+        await self._connect(self._media)
+        self._times = self._media.set_up
+        if self._end_reason is not None:
+            raise NotConnected("the session was over before it began", code=self._end_reason)
+        self._reconnecting = asyncio.create_task(self._reconnection.run())
 
     def set_up_times(self) -> SetUpTimes:
         """Of a caller who is connected."""
-        times, signaling = self.set_up, self._signaling
+        times, signaling = self._times, self._signaling
         sdp_s = (times.offered_s - times.began_s) + (times.described_s - times.answered_s)
         return SetUpTimes(
             connect=1000 * (signaling.opened_s - signaling.dialed_s),
@@ -99,7 +170,7 @@ class LoadCaller(RtpCaller):
         payload = self._packets[self._position]
         self._position = (self._position + 1) % len(self._packets)
         self._sent += 1
-        self.send(payload, self._sent * _TICKS, marker=self._sent == 1)
+        self._media.send(payload, self._sent * _TICKS, marker=self._sent == 1)
 
     def take_delays_ms(self) -> list[float]:
         """From mouth to ear, since the last time."""
@@ -108,47 +179,62 @@ class LoadCaller(RtpCaller):
 
     async def leave(self) -> None:
         self._is_leaving = True
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+            await asyncio.gather(self._reconnecting, return_exceptions=True)
         await self._signaling.hang_up()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LEAVE_TIMEOUT_S):
-                await self.close()
+        await _closed(self._media)
         await self._signaling.close()
 
+    async def _connect(self, media: _Media) -> None:
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                await media.connect(self._signaling.exchange)
+        except TimeoutError as error:
+            raise NotConnected("no connection in time", code="connect_timeout") from error
+
+    async def _move(self) -> None:
+        """To another peer connection. The old one plays on until then. Raises `NotConnected`."""
+        media = self._new_media()
+        try:
+            await self._connect(media)
+        except BaseException:
+            await _closed(media)
+            raise
+        old, self._media = self._media, media
+        await _closed(old)
+
+    def _new_media(self) -> _Media:
+        return _Media(self._ice_servers, self._impairment, self._index, self._take)
+
     def _on_event(self, event: Event) -> None:
+        self._reconnection.on_event(event)
         if event["type"] == "status" and event.get("status") == "ended" and not self._is_leaving:
-            self.end_reason = str(event.get("reason"))
-            self.give_up()
+            self._end_reason = str(event.get("reason"))
+            self._media.give_up()
 
-    def _transmit(self, datagram: bytes) -> None:
-        if self._uplink is not None:
-            self._uplink.pass_on(datagram)
-        else:
-            super()._transmit(datagram)
-
-    def _on_datagram(self, datagram: bytes, component: int) -> None:
-        if not is_rtp(datagram):
-            self._pass_on(datagram, component)
-        elif self._downlink is not None:
-            self._downlink.pass_on(datagram)
-        else:
-            self._take(datagram)
-
-    def _take(self, datagram: bytes) -> None:
+    def _take(self, media: _Media, datagram: bytes) -> None:
         now_s = time.monotonic()
-        seq, timestamp = _seq_and_timestamp(datagram, 2)  # SRTP leaves the header readable
-        self.meter.take(seq, timestamp, now_s)
+        seq, timestamp, ssrc = _seq_timestamp_ssrc(datagram, 2)  # SRTP leaves the header readable
+        if not self.meter.take(ssrc, seq, timestamp, now_s):
+            return
         if not self._first_audio_s and len(datagram) >= _LEAST_SOUND:
             self._first_audio_s = now_s
             self.first_audio.set()
         if self._listener is not None:
-            self._listen(self._listener, datagram, now_s)
+            self._listen(self._listener, media.payload_of(datagram, now_s), now_s)
 
-    def _listen(self, listener: MarkListener, datagram: bytes, now_s: float) -> None:
-        packet = self._decrypted(datagram, now_s)
-        if packet is None or len(packet.payload) <= _DTX_PAYLOAD:
+    def _listen(self, listener: MarkListener, payload: bytes, now_s: float) -> None:
+        if len(payload) <= _DTX_PAYLOAD:
             return
-        heard = listener.hear(packet.payload)
+        heard = listener.hear(payload)
         if heard is not None and (spoken_s := self._marks.pop(heard[0], None)) is not None:
             delay_s = now_s + heard[1] - spoken_s
             if 0 < delay_s < _LONGEST_DELAY_S:
                 self._delays_ms.append(1000 * delay_s)
+
+
+async def _closed(media: _Media) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LEAVE_TIMEOUT_S):
+            await media.close()

@@ -4,11 +4,14 @@ The tones have eight pitches in turn, so that a tone tells its second for delays
 than what is pure in speech. Each has quiet around it, so that its beginning is known to a millisecond.
 """
 
+import base64
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from callers.opus_packets import browser_packets
+from callers.voice import Voice, synthesizer
 from media_worker.opus import Decoder
 from shared.audio import Pcm, as_samples
 
@@ -31,6 +34,12 @@ _PURE = 0.8
 _LOUD_RMS = 800.0
 _WINDOW = np.hanning(_FRAME)
 
+_TEXT = (
+    "Good evening, and thank you for calling. I would like to know whether you still have a table for four people on "
+    "Friday at seven, near the window if that is possible. We are coming by train, so please tell me which way to "
+    "walk from the station. One of us does not eat fish, and another one is allergic to nuts. That would be all."
+)
+
 
 def mark_at(packet: int) -> int | None:
     """The pitch (0 to 7) of the tone that begins with this packet of the sound."""
@@ -49,6 +58,13 @@ def marked(speech: Pcm) -> Pcm:
         line[begin : begin + len(tone_s)] = _TONE_LEVEL * np.sin(2 * np.pi * pitch_hz * tone_s)
     line += np.random.default_rng(1).standard_normal(len(line)) * _NOISE_RMS
     return np.clip(line, -32_768, 32_767).astype(np.int16)
+
+
+async def marked_packets() -> list[str]:
+    """What all callers send: Opus packets of the marked sound, in base64. Raises `EngineError`."""
+    async with synthesizer() as voices:
+        speech = await voices.speech(_TEXT, Voice(rate=165))
+    return [base64.b64encode(packet).decode() for packet in browser_packets(marked(speech), RATE)]
 
 
 class MarkListener:

@@ -105,13 +105,14 @@ class Tick(Message):
     settled: bool
     """Everyone who is wanted has connected or given up."""
     tally: Tally
+    reasons: dict[str, str] = {}
+    """For people, by the code of the error."""
     core_share: float = 0.0
     """Of the core that this process can use."""
-    host_busy_percent: float = 0.0
 
 
 class Measured(Message):
-    """Set-ups and errors since `Level`, the rest since `Measure`."""
+    """Set-ups, moves and errors since `Level`, the rest since `Measure`."""
 
     type: Literal["measured"] = "measured"
     seconds: float

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from callers.load import schedule
-from callers.load.knee import KneeSearch
+from callers.load.levels import FixedLevels, KneeLevels, Level
 from callers.load.messages import Impaired
-from callers.load.results import Knee, Stage
-from callers.load.schedule import Level, Schedule
 from callers.scenario.scenario_files import load_scenarios
 from shared.errors import ConfigError
 from shared.io.yaml_file import read_yaml
 
+MOST_CALLERS = 100_000
+MOST_ARRIVALS_PER_S = 1000.0
 SCENARIOS = ("steady", "ramp", "burst", "soak", "conversation")
 _ARRIVALS_PER_PROCESS = 4.0
 """More would wait for each other in the caller's own handshakes, which the set-up time would count."""
@@ -26,48 +25,6 @@ _USUAL_SHARE = 0.1
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|min|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?(%)?")
-
-
-class FixedLevels:
-    def __init__(self, schedule: Schedule) -> None:
-        self._left = list(schedule.levels)
-
-    def next(self) -> Level | None:
-        return self._left.pop(0) if self._left else None
-
-    def take(self, stage: Stage) -> None:
-        """Nothing depends on it."""
-
-    @property
-    def knee(self) -> Knee | None:
-        return None
-
-
-class SearchedLevels:
-    """Those by which a ramp finds the knee, with a rest after each bad one."""
-
-    def __init__(self, search: KneeSearch, hold_s: float) -> None:
-        self._search = search
-        self._hold_s = hold_s
-        self._rested = False
-
-    def next(self) -> Level | None:
-        step = self._search.next_step
-        if step is None:
-            return None
-        if step.rest is not None and not self._rested:
-            self._rested = True
-            return Level(step.rest, 0.0)
-        self._rested = False
-        return Level(step.callers, self._hold_s)
-
-    def take(self, stage: Stage) -> None:
-        if not self._rested:
-            self._search.take(stage)
-
-    @property
-    def knee(self) -> Knee | None:
-        return self._search.knee
 
 
 class Options(NamedTuple):
@@ -111,21 +68,27 @@ class Options(NamedTuple):
         )
         return self.arrivals_per_s or usual
 
-    def levels(self) -> "FixedLevels | SearchedLevels":
+    def levels(self) -> FixedLevels | KneeLevels:
         """Raises `ConfigError`."""
         if (self.scenario == "conversation") != bool(self.scripts):
             raise ConfigError("a conversation has a scenario file, and nothing else has: load conversation FILE")
+        if not 0 < self.pace_per_s <= MOST_ARRIVALS_PER_S:
+            raise ConfigError(
+                f"{self.pace_per_s:g} arrivals in a second: use more than 0, at most {MOST_ARRIVALS_PER_S:g}"
+            )
+        if max(self.callers, self.most) > MOST_CALLERS:
+            raise ConfigError(f"{max(self.callers, self.most)} callers: use {MOST_CALLERS} at most")
+        if not self.duration_s:
+            raise ConfigError("a duration of 0: use a second or more")
+        level = Level(self.callers, self.duration_s)
         match self.scenario:
-            case "steady" | "conversation":
-                return FixedLevels(schedule.steady(self.callers, self.duration_s, self.pace_per_s))
-            case "soak":
-                return FixedLevels(schedule.soak(self.callers, self.duration_s, self.pace_per_s))
+            case "steady" | "conversation" | "soak":
+                return FixedLevels([level])
             case "burst":
-                usual = max(1, round(self.callers * _USUAL_SHARE))
-                return FixedLevels(schedule.burst(usual, self.callers, self.duration_s, 1, self.pace_per_s))
+                usual = Level(max(1, round(self.callers * _USUAL_SHARE)), self.duration_s)
+                return FixedLevels([usual, level, usual])
             case "ramp":
-                schedule.ramp([self.callers, self.most], self.duration_s, self.pace_per_s)
-                return SearchedLevels(KneeSearch(self.callers, self.most, self.factor), self.duration_s)
+                return KneeLevels(self.callers, self.most, self.factor, self.duration_s)
             case name:
                 raise ConfigError(f"{name}: not a scenario: use {', '.join(SCENARIOS)}")
 
@@ -174,7 +137,7 @@ def address(text: str) -> tuple[str, int]:
     except ValueError:
         host = port = None
     if not host or port is None:
-        raise ConfigError(f"{text}: not an address: write HOST:PORT, such as 0.0.0.0:7000")
+        raise ConfigError(f"{text or 'nothing'}: not an address: write HOST:PORT, such as 0.0.0.0:7000")
     return host, port
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from callers.load.results import Point, Spread, Stage
+from shared.terminal_text import escaped
 
 _POINT_EVERY_S = 5
 _COLUMNS = (
@@ -26,7 +27,7 @@ _COLUMNS = (
 
 
 class Progress:
-    """While it is entered. Then what has been measured stays on the screen."""
+    """While it is entered. What has been measured stays on the screen only after an error: else the report says it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
@@ -39,13 +40,14 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         if self._live is not None:
+            self._live.transient = error is None
             self._show("")
             self._live.stop()
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(escaped(text), markup=False)
 
     def point(self, point: Point) -> None:
         self._points += 1

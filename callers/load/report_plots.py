@@ -118,6 +118,7 @@ def time_plots(report: LoadReport) -> list[Plot]:
 
     roles = _roles(point.server for point in series)
     codes = _codes(point.errors for point in series)
+    moved = any(point.moves for point in series)
     plots = [
         (
             "Callers",
@@ -144,6 +145,11 @@ def time_plots(report: LoadReport) -> list[Plot]:
             ],
         ),
         ("Loss", "%", [line("lost", "c2", lambda point: point.loss_percent)]),
+        (
+            "Moves to another peer connection",
+            "",
+            [line("moves", "c4", lambda point: float(point.moves))] if moved else [],
+        ),
         ("Errors", "", [line(code, style, _errors(members)) for code, style, members in codes]),
         ("Processor", "cores", [role(name, lambda load: load.cores) for name in roles]),
         ("Memory", "MB", [role(name, lambda load: load.memory_mb) for name in roles]),

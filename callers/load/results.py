@@ -83,6 +83,9 @@ class Audio(Part):
     mouth_to_ear_ms: Spread | None = Field(None, description="caller's mouth, echo agent, caller's ear; no buffer")
     jitter_ms: Spread | None = Field(None, description="interarrival jitter, RFC 3550 §6.4.1, one value per call")
     packet_lateness_ms: Spread | None = Field(None, description="of the agent's packets, behind their own schedule")
+    move_silence_ms: Spread | None = Field(
+        None, description="from the last packet of one peer connection to the first of the next, less a packet's length"
+    )
     loss_percent: Percent | None = None
     burst_ratio: Annotated[float, Field(ge=0)] | None = Field(None, description="1 for random loss, ITU-T G.107 §7.5")
     concealed_percent: Percent | None = None
@@ -127,9 +130,10 @@ class Stage(Part):
     began_s: float = Field(ge=0, description="since the run began")
     duration_s: float = Field(ge=0)
     callers_wanted: Count
-    callers_connected: Count = Field(description="at the end of the level")
+    callers_connected: Count = Field(description="who hear the server at the end of the level")
     attempts: Count = Field(description="set-ups that were tried")
     retries: Count = Field(0, description="set-ups tried again, when the server had said when to come back")
+    moves: Count = Field(0, description="of sessions, to another peer connection, perhaps at another media worker")
     set_up: SetUp = SetUp()
     audio: Audio = Audio()
     errors: Errors = {}
@@ -166,6 +170,7 @@ class Point(Part):
     loss_percent: Percent | None = None
     caller_lateness_p95_ms: float | None = None
     callers_busiest_core_share: Share | None = None
+    moves: Count = 0
     errors: Errors = {}
     server: ServerLoad | None = None
 

@@ -7,6 +7,7 @@ from media_worker.core.rtp import signed_difference
 _TICKS_PER_S = 48_000
 RECEIVE_BUFFER_MS = 60.0
 """A receiver with a buffer of this length conceals what comes later. A browser's buffer adapts."""
+_PACKET_S = 0.02
 _MOST_KEPT = 1_000
 _FASTEST_OF_S = 10.0
 """The delay is relative to the fastest packet of the last 10 to 20 s, because two clocks drift apart."""
@@ -29,6 +30,15 @@ class RtpCounts(NamedTuple):
             self.bursts - earlier.bursts,
             self.late - earlier.late,
             self.jitter_sum_ms - earlier.jitter_sum_ms,
+        )
+
+    def and_then(self, later: "RtpCounts") -> "RtpCounts":
+        return RtpCounts(
+            self.expected + later.expected,
+            self.received + later.received,
+            self.bursts + later.bursts,
+            self.late + later.late,
+            self.jitter_sum_ms + later.jitter_sum_ms,
         )
 
     @property
@@ -54,9 +64,24 @@ class RtpCounts(NamedTuple):
 
 
 class RtpMeter:
-    """Keeps the lateness of each packet, behind the fastest one, until it is taken."""
+    """Keeps the lateness of each packet, behind the fastest one, until it is taken.
+
+    A session that moves to another media worker goes on as another stream, with another SSRC.
+    """
 
     def __init__(self) -> None:
+        self._ssrc: int | None = None
+        self._ended: set[int] = set()
+        """Streams that another one has followed."""
+        self._before = RtpCounts()
+        """Of those."""
+        self._latest_s = 0.0
+        """When the last packet came."""
+        self._lateness_ms: list[float] = []
+        self._silences_ms: list[float] = []
+        self._begin()
+
+    def _begin(self) -> None:
         self._first_seq = self._highest_seq = -1
         """Extended by the number of wraps."""
         self._ticks = 0
@@ -66,10 +91,14 @@ class RtpMeter:
         self._transit_s: float | None = None
         self._fastest_s = self._fastest_before_s = float("inf")
         self._fastest_since_s = float("-inf")
-        self._lateness_ms: list[float] = []
 
-    def take(self, seq: int, timestamp: int, arrived_s: float) -> None:
-        """A duplicate must not get here."""
+    def take(self, ssrc: int, seq: int, timestamp: int, arrived_s: float) -> bool:
+        """A duplicate must not get here. False for a packet of a stream that another one has followed."""
+        if ssrc in self._ended:
+            return False
+        if ssrc != self._ssrc:
+            self._follow(ssrc, arrived_s)
+        self._latest_s = arrived_s
         self._received += 1
         if self._first_seq < 0:
             self._first_seq = self._highest_seq = seq
@@ -84,15 +113,30 @@ class RtpMeter:
         self._transit_s = transit_s
         self._jitter_sum_s += self._jitter_s
         self._judge(transit_s, arrived_s)
+        return True
 
     def counts(self) -> RtpCounts:
         expected = self._highest_seq - self._first_seq + 1 if self._received else 0
-        return RtpCounts(expected, self._received, self._bursts, self._late, self._jitter_sum_s * 1000)
+        stream = RtpCounts(expected, self._received, self._bursts, self._late, self._jitter_sum_s * 1000)
+        return self._before.and_then(stream)
 
     def take_lateness_ms(self) -> list[float]:
         """Of the packets since the last time."""
         lateness_ms, self._lateness_ms = self._lateness_ms, []
         return lateness_ms
+
+    def take_silences_ms(self) -> list[float]:
+        """Between one stream and the next, since the last time: a move causes each."""
+        silences_ms, self._silences_ms = self._silences_ms, []
+        return silences_ms
+
+    def _follow(self, ssrc: int, arrived_s: float) -> None:
+        if self._ssrc is not None:
+            self._ended.add(self._ssrc)
+            self._silences_ms.append(1000 * max(0.0, arrived_s - self._latest_s - _PACKET_S))
+            self._before = self.counts()
+            self._begin()
+        self._ssrc = ssrc
 
     def _judge(self, transit_s: float, arrived_s: float) -> None:
         if arrived_s - self._fastest_since_s > _FASTEST_OF_S:

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from callers.load.fleet import HELPER_LOST, Fleet
+from callers.load.levels import Level
 from callers.load.messages import Measured
 from callers.load.results import CallerLoad, Point, ServerLoad, Stage
-from callers.load.schedule import Level
 from callers.load.series import Series
 from callers.load.server_watch import ServerWatch
 from callers.load.tally import Tally
@@ -97,6 +97,7 @@ class Run:
             callers=_caller_load(measured, tally),
             server=self._watch.load(),
             retries=tally.retries,
+            moves=tally.moves,
         )
 
     async def _settled(self, timeout_s: float) -> None:
@@ -142,6 +143,7 @@ class Run:
             loss_percent=tally.loss_percent,
             caller_lateness_p95_ms=lateness and lateness.p95,
             callers_busiest_core_share=max(shares, default=None),
+            moves=tally.moves,
             errors=tally.errors,
             server=server,
         )

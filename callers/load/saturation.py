@@ -94,7 +94,11 @@ def callers_were_the_limit(stages: Sequence[Stage], knee: Knee | None) -> bool:
 
 
 def culprit(stage: Stage) -> Culprit:
-    """The resource that ran out, by what was measured of it: the callers themselves first."""
+    """The resource that ran out: what the server refused callers for, else what was measured, of the callers first."""
+    refused = {code: count for code, count in stage.errors.items() if code in _REFUSALS}
+    if 2 * sum(refused.values()) > stage.error_count:
+        codes = ", ".join(sorted(refused))
+        return Culprit("capacity", None, f"the server refused callers {sum(refused.values())} times ({codes})")
     limit = callers_limit(stage.callers)
     if limit is not None and (_callers_are_busy(stage.callers) or not _host_is_full(stage.callers)):
         return Culprit("callers", None, limit)
@@ -110,9 +114,6 @@ def culprit(stage: Stage) -> Culprit:
     hop_ms = stage.server.hop_p99_ms if stage.server else None
     if hop_ms is not None and hop_ms >= _HOP_LATE_MS:
         return Culprit("broker", None, f"a hop through the broker took {hop_ms:.0f} ms (p99)")
-    refused = sum(count for code, count in stage.errors.items() if code in _REFUSALS)
-    if refused:
-        return Culprit("capacity", None, f"the server refused {refused} callers, because it counts its workers as full")
     if stage.server is None:
         return Culprit("unknown", None, "the server's metrics could not be read")
     return Culprit("unknown", None, "no process was near its core")

@@ -35,7 +35,7 @@ class Series:
 
 
 def _merged(points: list[Point]) -> Point:
-    """The worst figures, all errors, and the number of callers and the server's load at the end."""
+    """The worst figures, all moves and errors, and the number of callers and the server's load at the end."""
     first, last = points[0], points[-1]
     errors: Counter[str] = Counter()
     for point in points:
@@ -51,6 +51,7 @@ def _merged(points: list[Point]) -> Point:
         loss_percent=_highest([point.loss_percent for point in points]),
         caller_lateness_p95_ms=_highest([point.caller_lateness_p95_ms for point in points]),
         callers_busiest_core_share=_highest([point.callers_busiest_core_share for point in points]),
+        moves=sum(point.moves for point in points),
         errors=dict(errors),
         server=next((point.server for point in reversed(points) if point.server is not None), None),
     )

@@ -26,6 +26,7 @@ Figure = Literal[
     "mouth_to_ear_ms",
     "jitter_ms",
     "packet_lateness_ms",
+    "move_silence_ms",
     "mos",
     "caller_lateness_ms",
 ]
@@ -75,6 +76,12 @@ class Tally(BaseModel):
         return Spread.of(self.sketches.get(figure))
 
     @property
+    def moves(self) -> int:
+        """Of sessions, to another peer connection."""
+        sketch = self.sketches.get("move_silence_ms")
+        return 0 if sketch is None else sketch.count
+
+    @property
     def loss_percent(self) -> float | None:
         return _percent(self.packets_lost, self.packets_expected)
 
@@ -105,6 +112,7 @@ class Tally(BaseModel):
             mouth_to_ear_ms=self.spread("mouth_to_ear_ms"),
             jitter_ms=self.spread("jitter_ms"),
             packet_lateness_ms=self.spread("packet_lateness_ms"),
+            move_silence_ms=self.spread("move_silence_ms"),
             loss_percent=self.loss_percent,
             burst_ratio=self.burst_ratio,
             concealed_percent=_percent(self.samples_concealed, self.samples_heard),

@@ -28,9 +28,13 @@ def headline(report: LoadReport) -> str:
         return f"Saturated already at {knee.bad_callers:,} callers"
     if knee is not None:
         return f"Carries {knee.callers:,} callers well"
-    most = max((stage.callers_connected for stage in report.stages), default=0)
+    most = max(report.stages, key=lambda stage: (stage.callers_connected, stage.callers_wanted), default=None)
     errors = sum(stage.error_count for stage in report.stages)
-    return f"Carried {most:,} callers" + (f", with {_counted(errors, 'error')}" if errors else " without an error")
+    if most is None or most.callers_connected < most.callers_wanted:
+        told = f"{most.callers_connected:,} of {most.callers_wanted:,} callers" if most else "0 callers"
+        return f"Carried {told}" + (f", with {_counted(errors, 'error')}" if errors else "")
+    told = _counted(most.callers_connected, "caller")
+    return f"Carried {told}" + (f", with {_counted(errors, 'error')}" if errors else " without an error")
 
 
 def facts(report: LoadReport) -> list[tuple[str, str]]:
@@ -82,6 +86,7 @@ def cards(report: LoadReport, stage: Stage) -> list[Card]:
         _time("Mouth to ear, p95", audio.mouth_to_ear_ms, at),
         None if mos is None else Card("Quality", f"{mos:.2f}", "MOS", f"worst 5 % of calls, {at}"),
         None if loss is None else Card("Loss", number(loss), "%", at),
+        _moves(report),
         Card("Errors", f"{stage.error_count:,}", "", f"{at}; {total:,} in the run"),
     ]
     return [card for card in found if card is not None]
@@ -144,6 +149,13 @@ def _load(report: LoadReport, stage: Stage) -> Card:
     }
     limit = limits.get(knee.resource, f"the {(knee.role or 'server').replace('_', ' ')}")
     return Card("Knee", f"{knee.callers:,}", "callers", f"limited by {limit}")
+
+
+def _moves(report: LoadReport) -> Card | None:
+    """Of the whole run: a rolling update knows no levels."""
+    moves = sum(stage.moves for stage in report.stages)
+    longest = max((spread.highest for stage in report.stages if (spread := stage.audio.move_silence_ms)), default=0.0)
+    return Card("Moves", f"{moves:,}", "", f"silent for {number(longest)} ms at most") if moves else None
 
 
 def _busiest(stage: Stage) -> str:

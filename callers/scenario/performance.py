@@ -82,11 +82,11 @@ async def perform(
     """Call, do all steps, check the expectations, hang up. Retries while the server has no room."""
     outcome = Outcome(file, scenario.name)
     clock = asyncio.get_running_loop().time
-    make_token = partial(server.token, scenario.agent)
+    url, make_token = server.signaling_url, partial(server.token, scenario.agent)
     began_s = clock()
     while True:
         try:
-            async with Caller(server.signaling_url, scenario.agent, make_token=make_token) as caller:
+            async with Caller(url, scenario.agent, gateways=[url], make_token=make_token) as caller:
                 on_connected(caller)
                 try:
                     await Performance(scenario, caller, fixtures, outcome).run()

@@ -64,6 +64,9 @@ async def test_scenarios_could_not_call_a_server_that_requires_tokens(
         assert 0 < (refused.value.retry_after_ms or 0) <= 60_000
         with pytest.raises(NotConnected, match="the API key is not known"):
             await Server(gateway.url, "wrong").token("echo")
+        with pytest.raises(NotConnected, match="a token is required") as anonymous:
+            await Server(gateway.url).relays(None)
+        assert anonymous.value.code == "token_required"
 
 
 async def test_a_server_that_is_not_there_makes_no_tokens() -> None:

@@ -1,8 +1,10 @@
 """`antiphon load` against a real deployment, as its user runs it."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import ssl
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
@@ -15,6 +17,7 @@ import pytest_asyncio
 
 from callers.load.results import LoadReport
 from deploy.process_command import with_import_path
+from tests.fakes.certificates import self_signed
 from tests.fakes.ports import free_port
 from tests.integration.deployment import Deployment, deployed
 
@@ -175,15 +178,73 @@ async def test_a_burst_beyond_the_capacity_is_reported_by_code(deployment: Deplo
     assert peak.retries >= 3, "they come back when the server says"
 
 
-async def test_nobody_connects_where_no_server_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (("--url", "http://127.0.0.1:{free}"), 1, "no ICE servers from http://127.0.0.1:{free}/api/ice-servers: "),
+        (("--json", "/nowhere/report.json"), 2, "/nowhere/report.json: No such file or directory"),
+        (("--html", "/"), 2, "/: Is a directory"),
+    ],
+)
+async def test_what_would_waste_a_run_is_said_before_it_begins(
+    deployment: Deployment, arguments: tuple[str, str], code: int, complaint: str
+) -> None:
+    free = str(free_port())
+    name, value = arguments
+    url = f"http://127.0.0.1:{deployment.port}"
+    process = await started("steady", "--duration", "10m", "--url", url, name, value.replace("{free}", free))
+    output = await output_of(process)
+    assert process.returncode == code
+    assert output.startswith(f"antiphon: {complaint.replace('{free}', free)}")
+    assert len(output.splitlines()) == 1
+
+
+async def test_callers_who_cannot_call_say_why(deployment: Deployment, tmp_path: Path) -> None:
     process = await started(
-        *("steady", "--callers", "2", "--duration", "1s", "--url", f"http://127.0.0.1:{free_port()}"),
-        *("--json", str(tmp_path / "report.json")),
+        *("steady", "--callers", "2", "--duration", "1s", "--agent", "nobody"), *options(deployment, tmp_path)
     )
-    await output_of(process)
+    output = await output_of(process)
     assert process.returncode == 1
     (stage,) = report_in(tmp_path).stages
-    assert (stage.callers_connected, stage.errors) == (0, {"not_connected": 2})
+    assert (stage.callers_connected, stage.errors) == (0, {"unknown_agent": 2})
+    assert output.count("unknown_agent: refused: ") == 1
+
+
+@asynccontextmanager
+async def tls_proxy(port: int, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """Ends TLS, and passes everything on to this port of loopback."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(65_536):
+                writer.write(chunk)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pump(reader, upstream_writer), pump(upstream_reader, writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def test_callers_verify_the_certificate_of_a_server_by_tls(deployment: Deployment, tmp_path: Path) -> None:
+    context, authority = self_signed(tmp_path)
+    async with tls_proxy(deployment.port, context) as port:
+        arguments = ("steady", "--callers", "2", "--duration", "2s", "--url", f"wss://127.0.0.1:{port}/signaling")
+        stranger = await started(*arguments)
+        output = await output_of(stranger)
+        assert (stranger.returncode, len(output.splitlines())) == (1, 1)
+        assert "certificate verify failed" in output
+        known = await started(*arguments, "--json", str(tmp_path / "report.json"), SSL_CERT_FILE=str(authority))
+        await output_of(known)
+    assert known.returncode == 0
+    (stage,) = report_in(tmp_path).stages
+    assert (stage.callers_connected, stage.errors) == (2, {})
 
 
 async def test_callers_of_a_helper_that_dies_are_lost_and_ctrl_c_still_writes_the_report(
@@ -222,3 +283,25 @@ async def test_two_hosts_share_the_callers_if_they_share_the_key(deployment: Dep
     report = report_in(tmp_path)
     assert report.environment.processes == 2
     assert report.stages[0].callers_connected == 4
+
+
+async def test_callers_move_when_their_media_worker_is_drained_and_none_is_cut(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """The module's last test: the first media worker is gone then."""
+    arguments = ("steady", "--callers", "4", "--processes", "1", "--duration", "10m")
+    async with running(*arguments, *options(deployment, tmp_path)) as process:
+        await line_with(process, "4 of 4 callers")
+        deployment.start("media")
+        await deployment.ready()
+        deployment.media.terminate()
+        await asyncio.to_thread(deployment.media.process.wait, 30)
+        await asyncio.sleep(3)  # more seconds of the new worker's audio
+        process.send_signal(signal.SIGINT)
+        await output_of(process)
+    assert process.returncode == 0
+    (stage,) = report_in(tmp_path).stages
+    assert (stage.callers_connected, stage.errors, stage.moves) == (4, {}, 4)
+    assert stage.audio.move_silence_ms is not None
+    assert stage.audio.move_silence_ms.highest < 2_000
+    assert stage.audio.loss_percent == pytest.approx(0, abs=1)

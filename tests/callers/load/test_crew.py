@@ -24,6 +24,7 @@ class FakeCaller:
         self.end_reason: str | None = None
         self.is_connected = False
         self.has_left = False
+        self.ssrc = 7
         self._sent = 0
 
     async def call(self) -> None:
@@ -31,12 +32,16 @@ class FakeCaller:
             raise self._refusal
         self.is_connected = True
 
+    @property
+    def is_served(self) -> bool:
+        return self.is_connected
+
     def set_up_times(self) -> SetUpTimes:
         return SetUpTimes(connect=1, place=2, sdp=3, ice=4, dtls=5, first_audio=6)
 
     def send_next(self, now_s: float) -> None:
         self._sent += 1
-        self.meter.take(self._sent & 0xFFFF, self._sent * 960, now_s)
+        self.meter.take(self.ssrc, self._sent & 0xFFFF, self._sent * 960, now_s)
         self.first_audio.set()
 
     def take_delays_ms(self) -> list[float]:
@@ -146,6 +151,18 @@ async def test_a_session_that_the_server_ends_is_counted_as_cut() -> None:
         tick = crew.tick()
         assert (tick.connected, tick.tally.errors) == (1, {"cut_media_worker_lost": 1})
         await until(lambda: server.callers[0].has_left)
+
+
+async def test_a_session_that_moves_is_not_cut() -> None:
+    server = Server()
+    async with running(server) as crew:
+        crew.bring_about(Level(callers=2, per_s=0))
+        await until(lambda: [caller.first_audio.is_set() for caller in server.callers] == [True, True])
+        crew.measure()
+        server.callers[0].ssrc = 8
+        await until(lambda: crew.tick().tally.moves == 1)
+        measured = crew.measured()
+        assert (measured.connected, measured.tally.moves, measured.tally.errors) == (2, 1, {})
 
 
 async def test_callers_arrive_at_their_pace() -> None:

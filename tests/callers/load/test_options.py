@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from callers.load.levels import Level
 from callers.load.options import Options, address, http_url, scripts, seconds, share, targets
-from callers.load.schedule import Level
 from shared.errors import ConfigError
 from tests.callers.load.stages import stage
 
@@ -67,6 +67,20 @@ def test_a_ramp_climbs_until_a_level_is_bad_and_rests_before_it_measures_again()
 def test_a_scenario_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="steady, ramp, burst, soak"):
         Options("stampede", "http://host").levels()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (Options("steady", "http://host", arrivals_per_s=1e6), "arrivals in a second"),
+        (Options("steady", "http://host", callers=1_000_000), "100000 at most"),
+        (Options("steady", "http://host", duration_s=0), "a second or more"),
+        (Options("ramp", "http://host", callers=20, most=10), "--callers up to --most"),
+    ],
+)
+def test_a_load_that_cannot_be_is_refused(wrong: Options, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        wrong.levels()
 
 
 def test_only_a_conversation_has_a_script() -> None:

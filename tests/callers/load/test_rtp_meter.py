@@ -7,7 +7,7 @@ def metered(packets: list[tuple[int, float]], ticks: int = 960) -> RtpCounts:
     """(number, arrival in seconds) of packets that were sent 20 ms apart."""
     meter = RtpMeter()
     for number, arrived_s in packets:
-        meter.take((65_530 + number) & 0xFFFF, (2**32 - 3_000 + number * ticks) & 0xFFFFFFFF, arrived_s)
+        meter.take(7, (65_530 + number) & 0xFFFF, (2**32 - 3_000 + number * ticks) & 0xFFFFFFFF, arrived_s)
     return meter.counts()
 
 
@@ -49,14 +49,26 @@ def test_clocks_that_drift_apart_make_nothing_late() -> None:
 def test_a_window_is_what_came_since_its_beginning() -> None:
     meter = RtpMeter()
     for number in range(10):
-        meter.take(number, number * 960, number * 0.02)
+        meter.take(7, number, number * 960, number * 0.02)
     begin = meter.counts()
     for number in (10, 13):
-        meter.take(number, number * 960, number * 0.02)
+        meter.take(7, number, number * 960, number * 0.02)
     window = meter.counts().since(begin)
     assert (window.expected, window.received, window.lost) == (4, 2, 2)
     assert len(meter.take_lateness_ms()) == 12
     assert meter.take_lateness_ms() == []
+
+
+def test_a_session_that_moved_goes_on_as_another_stream_and_what_the_first_still_sends_is_ignored() -> None:
+    meter = RtpMeter()
+    for number in range(10):
+        assert meter.take(7, number, number * 960, number * 0.02)
+    for number in range(10):
+        assert meter.take(8, 40_000 + number, 123 + number * 960, 0.5 + number * 0.02)
+        assert not meter.take(7, 10 + number, (10 + number) * 960, 0.5 + number * 0.02)
+    counts = meter.counts()
+    assert (counts.expected, counts.lost, counts.late) == (20, 0, 0)
+    assert meter.take_silences_ms() == [pytest.approx(300)], "from 0.18 s to 0.5 s, and 20 ms are usual"
 
 
 def test_who_got_nothing_has_no_jitter() -> None:

@@ -62,6 +62,13 @@ def test_the_resource_that_ran_out_is_named(level: Stage, resource: str, role: s
     assert (found.resource, found.role) == (resource, role)
 
 
+def test_a_server_that_refuses_callers_is_full_by_its_own_count_however_busy_the_host_is() -> None:
+    found = culprit(stage(30, caller_load=_FULL, server=server(media_worker=0.9), errors={"no_capacity": 3}))
+    assert (found.resource, found.words) == ("capacity", "the server refused callers 3 times (no_capacity)")
+    mostly_lost = {"no_capacity": 1, "cut_connection": 4}
+    assert culprit(stage(30, caller_load=_FULL, errors=mostly_lost)).resource == "host"
+
+
 def test_a_late_event_loop_is_told_from_a_busy_one() -> None:
     load = server(gateway=0.3)
     late = load.roles["gateway"].model_copy(update={"loop_lag_ms": 120.0})

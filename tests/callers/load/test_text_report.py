@@ -1,8 +1,12 @@
+from typing import Any
+
 from callers.load.gate import compare, read_gate
-from callers.load.results import LoadReport
+from callers.load.results import LoadReport, Stage
 from callers.load.text_report import text_report
 from tests.callers.load.sample_report import sample_report
 from tests.callers.load.stages import stage
+
+_RUN: dict[str, Any] = {"target_url": "", "agent": "a", "scenario": "steady", "began": "", "duration_s": 1.0}
 
 
 def test_the_terminal_says_what_the_page_says() -> None:
@@ -19,6 +23,16 @@ def test_the_terminal_says_what_the_page_says() -> None:
     assert any(line.startswith("FAIL  knee_callers_min") for line in lines)
     assert lines[-1] == "1 of 2 bounds hold"
     assert max(map(len, lines)) <= 160
+
+
+def test_a_run_whose_callers_lost_the_server_does_not_read_like_a_good_one() -> None:
+    def first_line(*stages: Stage) -> str:
+        return next(text_report(LoadReport(**_RUN, stages=list(stages))))
+
+    assert first_line(stage(4, connected=0)) == "Carried 0 of 4 callers"
+    assert first_line(stage(4, connected=3, errors={"no_capacity": 1})) == "Carried 3 of 4 callers, with 1 error"
+    assert first_line(stage(2), stage(4)) == "Carried 4 callers without an error"
+    assert first_line() == "Carried 0 callers"
 
 
 def test_an_error_code_cannot_command_the_terminal() -> None:
