@@ -12,8 +12,10 @@ from gateway.worker_registry import WorkerRegistry
 from shared.io.broker import Redis, connect
 from tests.fakes.media_worker import announce_worker
 from tests.fakes.own_broker import OwnBroker
+from tests.fakes.patience import eventually
 from tests.fakes.ports import free_port
 from tests.gateway.test___main__ import gateway
+from tests.integration.restartable_broker import RestartableBroker
 
 
 async def asked(registry: WorkerRegistry, query: str = "") -> tuple[int, Any]:
@@ -47,6 +49,30 @@ async def test_a_broker_that_came_back_empty_is_no_reason_to_shrink(broker: Redi
     await registry.refresh()
     status, error = await asked(registry)
     assert (status, error["code"]) == (503, "no_workers")
+
+
+async def test_workers_that_have_not_reported_again_to_a_broker_that_came_back_are_no_reason_to_shrink(
+    tmp_path: Path,
+) -> None:
+    """One of many workers was counted alone, and the others were not wanted any more."""
+    own = RestartableBroker(tmp_path)
+    own.start()
+    client = connect(own.url)
+    registry = WorkerRegistry(client)
+    running = asyncio.create_task(registry.run())
+    try:
+        await eventually(lambda: registry.fresh)
+        await asyncio.to_thread(own.stop)
+        await eventually(lambda: not registry.settled)
+        await asyncio.to_thread(own.start)
+        await announce_worker(own.url, "media", "m1", 6)
+        await eventually(lambda: bool(registry.media_workers))
+        status, error = await asked(registry)
+        assert (status, error["code"]) == (503, "registry_stale")
+    finally:
+        running.cancel()
+        await client.aclose()
+        own.stop()
 
 
 async def test_before_the_first_report_nothing_is_known() -> None:
