@@ -12,8 +12,8 @@ def scaling_route(registry: WorkerRegistry, warm_sessions: int) -> Route:
     """503 while the reports are not known, never a number: an autoscaler keeps what it has while it cannot read one."""
 
     async def scaling(request: Request) -> Response:
-        if not (registry.fresh and registry.settled):  # just back, it may have the reports of a few workers only
-            return _unknown("registry_stale", "the broker does not answer, or is only just back")
+        if not (registry.fresh and registry.settled):  # workers may not have reported yet
+            return _unknown("registry_stale", "the broker does not answer, or has only just begun to")
         if not registry.media_workers and not registry.pipeline_workers:
             return _unknown("no_workers", "no worker has reported")
         pool, zone = request.query_params.get("pool"), request.query_params.get("zone")
