@@ -121,8 +121,6 @@ def test_every_file_that_is_mounted_is_there(secrets: Path) -> None:
     files = {path for service in _SERVICES.values() for path in _mounts(service)}
     listed = [service.get("env_file", []) for service in _SERVICES.values()]
     files |= {_FOLDER / file for entry in listed for file in ([entry] if isinstance(entry, str) else entry)}
-    if not (_FOLDER / "monitoring").exists():
-        files = {path for path in files if path.parent.name != "monitoring"}
     assert {path for path in files if not is_there(path)} == set()
 
 
