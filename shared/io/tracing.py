@@ -76,7 +76,7 @@ def begin_span(
 ) -> Span:
     """A span that this process begins for a session, in the span `parent` of another process, or in a new trace.
 
-    `link` is another trace that has to do with it. Both are `traceparent`s; one that is malformed counts as none.
+    `link` is a related trace. Both are `traceparent`s; one that is malformed counts as none.
     """
     if session:
         attributes = {"session.id": session, **attributes}

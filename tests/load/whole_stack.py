@@ -234,7 +234,7 @@ async def whole_stack(
     with stack.running_broker(stack.SERVER_CORE) as (url, broker_pid):
         os.sched_setaffinity(0, {stack.SERVER_CORE})  # services inherit it
         settings = {"ANTIPHON_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS": _CONNECTIONS, **settings}
-        all_settings = {kind: settings for kind in _KINDS}
+        all_settings = dict.fromkeys(_KINDS, settings)
         try:
             async with deployed(url, media_workers=media_workers, settings_of=all_settings) as deployment:
                 os.sched_setaffinity(0, {stack.LOAD_CORE})
