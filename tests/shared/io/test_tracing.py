@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.errors import ConfigError
+from shared.io import otel
 from shared.io import tracing as module
 from shared.io.otel import OtelTracer
 from shared.io.tracing import Attributes, Span, begin_span, open_tracer, tracing
@@ -100,7 +101,8 @@ async def test_closing_without_a_tracer_does_nothing() -> None:
         begin_span("session", 0.0).end(1.0)
 
 
-async def test_spans_for_a_collector_that_is_away_delay_nobody() -> None:
+async def test_spans_for_a_collector_that_is_away_delay_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otel, "_EXPORT_S", 0.1)  # or a thread tries again and again beside the next tests
     tracer = open_tracer("http://127.0.0.1:1", "gateway", "w1")
     with capture_logs():
         async with tracing(tracer):
@@ -112,3 +114,4 @@ async def test_spans_for_a_collector_that_is_away_delay_nobody() -> None:
             used_s = time.process_time() - began
             await asyncio.sleep(0)
     assert used_s < 1.0
+    assert "close-tracer" not in {thread.name for thread in threading.enumerate()}
