@@ -47,7 +47,7 @@ class SwarmCaller(RtpCaller):
         self.received_packets, self.worst_gap_s, self._last_packet_s = 0, 0.0, time.monotonic()
 
     def end(self) -> None:
-        """Whoever hears nothing until now has a gap, too."""
+        """The silence up to now is a gap like others."""
         self.worst_gap_s = max(self.worst_gap_s, time.monotonic() - self._last_packet_s)
 
     def send_next(self) -> None:
