@@ -10,7 +10,7 @@ import signal
 
 def fork_service() -> None:
     """Forks. Returns in the child, which does the work; this process stays until it has ended, and ends like it."""
-    # Also blocked, a signal waits: for the loop below here, and for the unblocking in the child.
+    # A blocked signal is not lost: it waits for `sigwait` here, and to be unblocked in the child.
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     service = os.fork()
     if service == 0:

@@ -12,10 +12,10 @@ def scaling_route(registry: WorkerRegistry, warm_sessions: int) -> Route:
     """503 while the reports are not known, never a number: an autoscaler keeps what it has while it cannot read one."""
 
     async def scaling(request: Request) -> Response:
-        if not registry.fresh:
-            return _unknown("registry_stale", "the broker has not answered for two seconds")
+        if not (registry.fresh and registry.settled):  # workers may not have reported yet
+            return _unknown("registry_stale", "the broker does not answer, or has only just begun to")
         if not registry.media_workers and not registry.pipeline_workers:
-            return _unknown("no_workers", "no worker has reported, or the broker has just come back empty")
+            return _unknown("no_workers", "no worker has reported")
         pool, zone = request.query_params.get("pool"), request.query_params.get("zone")
         media = [report for report in registry.media_workers if zone in (None, report.zone)]
         pipeline = [report for report in registry.pipeline_workers if zone in (None, report.zone)]

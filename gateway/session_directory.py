@@ -56,8 +56,8 @@ class SessionDirectory:
         return KnownSession(record, _read(session, entries))
 
     async def wait_for(self, session: str) -> KnownSession | None:
-        """As `find`, but a session that has just been answered gets 0.7 s to be recorded, and any gets 4 s if the
-        broker has only just come back.
+        """As `find`, but a session that has just been answered gets 0.7 s to be recorded, and any gets 4 s while the
+        broker has not settled.
         """
         for delay_s in _LOOK_AGAIN_S if self._broker_settled() else (*_LOOK_AGAIN_S, *_LOOK_LONGER_S):
             if (known := await self.find(session)) is not None:

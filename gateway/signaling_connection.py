@@ -230,6 +230,7 @@ class SignalingConnection:
         for action in self._machine.handle(SocketClosed(), _now_s()):
             if isinstance(action, SendToWorker):
                 self._services.link.send(action.media_worker, action.message)
+        self._setup.failed("gone")
         for session in self._sessions:
             self._services.link.detach(session, self._mailbox)
         await self._grant.give_back()

@@ -34,7 +34,8 @@ class WorkerRegistry:
         self._redis = client
         self.refreshed_at_s: float | None = None
         self._refreshing = asyncio.Lock()
-        self._back_at_s: float | None = None
+        self._back_at_s = math.inf
+        """Since when the broker is there, as far as this process knows."""
         self.media_workers: Sequence[WorkerReport] = ()
         self.pipeline_workers: Sequence[WorkerReport] = ()
         self._foreign: defaultdict[WorkerKind, AbstractSet[str]] = defaultdict(set)
@@ -47,8 +48,8 @@ class WorkerRegistry:
 
     @property
     def settled(self) -> bool:
-        """Whether the broker was away neither now nor a moment ago, so that all who write to it have been able to."""
-        return self._back_at_s is None or asyncio.get_running_loop().time() - self._back_at_s >= _SETTLED_AFTER_S
+        """Whether the broker has been there for six seconds, so that all who write to it have been able to."""
+        return asyncio.get_running_loop().time() - self._back_at_s >= _SETTLED_AFTER_S
 
     def _age_s(self) -> float:
         if self.refreshed_at_s is None:
@@ -59,6 +60,7 @@ class WorkerRegistry:
         """Ask once. Raises one of `BROKER_FAILURES` if the broker is away."""
         self.media_workers, self.pipeline_workers = await asyncio.gather(self._ask("media"), self._ask("pipeline"))
         self.refreshed_at_s = asyncio.get_running_loop().time()
+        self._back_at_s = min(self._back_at_s, self.refreshed_at_s)
 
     async def refresh_since(self, asked_at_s: float | None) -> bool:
         """Whether the reports are newer than `asked_at_s`; asks again if they are not and are 0.1 s old.
@@ -88,7 +90,6 @@ class WorkerRegistry:
             else:
                 if away:
                     log.info("registry_back")
-                    self._back_at_s = self.refreshed_at_s
                 away = False
             await asyncio.sleep(POLL_INTERVAL_S)
 

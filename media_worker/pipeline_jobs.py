@@ -50,9 +50,9 @@ class PipelineJobs:
         self._redis = client
         self._zone = zone
         self._zoned: dict[str, float] = {}
-        """Sessions whose job is in the zone's list, with the time until it may stay there."""
+        """Sessions whose job is in the zone's list, and when it has to leave."""
         self._zone_again_s: dict[str, float] = {}
-        """By pool: when its workers in our zone, which took a job too late, are tried again."""
+        """By pool: when its workers of our zone are tried again, after none of them took a job in time."""
         self._jobs: dict[str, _Job] = {}
         self._unwritten: dict[str, _Job] = {}
         self._withdrawn: list[tuple[_Job, bool]] = []

@@ -19,7 +19,7 @@ from shared.errors import AntiphonError, ConfigError
 from shared.io.logs import get_logger
 
 _WAITS_S = (0.5, 1.0, 2.0, 4.0)
-"""After each request; doubled, as RFC 8489 §6.2.1 has it, but fewer: whoever waits longer has lost."""
+"""After each request. They double as in RFC 8489 §6.2.1, but there are fewer, so that a bad setting shows soon."""
 _RESOLVE_S = 10.0
 _MAX_DATAGRAM = 2_048
 _SERVER = re.compile(r"(?:stun:)?(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[^:\[\]/?@\s]+))(?::(?P<port>\d{1,5}))?")
@@ -42,7 +42,7 @@ async def open_port(settings: MediaSettings) -> UdpPort:
 
 
 async def _addresses_outside(port: UdpPort, server: str) -> tuple[Address, ...]:
-    """An address whose family the server does not have, or on which it does not answer, stays as it is; not all may."""
+    """An address stays as it is if the server has none of its family, or does not answer it. It must answer one."""
     servers = await _resolved(server)
     asked = [bound for bound in port.bound if bound.family in servers]
     answers = await asyncio.gather(*(asyncio.to_thread(_ask, bound, servers[bound.family]) for bound in asked))

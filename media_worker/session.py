@@ -70,15 +70,15 @@ class Session:
         """`came_s`: when the offer was read, in Unix time. Raises `OfferError`; nothing is open then."""
         self.id: str = opening.session
         self._context = context
+        self._ssrc = secrets.randbits(31) | 1
+        self._negotiation = Negotiation(
+            opening.sdp, context.certificate.sha256_fingerprint, context.port.addresses, self._ssrc
+        )
         self._setup = SetupMeter(opening, came_s)
         created_ms, traceparent = opening.created_ms or wall_ms(), self._setup.traceparent
         opening = opening.model_copy(update={"created_ms": created_ms, "traceparent": traceparent})
         self._record = SessionRecord(opening, context.worker_id, context.store, context.session_index)
         resume = self._record.resume
-        self._ssrc = secrets.randbits(31) | 1
-        self._negotiation = Negotiation(
-            opening.sdp, context.certificate.sha256_fingerprint, context.port.addresses, self._ssrc
-        )
         loop = asyncio.get_running_loop()
         self._closed: asyncio.Future[str] = loop.create_future()
         self._leave_by_s = 0.0

@@ -47,14 +47,14 @@ class Admission:
 
     def on_load(self, core_share: float, sessions: int) -> None:
         """The share of the core that this process used in the last second, with so many sessions."""
-        self._loop.on_load(core_share, sessions)
+        self._loop.on_load(core_share, sessions, self._is_overloaded(sessions))
 
     def on_helper_load(self, core_share: float | None, conversations: int) -> None:
         """The share of a core that the busiest helper used in the last second; None without helpers.
 
         Smoothed both ways: a recogniser of whole utterances is busy for a second, then idle.
         """
-        self._has_helper = core_share is not None
+        self._has_helper |= core_share is not None  # one that starts again has no process for a moment
         self._helper_share += ((core_share or 0.0) / self._helper_core - self._helper_share) / _HELPER_SECONDS
         self._conversations += (conversations - self._conversations) / _HELPER_SECONDS
         self._helper.on_load(self._helper_share, self._conversations)

@@ -35,13 +35,15 @@ class CapacityEstimate:
         self._core_shares = deque([0.0] * _SECONDS, maxlen=_SECONDS)
         self._sessions = deque([0.0] * _SECONDS, maxlen=_SECONDS)
 
-    def on_load(self, core_share: float, sessions: float) -> None:
+    def on_load(self, core_share: float, sessions: float, is_late: bool = False) -> None:
         """The share of the core that was used in the last second, with so many sessions.
+
+        `is_late`: there is no room, however small our share: others use the core too.
 
         Medians of a few seconds count: opening the sessions of a burst of callers is expensive, but soon over. Both lag
         by the same time, so newcomers count at the expected cost until theirs is known.
         """
-        self._core_shares.append(core_share)
+        self._core_shares.append(max(core_share, BUSY) if is_late else core_share)
         self._sessions.append(sessions)
         used, known = median(self._core_shares), median(self._sessions)
         if not known:

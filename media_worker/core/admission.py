@@ -46,7 +46,8 @@ class Admission:
 
         Complexity falls as the core fills up, so what counts is what they would cost at 0.
         """
-        self._estimate.on_load(core_share / (1 + _COST_OF_COMPLEXITY * complexity), sessions)
+        share = core_share / (1 + _COST_OF_COMPLEXITY * complexity)
+        self._estimate.on_load(share, sessions, self._is_overloaded(sessions))
 
     def complexity(self, wanted: int, core_share: float) -> int:
         """The encoder's complexity: `wanted`, half of it, or 0 as the core fills up, and 0 when slots become late."""

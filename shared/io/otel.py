@@ -19,7 +19,7 @@ from prometheus_client import Counter
 
 from shared.io.build import own_version
 from shared.io.logs import get_logger
-from shared.io.tracing import Attributes
+from shared.io.tracing import NO_ATTRIBUTES, Attributes
 
 _QUEUE_SPANS = 4096
 """About 700 turns. While the collector is away, newer spans replace older ones."""
@@ -92,12 +92,14 @@ class OtelSpan:
         _propagator.inject(carrier, self._context)
         return carrier["traceparent"]
 
-    def child(self, name: str, began_s: float, attributes: Attributes = {}, is_client: bool = False) -> "OtelSpan":  # noqa: B006
+    def child(
+        self, name: str, began_s: float, attributes: Attributes = NO_ATTRIBUTES, is_client: bool = False
+    ) -> "OtelSpan":
         kind = SpanKind.CLIENT if is_client else SpanKind.INTERNAL
         span = self._tracer.start_span(name, self._context, kind=kind, attributes=attributes, start_time=_ns(began_s))
         return OtelSpan(self._tracer, span)
 
-    def end(self, at_s: float, attributes: Attributes = {}, error: str = "") -> None:  # noqa: B006
+    def end(self, at_s: float, attributes: Attributes = NO_ATTRIBUTES, error: str = "") -> None:
         if not self._span.is_recording():
             return
         self._span.set_attributes(attributes)

@@ -36,7 +36,7 @@ def _round_s() -> float:
 
 
 def _quota(cgroup: Path) -> float:
-    """Of a container, in cores, as cgroup v2 or v1 has it."""
+    """The container's CPU limit (cgroup v2 or v1), in cores. Infinite without one."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
     except (OSError, ValueError):

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ _CLOSE_S = 3.0
 log = get_logger()
 
 Attributes = Mapping[str, str | int | float | bool]
+NO_ATTRIBUTES: Attributes = MappingProxyType({})
 
 
 class Span(Protocol):
@@ -30,10 +32,12 @@ class Span(Protocol):
     def traceparent(self) -> str:
         """For the spans of other processes in it (W3C Trace Context §3.2). Empty if nothing is traced."""
 
-    def child(self, name: str, began_s: float, attributes: Attributes = {}, is_client: bool = False) -> "Span":  # noqa: B006 (immutable)
+    def child(
+        self, name: str, began_s: float, attributes: Attributes = NO_ATTRIBUTES, is_client: bool = False
+    ) -> "Span":
         """`is_client`: it waits for another server."""
 
-    def end(self, at_s: float, attributes: Attributes = {}, error: str = "") -> None:  # noqa: B006 (immutable)
+    def end(self, at_s: float, attributes: Attributes = NO_ATTRIBUTES, error: str = "") -> None:
         """Idempotent. `error` is a machine code; with it the span has failed."""
 
 
@@ -50,10 +54,10 @@ class _NoSpan:
     def __init__(self, parent: str) -> None:
         self.traceparent = parent
 
-    def child(self, name: str, began_s: float, attributes: Attributes = {}, is_client: bool = False) -> Span:  # noqa: B006
+    def child(self, name: str, began_s: float, attributes: Attributes = NO_ATTRIBUTES, is_client: bool = False) -> Span:
         return self
 
-    def end(self, at_s: float, attributes: Attributes = {}, error: str = "") -> None:  # noqa: B006
+    def end(self, at_s: float, attributes: Attributes = NO_ATTRIBUTES, error: str = "") -> None:
         pass
 
 
@@ -68,11 +72,11 @@ def begin_span(
     session: str = "",
     parent: str = "",
     link: str = "",
-    attributes: Attributes = {},  # noqa: B006 (immutable)
+    attributes: Attributes = NO_ATTRIBUTES,
 ) -> Span:
     """A span that this process begins for a session, in the span `parent` of another process, or in a new trace.
 
-    `link` is another trace that has to do with it. Both are `traceparent`s; one that is malformed counts as none.
+    `link` is a related trace. Both are `traceparent`s; one that is malformed counts as none.
     """
     if session:
         attributes = {"session.id": session, **attributes}

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from starlette.applications import Starlette
 
+from gateway import worker_registry
 from gateway.scaling_api import scaling_route
 from gateway.worker_registry import WorkerRegistry
 from shared.io.broker import Redis, connect
@@ -23,6 +25,13 @@ async def asked(registry: WorkerRegistry, query: str = "") -> tuple[int, Any]:
         return answer.status_code, answer.json()
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry is settled as soon as it has reports."""
+    monkeypatch.setattr(worker_registry, "_SETTLED_AFTER_S", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
 async def test_it_counts_pools_and_zones_apart(broker: Redis, broker_url: str) -> None:
     registry = WorkerRegistry(broker)
     await announce_worker(broker_url, "media", "m1", 6, zone="a")
@@ -42,11 +51,22 @@ async def test_it_counts_pools_and_zones_apart(broker: Redis, broker_url: str) -
     assert (in_a["media"]["workers"], in_a["pipeline"]["capacity"]) == (1, 12)
 
 
+@pytest.mark.usefixtures("at_once")
 async def test_a_broker_that_came_back_empty_is_no_reason_to_shrink(broker: Redis) -> None:
     registry = WorkerRegistry(broker)
     await registry.refresh()
     status, error = await asked(registry)
     assert (status, error["code"]) == (503, "no_workers")
+
+
+async def test_a_broker_that_came_back_with_one_report_of_many_is_no_reason_to_shrink(
+    broker: Redis, broker_url: str
+) -> None:
+    registry = WorkerRegistry(broker)
+    await announce_worker(broker_url, "media", "m1", 6)
+    await registry.refresh()
+    status, error = await asked(registry)
+    assert (status, error["code"]) == (503, "registry_stale")
 
 
 async def test_before_the_first_report_nothing_is_known() -> None:
@@ -67,14 +87,13 @@ async def test_while_the_broker_is_away_the_probe_port_answers_503_and_never_a_n
         assert process.stderr is not None
         assert any("gateway_ready" in line for line in process.stderr)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{probe_port}") as http:
-            await announce_worker(own.url, "media", "m1", 6)
-            async with asyncio.timeout(3):
-                while (answer := await http.get("/scaling")).status_code != 200:  # noqa: ASYNC110
-                    await asyncio.sleep(0.1)
+            async with asyncio.timeout(15):
+                while (answer := await http.get("/scaling")).status_code != 200:
+                    await announce_worker(own.url, "media", "m1", 6)
             assert answer.json()["media"]["capacity"] == 6
             own.hang()
             async with asyncio.timeout(10):
-                while (answer := await http.get("/scaling")).status_code == 200:  # noqa: ASYNC110
+                while (answer := await http.get("/scaling")).status_code == 200:  # noqa: ASYNC110 (another process has no event)
                     await asyncio.sleep(0.1)
             assert answer.json()["code"] == "registry_stale"
             own.go_on()

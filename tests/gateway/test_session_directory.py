@@ -35,7 +35,7 @@ async def test_a_session_that_has_just_been_answered_is_waited_for(broker: Redis
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(directory.wait_for("s1"))
         await asyncio.sleep(0.05)
-        await broker.hset(keys.session("s1"), mapping=FIELDS)  # type: ignore[arg-type]
+        await broker.hset(keys.session("s1"), mapping=FIELDS)  # type: ignore[arg-type]  # an invariant dict
     known = waiting.result()
     assert known is not None
     assert known.record.session == "s1"
@@ -49,14 +49,14 @@ async def test_a_client_that_came_back_right_after_a_broker_that_was_empty_lost_
         waiting = tasks.create_task(directory.wait_for("s1"))
         await asyncio.sleep(1.0)
         assert not waiting.done()
-        await broker.hset(keys.session("s1"), mapping=FIELDS)  # type: ignore[arg-type]
+        await broker.hset(keys.session("s1"), mapping=FIELDS)  # type: ignore[arg-type]  # an invariant dict
     known = waiting.result()
     assert known is not None
     assert known.record.session == "s1"
 
 
 async def test_of_many_events_the_newest_are_read(broker: Redis) -> None:
-    await broker.hset(keys.session("s1"), mapping=FIELDS)  # type: ignore[arg-type]
+    await broker.hset(keys.session("s1"), mapping=FIELDS)  # type: ignore[arg-type]  # an invariant dict
     for seq in range(1, 251):
         await store(broker, seq)
     known = await SessionDirectory(broker).find("s1")

@@ -5,22 +5,13 @@ from structlog.testing import capture_logs
 
 from gateway.setup_meter import SetupMeter
 from shared.events import OpenSession, Resume
+from tests.fakes.clock import Clock
 from tests.fakes.counters import Gained
 from tests.fakes.traces import id_of, lasted, parent_of, trace_of, traced
 
 BEGAN = 1_000_000.0
 THEIRS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OPENING = OpenSession(session="s1", gateway="g1", agent_id="echo", sdp="v=0")
-
-
-class Clock:
-    now = BEGAN
-
-    def __call__(self) -> float:
-        return self.now
-
-    def after(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def observed(stage: str) -> float:
@@ -41,7 +32,7 @@ def answer(meter: SetupMeter, clock: Clock, opening: OpenSession = OPENING) -> O
 def test_each_stage_is_observed_and_logged_when_the_client_has_its_answer() -> None:
     stages = ("connect", "place", "answer")
     before = [observed(stage) for stage in stages]
-    clock = Clock()
+    clock = Clock(BEGAN)
     with capture_logs() as logs:
         answer(SetupMeter(clock=clock), clock)
     gained = [round(observed(stage) - sum_before, 6) for stage, sum_before in zip(stages, before, strict=True)]
@@ -60,7 +51,7 @@ def test_each_stage_is_observed_and_logged_when_the_client_has_its_answer() -> N
 
 
 def test_the_set_up_is_a_trace_and_the_media_worker_gets_its_span() -> None:
-    clock = Clock()
+    clock = Clock(BEGAN)
     with traced() as spans:
         sent = answer(SetupMeter(clock=clock), clock)
     whole = spans.named("session_setup")
@@ -73,7 +64,7 @@ def test_the_set_up_is_a_trace_and_the_media_worker_gets_its_span() -> None:
 
 
 def test_a_session_that_moves_stays_in_its_trace() -> None:
-    clock = Clock()
+    clock = Clock(BEGAN)
     moving = OPENING.model_copy(update={"resume": Resume(generation=2), "traceparent": THEIRS})
     with traced() as spans:
         answer(SetupMeter(clock=clock), clock, moving)
@@ -84,7 +75,7 @@ def test_a_session_that_moves_stays_in_its_trace() -> None:
 
 def test_a_traceparent_from_outside_is_only_a_link() -> None:
     """A stranger must choose neither what is sampled nor whose trace a session is in."""
-    clock = Clock()
+    clock = Clock(BEGAN)
     with traced() as spans:
         answer(SetupMeter(THEIRS, clock), clock)
         for strange in ("", "x" * 55, THEIRS * 20):
@@ -95,7 +86,7 @@ def test_a_traceparent_from_outside_is_only_a_link() -> None:
 
 
 def test_an_offer_with_two_places_is_answered_once() -> None:
-    clock = Clock()
+    clock = Clock(BEGAN)
     places = Gained("antiphon_gateway_setup_seconds_count", stage="place")
     with traced() as spans:
         meter = SetupMeter(clock=clock)
@@ -112,7 +103,7 @@ def test_an_offer_with_two_places_is_answered_once() -> None:
 
 
 def test_an_offer_that_is_refused_is_a_span_that_failed_and_is_not_observed() -> None:
-    clock = Clock()
+    clock = Clock(BEGAN)
     connects = Gained("antiphon_gateway_setup_seconds_count", stage="connect")
     with traced() as spans:
         meter = SetupMeter(clock=clock)

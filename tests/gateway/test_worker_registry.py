@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import worker_registry
 from gateway.worker_registry import WorkerRegistry
 from shared.io.broker import BROKER_FAILURES, Redis, connect
 from tests.fakes.media_worker import announce_worker
@@ -57,7 +58,18 @@ async def test_it_is_not_fresh_two_seconds_after_the_brokers_last_answer() -> No
     await client.aclose()
 
 
-async def test_it_is_settled_a_while_after_the_broker_is_back(tmp_path: Path) -> None:
+async def test_a_gateway_that_started_with_the_broker_waits_for_sessions_whose_records_are_not_written_again(
+    broker: Redis,
+) -> None:
+    """It refused their clients."""
+    registry = WorkerRegistry(broker)
+    await registry.refresh()
+    assert registry.fresh
+    assert not registry.settled
+
+
+async def test_it_is_settled_a_while_after_the_broker_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_registry, "_SETTLED_AFTER_S", 1.0)
     broker = RestartableBroker(tmp_path)
     broker.start()
     client = connect(broker.url)

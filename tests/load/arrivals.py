@@ -30,8 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(report: BenchReport, arguments: argparse.Namespace) -> None:
-    with stack.running_broker() as (url, broker_pid):
-        os.sched_setaffinity(broker_pid, {stack.SERVER_CORE})
+    with stack.running_broker(stack.SERVER_CORE) as (url, broker_pid):
         os.sched_setaffinity(0, {stack.SERVER_CORE})  # services inherit it
         asyncio.run(_run(report, url, broker_pid, arguments.callers, arguments.together))
 

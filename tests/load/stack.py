@@ -37,15 +37,16 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextlib.contextmanager
-def running_broker() -> Iterator[tuple[str, int]]:
-    """URL and process id of an embedded broker on the load's core."""
+def running_broker(core: int = LOAD_CORE) -> Iterator[tuple[str, int]]:
+    """URL and process id of an embedded broker on one core."""
     with (
         tempfile.TemporaryDirectory(prefix="antiphon-load-") as folder,
         ValkeyServer(data_dir=folder, config={"loglevel": "warning", "save": ""}) as server,
     ):
         process = server._process  # the package has no public pid
         assert process is not None
-        os.sched_setaffinity(process.pid, {LOAD_CORE})
+        for thread in Path(f"/proc/{process.pid}/task").iterdir():  # each has an affinity of its own
+            os.sched_setaffinity(int(thread.name), {core})
         yield f"redis://127.0.0.1:{server.port}/0", process.pid
 
 

@@ -37,7 +37,7 @@ class SwarmCaller(RtpCaller):
         self._recorded = recorded
         self.received_packets = 0
         self.worst_gap_s = 0.0
-        """The longest time without a packet since `talk` began."""
+        """The longest time without a packet while all talk."""
         self._last_packet_s = 0.0
         self.sent_s: list[float] = []
         self._heard: list[tuple[float, bytes]] = []
@@ -45,6 +45,10 @@ class SwarmCaller(RtpCaller):
     def begin(self) -> None:
         """Count from now on."""
         self.received_packets, self.worst_gap_s, self._last_packet_s = 0, 0.0, time.monotonic()
+
+    def end(self) -> None:
+        """The silence up to now is a gap like others."""
+        self.worst_gap_s = max(self.worst_gap_s, time.monotonic() - self._last_packet_s)
 
     def send_next(self) -> None:
         if self._recorded:
@@ -106,6 +110,8 @@ class Swarm:
             worst_late_s = max(worst_late_s, late_s)
             await asyncio.sleep(max(0.0, -late_s))
         elapsed = loop.time() - began
+        for caller in self.callers:
+            caller.end()
         return {
             "swarm_core_share": (time.process_time() - cpu) / elapsed,
             "worst_late_s": worst_late_s,

@@ -28,9 +28,8 @@ CALLERS_CORE = 0.8
 """Callers who use more of their core are late themselves, which flatters the servers."""
 _SERVED = 0.96
 """Of 50 packets a second."""
-_CAPACITY = "400"
-"""Beyond what a core can do, so that it is the core that decides."""
-_ROOM = ("MEDIA_CAPACITY", "PIPELINE_CAPACITY", "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS")
+_CONNECTIONS = "400"
+"""Of an address, to a gateway. How many sessions the workers take is left to their own estimates."""
 _ATTEMPTS, _RETRY_S = 60, 0.5
 _TOGETHER, _BETWEEN_ECHO_S, _BETWEEN_S = 8, 0.3, 2.0
 """How callers arrive. Those who are greeted wait until the voice is free: while it is busy, a worker takes no more."""
@@ -60,6 +59,8 @@ class Level:
     lost: float
     refused: int
     stolen_share: float
+    windows: int = 1
+    """How many were measured until nobody suffered; this is the last."""
 
     @property
     def core_used(self) -> float:
@@ -92,6 +93,7 @@ class Level:
             callers_late_ms=self.callers_late_ms,
             refused=self.refused,
             stolen_share=self.stolen_share,
+            windows=self.windows,
         )
 
     def add_bars(self, report: BenchReport, what: str, echo: bool) -> None:
@@ -129,8 +131,9 @@ class WholeStack:
             await self.swarm.join(min(missing, _TOGETHER))
             await self._settle(_BETWEEN_ECHO_S if echo else _BETWEEN_S)
         await self._settle(_SETTLE_S)
-        for _ in range(_WINDOWS):
+        for windows in range(1, _WINDOWS + 1):
             level = await self._window(window_s)
+            level.windows = windows
             if not level.suffered(echo):
                 break
         return level
@@ -228,11 +231,10 @@ async def whole_stack(
     agent: str, packets: list[bytes], media_workers: int = 1, **settings: str
 ) -> AsyncIterator[WholeStack]:
     """`settings` are those of the services. This process moves to the callers' core."""
-    with stack.running_broker() as (url, broker_pid):
-        os.sched_setaffinity(broker_pid, {stack.SERVER_CORE})
+    with stack.running_broker(stack.SERVER_CORE) as (url, broker_pid):
         os.sched_setaffinity(0, {stack.SERVER_CORE})  # services inherit it
-        room = {f"ANTIPHON_{name}": _CAPACITY for name in _ROOM}
-        all_settings = {kind: {**room, **settings} for kind in _KINDS}
+        settings = {"ANTIPHON_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS": _CONNECTIONS, **settings}
+        all_settings = dict.fromkeys(_KINDS, settings)
         try:
             async with deployed(url, media_workers=media_workers, settings_of=all_settings) as deployment:
                 os.sched_setaffinity(0, {stack.LOAD_CORE})

@@ -5,22 +5,13 @@ from structlog.testing import capture_logs
 
 from media_worker.setup_meter import SetupMeter
 from shared.events import OpenSession, Resume
+from tests.fakes.clock import Clock
 from tests.fakes.counters import Gained
 from tests.fakes.traces import Spans, id_of, lasted, parent_of, trace_of, traced
 
 BEGAN = 1_000_000.0
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OPENING = OpenSession(session="s1", gateway="g1", agent_id="echo", sdp="v=0", traceparent=PARENT)
-
-
-class Clock:
-    now = BEGAN
-
-    def __call__(self) -> float:
-        return self.now
-
-    def after(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def observed(stage: str) -> float:
@@ -47,7 +38,7 @@ def find_pipeline(meter: SetupMeter, clock: Clock, why: str = "first") -> None:
 
 
 def traced_set_up() -> Spans:
-    clock = Clock()
+    clock = Clock(BEGAN)
     with traced() as spans:
         meter = set_up(clock)
         find_pipeline(meter, clock)
@@ -79,7 +70,7 @@ def test_the_set_up_is_a_span_of_the_gateways_trace() -> None:
 
 
 def test_a_caller_who_never_connects_is_a_span_that_failed() -> None:
-    clock = Clock()
+    clock = Clock(BEGAN)
     with traced() as spans:
         meter = SetupMeter(OPENING, None, clock)
         meter.answered()
@@ -88,7 +79,7 @@ def test_a_caller_who_never_connects_is_a_span_that_failed() -> None:
 
 
 def test_a_session_that_moves_with_its_agent_is_set_up_when_the_caller_is_connected() -> None:
-    clock = Clock()
+    clock = Clock(BEGAN)
     pipelines, greetings = (
         Gained("antiphon_media_setup_seconds_count", stage=stage) for stage in ("pipeline", "first_audio")
     )
@@ -113,7 +104,7 @@ def test_a_session_that_moves_with_its_agent_is_set_up_when_the_caller_is_connec
 
 
 def test_another_pipeline_worker_is_in_the_trace_but_no_part_of_the_set_up() -> None:
-    clock = Clock()
+    clock = Clock(BEGAN)
     count = Gained("antiphon_media_setup_seconds_count", stage="pipeline")
     with traced() as spans:
         meter = set_up(clock)

@@ -77,6 +77,12 @@ def test_no_session_is_taken_while_the_recogniser_is_overloaded() -> None:
     assert helped(admission, 0.35, 100).capacity(100, 100) == 100, "the fullest of both tells"
 
 
+def test_a_recogniser_that_starts_again_does_not_invite_more_callers() -> None:
+    admission = helped(Admission(), 0.5, 15)
+    before = admission.capacity(15, 15)
+    assert helped(admission, None, 15, seconds=1).capacity(15, 15) <= before + 1
+
+
 def test_a_recogniser_that_is_busy_for_a_second_does_not_make_the_worker_full() -> None:
     assert helped(Admission(), 1.0, 3, seconds=1).capacity(3, 3) >= 17
 
@@ -85,6 +91,14 @@ def test_a_late_loop_takes_no_sessions_until_it_is_on_time() -> None:
     admission = ticked(Admission(), late=HALF // 10 + 1)
     assert admission.capacity(50, 0) == 50
     assert ticked(admission, late=HALF // 10).capacity(50, 0) == 120
+
+
+def test_room_comes_back_slowly_after_the_loop_was_late() -> None:
+    """Workers that share a core were on time until they had taken as many callers again at once."""
+    admission = loaded(ticked(Admission(), late=HALF), 0.3, 50)
+    loaded(ticked(admission, late=0), 0.3, 50, seconds=1)
+    assert admission.capacity(50, 0) <= 70
+    assert loaded(admission, 0.3, 50, seconds=20).capacity(50, 0) > 110
 
 
 def test_few_sessions_are_not_blamed_for_the_lateness() -> None:

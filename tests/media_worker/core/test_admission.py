@@ -44,6 +44,19 @@ def test_while_slots_stay_late_there_is_no_room(admission: Admission) -> None:
     assert admission.refusal(40, False) == "overloaded"
 
 
+def test_room_comes_back_slowly_after_slots_were_late(admission: Admission) -> None:
+    """Workers that share a core were on time until they had taken as many callers again at once."""
+    slots(admission, WINDOW, LATE_MS + 1)
+    for _ in range(5):
+        admission.on_load(0.2, 40, complexity=0)
+    slots(admission, WINDOW)
+    admission.on_load(0.2, 40, complexity=0)
+    assert admission.capacity(40) <= 60
+    for _ in range(20):
+        admission.on_load(0.2, 40, complexity=0)
+    assert admission.capacity(40) > 120
+
+
 def test_a_draining_worker_admits_no_session(admission: Admission) -> None:
     assert admission.refusal(0, True) == "draining"
 

@@ -8,17 +8,10 @@ from prometheus_client import REGISTRY
 
 from pipeline_worker.telemetry.turn_meter import TurnMeter
 from pipeline_worker.telemetry.turn_metrics import STAGES, Turn
+from tests.fakes.clock import Clock
 from tests.fakes.counters import Gained
 
 AGENT = "measured"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Session:
@@ -31,7 +24,7 @@ class Session:
         self.meter = TurnMeter(AGENT, self._publish, self.turns.append, self.clock)
 
     def after(self, seconds: float) -> TurnMeter:
-        self.clock.now += seconds
+        self.clock.after(seconds)
         return self.meter
 
     def turn(self, interrupted: bool = False) -> None:
