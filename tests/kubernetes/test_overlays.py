@@ -8,7 +8,7 @@ import yaml
 
 from tests.kubernetes.cluster import Cluster
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(200, func_only=True)]
 
 _OVERLAYS = Path(__file__).parents[2] / "deploy" / "k8s" / "overlays"
 _CUSTOM = ("keda.sh", "monitoring.coreos.com", "gateway.networking.k8s.io")

@@ -10,7 +10,7 @@ from tests.kubernetes.cluster import CommandFailed
 from tests.kubernetes.dev_overlay.conftest import MEDIA, SERVICES
 from tests.kubernetes.installation import NAMESPACE, Deployment, Installation
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(200, func_only=True)]
 
 _CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
 _WRITE = "import sys; open(sys.argv[1], 'w')"

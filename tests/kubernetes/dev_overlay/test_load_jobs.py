@@ -8,7 +8,7 @@ from callers.load.results import LoadReport
 from tests.integration.talk import Record
 from tests.kubernetes.installation import OVERLAYS, Installation
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300, func_only=True)]
 
 _NAMESPACE = "antiphon-load"
 _CALLERS = 9

@@ -10,7 +10,7 @@ from tests.kubernetes.crowd import Crowd, crowd, record_heard
 from tests.kubernetes.dev_overlay.conftest import GATEWAY, MEDIA, PIPELINE, SERVICES
 from tests.kubernetes.installation import Deployment, Installation
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400, func_only=True)]
 
 _CALLERS = 20
 _OF_SESSIONS = {GATEWAY: "gateway", MEDIA: "mediaWorker", PIPELINE: "pipelineWorker"}

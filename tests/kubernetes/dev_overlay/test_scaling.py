@@ -11,7 +11,7 @@ from tests.kubernetes.crowd import crowd, record_heard
 from tests.kubernetes.dev_overlay.conftest import PIPELINE
 from tests.kubernetes.installation import Installation
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(500, func_only=True)]
 
 _STAY, _GO = 4, 18
 """Callers. All of them keep two workers busier than the autoscaler wants, the first alone do not."""

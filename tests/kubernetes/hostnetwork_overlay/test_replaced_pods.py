@@ -13,7 +13,7 @@ from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.crowd import Crowd, crowd, record_heard
 from tests.kubernetes.installation import Deployment, Installation
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400, func_only=True)]
 
 GATEWAY, PIPELINE = Deployment("gateway"), Deployment("pipeline-worker")
 SLOTS = [Deployment(f"media-worker-{slot}", "antiphon-media") for slot in "ab"]
