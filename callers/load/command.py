@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -123,7 +124,7 @@ async def _load(options: Options, helper: HelperCommand) -> int:
         callers_were_the_limit=callers_were_the_limit(run.stages, levels.knee),
     )
     results = [] if bounds is None else compare(report, bounds)
-    print(*text_report(report, results), sep="\n")
+    print(*text_report(report, results, *_terminal_width()), sep="\n")
     _write(options, report, results)
     talked = any(stage.callers_connected for stage in run.stages)
     return exit_code(results) if talked else EXIT_FAILED
@@ -189,6 +190,11 @@ def _write(options: Options, report: LoadReport, results: Sequence[Result]) -> N
 
 def _unwritable(file: Path, error: OSError) -> ConfigError:
     return ConfigError(f"{file}: {error.strerror}: name a file in an existing folder")
+
+
+def _terminal_width() -> tuple[int, ...]:
+    """Empty where there is no terminal."""
+    return (shutil.get_terminal_size().columns,) if sys.stdout.isatty() else ()
 
 
 async def _gather(fleet: Fleet, expected: int, timeout_s: float) -> None:

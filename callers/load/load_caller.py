@@ -5,7 +5,6 @@ Its clock is its crew's, which calls `send_next` every 20 ms.
 """
 
 import asyncio
-import contextlib
 import struct
 import time
 from collections.abc import Callable, Sequence
@@ -13,17 +12,16 @@ from typing import Protocol
 
 from aiortc import RTCIceServer
 
-from callers.impairment import Direction, Impairment, is_rtp
+from callers.impairment import Impairment
+from callers.load.caller_media import CallerMedia
 from callers.load.marked_sound import PACKETS_PER_MARK, MarkListener, mark_at
 from callers.load.messages import SetUpTimes
 from callers.load.rtp_meter import RtpMeter
 from callers.reconnection import Reconnection
-from callers.rtp_caller import RtpCaller
 from callers.server import Relay
 from callers.signaling import Event, NotConnected, Signaling
 
 _CONNECT_TIMEOUT_S = 20.0
-_LEAVE_TIMEOUT_S = 5.0
 _DEAF_AFTER_S = 3.0
 """The server says something every 400 ms, even in silence."""
 _CUT_AFTER_S = 35.0
@@ -40,53 +38,6 @@ _seq_timestamp_ssrc = struct.Struct("!HII").unpack_from
 
 class OpenSignaling(Protocol):
     def __call__(self, *, on_event: Callable[[Event], None]) -> Signaling: ...
-
-
-class _Media(RtpCaller):
-    """One peer connection. `take` gets each RTP packet that comes, still encrypted."""
-
-    def __init__(
-        self,
-        ice_servers: Sequence[RTCIceServer],
-        impairment: Impairment,
-        index: int,
-        take: Callable[["_Media", bytes], None],
-    ) -> None:
-        super().__init__(True, ice_servers)
-        self._take = take
-        self._uplink = self._downlink = None
-        if impairment != Impairment():
-            self._uplink = Direction(impairment, 2 * index, super()._transmit)
-            self._downlink = Direction(impairment, 2 * index + 1, self._arrive)
-            self._uplink.is_spoiled = self._downlink.is_spoiled = True
-
-    @property
-    def silent_s(self) -> float:
-        """How long nothing has come, not even the answer to a consent check."""
-        return time.monotonic() - max(self.set_up.secured_s, self.heard_s)
-
-    def payload_of(self, datagram: bytes, arrived_s: float) -> bytes:
-        """Empty for a duplicate."""
-        packet = self._decrypted(datagram, arrived_s)
-        return b"" if packet is None else packet.payload
-
-    def _transmit(self, datagram: bytes) -> None:
-        if self._uplink is not None:
-            self._uplink.pass_on(datagram)
-        else:
-            super()._transmit(datagram)
-
-    def _on_datagram(self, datagram: bytes, component: int) -> None:
-        self.heard_s = time.monotonic()
-        if not is_rtp(datagram):
-            self._pass_on(datagram, component)
-        elif self._downlink is not None:
-            self._downlink.pass_on(datagram)
-        else:
-            self._arrive(datagram)
-
-    def _arrive(self, datagram: bytes) -> None:
-        self._take(self, datagram)
 
 
 class LoadCaller:
@@ -183,10 +134,10 @@ class LoadCaller:
             self._reconnecting.cancel()
             await asyncio.gather(self._reconnecting, return_exceptions=True)
         await self._signaling.hang_up()
-        await _closed(self._media)
+        await self._media.leave()
         await self._signaling.close()
 
-    async def _connect(self, media: _Media) -> None:
+    async def _connect(self, media: CallerMedia) -> None:
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 await media.connect(self._signaling.exchange)
@@ -199,13 +150,13 @@ class LoadCaller:
         try:
             await self._connect(media)
         except BaseException:
-            await _closed(media)
+            await media.leave()
             raise
         old, self._media = self._media, media
-        await _closed(old)
+        await old.leave()
 
-    def _new_media(self) -> _Media:
-        return _Media(self._ice_servers, self._impairment, self._index, self._take)
+    def _new_media(self) -> CallerMedia:
+        return CallerMedia(self._ice_servers, self._impairment, self._index, self._take)
 
     def _on_event(self, event: Event) -> None:
         self._reconnection.on_event(event)
@@ -213,7 +164,7 @@ class LoadCaller:
             self._end_reason = str(event.get("reason"))
             self._media.give_up()
 
-    def _take(self, media: _Media, datagram: bytes) -> None:
+    def _take(self, media: CallerMedia, datagram: bytes) -> None:
         now_s = time.monotonic()
         seq, timestamp, ssrc = _seq_timestamp_ssrc(datagram, 2)  # SRTP leaves the header readable
         if not self.meter.take(ssrc, seq, timestamp, now_s):
@@ -232,9 +183,3 @@ class LoadCaller:
             delay_s = now_s + heard[1] - spoken_s
             if 0 < delay_s < _LONGEST_DELAY_S:
                 self._delays_ms.append(1000 * delay_s)
-
-
-async def _closed(media: _Media) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_LEAVE_TIMEOUT_S):
-            await media.close()

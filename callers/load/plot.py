@@ -87,8 +87,8 @@ class _Drawing:
         self._x_high = max(max(xs), self._x_low + 1e-9)
         if plot.dots and len(set(xs)) == 1:
             self._x_low, self._x_high = xs[0] - 1, xs[0] + 1
-        highest = max((y for line in plot.lines for y in line.known), default=1.0)
-        self._y_ticks = ticks(plot.from_y, max(highest, plot.from_y + 1e-3))
+        highest = max((y for line in plot.lines for y in line.known), default=0.0)
+        self._y_ticks = ticks(plot.from_y, highest if highest > plot.from_y else plot.from_y + 1)
 
     def parts(self) -> list[str]:
         plot = self._plot

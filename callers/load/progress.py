@@ -1,6 +1,7 @@
 """What the terminal shows while a load run goes on: a table by rich, or plain lines where there is no terminal."""
 
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import Self, TextIO
 
 from rich.box import SIMPLE
@@ -65,10 +66,13 @@ class Progress:
 
     def _show(self, now: str) -> None:
         assert self._live is not None
-        table = Table(*_COLUMNS, box=SIMPLE, padding=(0, 1))
+        table = Table(box=SIMPLE, padding=(0, 1), pad_edge=False)
+        for name in _COLUMNS:
+            table.add_column(name, min_width=max(map(len, name.split())))
         for row in self._rows:
             table.add_row(*map(Text, row))
-        self._live.update(Group(table, Text(now)) if now else table, refresh=True)
+        lines = "\n".join(wrap(now, self._console.width))
+        self._live.update(Group(table, Text(lines)) if now else table, refresh=True)
 
 
 def _now(point: Point) -> str:
@@ -92,7 +96,7 @@ def _row(stage: Stage) -> Iterator[str]:
     yield _p95(audio.jitter_ms)
     yield _percent(audio.loss_percent)
     yield "-" if audio.mos is None else f"{audio.mos.p50:.2f}"
-    yield ", ".join(f"{code} {count}" for code, count in sorted(stage.errors.items())) or "0"
+    yield str(stage.error_count)
     yield _share(stage.callers.busiest_core_share)
 
 

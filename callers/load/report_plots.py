@@ -165,19 +165,35 @@ def time_plots(report: LoadReport) -> list[Plot]:
             [line("callers", "c5", lambda point: _times_100(point.callers_busiest_core_share))],
         ),
     ]
-    bad = [stage for stage in report.stages if report.knee and stage.callers_wanted > report.knee.callers]
+    beyond = [(begin / seconds, end / seconds) for begin, end in _beyond(report)]
     drawn = (
         Plot(
             title,
             what,
             _known(lines),
             unit,
-            beyond=[(stage.began_s / seconds, (stage.began_s + stage.duration_s) / seconds) for stage in bad],
+            beyond=beyond,
             edges=[stage.began_s / seconds for stage in report.stages[1:]],
         )
         for title, what, lines in plots
     )
     return [plot for plot in drawn if not plot.is_empty]
+
+
+def _beyond(report: LoadReport) -> list[tuple[float, float]]:
+    """From when to when more callers were wanted than the knee has."""
+    if report.knee is None:
+        return []
+    stretches: list[tuple[float, float]] = []
+    began_s: float | None = None
+    for point in report.series:
+        is_beyond = point.callers_wanted > report.knee.callers
+        if is_beyond and began_s is None:
+            began_s = point.at_s
+        elif not is_beyond and began_s is not None:
+            stretches.append((began_s, point.at_s))
+            began_s = None
+    return stretches if began_s is None else [*stretches, (began_s, report.series[-1].at_s)]
 
 
 def _of_role(server: ServerLoad | None, name: str, figure: Callable[[RoleLoad], float | None]) -> float | None:

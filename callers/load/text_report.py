@@ -2,6 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from textwrap import wrap
+from typing import NamedTuple
 
 from callers.load.gate import Result
 from callers.load.plot import number
@@ -10,18 +13,27 @@ from callers.load.verdict import COLUMNS, at_the_knee, cards, caution, facts, he
 from shared.terminal_text import escaped
 
 _SHORT = {"Connected": "conn.", "concealed": "conc."}
+_LEAST_NEEDED = (
+    ("", "Callers’ core"),
+    ("", "Busiest process"),
+    ("Set-up, ms", "p99"),
+    ("Packets, %", "conc."),
+    ("Mouth to ear, ms", "p50"),
+    ("Jitter, ms", "p95"),
+)
 _MOST_CODES = 8
 
 
-def text_report(report: LoadReport, gate: Sequence[Result] = ()) -> Iterator[str]:
+def text_report(report: LoadReport, gate: Sequence[Result] = (), width: int = 160) -> Iterator[str]:
+    """The table of levels leaves out what matters least, so that it fits into `width` columns."""
     yield headline(report)
     if report.knee is not None:
-        yield escaped(report.knee.reason)
+        yield from _wrapped(report.knee.reason, width)
     if (warning := caution(report)) is not None:
-        yield warning
-    yield "  ".join(f"{name} {escaped(value)}" for name, value in facts(report)[:6])
+        yield from _wrapped(warning, width)
+    yield from _wrapped("; ".join(f"{name} {value}" for name, value in facts(report)), width)
     yield ""
-    yield from _table(report)
+    yield from _table(report, width)
     stage = at_the_knee(report)
     if stage is not None:
         yield ""
@@ -31,25 +43,52 @@ def text_report(report: LoadReport, gate: Sequence[Result] = ()) -> Iterator[str
     yield from _gate(gate)
 
 
-def _table(report: LoadReport) -> Iterator[str]:
+def _wrapped(text: str, width: int) -> list[str]:
+    return wrap(escaped(text), width, break_long_words=False, break_on_hyphens=False)
+
+
+class _Column(NamedTuple):
+    group: str
+    name: str
+    cells: list[str]
+
+    @property
+    def width(self) -> int:
+        return 2 + max(map(len, (self.name, *self.cells)))
+
+
+def _table(report: LoadReport, most: int) -> Iterator[str]:
     """A level beyond the knee has a mark."""
     found = rows(report)
-    names = [_SHORT.get(name, name) for _, group in COLUMNS for name in group]
-    widths = [max([len(name), *(len(row.cells[index]) for row in found)]) for index, name in enumerate(names)]
-    titles, first = "", 0
-    for title, group in COLUMNS:
-        width = sum(widths[first : first + len(group)]) + 2 * len(group)
-        short = len(title) + 2 - width
-        if short > 0:
-            widths[first] += short
-            width += short
-        titles += f"{title:>{width}}"
-        first += len(group)
+    names = [(group, name) for group, names in COLUMNS for name in names]
+    columns = [
+        _Column(group, _SHORT.get(name, name), [row.cells[index] for row in found])
+        for index, (group, name) in enumerate(names)
+    ]
+    for dispensable in _LEAST_NEEDED:
+        if sum(_widths(columns)) > most:
+            columns = [column for column in columns if (column.group, column.name) != dispensable]
+    widths = _widths(columns)
+    titles, end = "", 0
+    for index, column in enumerate(columns):
+        end += widths[index]
+        if index + 1 == len(columns) or columns[index + 1].group != column.group:
+            titles += f"{column.group:>{end - len(titles)}}"
     yield titles.rstrip()
-    yield "".join(f"  {name:>{width}}" for name, width in zip(names, widths, strict=True))
-    for row in found:
-        cells = "".join(f"  {cell:>{width}}" for cell, width in zip(row.cells, widths, strict=True))
-        yield escaped(f"!{cells[1:]}" if row.is_bad else cells)
+    yield "".join(f"{column.name:>{width}}" for column, width in zip(columns, widths, strict=True))
+    for number_of_row, row in enumerate(found):
+        pairs = zip(columns, widths, strict=True)
+        line = "".join(f"{column.cells[number_of_row]:>{width}}" for column, width in pairs)
+        yield escaped(f"!{line[1:]}" if row.is_bad else line)
+
+
+def _widths(columns: Sequence[_Column]) -> list[int]:
+    """The first column of a group is as wide as the group's title needs."""
+    widths = [column.width for column in columns]
+    for title, members in groupby(range(len(columns)), lambda index: columns[index].group):
+        indexes = list(members)
+        widths[indexes[0]] += max(0, len(title) + 2 - sum(widths[index] for index in indexes))
+    return widths
 
 
 def _errors(report: LoadReport) -> Iterator[str]:

@@ -7,6 +7,7 @@ from callers.load.results import LoadReport, Spread, Stage, percentile
 from callers.load.saturation import callers_limit
 
 NOT_MEASURED = "–"
+_UNITS = {"_per_s": " per s", "_ms": " ms", "_s": " s", "_percent": " %"}
 
 
 class Card(NamedTuple):
@@ -49,11 +50,16 @@ def facts(report: LoadReport) -> list[tuple[str, str]]:
         ("took", duration(report.duration_s)),
         ("from", where),
     ]
-    return told + [
-        (name, f"{value:g}" if isinstance(value, float) else str(value))
-        for name, value in report.parameters.items()
-        if value is not None
-    ]
+    return told + [_stated(name, value) for name, value in report.parameters.items() if value is not None]
+
+
+def _stated(name: str, value: str | float | bool) -> tuple[str, str]:
+    """`delay_ms`, 50.0 as `delay`, `50 ms`."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    for suffix, unit in _UNITS.items():
+        if name.endswith(suffix):
+            return name.removesuffix(suffix).replace("_", " "), text + unit
+    return name.replace("_", " "), text
 
 
 def caution(report: LoadReport) -> str | None:

@@ -5,7 +5,8 @@ import pytest
 
 from callers.load.gate import compare, read_gate
 from callers.load.html_report import html_report
-from callers.load.results import LoadReport
+from callers.load.report_plots import time_plots
+from callers.load.results import LoadReport, Point
 from tests.callers.load.sample_report import sample_report
 from tests.callers.load.stages import stage
 
@@ -67,6 +68,15 @@ def test_the_knee_is_marked(report: LoadReport) -> None:
     assert report.knee.reason in page
     assert f"knee: {report.knee.callers}" in page
     assert 'class="bad"' in page
+
+
+def test_plots_over_time_are_tinted_while_more_callers_are_there_than_the_knee_has(report: LoadReport) -> None:
+    wanted = (10, 20, 20, 5, 20)
+    points = [Point(at_s=at_s, callers_wanted=count, callers_connected=5) for at_s, count in enumerate(wanted)]
+    assert report.knee is not None
+    knee = report.knee.model_copy(update={"callers": 15})
+    (plot, *_) = time_plots(report.model_copy(update={"series": points, "knee": knee, "duration_s": 5.0}))
+    assert plot.beyond == [(1, 3), (4, 4)]
 
 
 def test_text_from_the_server_stays_text() -> None:

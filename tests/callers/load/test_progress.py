@@ -24,7 +24,7 @@ def test_without_a_terminal_there_is_a_plain_line_for_some_seconds_and_for_each_
     assert tenth.startswith("   10 s: 10 of 10 callers")
     assert "callers 10 of 10" in level
     assert "loss 1.25 %" in level
-    assert "errors no_capacity 2" in level
+    assert "errors 2" in level
 
 
 def test_a_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,4 +34,13 @@ def test_a_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown()
     assert "───" in text
     assert "set-up p95" in text
-    assert "no_capacity 2" in text
+
+
+def test_a_terminal_of_80_columns_shows_whole_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    text = shown()
+    assert "callers" in text
+    assert "callers' core" in text.replace("\n", " ").replace("\r", "")
+    assert "…" not in text

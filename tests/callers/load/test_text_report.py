@@ -25,6 +25,16 @@ def test_the_terminal_says_what_the_page_says() -> None:
     assert max(map(len, lines)) <= 160
 
 
+def test_a_terminal_of_80_columns_shows_the_most_important_figures_of_each_level_in_a_line() -> None:
+    lines = list(text_report(sample_report(), width=80))
+    head = next(index for index, line in enumerate(lines) if line.lstrip().startswith("Callers  conn."))
+    table = lines[head - 1 : lines.index("", head)]
+    assert max(map(len, table)) <= 80
+    for name in ("Set-up, ms", "Mouth to ear, ms", "MOS"):
+        assert name in table[0]
+    assert table[1].split()[-1] == "Errors"
+
+
 def test_a_run_whose_callers_lost_the_server_does_not_read_like_a_good_one() -> None:
     def first_line(*stages: Stage) -> str:
         return next(text_report(LoadReport(**_RUN, stages=list(stages))))
