@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from prometheus_client import Gauge
@@ -29,6 +30,8 @@ from shared.worker_report import Wish, WorkerReport, WorkerState
 _RETRY_S = 0.5
 _CLOSE_S = 5.0
 _TICKS_PER_LOAD = round(1 / TICK_S)
+_KEPT_REPORTS = 3
+"""One a second. A caller's job comes so long after their placement at most, as a rule."""
 
 _capacity = Gauge("antiphon_pipeline_capacity_sessions", "Sessions that this process estimates it can serve")
 _core_share = Gauge("antiphon_pipeline_core_share", "Share of a core that this process used in the last second")
@@ -68,6 +71,8 @@ class PipelineWorker:
         self._conversations = 0
         """Sessions that may use a helper."""
         self._echoes = frozenset(agent.id for agent in agents.values() if agent.mode == "echo")
+        self._reported: deque[int] = deque(maxlen=_KEPT_REPORTS)
+        """Capacities."""
         self._has_room = asyncio.Event()
         self._is_idle = asyncio.Event()
         # Agent audio does not age: it waits for its playout anyway, and `speaking.downlink` bounds its amount.
@@ -194,15 +199,18 @@ class PipelineWorker:
 
     def _room(self) -> int:
         """Two pools that claim at once may both see the same room; the gateways' reservations prevent that."""
-        return max(1, self._capacity() - self._sessions)
+        return max(1, self._promised() - self._sessions)
 
     def _capacity(self) -> int:
         return self._admission.capacity(self._sessions, self._conversations)
 
+    def _promised(self) -> int:
+        """The capacity, or what was reported of late: gateways have let callers in by that, who wait for us now."""
+        return max(self._capacity(), *self._reported, 0)
+
     def _count_room(self) -> None:
-        capacity = self._capacity()
-        _capacity.set(capacity)
-        takes = self._shown_state == "serving" and self._sessions < capacity
+        _capacity.set(self._capacity())
+        takes = self._shown_state == "serving" and self._sessions < self._promised()
         _switch(self._has_room, takes or self._state != "serving")
         _switch(self._is_idle, self._sessions == 0)
 
@@ -217,12 +225,14 @@ class PipelineWorker:
         return "draining" if self._state == "serving" and self._heartbeat.wish != "serving" else self._state
 
     def _report(self) -> WorkerReport:
+        capacity = self._capacity()
+        self._reported.append(capacity)
         return WorkerReport(
             worker_id=self._id,
             kind="pipeline",
             state=self._shown_state,
             sessions=self._sessions,
-            capacity=self._capacity(),
+            capacity=capacity,
             pool=",".join(self._settings.pools),
             zone=self._settings.zone,
         )

@@ -1,16 +1,20 @@
 """Sessions that one core carries when everything that serves them shares it: gateway, media, broker, pipeline.
 
-First all callers talk to the echo agent. Then the bundled front desk listens to callers in a noisy room, too loud for
-the silence gate: voice activity is judged of every chunk, and the agent is silent but for its greeting.
+First all callers talk to the echo agent. Then an agent listens to callers in a noisy room, too loud for the silence
+gate: voice activity is judged of every chunk. Its other engines are stand-ins for those over the network, and have
+nothing to do, because nobody speaks.
 """
 
 import asyncio
 import functools
+import tempfile
+from pathlib import Path
 
 import av
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
+from tests.integration.talk import AGENT, write_agent
 from tests.load.bench_report import BenchReport
 from tests.load.load_speech import browser_packets
 from tests.load.whole_stack import whole_stack
@@ -36,19 +40,20 @@ def run(report: BenchReport) -> None:
 
 async def _run(report: BenchReport) -> None:
     await _carry(report, "echo", "echo: everyone talks", await asyncio.to_thread(browser_packets, False))
-    listening = await _carry(
-        report, "front-desk", "front desk: voice activity", await asyncio.to_thread(_noise_packets)
-    )
+    with tempfile.TemporaryDirectory(prefix="antiphon-system-") as folder:
+        write_agent(Path(folder))
+        noise = await asyncio.to_thread(_noise_packets)
+        listening = await _carry(report, AGENT, "voice activity", noise, ANTIPHON_AGENTS_DIR=folder)
     for name, echo, with_vad in _PEERS:
         report.add(work=f"quoted: {name}", sessions_per_core=echo, with_voice_activity=with_vad)
     report.bar("sessions per core with voice activity", listening, _SESSIONS_PER_CORE, "higher")
     print(f"aim: {_AIM:.0f} sessions per core with voice activity: {'reached' if listening >= _AIM else 'not reached'}")
 
 
-async def _carry(report: BenchReport, agent: str, work: str, packets: list[bytes]) -> float:
+async def _carry(report: BenchReport, agent: str, work: str, packets: list[bytes], **settings: str) -> float:
     """Sessions per core at the last level."""
     echo = agent == "echo"
-    async with whole_stack(agent, packets) as stack:
+    async with whole_stack(agent, packets, 1, **settings) as stack:
         for sessions in _LEVELS:
             level = await stack.measure(sessions, _WINDOW_S, echo)
             level.add_row(report, echo, work=work)

@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 from callers.signaling import NotConnected, Signaling
 from shared.io import broker
 from shared.io.heartbeat import live_workers
@@ -31,11 +29,9 @@ _SERVED = 0.96
 _CONNECTIONS = "400"
 """Of an address, to a gateway. How many sessions the workers take is left to their own estimates."""
 _ATTEMPTS, _RETRY_S = 60, 0.5
-_TOGETHER, _BETWEEN_ECHO_S, _BETWEEN_S = 8, 0.3, 2.0
-"""How callers arrive. Those who are greeted wait until the voice is free: while it is busy, a worker takes no more."""
+_TOGETHER, _BETWEEN_S = 8, 0.3
+"""How callers arrive."""
 _SETTLE_S = 4.0
-_ENGINES_QUIET_MS, _ENGINES_TIMEOUT_S = 10.0, 30.0
-"""Greetings are part of the set-up: what is measured is the time after them."""
 _WINDOWS = 3
 """How often a level is measured until everybody was served: the host may have taken the processors away."""
 _KINDS: tuple[WorkerKind, ...] = ("gateway", "media", "pipeline")
@@ -129,8 +125,8 @@ class WholeStack:
         """Let callers join until there are `sessions`, then listen and measure."""
         while (missing := sessions - len(self.swarm.callers)) > 0:
             await self.swarm.join(min(missing, _TOGETHER))
-            await self._settle(_BETWEEN_ECHO_S if echo else _BETWEEN_S)
-        await self._settle(_SETTLE_S)
+            await self.swarm.talk(_BETWEEN_S)
+        await self.swarm.talk(_SETTLE_S)
         for windows in range(1, _WINDOWS + 1):
             level = await self._window(window_s)
             level.windows = windows
@@ -142,15 +138,6 @@ class WholeStack:
         await asyncio.gather(*(call.hang_up() for call in self._calls))
         await self.swarm.leave()
         await asyncio.gather(*(call.close() for call in self._calls))
-
-    async def _settle(self, quiet_s: float) -> None:
-        """All talk until no greeting is under way, and for `quiet_s` after that."""
-        end_s = time.monotonic() + _ENGINES_TIMEOUT_S
-        while time.monotonic() < end_s:
-            began_s, before = time.monotonic(), self._cpu_s()
-            await self.swarm.talk(quiet_s)
-            if self._used_ms(before, time.monotonic() - began_s)["engines"] < _ENGINES_QUIET_MS:
-                break
 
     async def _window(self, window_s: float) -> Level:
         began_s, before, lost, steal_s = time.monotonic(), self._cpu_s(), await self._lost(), stolen_s()
@@ -196,12 +183,7 @@ class WholeStack:
             kind: sum(process_cpu_s(service.process.pid) for service in self._deployment.of_kind[kind])
             for kind in _KINDS
         }
-        engines = psutil.Process(self._deployment.pipeline.process.pid).children(recursive=True)
-        return {
-            **used,
-            "engines": sum(process_cpu_s(p.pid) for p in engines),
-            "broker": process_cpu_s(self._broker_pid),
-        }
+        return {**used, "broker": process_cpu_s(self._broker_pid)}
 
     def _used_ms(self, before: dict[str, float], elapsed_s: float) -> dict[str, float]:
         return {name: (used - before[name]) / elapsed_s * 1000 for name, used in self._cpu_s().items()}

@@ -190,6 +190,7 @@ async def test_a_busy_worker_reports_that_it_is_full_and_takes_no_session(
 ) -> None:
     busy = True
     monkeypatch.setattr(Admission, "capacity", lambda _, sessions, __: sessions if busy and sessions else 20)
+    monkeypatch.setattr("pipeline_worker.worker._KEPT_REPORTS", 0)  # what it let in before is over
     async with running(broker, broker_url):
         await media.ask_for_pipeline("s1", "echo")
         await media.until_attached("s1")
@@ -199,6 +200,18 @@ async def test_a_busy_worker_reports_that_it_is_full_and_takes_no_session(
         await media.until(lambda: bool(media.of("s1", PublishEvent)))
         assert media.of("s2", PipelineAttached) == []
         busy = False
+        await media.until_attached("s2")
+
+
+async def test_a_caller_who_was_let_in_before_the_worker_was_full_ended_without_a_pipeline_worker(
+    broker: Redis, broker_url: str, media: MediaSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Admission, "capacity", lambda _, sessions, __: sessions or 20)
+    async with running(broker, broker_url):
+        await media.ask_for_pipeline("s1", "echo")
+        await media.until_attached("s1")
+        await until_full(broker)
+        await media.ask_for_pipeline("s2", "echo")
         await media.until_attached("s2")
 
 

@@ -203,3 +203,23 @@ async def test_the_way_through_the_broker_is_measured_once_a_second(broker: Redi
     await put(broker, 2, "b")
     await read(inbox, 1)
     assert hops() == 1
+
+
+async def test_messages_that_come_one_after_another_are_read_together(broker: Redis, blocking: Redis) -> None:
+    """A read for each message was most of a broker's work."""
+    count = 200
+
+    async def write() -> None:
+        for number in range(1, count + 1):
+            await put(broker, number, "x")
+
+    writing = asyncio.create_task(write())
+    began_s, reads, received = asyncio.get_running_loop().time(), 0, 0
+    async with asyncio.timeout(DEADLINE_S):
+        async for batches in Inbox(blocking, KEY):
+            reads += bool(batches)
+            received += len(batches)
+            if received == count:
+                break
+    await writing
+    assert reads <= 1 + (asyncio.get_running_loop().time() - began_s) / 0.002
