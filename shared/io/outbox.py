@@ -65,7 +65,8 @@ class Outbox:
     ) -> None:
         self._redis = client
         self._sender = sender
-        self._slot_s = slot_ms / 1000
+        self.slot_ms = slot_ms
+        """How long items wait for others of their batch, at most."""
         self._max_frames = max_frames
         self._max_messages = max_messages
         self._max_frame_age_s = max_frame_age_s
@@ -114,7 +115,7 @@ class Outbox:
             if away:
                 log.info("outbox_back")
                 away = False
-            await asyncio.sleep(self._slot_s)
+            await asyncio.sleep(self.slot_ms / 1000)
 
     async def flush(self) -> None:
         """Write everything queued. What is not acknowledged stays, under its number, for the next attempt."""
