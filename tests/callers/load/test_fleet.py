@@ -55,7 +55,7 @@ async def test_strangers_at_the_port_neither_fill_the_terminal_nor_keep_a_helper
             tick = Tick(wanted=0, connected=0, settled=True, tally=Tally(), reasons={"no_capacity": "full"})
             for _ in range(3):
                 await link.send(tick.model_dump_json().encode())
-            while "no_capacity: full" not in said:  # noqa: ASYNC110
+            while "no_capacity: full" not in said:  # noqa: ASYNC110 (another task has no event)
                 await asyncio.sleep(0.01)
             assert not fleet.helpers[0].is_gone
             for _, writer in silent:
@@ -72,6 +72,6 @@ async def test_nobody_can_come_once_all_helpers_are_there_and_those_stay() -> No
             await open_link("127.0.0.1", port, _KEY)
         assert closed.value.code == "no_leader"
         await link.send(Tick(wanted=0, connected=7, settled=True, tally=Tally()).model_dump_json().encode())
-        while not fleet.connected:  # noqa: ASYNC110
+        while not fleet.connected:  # noqa: ASYNC110 (another task has no event)
             await asyncio.sleep(0.01)
         assert fleet.connected == 7
