@@ -63,15 +63,15 @@ class WorkerRegistry:
         self._back_at_s = min(self._back_at_s, self.refreshed_at_s)
 
     async def refresh_since(self, asked_at_s: float | None) -> bool:
-        """Whether the reports are newer than `asked_at_s`; asks again if they are not and are 0.1 s old.
+        """Whether the reports are newer than `asked_at_s`; asks again if they are not, once they are 0.1 s old.
 
         However many sessions are refused at once, only one of them asks.
         """
         async with self._refreshing:
             if self.refreshed_at_s != asked_at_s:
                 return True
-            if self._age_s() < _FRESH_S:
-                return False
+            if (early_s := _FRESH_S - self._age_s()) > 0:
+                await asyncio.sleep(early_s)
             try:
                 await self.refresh()
             except BROKER_FAILURES:
