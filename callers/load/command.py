@@ -80,7 +80,7 @@ async def _join(host: str, port: int, key: bytes) -> None:
         except LinkError as error:
             if error.code != "no_leader" or time.monotonic() > give_up_s:
                 raise
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # between tries, until the time-out above
 
 
 async def _load(options: Options, helper: HelperCommand) -> int:
@@ -200,7 +200,7 @@ def _terminal_width() -> tuple[int, ...]:
 async def _gather(fleet: Fleet, expected: int, timeout_s: float) -> None:
     try:
         async with asyncio.timeout(timeout_s):
-            while len(fleet.helpers) < expected:  # noqa: ASYNC110 (helpers come when they come)
+            while len(fleet.helpers) < expected:  # noqa: ASYNC110 (a helper that joins sets no event; bounded by the time-out)
                 await asyncio.sleep(0.1)
     except TimeoutError as error:
         raise AntiphonError(f"{len(fleet.helpers)} of {expected} helpers have come", code="helpers_missing") from error

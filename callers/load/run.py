@@ -123,7 +123,7 @@ class Run:
 
     async def _note_points(self) -> None:
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(1)  # the series has a point a second; its owner cancels this
             point = self._point(self._fleet.take_unread(), self._watch.now())
             self.series.add(point)
             self._on_point(point)
