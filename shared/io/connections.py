@@ -50,12 +50,13 @@ class Pool(BlockingConnectionPool):
     _slow = 0
     """Callers that redis-py serves now. They may wait for a connection."""
 
-    async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> AbstractConnection:
+    async def get_connection(self) -> AbstractConnection:  # type: ignore[override] # redis-py deprecates its arguments
         idle = self._available_connections
         if not idle or not await _sound(idle[-1]):
             self._slow += 1
             try:
-                return await super().get_connection(command_name, *keys, **options)
+                taken: AbstractConnection = await super().get_connection()  # type: ignore[no-untyped-call]
+                return taken
             finally:
                 self._slow -= 1
         connection = idle.pop()
@@ -64,7 +65,7 @@ class Pool(BlockingConnectionPool):
 
     async def release(self, connection: AbstractConnection) -> None:
         failed = not connection.is_connected
-        if not failed and not self._slow and not connection.should_reconnect():
+        if not failed and not self._slow and not connection.should_reconnect():  # type: ignore[no-untyped-call]
             self._in_use_connections.remove(connection)
             self._available_connections.append(connection)
             return
@@ -100,7 +101,7 @@ class _Dependable(AbstractConnection):
 
     def pack_command(self, *args: Any) -> list[bytes]:
         self._packed += 1
-        return _serializer.pack(*args)  # type: ignore[no-any-return, no-untyped-call]
+        return _serializer.pack(*args)  # type: ignore[no-any-return]
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
         if self._reader is not None and self._reader.at_eof():

@@ -32,7 +32,7 @@ _ENERGY_SCALE = 1 / (CHUNK_SAMPLES * 32768**2)
 _GATHER_S = 0.003
 """How long a batch waits for other sessions, whose frames come together."""
 _BATCH_EVERY_S = 0.008
-"""A chunk is 32 ms of sound: a quarter of it later costs a listener nothing, and halves the batches of a few sessions."""
+"""A quarter of a chunk. Later would be noticed, and sooner would double the batches that a few sessions cost."""
 _BATCH_STREAMS = 128
 _ANSWER_TIMEOUT_S = 5.0
 
