@@ -77,6 +77,7 @@ class PipelineLink:
         """The caller is connected: ask for a worker, or watch the one that the session has already."""
         worker = self.guard.worker
         if worker:
+            self._jobs.taken(self._job.session, self._job.pool, worker)
             self._liveness.expect(worker)
             if self._liveness.is_lost(worker):
                 self._liveness.on_heard(worker)  # it was silent because it had nothing to say to us
@@ -103,14 +104,14 @@ class PipelineLink:
         if verdict == "refused":
             self._dismiss(worker, epoch)
         elif verdict == "repeated":
-            self._jobs.withdraw(self._job.session)
+            self._jobs.taken(self._job.session, self._job.pool, worker)
         else:
             if before not in ("", worker):
                 self._dismiss(before, epoch_before)
             _attached.labels("handed_over" if before else "taken_over" if epoch_before else "first").inc()
             self._callbacks.on_attached(worker)
             self._log.info("pipeline_attached", pipeline_worker=worker, epoch=epoch, before=before)
-            self._jobs.withdraw(self._job.session)
+            self._jobs.taken(self._job.session, self._job.pool, worker)
             self._texts.clear()
             self._liveness.expect(worker)
             self.inbox = keys.inbox("pipeline", worker)
@@ -163,7 +164,7 @@ class PipelineLink:
     def end(self) -> None:
         """The session ends soon: it needs no other worker."""
         self.guard.end()
-        self._jobs.withdraw(self._job.session, ended=True)
+        self._jobs.ended(self._job.session)
 
     def _act(self, decisions: list[Decision]) -> None:
         for decision in decisions:

@@ -1,4 +1,4 @@
-"""One pool's lists of sessions that need a pipeline worker: that of our zone, and that for all zones.
+"""One pool's lists of sessions that need a pipeline worker: for us, for our zone, and for all.
 
 A job that was taken is gone. If its worker dies before it attaches, the media worker adds another.
 """
@@ -21,17 +21,20 @@ log = get_logger()
 class JobQueue:
     """Raises one of `BROKER_FAILURES` when the broker is away."""
 
-    def __init__(self, blocking: Redis, pool: str, zone: str = "") -> None:
+    def __init__(self, blocking: Redis, pool: str, zone: str = "", worker: str = "") -> None:
         self._redis = blocking
         self.pool = pool
+        self._own = keys.jobs(pool, worker=worker) if worker else ""
         self._key = keys.jobs(pool)
-        self._keys = list(dict.fromkeys((keys.jobs(pool, zone), self._key)))
+        self._shared = list(dict.fromkeys((keys.jobs(pool, zone), self._key)))
 
-    async def claim(self, count: int) -> list[StartPipeline]:
-        """Up to `count` sessions, as soon as there are any, first those of our zone; none after `BLOCK_MS`."""
+    async def claim(self, count: int, own: bool = True) -> list[StartPipeline]:
+        """Up to `count` sessions, as soon as there are any, first those for us, then those for our zone; none after
+        `BLOCK_MS`. Without `own`, those for us are left to go to others."""
+        lists = [self._own, *self._shared] if own and self._own else self._shared
         reply = cast(
             tuple[bytes, list[bytes]] | None,
-            await self._redis.blmpop(BLOCK_MS / 1000, len(self._keys), *self._keys, direction="LEFT", count=count),
+            await self._redis.blmpop(BLOCK_MS / 1000, len(lists), *lists, direction="LEFT", count=count),
         )
         return [job for payload in (reply[1] if reply else ()) if (job := self._decode(payload)) is not None]
 

@@ -30,6 +30,8 @@ from shared.worker_report import Wish, WorkerReport, WorkerState
 _RETRY_S = 0.5
 _CLOSE_S = 5.0
 _TICKS_PER_LOAD = round(1 / TICK_S)
+_OWN_SHARE = 0.75
+"""Of the capacity. A fuller worker leaves sessions that media workers want it to have to workers with more room."""
 _KEPT_REPORTS = 3
 """One a second. A caller's job comes so long after their placement at most, as a rule."""
 
@@ -89,7 +91,7 @@ class PipelineWorker:
         """Serve until `stop` is set, then drain. Closes what it opened, not `broker`."""
         job_connections = {pool: connect_blocking(self._settings.redis_url) for pool in self._settings.pools}
         zone = self._settings.zone
-        queues = [JobQueue(connection, pool, zone) for pool, connection in job_connections.items()]
+        queues = [JobQueue(connection, pool, zone, self._id) for pool, connection in job_connections.items()]
         try:
             async with asyncio.TaskGroup() as tasks:
                 background = [
@@ -123,7 +125,7 @@ class PipelineWorker:
             if not self._is_serving():
                 return
             try:
-                jobs = await queue.claim(self._room())
+                jobs = await queue.claim(self._room(), own=self._sessions < _OWN_SHARE * self._capacity())
                 if not self._is_serving():
                     await queue.give_back(jobs)
                     return

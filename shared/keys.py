@@ -15,10 +15,12 @@ def inbox(kind: WorkerKind, worker_id: str) -> str:
     return f"antiphon:{_INBOX_LETTER[kind]}:{worker_id}:in"
 
 
-def jobs(pool: str, zone: str = "") -> str:
-    """List: sessions that wait for a pipeline worker of the pool, first for one of their zone. Workers of another wire
-    version have other lists. A pool's lists are on one cluster node."""
+def jobs(pool: str, zone: str = "", worker: str = "") -> str:
+    """List: sessions that wait for a pipeline worker of the pool, for any, or first for one of a zone, or for a certain
+    one. Workers of another wire version have other lists. A pool's lists are on one cluster node."""
     everywhere = f"antiphon:jobs:{WIRE_VERSION}:{pool}"
+    if worker:
+        return f"antiphon:jobs:{{{everywhere}}}:worker:{worker}"
     return f"antiphon:jobs:{{{everywhere}}}:{zone}" if zone else everywhere
 
 

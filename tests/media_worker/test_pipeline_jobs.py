@@ -10,10 +10,11 @@ from redis.crc import key_slot
 from structlog.testing import capture_logs
 
 from media_worker import pipeline_jobs
-from media_worker.pipeline_jobs import OWN_ZONE_S, PipelineJobs
+from media_worker.pipeline_jobs import CERTAIN_WORKER_S, OWN_ZONE_S, PipelineJobs
 from pipeline_worker.job_queue import JobQueue
 from shared import keys
 from shared.events import StartPipeline
+from shared.ids import new_session_id
 from shared.io.broker import Redis, connect_blocking
 from shared.wire import decode_message
 from tests.fakes.patience import eventually
@@ -45,8 +46,8 @@ async def test_a_session_with_a_worker_leaves_its_slot_reserved_until_the_worker
     jobs.ask(a_job("s1"), lambda *_: None)
     jobs.ask(a_job("s2"), lambda *_: None)
     await jobs.write()
-    jobs.withdraw("s1")
-    jobs.withdraw("s2", ended=True)
+    jobs.taken("s1", POOL, "p1")
+    jobs.ended("s2")
     await jobs.write()
     assert await waiting(broker) == []
     assert await cast(Any, broker.zrange(keys.reservations("pipeline", POOL), 0, -1)) == [b"s1"]
@@ -71,7 +72,7 @@ async def test_the_session_is_told_whether_its_job_waits(broker: Redis) -> None:
     assert all(looks)
     await broker.delete(keys.jobs(POOL))
     await eventually(lambda: not looks[-1])
-    jobs.withdraw("s1", ended=True)
+    jobs.ended("s1")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
@@ -127,7 +128,7 @@ async def test_a_worker_of_the_zone_gets_the_job_though_others_wait_too(broker: 
         await asyncio.sleep(0.05)
         jobs.ask(a_job(), lambda *_: None)
         assert await claimed_by(own, "a") == "s1"
-        jobs.withdraw("s1")
+        jobs.taken("s1", POOL, "p1")
         assert await asyncio.gather(*waiting_elsewhere) == [None, None]
 
 
@@ -142,7 +143,7 @@ async def test_a_zone_without_a_worker_waits_a_quarter_of_a_second_once(
             jobs.ask(a_job(session), lambda *_: None)
             assert await claimed_by(other, "b") == session
             delays_s.append(clock() - began_s)
-            jobs.withdraw(session)
+            jobs.taken(session, POOL, "p1")
         record_property("seconds until a worker of another zone had the job", delays_s)
         print("seconds until a worker of another zone had the job:", delays_s)
         assert OWN_ZONE_S <= delays_s[0] < OWN_ZONE_S + 0.5
@@ -177,10 +178,74 @@ async def test_a_session_that_ended_leaves_no_job_in_its_zone(broker: Redis) -> 
     jobs.ask(a_job(epoch=2), lambda *_: None)
     await jobs.write()
     assert await cast(Any, broker.llen(keys.jobs(POOL, "a"))) == 1
-    jobs.withdraw("s1", ended=True)
+    jobs.ended("s1")
     await jobs.write()
     assert await broker.keys("antiphon:*") == []
 
 
 def test_the_lists_of_a_pool_are_on_one_cluster_node() -> None:
-    assert key_slot(keys.jobs(POOL, "eu-1a").encode()) == key_slot(keys.jobs(POOL).encode())
+    lists = keys.jobs(POOL), keys.jobs(POOL, "eu-1a"), keys.jobs(POOL, worker="p1")
+    assert len({key_slot(each.encode()) for each in lists}) == 1
+
+
+# -- few workers for a media worker -----------------------------------------------------------------------------------
+
+
+async def claimed_for(blocking: Redis, worker: str, own: bool = True) -> str | None:
+    """The session that this worker gets."""
+    taken = await JobQueue(blocking, POOL, worker=worker).claim(1, own)
+    return taken[0].session if taken else None
+
+
+def with_usual_workers(jobs: PipelineJobs) -> None:
+    """p1 has the fewest sessions of four."""
+    for worker in ("p1", "p2", "p3", "p4", "p2", "p3", "p4"):
+        jobs.taken(new_session_id(), POOL, worker)
+
+
+async def test_a_media_worker_asks_a_pipeline_worker_that_has_sessions_of_it(broker: Redis, broker_url: str) -> None:
+    async with jobs_of_zone(broker, "") as jobs, workers(broker_url, "", "") as (stranger, usual):
+        with_usual_workers(jobs)
+        waiting_elsewhere = asyncio.create_task(claimed_for(stranger, "p9"))
+        await asyncio.sleep(0.05)
+        jobs.ask(a_job(), lambda *_: None)
+        assert await claimed_for(usual, "p1") == "s1"
+        jobs.taken("s1", POOL, "p1")
+        assert await waiting_elsewhere is None
+
+
+async def test_a_worker_that_is_gone_keeps_a_caller_waiting_for_a_twentieth_of_a_second_once(
+    broker: Redis, broker_url: str
+) -> None:
+    clock = asyncio.get_running_loop().time
+    async with jobs_of_zone(broker, "") as jobs, workers(broker_url, "") as (other,):
+        with_usual_workers(jobs)
+        delays_s = []
+        for session in ("s1", "s2"):
+            began_s = clock()
+            jobs.ask(a_job(session), lambda *_: None)
+            assert await claimed_for(other, "p5") == session
+            delays_s.append(clock() - began_s)
+            jobs.taken(session, POOL, "p5")
+        assert delays_s[0] >= CERTAIN_WORKER_S > delays_s[1]
+
+
+async def test_a_worker_that_is_nearly_full_leaves_its_own_jobs_to_all(broker: Redis, broker_url: str) -> None:
+    clock = asyncio.get_running_loop().time
+    async with jobs_of_zone(broker, "") as jobs, workers(broker_url, "") as (usual,):
+        with_usual_workers(jobs)
+        began_s = clock()
+        jobs.ask(a_job(), lambda *_: None)
+        assert await claimed_for(usual, "p1", own=False) == "s1", "it may be the only one with room"
+        assert clock() - began_s >= CERTAIN_WORKER_S
+
+
+async def test_a_session_that_ended_leaves_no_job_for_a_worker(broker: Redis) -> None:
+    jobs = PipelineJobs(broker)
+    with_usual_workers(jobs)
+    jobs.ask(a_job(), lambda *_: None)
+    await jobs.write()
+    assert await cast(Any, broker.llen(keys.jobs(POOL, worker="p1"))) == 1
+    jobs.ended("s1")
+    await jobs.write()
+    assert await broker.keys("antiphon:*") == []
