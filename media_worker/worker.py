@@ -40,7 +40,6 @@ _LOAD_INTERVAL_S = 1.0
 _STOP_DEADLINE_S = 3.0
 _TEND_INTERVAL_S = TOUCH_INTERVAL_S / 2
 
-_FEW_SESSIONS = 40
 
 _capacity = Gauge("antiphon_media_capacity_sessions", "Sessions that this process estimates it can serve")
 
@@ -87,7 +86,7 @@ class MediaWorker:
         port = await open_port(settings)
         clock = SlotClock(self._admission.on_slot, port.send_queued)
         inbox = Inbox(self._blocking, keys.inbox("media", self.id))
-        outbox = Outbox(self._redis, self.id, _slot_ms(0))
+        outbox = Outbox(self._redis, self.id)
         store = SessionStore(
             self._redis, lambda session: host.on_superseded(session), settings.conversation_retention_s
         )
@@ -161,7 +160,6 @@ class MediaWorker:
         while True:
             now = clock()
             host.tend(now)
-            outbox.slot_ms = _slot_ms(len(host.sessions))
             if now - touched_s >= TOUCH_INTERVAL_S:
                 touched_s = now
                 for inbox in host.correspondents:
@@ -256,8 +254,3 @@ class MediaWorker:
 
 async def serve(settings: MediaSettings, stop: asyncio.Event) -> None:
     await MediaWorker(settings).run(stop)
-
-
-def _slot_ms(sessions: int) -> float:
-    """The fewer batches, the less work for us, the broker and the pipeline workers; but frames wait for their batch."""
-    return 5.0 if sessions <= _FEW_SESSIONS else 8.0

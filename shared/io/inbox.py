@@ -62,11 +62,12 @@ class Inbox:
     async def __aiter__(self) -> AsyncIterator[list[Received]]:
         """Endless: cancel the task that iterates. A list is empty if nothing came for 0.4 s."""
         clock = asyncio.get_running_loop().time
-        away, answered_s = False, 0.0
+        away, asked_s = False, -math.inf
         while True:
             # What comes soon after a message is read together with what comes next.
-            if (early_s := answered_s + _READ_EVERY_S - clock()) > 0:
+            if (early_s := asked_s + _READ_EVERY_S - clock()) > 0:
                 await asyncio.sleep(early_s)
+            asked_s = clock()
             try:
                 if away:
                     await self._find_position()
@@ -82,7 +83,6 @@ class Inbox:
                 away = True
                 await asyncio.sleep(0.1)
                 continue
-            answered_s = clock()
             if away:
                 log.info("inbox_back", key=self._key)
                 away = False

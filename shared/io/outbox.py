@@ -19,6 +19,8 @@ from shared.io.logs import get_logger
 from shared.io.send_queue import SendQueue
 from shared.wire import Item, encode_batch
 
+SLOT_MS = 8.0
+"""How long items wait for others of their batch, at most. The fewer batches, the less work for everybody."""
 _INBOX_ENTRIES = 2_000
 _RENEW_S = 1.0
 _MAX_FRAMES = 10_000
@@ -58,15 +60,14 @@ class Outbox:
         self,
         client: Redis,
         sender: str,
-        slot_ms: float = 5.0,
+        slot_ms: float = SLOT_MS,
         max_frames: int = _MAX_FRAMES,
         max_messages: int = _MAX_MESSAGES,
         max_frame_age_s: float = _MAX_FRAME_AGE_S,
     ) -> None:
         self._redis = client
         self._sender = sender
-        self.slot_ms = slot_ms
-        """How long items wait for others of their batch, at most."""
+        self._slot_s = slot_ms / 1000
         self._max_frames = max_frames
         self._max_messages = max_messages
         self._max_frame_age_s = max_frame_age_s
@@ -115,7 +116,7 @@ class Outbox:
             if away:
                 log.info("outbox_back")
                 away = False
-            await asyncio.sleep(self.slot_ms / 1000)
+            await asyncio.sleep(self._slot_s)
 
     async def flush(self) -> None:
         """Write everything queued. What is not acknowledged stays, under its number, for the next attempt."""

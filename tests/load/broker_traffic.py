@@ -1,9 +1,9 @@
 """What a broker sees of thousands of sessions: the commands of their workers' outboxes and inboxes, without workers.
 
-A media worker writes, once in a slot of 5 ms, one entry to each pipeline worker for which it has frames, in one
-pipeline of commands. It reads its own inbox by XREAD, and trims it once a second. Pipeline workers do the same. What
-the entries hold is encoded once, because encoding it in Python costs more than the broker's work. Like an outbox, a
-sender waits for the replies to one slot before it sends the next, and puts what has come meanwhile into larger entries.
+A media worker writes, once in a slot, one entry to each pipeline worker for which it has frames, in one pipeline of
+commands. It reads its own inbox by XREAD, every 2 ms at most, and trims it once a second. Pipeline workers do the same.
+What the entries hold is encoded once, because encoding it in Python costs more than the broker's work. Like an outbox,
+a sender waits for the replies to one slot before it sends the next, and puts what has come meanwhile into larger ones.
 """
 
 import asyncio
@@ -18,10 +18,13 @@ from redis.crc import key_slot
 
 from shared import keys
 from shared.frames import AudioFrame
+from shared.io.outbox import SLOT_MS
 from shared.wire import encode_batch
 
-_TICK_S, _TICKS = 0.001, 5
-"""A slot is 5 ms, and timers are no finer than a millisecond."""
+_TICK_S = 0.001
+"""Timers are no finer."""
+_SLOT_TICKS = round(SLOT_MS)
+_READ_EVERY_S = 0.002
 _MOST_FRAMES = 40
 """In an entry. The rest is dropped, as old audio is."""
 _SAMPLED = 8
@@ -73,6 +76,8 @@ class Sender:
     """What one worker writes: `frames_per_s` of `frame_bytes`, to inboxes in turn, and `states_per_s` small keys."""
 
     def __init__(self, nodes: Nodes, name: str, frame_bytes: int, frames_per_s: float, states_per_s: float) -> None:
+        self.due = 0
+        """The tick of the next slot."""
         self._nodes = nodes
         self._name = name
         self._frames_per_s, self._states_per_s = frames_per_s, states_per_s
@@ -192,9 +197,11 @@ class Reader:
             self._ignored = 2
             trim = _command("XTRIM", self.key, "MINID", self._last_id)
             self._connection.transport.write(trim + _command("XADD", self.key, "NOMKSTREAM", "*", "b", b""))
-        self._read()
+        asyncio.get_running_loop().call_later(_READ_EVERY_S, self._read)
 
     def _read(self) -> None:
+        if self._connection.transport.is_closing():
+            return
         read = _command("XREAD", "COUNT", 200, "BLOCK", 400, "STREAMS", self.key, self._last_id)
         self._connection.transport.write(read)
 
@@ -202,19 +209,20 @@ class Reader:
 async def run_slots(senders: Sequence[Sender], duration_s: float) -> float:
     """Senders have their slots at different milliseconds. Returns how late they were at worst."""
     began_s, tick, worst_s = time.monotonic(), 0, 0.0
-    for sender in senders:
+    for index, sender in enumerate(senders):
         sender.begin(began_s)
+        sender.due = index % _SLOT_TICKS
     while (elapsed_s := time.monotonic() - began_s) < duration_s:
         late_s = elapsed_s - tick * _TICK_S
         worst_s = max(worst_s, late_s)
-        tick += (
-            max(0, int(late_s / _TICK_S / _TICKS)) * _TICKS
-        )  # slots that were missed; their frames come with later ones
         await asyncio.sleep(max(0.0, -late_s))
         now_s = time.monotonic()
-        for sender in senders[tick % _TICKS :: _TICKS]:
-            sender.slot(now_s)
-        tick += 1
+        for sender in senders:
+            if sender.due <= tick:
+                sender.slot(now_s)
+                # Slots that were missed are over; their frames come with this one.
+                sender.due += -(-(tick + 1 - sender.due) // _SLOT_TICKS) * _SLOT_TICKS
+        tick = max(tick + 1, int((now_s - began_s) / _TICK_S))
     return worst_s
 
 

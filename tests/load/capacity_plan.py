@@ -1,16 +1,19 @@
 """How many cores, processes, nodes and how much money a number of concurrent sessions takes. Arithmetic only.
 
 A cell is a deployment with a broker, gateways and workers of its own, all in one zone; cells share nothing, and callers
-are spread over them by DNS or a load balancer. Within a cell, every media worker may write to every pipeline worker.
-The more pairs there are, the fewer frames share an entry of the broker, until each has its own: that bounds a cell.
+are spread over them by DNS or a load balancer. Within a cell, a media worker keeps its sessions on few pipeline
+workers, so the frames of many sessions share an entry of the broker, however large the cell is.
 """
 
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_SLOTS_OF_PACKET = 4
-"""A media worker collects for 5 ms, a fourth of a packet's 20 ms."""
+from media_worker.core.pipeline_affinity import ENOUGH
+from shared.io.outbox import SLOT_MS
+
+_SLOT_S = SLOT_MS / 1000
+"""For which a media worker collects frames."""
 _PACKETS_PER_S = 50
 _RTP_BYTES = 20 + 8 + 12 + 16
 """Headers of IPv4, UDP and RTP, and the tag of SRTP (AES-GCM, RFC 7714), of each packet."""
@@ -29,17 +32,19 @@ class UnitCosts:
     event_gateway_ms: float
     held_kb: float
     """Memory of a WebSocket in a gateway."""
-    broker_two_ms: float
-    """A second of a session in the broker, if an entry holds two frames of callers."""
-    broker_one_ms: float
-    """If each frame has an entry of its own."""
+    broker_few_ms: float
+    """A second of a session in the broker, if `few_frames` of callers share an entry, as pairs of workers are few."""
+    few_frames: float
+    broker_all_ms: float
+    """The same, if every media worker writes to every pipeline worker, and `all_frames` share an entry."""
+    all_frames: float
     media_mb: float
     pipeline_mb: float
 
     def broker_ms(self, frames_per_entry: float) -> float:
         """A second of a session: a part for each byte, and one for each entry."""
-        of_entries = min(self.broker_one_ms, 2 * max(0.0, self.broker_one_ms - self.broker_two_ms))
-        return self.broker_one_ms - of_entries + of_entries / frames_per_entry
+        each_entry = max(0.0, self.broker_all_ms - self.broker_few_ms) / (1 / self.all_frames - 1 / self.few_frames)
+        return max(0.0, self.broker_few_ms - each_entry / self.few_frames) + each_entry / frames_per_entry
 
 
 @dataclass(frozen=True)
@@ -107,12 +112,9 @@ class Plan:
 
 
 def frames_per_entry(sessions: float, media_workers: int, pipeline_workers: int) -> float:
-    """How many callers' frames share an entry: those of a pair of workers in a slot, if there is one at all.
-
-    Sessions fall into slots and pairs at random, so their number in one is Poisson distributed.
-    """
-    mean = sessions / (media_workers * pipeline_workers) / _SLOTS_OF_PACKET
-    return mean / -math.expm1(-mean)
+    """How many callers' frames share an entry: those of a media worker's slot for one of its pipeline workers."""
+    of_slot = sessions / media_workers * _PACKETS_PER_S * _SLOT_S
+    return max(1.0, of_slot / min(ENOUGH, pipeline_workers))
 
 
 def plan(costs: UnitCosts, given: Assumptions) -> Plan:
@@ -156,8 +158,8 @@ def _cell(rows: list[Row], costs: UnitCosts, given: Assumptions, sessions: float
     events = sessions * given.events_per_s
     gateways = processes("gateways, cell", (set_ups, costs.set_up_gateway_ms), (events, costs.event_gateway_ms))
     frames = frames_per_entry(sessions, media - 1, pipeline - 1)
-    pairs = f"{media - 1} x {pipeline - 1} pairs of workers"
-    rows.append(Row("frames in an entry of the broker", frames, f"{sessions:,.0f} sessions over {pairs}, 4 slots"))
+    terms = f"{sessions:,.0f} sessions / {media - 1} x 50 x 8 ms / {min(ENOUGH, pipeline - 1)} pipeline workers of each"
+    rows.append(Row("frames in an entry of the broker", frames, terms))
     replication = given.replication if given.replicas else 1.0
     used = sessions * costs.broker_ms(frames) * replication / 1000
     masters = _masters(used / given.busy)

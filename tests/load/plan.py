@@ -75,7 +75,7 @@ def run(report: BenchReport, arguments: argparse.Namespace) -> None:
     for row in found.rows:
         report.add(what=row.what, value=row.value)
     _compare(figures.get("system", []), costs)
-    kept_up = [_last(figures["broker"], "broker", what)["kept_up"] for what in (broker.ONE_FRAME, broker.TWO_FRAMES)]
+    kept_up = [_last(figures["broker"], "broker", what)["kept_up"] for what in (broker.FEW, broker.ALL)]
     report.bar("figures of a broker that kept up, of 2", kept_up.count("yes"), 2, "higher")
     if given == Assumptions():
         report.bar("USD per session-hour", found.usd_per_session_hour, _MOST_USD, "lower")
@@ -83,7 +83,7 @@ def run(report: BenchReport, arguments: argparse.Namespace) -> None:
 
 def unit_costs(figures: _Files) -> UnitCosts:
     """From the rows of the benchmarks. Raises `KeyError` with the name of one that is missing."""
-    one, two = (_last(figures["broker"], "broker", what) for what in (broker.ONE_FRAME, broker.TWO_FRAMES))
+    few, every = (_last(figures["broker"], "broker", what) for what in (broker.FEW, broker.ALL))
     speaking = _last(figures["pipeline"], "microphone", pipeline.OPEN_MICROPHONE)
     memory = figures.get("memory", [])
     empty = next((row["rss_mb"] for row in memory if row["when"] == "empty"), 0.0)
@@ -94,8 +94,10 @@ def unit_costs(figures: _Files) -> UnitCosts:
         set_up_gateway_ms=_last(figures["gateways"], "what", "set-up")["gateway_ms_each"],
         event_gateway_ms=_last(figures["gateways"], "what", "event to a client")["gateway_ms_each"],
         held_kb=_last(figures["gateways"], "what", "held")["kb_each"],
-        broker_two_ms=two["broker_ms_per_session_s"],
-        broker_one_ms=one["broker_ms_per_session_s"],
+        broker_few_ms=few["broker_ms_per_session_s"],
+        few_frames=few["frames_per_entry"],
+        broker_all_ms=every["broker_ms_per_session_s"],
+        all_frames=every["frames_per_entry"],
         media_mb=(full[0][0] - empty) / full[0][1] if full else _MEDIA_MB,
         pipeline_mb=max(0.0, speaking["mb_per_session"]),
     )

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,10 @@ COSTS = UnitCosts(
     set_up_gateway_ms=2.0,
     event_gateway_ms=0.1,
     held_kb=50.0,
-    broker_two_ms=0.10,
-    broker_one_ms=0.16,
+    broker_few_ms=0.06,
+    few_frames=20.0,
+    broker_all_ms=0.10,
+    all_frames=4.0,
     media_mb=0.3,
     pipeline_mb=0.7,
 )
@@ -22,15 +25,17 @@ def value_of(what: str, costs: UnitCosts = COSTS, given: Assumptions = GIVEN) ->
     return next(row.value for row in plan(costs, given).rows if row.what.startswith(what))
 
 
-def test_few_pairs_of_workers_share_entries_and_many_do_not() -> None:
-    assert frames_per_entry(5_000, 25, 25) == pytest.approx(2.0 / (1 - 2.718281828**-2), rel=1e-6)
-    assert frames_per_entry(100_000, 500, 800) == pytest.approx(1.03, abs=0.01)
+def test_the_frames_of_a_media_worker_share_the_entries_of_its_few_pipeline_workers() -> None:
+    assert frames_per_entry(5_000, 25, 25) == pytest.approx(20.0)
+    assert frames_per_entry(100_000, 500, 800) == pytest.approx(20.0)
+    assert frames_per_entry(400, 2, 2) == pytest.approx(40.0)
+    assert frames_per_entry(100, 100, 100) == 1.0
 
 
 def test_the_brokers_cost_is_that_of_its_bytes_and_its_entries() -> None:
-    assert COSTS.broker_ms(1) == pytest.approx(0.16)
-    assert COSTS.broker_ms(2) == pytest.approx(0.10)
-    assert COSTS.broker_ms(1e9) == pytest.approx(0.04)
+    assert COSTS.broker_ms(20) == pytest.approx(0.06)
+    assert COSTS.broker_ms(4) == pytest.approx(0.10)
+    assert COSTS.broker_ms(1e9) == pytest.approx(0.05)
 
 
 def test_a_cell_has_the_cores_that_its_sessions_use_with_headroom_and_a_spare_process() -> None:
@@ -43,18 +48,21 @@ def test_a_cell_has_the_cores_that_its_sessions_use_with_headroom_and_a_spare_pr
     assert value_of("cores") == 2 * (23 + 37 + 2 + value_of("broker nodes, cell"))
 
 
-def test_one_cell_for_all_needs_more_of_the_broker_than_many_small_ones() -> None:
+def test_one_cell_for_all_needs_as_much_of_the_broker_as_many_small_ones() -> None:
     many = replace(GIVEN, sessions=100_000)
     one = replace(many, cell_sessions=100_000)
-    assert value_of("broker nodes, cell", given=one) > 20 * 0.7 * value_of("broker nodes, cell", given=many)
-    assert value_of("frames in an entry", given=one) < 1.1
+    used_by_one = 100_000 * COSTS.broker_ms(value_of("frames in an entry", given=one)) * 1.3 / 1000 / 0.7
+    assert value_of("broker nodes, cell", given=one) == 2 * math.ceil(used_by_one)
+    assert value_of("frames in an entry", given=one) == pytest.approx(
+        value_of("frames in an entry", given=many), rel=0.05
+    )
 
 
 @pytest.mark.parametrize(("sessions", "nodes"), [(2_000, 2), (5_000, 6), (60_000, 28)])
 def test_a_broker_is_one_server_or_a_cluster_of_three_masters_and_more_each_with_a_replica(
     sessions: int, nodes: int
 ) -> None:
-    costs = replace(COSTS, broker_two_ms=0.12, broker_one_ms=0.12)  # what shares an entry is of no consequence
+    costs = replace(COSTS, broker_few_ms=0.12, broker_all_ms=0.12)  # what shares an entry is of no consequence
     assert value_of("broker nodes, cell", costs, replace(GIVEN, sessions=sessions, cell_sessions=sessions)) == nodes
 
 

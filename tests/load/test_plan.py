@@ -20,9 +20,14 @@ FIGURES: dict[str, list[dict[str, Any]]] = {
         {"what": "event to a client", "gateway_ms_each": 0.2},
     ],
     "broker": [
-        {"broker": "one server", "broker_ms_per_session_s": 9.0, "kept_up": "no"},
-        {"broker": "one server", "broker_ms_per_session_s": 0.4, "kept_up": "yes"},
-        {"broker": "one server, a frame an entry", "broker_ms_per_session_s": 0.7, "kept_up": "yes"},
+        {"broker": "one server", "broker_ms_per_session_s": 9.0, "frames_per_entry": 20.0, "kept_up": "no"},
+        {"broker": "one server", "broker_ms_per_session_s": 0.1, "frames_per_entry": 20.0, "kept_up": "yes"},
+        {
+            "broker": "one server, every pair of workers",
+            "broker_ms_per_session_s": 0.4,
+            "frames_per_entry": 3.2,
+            "kept_up": "yes",
+        },
         {"broker": "cluster of 3 nodes", "broker_ms_per_session_s": 0.5, "kept_up": "yes"},
     ],
     "memory": [{"when": "empty", "rss_mb": 100.0}, {"when": "200 sessions", "rss_mb": 140.0}],
@@ -45,7 +50,8 @@ def write_to(folder: Path, **others: list[dict[str, Any]]) -> None:
 def test_the_unit_costs_are_those_of_the_benchmarks_last_rows() -> None:
     costs = plan.unit_costs(FIGURES)
     assert (costs.media_ms, costs.pipeline_ms) == (2.9, 5.0)
-    assert (costs.broker_two_ms, costs.broker_one_ms) == (0.4, 0.7)
+    assert (costs.broker_few_ms, costs.few_frames) == (0.1, 20.0)
+    assert (costs.broker_all_ms, costs.all_frames) == (0.4, 3.2)
     assert costs.media_mb == pytest.approx(0.2)
 
 
