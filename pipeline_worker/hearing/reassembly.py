@@ -29,6 +29,14 @@ class Reassembly:
         """End of the accepted audio, in samples."""
         self._last_seq = -1
 
+    def accept_next(self, frame: AudioFrame) -> bool:
+        """Whether `frame`, 16-bit mono, is just what follows, as nearly all are. Then it is accepted as it is."""
+        if frame.first_sample != self.position or frame.seq <= self._last_seq or not frame.pcm:
+            return False
+        self._last_seq = frame.seq
+        self.position += len(frame.pcm) // BYTES_PER_SAMPLE
+        return True
+
     def accept(self, item: AudioFrame | SilenceRun) -> list[Stretch]:
         """Returns what `item` adds, in order: nothing if it is late or repeated.
 

@@ -93,6 +93,10 @@ class Uplink:
         if item.sample_rate != UPLINK_RATE or (type(item) is AudioFrame and item.channels != 1):
             _unusable.inc()
             return
+        nothing_waits = not (self._judging or self._backlog or self._stretches or self._to_skip)
+        if nothing_waits and type(item) is AudioFrame and self._reassembly.accept_next(item):
+            self._listen(item.pcm)
+            return
         if len(self._backlog) >= MAX_BACKLOG:
             self._backlog.popleft()
             _dropped.inc()

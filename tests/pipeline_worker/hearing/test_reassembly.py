@@ -64,3 +64,18 @@ def test_stretches_have_no_gap_and_no_overlap(items: list[tuple[int, int, int, b
             assert length(stretch) > 0
             position = stretch.first_sample + length(stretch)
     assert reassembly.position == position
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4), st.integers(0, 2)), max_size=20))
+def test_the_short_way_for_the_next_frame_gives_what_the_long_way_gives(
+    items: list[tuple[int, int, int]],
+) -> None:
+    shortened, usual = Reassembly(), Reassembly()
+    for seq, place, frames in items:
+        item = frame(seq, place * 320, frames * 320)
+        expected = usual.accept(item)
+        if shortened.accept_next(item):
+            assert expected == [Sound(item.first_sample, item.pcm)]
+        else:
+            assert shortened.accept(item) == expected
+        assert shortened.position == usual.position
