@@ -17,6 +17,9 @@ _ROLES: Mapping[str, Role] = {
 _LAG = "antiphon_event_loop_lag_seconds"
 _HOP = "antiphon_broker_hop_seconds"
 _BROKER_SERVES = "redis_commands_processed_total"
+_BROKER_CPU = ("redis_cpu_user_seconds_total", "redis_cpu_sys_seconds_total")
+"""These and the memory are what `redis_exporter` says of the broker; `process_*` are of the exporter itself."""
+_BROKER_MEMORY = "redis_memory_used_rss_bytes"
 _WE_SEND = "antiphon_broker_commands_total"
 
 
@@ -47,6 +50,10 @@ def process_sample(metrics: Metrics) -> ProcessSample | None:
     role = next((role for prefix, role in _ROLES.items() if metrics.has(prefix)), None)
     if role is None:
         return None
+    if role == "broker":
+        cpu_s = sum(metrics.value(name) or 0.0 for name in _BROKER_CPU)
+        memory, operations = metrics.value(_BROKER_MEMORY), metrics.value(_BROKER_SERVES)
+        return ProcessSample(role, cpu_s, memory_bytes=memory, operations=operations)
     return ProcessSample(
         role,
         metrics.value("process_cpu_seconds_total") or 0.0,
@@ -54,7 +61,7 @@ def process_sample(metrics: Metrics) -> ProcessSample | None:
         metrics.value("process_resident_memory_bytes"),
         metrics.histogram(_LAG),
         metrics.histogram(_HOP),
-        metrics.value(_BROKER_SERVES if role == "broker" else _WE_SEND),
+        metrics.value(_WE_SEND),
     )
 
 

@@ -51,6 +51,19 @@ def test_what_the_broker_says_of_its_operations_counts_before_what_others_say() 
     assert load.broker_operations_per_s == pytest.approx(80)
 
 
+def test_the_brokers_processor_and_memory_are_not_those_of_its_exporter() -> None:
+    exported = (
+        "redis_up 1\nredis_commands_processed_total {}\nredis_memory_used_rss_bytes 3e8\n"
+        "redis_cpu_user_seconds_total {}\nredis_cpu_sys_seconds_total {}\n"
+        "process_cpu_seconds_total 1\nprocess_resident_memory_bytes 2e7\n"
+    )
+    first, last = Metrics(exported.format(0, 10, 20)), Metrics(exported.format(10, 16, 23))
+    load = load_between(sample(0, broker=first), sample(10, broker=last))
+    assert load is not None
+    broker = load.roles["broker"]
+    assert (broker.cores, broker.busiest_core_share, broker.memory_mb) == pytest.approx((0.9, 0.9, 300))
+
+
 def test_a_process_that_came_or_went_meanwhile_does_not_count() -> None:
     load = load_between(sample(0, a=metrics("antiphon_media", 0)), sample(10, b=metrics("antiphon_media", 9)))
     assert load is None
