@@ -142,6 +142,8 @@ async def _fleet(
             progress.say(f"The key that the other hosts need in {KEY}: {key}")
         if options.hosts > 1:
             progress.say(f"Waiting for {options.hosts - 1} other hosts: antiphon load join HOST:{port}")
+            if options.listen[0] in ("127.0.0.1", "::1", "localhost"):
+                progress.say(f"They cannot reach {options.listen[0]} from other machines: use --listen 0.0.0.0:7000")
         leader = address_for(options.listen[0], port)
         async with local_helpers(options.processes, helper.argv, helper.environment, leader, key):
             try:
