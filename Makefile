@@ -69,6 +69,8 @@ lock: .venv/installed-dev ## Write the lock files from pyproject.toml (UPGRADE=-
 		--constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile $(LOCK_OPTIONS) $(UPGRADE) \
 		--output-file deploy/image/sbom-requirements.lock deploy/image/sbom-requirements.in
+	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile $(LOCK_OPTIONS) $(UPGRADE) \
+		--output-file deploy/image/otel-requirements.lock deploy/image/otel-requirements.in
 	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile $(filter-out --allow-unsafe,$(LOCK_OPTIONS)) $(UPGRADE) \
 		$(K8S_UNUSED:%=--unsafe-package %) --output-file requirements-k8s.lock requirements-k8s.in
 

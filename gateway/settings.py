@@ -87,7 +87,9 @@ class GatewaySettings(Settings):
         "all", description="relay: clients connect through a TURN server alone, because media workers are behind it"
     )
     gateway_warm_sessions: int = Field(
-        10, ge=0, description="free capacity that /scaling asks for, in sessions, until another worker has started"
+        10,
+        ge=0,
+        description="least free capacity that /scaling asks for, in sessions, until another worker has started",
     )
     gateway_list_agents: bool = Field(True, description="whether /api/agents and errors list the agents")
 

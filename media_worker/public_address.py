@@ -5,6 +5,7 @@ A STUN server (RFC 8489) is asked once, at the start, from the very sockets that
 
 import asyncio
 import contextlib
+import ipaddress
 import re
 import secrets
 import socket
@@ -24,15 +25,22 @@ _RESOLVE_S = 10.0
 _MAX_DATAGRAM = 2_048
 _SERVER = re.compile(r"(?:stun:)?(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[^:\[\]/?@\s]+))(?::(?P<port>\d{1,5}))?")
 _DEFAULT_PORT = 3478
+_PRIVATE = [
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+]
+"""RFC 1918, 6598 and 4193."""
 
 log = get_logger()
 
 
 async def open_port(settings: MediaSettings) -> UdpPort:
     """Raises `ConfigError` for settings that cannot be used, `AntiphonError` (`stun_failed`) if no server answers."""
-    named = _items(settings.public_ips) or _items(settings.node_ip)
-    port = UdpPort(named or detect_addresses(), settings.udp_port)
-    if not named and settings.stun_server:
+    public = _items(settings.public_ips)
+    inside = _items(settings.node_ip) or detect_addresses()
+    port = UdpPort(public or inside, settings.udp_port)
+    # Manifests always set the node's address. A private one does not keep an operator from asking.
+    if settings.stun_server and not public and (not settings.node_ip or all(map(_is_private, inside))):
         try:
             port.addresses = await _addresses_outside(port, settings.stun_server)
         except BaseException:
@@ -102,6 +110,11 @@ def _ask(bound: socket.socket, server: Any) -> Address | str:
     finally:
         bound.setblocking(False)
     return f"no answer within {sum(_WAITS_S):g} s"
+
+
+def _is_private(address: str) -> bool:
+    parsed = ipaddress.ip_address(address)
+    return any(parsed in network for network in _PRIVATE)
 
 
 def _items(text: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from callers.load.gate import Result, compare, exit_code, read_gate
 from callers.load.helper import help_leader
 from callers.load.html_report import html_report
 from callers.load.link import LinkError
-from callers.load.local_helpers import KEY, local_helpers
+from callers.load.local_helpers import KEY, address_for, local_helpers
 from callers.load.marked_sound import marked_packets
 from callers.load.messages import Prepare
 from callers.load.options import Options, address, http_url
@@ -142,7 +142,10 @@ async def _fleet(
             progress.say(f"The key that the other hosts need in {KEY}: {key}")
         if options.hosts > 1:
             progress.say(f"Waiting for {options.hosts - 1} other hosts: antiphon load join HOST:{port}")
-        async with local_helpers(options.processes, helper.argv, helper.environment, port, key):
+            if options.listen[0] in ("127.0.0.1", "::1", "localhost"):
+                progress.say(f"They cannot reach {options.listen[0]} from other machines: use --listen 0.0.0.0:7000")
+        leader = address_for(options.listen[0], port)
+        async with local_helpers(options.processes, helper.argv, helper.environment, leader, key):
             try:
                 await _gather(fleet, expected, _HOSTS_TIMEOUT_S if options.hosts > 1 else _HELPERS_TIMEOUT_S)
                 fleet.close_door()

@@ -26,6 +26,8 @@ _FIGURES: Mapping[str, Figure] = {
     "agent_silent_within": "barge_in_stop_ms",
 }
 _LOOK_EVERY_S = 0.05
+_AGAIN_S = 1.0
+"""After a caller could not connect: a full server must not be called without a pause."""
 _SAMPLES_PER_PACKET = 960
 
 
@@ -41,6 +43,7 @@ class Conversations:
         self._talking: dict[asyncio.Task[None], RtpMeter] = {}
         self._connected = 0
         self._held = 0
+        self._next_at_s = 0.0
         self._late_ms: list[float] = []
 
     async def run(self) -> None:
@@ -51,7 +54,7 @@ class Conversations:
                 due_s = time.monotonic() + _LOOK_EVERY_S
                 for task in [task for task in self._talking if task.done()]:
                     self._judge(self._talking.pop(task).counts())
-                if len(self._talking) < self._allowed():
+                if len(self._talking) < self._allowed() and time.monotonic() >= self._next_at_s:
                     number, self._held = self._held % len(fixtures), self._held + 1
                     meter = RtpMeter()
                     work = self._hold(self._scenarios[number], fixtures[number], meter)
@@ -107,6 +110,8 @@ class Conversations:
             self._measurements.fail(f"caller_{type(error).__name__}", str(error))
         finally:
             self._connected -= was_connected
+            if not was_connected:
+                self._next_at_s = time.monotonic() + _AGAIN_S
 
     def _take(self, outcome: Outcome, was_connected: bool) -> None:
         news = Tally()

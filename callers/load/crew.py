@@ -38,7 +38,9 @@ class Crew:
         self._collected: dict[LoadCaller, RtpCounts] = {}
         self._room = asyncio.Semaphore(_TOGETHER)
         self._pending = 0
-        """Callers who have neither connected nor given up."""
+        """Callers of the level who have neither connected nor given up."""
+        self._following = 0
+        """The same of those who come in another one's place."""
         self._level = Level(callers=0, per_s=0)
         self._measurements = Measurements()
         self._group: asyncio.TaskGroup | None = None
@@ -55,7 +57,7 @@ class Crew:
     def bring_about(self, level: Level) -> None:
         self._level = level
         self._measurements.begin_level()
-        missing = level.callers - len(self._callers) - self._pending
+        missing = level.callers - self._present
         if missing > 0:
             self._pending += missing
             self._start(self._arrive(missing, level.per_s))
@@ -81,6 +83,10 @@ class Crew:
         return self._measurements.measured(self._served, calls)
 
     @property
+    def _present(self) -> int:
+        return len(self._callers) + self._pending + self._following
+
+    @property
     def _served(self) -> int:
         return sum(caller.is_served for caller in self._callers)
 
@@ -92,20 +98,23 @@ class Crew:
             self._start(self._call(is_first=True))
 
     async def _call(self, is_first: bool) -> None:
-        """One caller. One whose time is over is replaced by another."""
+        """One caller. When their time is over, another one follows, also if they could not connect or were cut."""
         try:
             caller = await self._connected()
         finally:
             self._pending -= is_first
-        if caller is None:
+            self._following -= not is_first
+        if caller is not None:
+            self._callers[caller] = caller.meter.counts()
+            await self._first_audio(caller)
+        if not self._level.call_s:
             return
-        self._callers[caller] = caller.meter.counts()
-        await self._first_audio(caller)
-        if self._level.call_s:
-            await asyncio.sleep(self._level.call_s)
-            if caller in self._callers:
-                await self._leave([caller])
-                self._start(self._call(is_first=False))
+        await asyncio.sleep(self._level.call_s)
+        if caller in self._callers:
+            await self._leave([caller])
+        if self._present < self._level.callers:
+            self._following += 1
+            self._start(self._call(is_first=False))
 
     async def _connected(self) -> LoadCaller | None:
         """Tries again when the server says when to; None if that was in vain."""

@@ -26,6 +26,7 @@ from callers.load.messages import (
     to_leader,
 )
 from callers.load.tally import MOST_CODES, Tally
+from shared.errors import ConfigError
 
 _SILENT_AFTER_S = 15.0
 """Helpers say something every second."""
@@ -71,15 +72,19 @@ class Helper:
                 await self._link.send(order.model_dump_json().encode())
             except LinkError:
                 self.is_gone = True
+                self._link.close()
 
     async def report(self) -> Measured | None:
-        """None if it is gone."""
+        """None if it is gone. One that does not answer in time has to go: it would answer at the next level."""
         await self.tell(Report())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_REPORT_TIMEOUT_S):
                 while not self.is_gone:
                     with contextlib.suppress(TimeoutError):
                         return await asyncio.wait_for(self._measured.get(), 0.5)
+        self._link.close()
+        while not self.is_gone:  # noqa: ASYNC110 (`listen` notices at once)
+            await asyncio.sleep(0.01)
         return None
 
     async def listen(self) -> None:
@@ -126,8 +131,11 @@ class Fleet:
 
     @asynccontextmanager
     async def listening(self, host: str, port: int) -> AsyncIterator[int]:
-        """Yields the port. Leaving ends all helpers."""
-        self._door = await asyncio.start_server(self._welcome, host, port)
+        """Yields the port. Leaving ends all helpers. Raises `ConfigError`."""
+        try:
+            self._door = await asyncio.start_server(self._welcome, host, port)
+        except OSError as error:
+            raise ConfigError(f"{error.strerror or error}: name another address with --listen") from error
         alive = asyncio.create_task(self._stay_alive())
         try:
             yield int(self._door.sockets[0].getsockname()[1])

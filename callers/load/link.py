@@ -45,6 +45,10 @@ class Link:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Whoever waits for a frame gets a `LinkError`."""
         self._writer.close()
 
     async def send(self, content: bytes) -> None:

@@ -121,7 +121,10 @@ class LoadCaller:
         payload = self._packets[self._position]
         self._position = (self._position + 1) % len(self._packets)
         self._sent += 1
-        self._media.send(payload, self._sent * _TICKS, marker=self._sent == 1)
+        try:
+            self._media.send(payload, self._sent * _TICKS, marker=self._sent == 1)
+        except Exception as error:  # noqa: BLE001 (whatever aiortc raises fails this caller, not all of the process)
+            self._end_reason = f"caller_{type(error).__name__}"
 
     def take_delays_ms(self) -> list[float]:
         """From mouth to ear, since the last time."""

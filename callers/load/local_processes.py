@@ -1,4 +1,7 @@
-"""The processes of `antiphon up` on this machine, found from the port of its gateway."""
+"""The processes of `antiphon up` on this machine, found from the port of its gateway.
+
+Helpers of a pipeline worker count as processes of its role.
+"""
 
 import contextlib
 from collections.abc import Mapping
@@ -33,16 +36,16 @@ class LocalProcesses:
         found: dict[str, ProcessSample] = {}
         for process, role in self._processes.items():
             with contextlib.suppress(psutil.Error):
-                times = process.cpu_times()
-                children = process.children(recursive=True) if role == "pipeline_worker" else []
-                helpers = [child.cpu_times() for child in children]
-                found[f"{role}-{process.pid}"] = ProcessSample(
-                    role,
-                    times.user + times.system,
-                    sum(helper.user + helper.system for helper in helpers),
-                    float(process.memory_info().rss),
-                )
+                helpers = process.children(recursive=True) if role == "pipeline_worker" else []
+                for each in (process, *helpers):
+                    found[f"{role}-{each.pid}"] = _sample(role, each)
         return found
+
+
+def _sample(role: Role, process: psutil.Process) -> ProcessSample:
+    """Raises `psutil.Error`."""
+    times = process.cpu_times()
+    return ProcessSample(role, times.user + times.system, memory_bytes=float(process.memory_info().rss))
 
 
 def _listener(port: int) -> psutil.Process | None:

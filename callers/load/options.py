@@ -21,6 +21,8 @@ _ARRIVALS_PER_PROCESS = 4.0
 _BURST_PER_S = 100.0
 _SOAKED_CALL_S = 180.0
 _USUAL_SHARE = 0.1
+_MOST_LOSS = 0.9
+_MOST_DELAY_MS = 5_000.0
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|min|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -80,6 +82,15 @@ class Options(NamedTuple):
             raise ConfigError(f"{max(self.callers, self.most)} callers: use {MOST_CALLERS} at most")
         if not self.duration_s:
             raise ConfigError("a duration of 0: use a second or more")
+        if self.processes + self.hosts < 2:
+            raise ConfigError("no process of callers: use --processes 1 or more, or --hosts 2 or more")
+        if self.impaired.loss > _MOST_LOSS:
+            raise ConfigError(f"a loss of {self.impaired.loss:.0%}: use {_MOST_LOSS:.0%} at most")
+        slow_ms = max(self.impaired.delay_ms, self.impaired.jitter_ms)
+        if slow_ms > _MOST_DELAY_MS:
+            raise ConfigError(
+                f"packets that are {slow_ms / 1000:g} s late: use 5s at most, and write milliseconds as 30ms"
+            )
         level = Level(self.callers, self.duration_s)
         match self.scenario:
             case "steady" | "conversation" | "soak":

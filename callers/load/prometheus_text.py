@@ -15,6 +15,9 @@ class Histogram(NamedTuple):
     counts: Mapping[float, float]
 
     def since(self, earlier: "Histogram") -> "Histogram":
+        """All of it if the process has started again meanwhile, and so has counted from 0."""
+        if any(count < earlier.counts.get(bound, 0.0) for bound, count in self.counts.items()):
+            return self
         return Histogram({bound: count - earlier.counts.get(bound, 0.0) for bound, count in self.counts.items()})
 
     def merged(self, other: "Histogram") -> "Histogram":

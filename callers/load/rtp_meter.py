@@ -9,6 +9,8 @@ RECEIVE_BUFFER_MS = 60.0
 """A receiver with a buffer of this length conceals what comes later. A browser's buffer adapts."""
 _PACKET_S = 0.02
 _MOST_KEPT = 1_000
+_REMEMBERED = 64
+"""Packets behind the highest one, of which a second copy is noticed."""
 _FASTEST_OF_S = 10.0
 """The delay is relative to the fastest packet of the last 10 to 20 s, because two clocks drift apart."""
 
@@ -84,6 +86,8 @@ class RtpMeter:
     def _begin(self) -> None:
         self._first_seq = self._highest_seq = -1
         """Extended by the number of wraps."""
+        self._seen = 0
+        """Bit n: whether the packet n before the highest one has come."""
         self._ticks = 0
         """Of the latest packet, extended."""
         self._received = self._bursts = self._late = 0
@@ -93,17 +97,19 @@ class RtpMeter:
         self._fastest_since_s = float("-inf")
 
     def take(self, ssrc: int, seq: int, timestamp: int, arrived_s: float) -> bool:
-        """A duplicate must not get here. False for a packet of a stream that another one has followed."""
+        """False for a second copy, and for a packet of a stream that another one has followed."""
         if ssrc in self._ended:
             return False
         if ssrc != self._ssrc:
             self._follow(ssrc, arrived_s)
         self._latest_s = arrived_s
-        self._received += 1
         if self._first_seq < 0:
             self._first_seq = self._highest_seq = seq
             self._ticks = timestamp
         seq = self._highest_seq + signed_difference(seq, self._highest_seq & 0xFFFF, 16)
+        if self._has_come(seq):
+            return False
+        self._received += 1
         self._bursts += seq - self._highest_seq > 1
         self._highest_seq = max(self._highest_seq, seq)
         self._ticks += signed_difference(timestamp, self._ticks & 0xFFFFFFFF, 32)
@@ -114,6 +120,17 @@ class RtpMeter:
         self._jitter_sum_s += self._jitter_s
         self._judge(transit_s, arrived_s)
         return True
+
+    def _has_come(self, seq: int) -> bool:
+        """Whether it has come before; from now on it has."""
+        ahead = seq - self._highest_seq
+        if ahead > 0:
+            self._seen = (self._seen << min(ahead, _REMEMBERED)) & (1 << _REMEMBERED) - 1
+        bit = 1 << max(0, -ahead)
+        if self._seen & bit:
+            return True
+        self._seen |= bit if -ahead < _REMEMBERED else 0
+        return False
 
     def counts(self) -> RtpCounts:
         expected = self._highest_seq - self._first_seq + 1 if self._received else 0

@@ -41,22 +41,26 @@ class _Rule(NamedTuple):
     figure: Callable[[Stage], float | None]
     floor: float
     """Never a sign below this, however much it grew: 1 ms that become 2 ms are no saturation."""
+    alone: float
+    """The bound of the first level, which has none to compare with: a slow or lossy network is no saturation."""
     words: str
 
 
 _RULES = (
-    _Rule("errors", lambda stage: stage.error_percent, 1.0, "{value:.1f} % of callers had an error"),
-    _Rule("loss", lambda stage: stage.audio.loss_percent, 0.5, "{value:.1f} % of packets were lost"),
+    _Rule("errors", lambda stage: stage.error_percent, 1.0, 1.0, "{value:.1f} % of callers had an error"),
+    _Rule("loss", lambda stage: stage.audio.loss_percent, 0.5, 20.0, "{value:.1f} % of packets were lost"),
     _Rule(
         "set_up",
         lambda stage: percentile(stage.set_up.total_ms, "p95"),
         200.0,
+        3_000.0,
         "set-up took {value:.0f} ms (p95), more than {bound:.0f} ms",
     ),
     _Rule(
         "lateness",
         lambda stage: percentile(stage.audio.packet_lateness_ms, "p95"),
         40.0,  # what a jitter buffer bears without a gap
+        250.0,
         "the agent's packets were {value:.0f} ms late (p95), more than {bound:.0f} ms",
     ),
 )
@@ -67,7 +71,7 @@ def sign_of_saturation(stage: Stage, first_levels: Sequence[Stage]) -> Sign | No
     for rule in _RULES:
         value = rule.figure(stage)
         known = [figure for level in first_levels if (figure := rule.figure(level)) is not None]
-        bound = max(rule.floor, _TIMES * median(known) if known else 0.0)
+        bound = max(rule.floor, _TIMES * median(known)) if known else rule.alone
         if value is not None and value > bound:
             return Sign(rule.signal, value, bound, rule.words.format(value=value, bound=bound))
     connected = 100 * stage.callers_connected / max(1, stage.callers_wanted)

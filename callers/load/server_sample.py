@@ -17,6 +17,9 @@ _ROLES: Mapping[str, Role] = {
 _LAG = "antiphon_event_loop_lag_seconds"
 _HOP = "antiphon_broker_hop_seconds"
 _BROKER_SERVES = "redis_commands_processed_total"
+_BROKER_CPU = ("redis_cpu_user_seconds_total", "redis_cpu_sys_seconds_total")
+"""These and the memory are what `redis_exporter` says of the broker; `process_*` are of the exporter itself."""
+_BROKER_MEMORY = "redis_memory_used_rss_bytes"
 _WE_SEND = "antiphon_broker_commands_total"
 
 
@@ -25,8 +28,11 @@ class ProcessSample:
     role: Role
     cpu_s: float
     helpers_cpu_s: float = 0.0
-    """Of its child processes."""
+    """Of its child processes, unless they have samples of their own."""
+    busiest_helper_share: float = 0.0
+    """In the last second: what the busiest of them used of a core."""
     memory_bytes: float | None = None
+    """With theirs."""
     lag: Histogram | None = None
     hop: Histogram | None = None
     operations: float | None = None
@@ -47,14 +53,22 @@ def process_sample(metrics: Metrics) -> ProcessSample | None:
     role = next((role for prefix, role in _ROLES.items() if metrics.has(prefix)), None)
     if role is None:
         return None
+    if role == "broker":
+        cpu_s = sum(metrics.value(name) or 0.0 for name in _BROKER_CPU)
+        memory, operations = metrics.value(_BROKER_MEMORY), metrics.value(_BROKER_SERVES)
+        return ProcessSample(role, cpu_s, memory_bytes=memory, operations=operations)
+    memory_bytes = metrics.value("process_resident_memory_bytes")
+    if memory_bytes is not None:
+        memory_bytes += metrics.value("antiphon_pipeline_helper_resident_memory_bytes") or 0.0
     return ProcessSample(
         role,
         metrics.value("process_cpu_seconds_total") or 0.0,
         metrics.value("antiphon_pipeline_helper_cpu_seconds_total") or 0.0,
-        metrics.value("process_resident_memory_bytes"),
+        metrics.value("antiphon_pipeline_helper_core_share") or 0.0,
+        memory_bytes,
         metrics.histogram(_LAG),
         metrics.histogram(_HOP),
-        metrics.value(_BROKER_SERVES if role == "broker" else _WE_SEND),
+        metrics.value(_WE_SEND),
     )
 
 
@@ -88,7 +102,7 @@ def _role_load(
     return RoleLoad(
         processes=len(pairs),
         cores=sum(own) + sum(helpers),
-        busiest_core_share=max(own),
+        busiest_core_share=max([*own, *(after.busiest_helper_share for _, after in pairs)]),
         memory_mb=sum(memory) / _MB if memory else None,
         loop_lag_ms=max(lags_ms, default=last.worst_lag_ms.get(role)),
     )

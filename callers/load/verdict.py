@@ -72,10 +72,10 @@ def caution(report: LoadReport) -> str | None:
 
 
 def at_the_knee(report: LoadReport) -> Stage | None:
-    """The highest level that was good, whose figures stand for the run; else the highest."""
+    """The highest level that was good, as measured last, whose figures stand for the run; else the highest."""
     tried = [stage for stage in report.stages if stage.callers_wanted]
     good = [stage for stage in tried if report.knee is None or stage.callers_wanted <= report.knee.callers]
-    return max(good or tried, key=lambda stage: stage.callers_wanted, default=None)
+    return max(reversed(good or tried), key=lambda stage: stage.callers_wanted, default=None)
 
 
 def cards(report: LoadReport, stage: Stage) -> list[Card]:

@@ -5,6 +5,11 @@ from typing import NamedTuple
 
 from shared.worker_report import WorkerReport
 
+SPARE_SHARE = 0.3
+"""Of the sessions: room for so many more is wanted at least. Kubernetes' autoscaler (HPA) changes nothing while what is
+wanted differs from what there is by less than a tenth. With less room it would not add a worker to full ones.
+"""
+
 
 class Demand(NamedTuple):
     """Of the workers of one kind."""
@@ -19,7 +24,8 @@ class Demand(NamedTuple):
 
 
 def demand(reports: Sequence[WorkerReport], warm_sessions: int) -> Demand:
-    """`warm_sessions` is the room that should be free for newcomers, until another worker has started.
+    """`warm_sessions` is the room that should be free for newcomers, until another worker has started, if that is more
+    than `SPARE_SHARE`.
 
     Workers that start or drain take no sessions. If no other ones run, theirs is the capacity of one; without any, a
     single worker is wanted.
@@ -28,7 +34,8 @@ def demand(reports: Sequence[WorkerReport], warm_sessions: int) -> Demand:
     sessions = sum(report.sessions for report in reports)
     capacity = sum(report.capacity for report in serving)
     of_one = _mean([report.capacity for report in serving]) or _mean([report.capacity for report in reports])
-    wanted = (sessions + warm_sessions) / of_one if of_one else 1.0
+    warm = max(float(warm_sessions), SPARE_SHARE * sessions)
+    wanted = (sessions + warm) / of_one if of_one else 1.0
     return Demand(sessions, capacity, len(serving), round(wanted, 3))
 
 

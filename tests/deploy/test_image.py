@@ -31,9 +31,24 @@ def test_nothing_that_is_copied_is_ignored() -> None:
 
 def test_packages_are_installed_by_their_hashes_alone() -> None:
     locks = re.findall(r"-r (\S+\.lock)", _DOCKERFILE)
-    assert locks == ["requirements.lock", "sbom-requirements.lock"]
+    assert locks == ["requirements.lock", "otel-requirements.lock", "sbom-requirements.lock"]
     assert '"install --quiet --require-hashes --only-binary :all:"' in _DOCKERFILE
-    assert _DOCKERFILE.count("${INSTALL}") == len(locks)
+    assert _DOCKERFILE.count("pip --python") == _DOCKERFILE.count("${INSTALL}") == 2
+
+
+def test_processes_of_the_image_can_send_traces() -> None:
+    """They have no pip with which an operator could install the extra."""
+    wanted = _PROJECT["project"]["optional-dependencies"]["otel"]
+    stated = (APP_FOLDER / "deploy/image/otel-requirements.in").read_text(encoding="utf-8").splitlines()
+    assert set(wanted) <= set(stated)
+
+
+def test_the_locks_of_the_image_agree() -> None:
+    whole, added = (
+        dict(re.findall(r"^(\S+)==(\S+)", (APP_FOLDER / name).read_text(encoding="utf-8"), re.MULTILINE))
+        for name in ("requirements.lock", "deploy/image/otel-requirements.lock")
+    )
+    assert {name: version for name, version in added.items() if whole.get(name, version) != version} == {}
 
 
 def test_the_image_runs_as_a_user_whose_number_is_not_0() -> None:

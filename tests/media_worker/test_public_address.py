@@ -99,6 +99,12 @@ async def test_the_first_that_is_set_counts() -> None:
         assert await addresses() == (("127.0.0.1", 0),)
 
 
+async def test_callers_reach_a_node_behind_a_nat_whose_private_address_the_manifest_sets() -> None:
+    with stun_server(lambda request, _: [response(request)]) as (url, _):
+        assert await addresses(node_ip="10.0.0.7", stun_server=url) == (OUTSIDE,)
+        assert await addresses(node_ip="10.0.0.7") == (("10.0.0.7", 0),)
+
+
 async def test_a_real_server_tells_the_address_of_the_very_socket() -> None:
     with turn_server() as server:
         assert await addresses(stun_server=f"stun:{server.host}:{server.port}") == (("127.0.0.1", 0),)

@@ -62,6 +62,9 @@ class Server:
         self.callers.append(FakeCaller(self._refusals.pop(0) if self._refusals else None))
         return cast(LoadCaller, self.callers[-1])
 
+    def refuse(self, *refusals: NotConnected) -> None:
+        self._refusals += refusals
+
     @property
     def present(self) -> int:
         return sum(caller.is_connected for caller in self.callers)
@@ -140,6 +143,21 @@ async def test_a_call_whose_time_is_over_is_followed_by_another() -> None:
         tally = crew.measured().tally
     assert tally.errors == {}
     assert count(tally, "jitter_ms") >= 2, "of calls that are over too"
+
+
+async def test_a_soak_has_all_its_callers_again_after_an_outage() -> None:
+    server = Server()
+    async with running(server) as crew:
+        crew.bring_about(Level(callers=3, per_s=0, call_s=0.5))
+        await until(lambda: [caller.first_audio.is_set() for caller in server.callers] == [True] * 3)
+        for caller in server.callers:
+            caller.end_reason = "media_worker_lost"
+        server.refuse(*[NotConnected("away", code="connect_failed")] * 3)
+        crew.tick()
+        await until(lambda: crew.measured().tally.errors == {"cut_media_worker_lost": 3, "connect_failed": 3})
+        await until(lambda: server.present == 3)
+        await asyncio.sleep(0.6)  # until the next calls
+        assert server.present <= 3
 
 
 async def test_a_session_that_the_server_ends_is_counted_as_cut() -> None:

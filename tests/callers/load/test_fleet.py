@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callers.load import fleet as fleet_module
 from callers.load.fleet import Fleet, share
 from callers.load.link import Link, LinkError, open_link
-from callers.load.messages import Hello, Prepare, Tick
+from callers.load.messages import Hello, Measured, Prepare, Tick
 from callers.load.tally import Tally
+from shared.errors import ConfigError
 
 _KEY = b"a key"
 
@@ -65,6 +67,14 @@ async def test_strangers_at_the_port_neither_fill_the_terminal_nor_keep_a_helper
     assert [line.endswith("(10 times)") for line in refusals] == [False, True]
 
 
+async def test_a_port_that_is_taken_is_said_in_one_line() -> None:
+    async with listening([]) as (_, port):
+        second = Fleet(_KEY, Prepare(url="http://host", agent="echo"), 1, print)
+        with pytest.raises(ConfigError, match="address already in use: name another address with --listen"):
+            async with second.listening("127.0.0.1", port):
+                pass
+
+
 async def test_nobody_can_come_once_all_helpers_are_there_and_those_stay() -> None:
     async with listening([]) as (fleet, port), await joined(port, fleet) as link:
         fleet.close_door()
@@ -75,3 +85,19 @@ async def test_nobody_can_come_once_all_helpers_are_there_and_those_stay() -> No
         while not fleet.connected:  # noqa: ASYNC110 (another task has no event)
             await asyncio.sleep(0.01)
         assert fleet.connected == 7
+
+
+async def test_what_a_helper_says_too_late_is_not_taken_for_the_next_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_module, "_REPORT_TIMEOUT_S", 0.2)
+    said: list[str] = []
+    async with listening(said) as (fleet, port), await joined(port, fleet) as link:
+        await link.send(Tick(wanted=7, connected=7, settled=True, tally=Tally()).model_dump_json().encode())
+        while not fleet.connected:  # noqa: ASYNC110 (another task has no event)
+            await asyncio.sleep(0.01)
+        await fleet.bring_about(7, 0)
+        assert await fleet.report() == []
+        assert (fleet.live, fleet.lost_callers) == ([], 7)
+        with contextlib.suppress(LinkError):
+            await link.send(Measured(seconds=1, connected=7, tally=Tally()).model_dump_json().encode())
+        assert await fleet.report() == []
+    assert said == ["a helper on elsewhere is gone, and 7 callers with it"]

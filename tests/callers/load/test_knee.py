@@ -21,7 +21,7 @@ def _search(search: KneeSearch, measure: Callable[[int], Stage]) -> list[Step]:
 def _saturates_above(capacity: int) -> Callable[[int], Stage]:
     return lambda callers: stage(
         callers,
-        set_up_ms=100.0 if callers <= capacity else 900.0,
+        set_up_ms=100.0 if callers <= capacity else 9_000.0,
         server=server(media_worker=min(1.0, callers / (capacity + 1))),
     )
 
@@ -33,7 +33,7 @@ def test_the_knee_is_found_and_its_resource_named() -> None:
     assert knee is not None
     assert knee.callers <= 87 < knee.bad_callers
     assert (knee.signal, knee.resource, knee.role) == ("set_up", "role", "media_worker")
-    assert "900 ms" in knee.reason
+    assert "9000 ms" in knee.reason
     assert "media worker" in knee.reason
 
 

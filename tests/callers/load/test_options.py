@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from callers.load.levels import Level
+from callers.load.messages import Impaired
 from callers.load.options import Options, address, http_url, scripts, seconds, share, targets
 from shared.errors import ConfigError
 from tests.callers.load.stages import stage
@@ -76,6 +77,9 @@ def test_a_scenario_that_does_not_exist_is_refused() -> None:
         (Options("steady", "http://host", callers=1_000_000), "100000 at most"),
         (Options("steady", "http://host", duration_s=0), "a second or more"),
         (Options("ramp", "http://host", callers=20, most=10), "--callers up to --most"),
+        (Options("steady", "http://host", processes=0), "no process of callers"),
+        (Options("steady", "http://host", impaired=Impaired(loss=1.0)), "a loss of 100%: use 90% at most"),
+        (Options("steady", "http://host", impaired=Impaired(jitter_ms=30_000)), "30 s late: .* as 30ms"),
     ],
 )
 def test_a_load_that_cannot_be_is_refused(wrong: Options, complaint: str) -> None:

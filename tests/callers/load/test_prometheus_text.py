@@ -37,6 +37,8 @@ def test_a_window_has_only_what_came_in_it() -> None:
     before, after = Histogram({0.1: 10, 1.0: 10}), Histogram({0.1: 10, 1.0: 20})
     assert after.since(before).quantile(0.5) == pytest.approx(0.55)
     assert after.since(after).quantile(0.5) is None
+    restarted = Histogram({0.1: 4, 1.0: 4})
+    assert restarted.since(before) == restarted, "it counts from 0 again"
     assert before.merged(after).counts == {0.1: 20, 1.0: 30}
 
 

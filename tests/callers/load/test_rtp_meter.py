@@ -28,6 +28,12 @@ def test_a_packet_that_was_overtaken_is_not_lost() -> None:
     assert (counts.expected, counts.lost) == (4, 0)
 
 
+def test_a_second_copy_of_a_packet_does_not_make_up_for_a_lost_one() -> None:
+    counts = metered([(n, n * 0.02) for n in (0, 1, 1, 2, 4, 3, 3, 0, 6, 6)])
+    assert (counts.expected, counts.received, counts.lost) == (7, 6, 1)
+    assert metered([(n, n * 0.02) for n in (0, 100, 5, 200)]).received == 4
+
+
 def test_a_packet_that_comes_after_the_buffer_is_concealed_as_a_lost_one_is() -> None:
     counts = metered([(n, n * 0.02 + (0.07 if n == 50 else 0.0)) for n in range(51)])
     assert (counts.lost, counts.late, counts.concealed) == (0, 1, 1)

@@ -45,6 +45,31 @@ def test_loss_that_the_scenario_itself_brings_is_no_saturation() -> None:
 
 
 @pytest.mark.parametrize(
+    "level",
+    [stage(10, set_up_ms=900.0), stage(10, lateness_ms=80.0), stage(10, loss_percent=5.0)],
+    ids=["far away", "jitter", "loss"],
+)
+def test_a_ramp_over_a_slow_or_lossy_network_is_not_saturated_at_its_first_level(level: Stage) -> None:
+    assert sign_of_saturation(level, []) is None
+    assert sign_of_saturation(level.model_copy(update={"callers_wanted": 15, "callers_connected": 15}), [level]) is None
+
+
+@pytest.mark.parametrize(
+    ("level", "signal"),
+    [
+        (stage(200, set_up_ms=5_000.0), "set_up"),
+        (stage(200, lateness_ms=400.0), "lateness"),
+        (stage(200, loss_percent=30.0), "loss"),
+        (stage(200, errors={"timeout": 4}), "errors"),
+    ],
+)
+def test_a_ramp_that_begins_beyond_the_knee_is_noticed(level: Stage, signal: str) -> None:
+    sign = sign_of_saturation(level, [])
+    assert sign is not None
+    assert sign.signal == signal
+
+
+@pytest.mark.parametrize(
     ("level", "resource", "role"),
     [
         (stage(30, server=server(gateway=0.2, media_worker=0.93)), "role", "media_worker"),

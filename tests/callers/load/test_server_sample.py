@@ -42,6 +42,18 @@ def test_processes_are_added_up_by_role() -> None:
     assert load.broker_operations_per_s == pytest.approx(50)
 
 
+def test_local_engines_that_fill_their_core_are_seen_though_their_worker_is_idle() -> None:
+    worker = (
+        "antiphon_pipeline_sessions 8\nprocess_cpu_seconds_total {}\nprocess_resident_memory_bytes 2e8\n"
+        "antiphon_pipeline_helper_cpu_seconds_total {}\nantiphon_pipeline_helper_core_share 0.93\n"
+        "antiphon_pipeline_helper_resident_memory_bytes 5e8\n"
+    )
+    load = load_between(sample(0, a=Metrics(worker.format(0, 0))), sample(10, a=Metrics(worker.format(1, 12))))
+    assert load is not None
+    role = load.roles["pipeline_worker"]
+    assert (role.cores, role.busiest_core_share, role.memory_mb) == pytest.approx((1.3, 0.93, 700))
+
+
 def test_what_the_broker_says_of_its_operations_counts_before_what_others_say() -> None:
     broker = "redis_up 1\nredis_commands_processed_total {}\n"
     first = sample(0, a=metrics("antiphon_media", 0), broker=Metrics(broker.format(100)))
@@ -49,6 +61,19 @@ def test_what_the_broker_says_of_its_operations_counts_before_what_others_say() 
     load = load_between(first, last)
     assert load is not None
     assert load.broker_operations_per_s == pytest.approx(80)
+
+
+def test_the_brokers_processor_and_memory_are_not_those_of_its_exporter() -> None:
+    exported = (
+        "redis_up 1\nredis_commands_processed_total {}\nredis_memory_used_rss_bytes 3e8\n"
+        "redis_cpu_user_seconds_total {}\nredis_cpu_sys_seconds_total {}\n"
+        "process_cpu_seconds_total 1\nprocess_resident_memory_bytes 2e7\n"
+    )
+    first, last = Metrics(exported.format(0, 10, 20)), Metrics(exported.format(10, 16, 23))
+    load = load_between(sample(0, broker=first), sample(10, broker=last))
+    assert load is not None
+    broker = load.roles["broker"]
+    assert (broker.cores, broker.busiest_core_share, broker.memory_mb) == pytest.approx((0.9, 0.9, 300))
 
 
 def test_a_process_that_came_or_went_meanwhile_does_not_count() -> None:

@@ -45,6 +45,13 @@ def test_a_run_whose_callers_lost_the_server_does_not_read_like_a_good_one() -> 
     assert first_line() == "Carried 0 callers"
 
 
+def test_the_figures_of_a_level_that_was_bad_for_a_moment_are_those_of_its_repetition() -> None:
+    stages = [stage(10), stage(20, set_up_ms=900.0), stage(20, set_up_ms=90.0)]
+    lines = list(text_report(LoadReport(**_RUN, stages=stages)))
+    (card,) = [line for line in lines if line.startswith("Set-up, p95")]
+    assert card.split()[2:4] == ["90", "ms"]
+
+
 def test_an_error_code_cannot_command_the_terminal() -> None:
     hostile = stage(10, errors={"\x1b[2J": 3})
     report = LoadReport(

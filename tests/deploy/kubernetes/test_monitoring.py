@@ -20,7 +20,7 @@ RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules
 def unknown_metrics(expression: str) -> set[str]:
     listed = set(re.findall(r"`(antiphon_\w+)`", (ROOT / "docs/metrics.md").read_text()))
     without_labels = re.sub(r"\{[^}]*\}|\bby \([^)]*\)", "", expression)
-    series = {re.sub(r"_bucket$", "", name) for name in METRIC.findall(without_labels)} - FUNCTIONS
+    series = {re.sub(r"_(bucket|count)$", "", name) for name in METRIC.findall(without_labels)} - FUNCTIONS
     assert series, expression
     return series - listed - OF_OTHERS
 

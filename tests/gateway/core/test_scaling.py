@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from gateway.core.scaling import Demand, demand
@@ -9,14 +11,34 @@ def report(sessions: int, capacity: int, state: WorkerState = "serving") -> Work
 
 
 def test_the_sessions_and_a_warm_reserve_must_find_room() -> None:
-    assert demand([report(40, 100), report(80, 100)], 0) == Demand(120, 200, 2, 1.2)
+    assert demand([report(40, 100), report(80, 100)], 0) == Demand(120, 200, 2, 1.56)
     assert demand([report(40, 100), report(80, 100)], 50) == Demand(120, 200, 2, 1.7)
     assert demand([report(10, 80), report(10, 120)], 10).wanted_workers == 0.3
 
 
 @pytest.mark.parametrize("state", ["draining", "starting"])
 def test_the_sessions_of_workers_that_take_none_must_find_room_on_the_others(state: WorkerState) -> None:
-    assert demand([report(60, 100), report(60, 100, state)], 0) == Demand(120, 100, 1, 1.2)
+    assert demand([report(60, 100), report(60, 100, state)], 40) == Demand(120, 100, 1, 1.6)
+
+
+@pytest.mark.parametrize("workers", [2, 5, 10, 50])
+@pytest.mark.parametrize("capacity", [12, 120, 250])
+def test_an_autoscaler_that_ignores_a_tenth_adds_workers_before_callers_are_refused(
+    workers: int, capacity: int
+) -> None:
+    """Kubernetes' HPA has this tolerance. With ten warm sessions alone it would never have added a worker to two."""
+
+    idle = [report(0, capacity)] * (workers - 1)
+
+    def autoscaled(sessions: int, workers: int) -> int:
+        wanted = demand([report(sessions, capacity), *idle], 0).wanted_workers
+        return workers if abs(1 - wanted / workers) <= 0.1 else math.ceil(wanted)
+
+    whole = workers * capacity
+    sessions = next(n for n in range(whole // 2, whole) if autoscaled(n, workers) > workers)
+    assert sessions <= 0.9 * whole
+    more = autoscaled(sessions, workers)
+    assert autoscaled(sessions, more) == more, "and it takes none of them away again"
 
 
 def test_while_all_workers_drain_as_many_others_are_wanted() -> None:
