@@ -23,6 +23,8 @@ class Sound:
         self._given = 0
         self._span = loud_span(samples, RATE)
         self._began_s = 0.0
+        self.late_s = 0.0
+        """How late it was sent at most, because the machine was busy."""
         self.over = asyncio.Event()
 
     @property
@@ -39,10 +41,11 @@ class Sound:
         """When its loud part ended. Valid once the first sample was sent."""
         return self._began_s + self._span.end_s
 
-    def take(self, frame_s: float) -> Pcm:
-        """The samples for the frame that begins at `frame_s`."""
+    def take(self, frame_s: float, late_s: float) -> Pcm:
+        """The samples for the frame that begins at `frame_s`, and is sent so late."""
         if not self._given:
             self._began_s = frame_s
+        self.late_s = max(self.late_s, late_s)
         piece = self._samples[self._given : self._given + _FRAME]
         self._given += _FRAME
         if self._given >= len(self._samples):
@@ -74,9 +77,10 @@ class Microphone(MediaStreamTrack):
             self._began_s = loop.time()
         frame_s = self._began_s + self._frames * _FRAME_S
         await asyncio.sleep(max(0.0, frame_s + _FRAME_S - loop.time()))
+        late_s = loop.time() - frame_s - _FRAME_S
         mix = np.zeros(_FRAME, np.int32)
         for sound in self._sounds:
-            piece = sound.take(frame_s)
+            piece = sound.take(frame_s, late_s)
             mix[: len(piece)] += piece
         self._sounds = [sound for sound in self._sounds if not sound.over.is_set()]
         heard = np.zeros(_FRAME, np.int16) if self.muted else np.clip(mix, -32_768, 32_767).astype(np.int16)

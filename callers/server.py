@@ -32,6 +32,7 @@ class Server:
         if scheme is None or not parts.netloc:
             raise ConfigError(f"{url}: not an address of a server: write http://host:8080 or https://host")
         path = parts.path.rstrip("/")
+        self._url = url
         self.signaling_url = f"{scheme}://{parts.netloc}{path}/signaling"
         self._ice_servers_url = f"{parts.scheme}://{parts.netloc}{path}/api/ice-servers"
         self._tokens_url = f"{parts.scheme}://{parts.netloc}{path}/api/tokens"
@@ -51,8 +52,7 @@ class Server:
                 raise _refusal("no session token", response)
             return str(response.json()["token"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            reason = str(error) or type(error).__name__
-            raise NotConnected(f"no session token from {self._tokens_url}: {reason}") from error
+            raise self._not_there(error) from error
 
     async def relays(self, token: str | None) -> list[Relay]:
         """The TURN servers through which callers may have to come. Raises `NotConnected`."""
@@ -64,8 +64,10 @@ class Server:
                 raise _refusal("no ICE servers", response)
             return [found for server in response.json()["iceServers"] if (found := _relay(server)).urls]
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            reason = str(error) or type(error).__name__
-            raise NotConnected(f"no ICE servers from {self._ice_servers_url}: {reason}") from error
+            raise self._not_there(error) from error
+
+    def _not_there(self, error: Exception) -> NotConnected:
+        return NotConnected(f"no Antiphon at {self._url}: {str(error) or type(error).__name__}")
 
 
 def _refusal(what: str, response: httpx.Response) -> NotConnected:
@@ -73,7 +75,7 @@ def _refusal(what: str, response: httpx.Response) -> NotConnected:
     try:
         answer = response.json()
     except ValueError as error:
-        raise ValueError(f"an answer with status {response.status_code} that is not from Antiphon") from error
+        raise ValueError(f"{response.url} has answered with status {response.status_code}") from error
     wait_s = response.headers.get("retry-after", "")
     retry_after_ms = 1000 * int(wait_s) if wait_s.isdecimal() else None
     return NotConnected(f"{what}: {answer['message']}", code=str(answer["code"]), retry_after_ms=retry_after_ms)

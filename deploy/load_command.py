@@ -23,9 +23,7 @@ def load(
     url: Annotated[
         str, typer.Option(help="The server: https://host, or its wss:// address.")
     ] = "http://127.0.0.1:8080",
-    agent: Annotated[
-        str, typer.Option(help="The agent to call. Its own voice back lets callers measure delays.")
-    ] = "echo",
+    agent: Annotated[str, typer.Option(help="The agent to call. The echo agent lets callers measure delays.")] = "echo",
     callers: Annotated[int, typer.Option(help="Callers at the same time; of a ramp, its first level.", min=1)] = 10,
     duration: Annotated[str, typer.Option(help="How long each level is measured: 30s, 5m.")] = "30s",
     processes: Annotated[
@@ -33,9 +31,11 @@ def load(
         typer.Option(help="Processes of callers on this host.", show_default="half the cores", min=0, max=256),
     ] = None,
     arrivals: Annotated[float | None, typer.Option(help="Callers who arrive in a second.", min=0.01)] = None,
-    call_time: Annotated[str | None, typer.Option(help="Replace each caller after this time.")] = None,
+    call_time: Annotated[
+        str | None, typer.Option(help="Replace each caller after this time: 3m, which is usual for a soak.")
+    ] = None,
     factor: Annotated[float, typer.Option(help="Of a ramp: how much more from level to level.", min=1.01)] = 1.5,
-    most: Annotated[int, typer.Option(help="Of a ramp: callers at most.", min=1)] = 1_000,
+    most: Annotated[int, typer.Option(help="Of a ramp: its last level at most.", min=1)] = 1_000,
     loss: Annotated[str, typer.Option(help="Lose this share of packets each way, in bursts: 5%.")] = "0",
     jitter: Annotated[str, typer.Option(help="Delay each packet by a random part of this: 30ms.")] = "0",
     delay: Annotated[str, typer.Option(help="Delay each packet by this, each way: 50ms.")] = "0",
@@ -79,7 +79,7 @@ def load(
             call_s=None if call_time is None else options.seconds(call_time),
             factor=factor,
             most=most,
-            scripts=[] if what is None else options.scripts(Path(what)),
+            scripts=options.scripts(scenario, None if what is None else Path(what)),
             processes=max(1, _cores() // 2) if processes is None else processes,
             api_key="" if api_key_file is None else read_api_key(api_key_file),
             tokens=[token, *tokens] if token else tokens,

@@ -1,7 +1,8 @@
 """What sessions keep in Redis, so that another media worker can take them over: a record and their last events each.
 
 One task writes for all sessions of the process: what has changed, twenty times a second at most. It renews the expiry
-of the rest, and writes a record again that is missing, because a broker may come back empty.
+of the rest, and writes a record again that is missing, because a broker may come back empty. It looks at one record a
+second at least: an outage between two renewals would go unnoticed.
 """
 
 import asyncio
@@ -82,6 +83,7 @@ class SessionStore:
         self._kept: dict[str, _Kept] = {}
         self._deleted: dict[str, tuple[int, bool]] = {}
         self._changed = asyncio.Event()
+        self._looked_s = self._spread_until_s = 0.0
 
     def save(self, session: str, generation: int, record: dict[str, str]) -> None:
         """Write the record soon, and keep it alive until `delete` or `forget`."""
@@ -139,6 +141,7 @@ class SessionStore:
         """Write what is due. Raises one of `BROKER_FAILURES`; then it is still due. Repeating a write is harmless."""
         self._changed.clear()
         now = asyncio.get_running_loop().time()
+        self._look(now)
         pipeline = self._redis.pipeline(transaction=False)  # the sessions may be on several cluster nodes
         on_reply: list[Callable[[Any], None]] = []
         for session, (generation, orphaned) in self._deleted.items():
@@ -194,8 +197,16 @@ class SessionStore:
         """When the next record is to be renewed, or `latest_s`."""
         return min([latest_s, *(kept.renew_s for kept in self._kept.values() if kept.record)])
 
+    def _look(self, now: float) -> None:
+        """If no record was written or renewed for a second, one is due."""
+        if now - self._looked_s >= _LOOK_S:
+            recorded = (kept for kept in self._kept.values() if kept.record)
+            if next_due := min(recorded, key=lambda kept: kept.renew_s, default=None):
+                next_due.renew_s = min(next_due.renew_s, now)
+
     def _spread_renewals(self, now: float) -> None:
         """The broker may come back empty. Then not all sessions of all workers should write their records at once."""
+        self._spread_until_s = now + _SPREAD_S
         for kept in self._kept.values():
             kept.renew_s = now + _SPREAD_S * self._chance()
 
@@ -207,6 +218,7 @@ class SessionStore:
         return kept if kept.generation == generation else None
 
     def _on_saved(self, session: str, kept: _Kept, record: dict[str, str], now: float, reply: Any) -> None:
+        self._looked_s = now
         if not reply:
             if self._kept.get(session) is kept:
                 del self._kept[session]
@@ -216,12 +228,15 @@ class SessionStore:
             kept.renew_s = now + _RENEW_S
 
     def _on_renewed(self, session: str, kept: _Kept, figures: dict[str, str], now: float, reply: Any) -> None:
+        self._looked_s = now
         kept.renew_s = now + _RENEW_S
         kept.saved_figures = figures if reply else {}
         if not reply:
             log.warning("session_record_missing", session_id=session)
             kept.unsaved = True
             self._changed.set()
+            if now >= self._spread_until_s:
+                self._spread_renewals(now)  # the others are likely missing too
 
     def _on_deleted(self, session: str, _: Any) -> None:
         self._deleted.pop(session, None)

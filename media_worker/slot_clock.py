@@ -1,9 +1,11 @@
 """The clock of all callers: a 20 ms period in four slots of 5 ms, with absolute deadlines.
 
-Late slots are caught up one by one, so callers get every frame. A stall of more than 200 ms is skipped.
+Late slots are caught up one by one, so callers get every frame. A stall of more than 200 ms is skipped. After any stall
+the sockets are read first: else what came meanwhile would be missing, and silence take its place.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -14,6 +16,9 @@ from shared.io.logs import get_logger
 SLOT_S = 0.005
 SLOTS = 4
 _MAX_BEHIND = 40
+_STALL_S = 0.02
+_SOCKETS_READ_S = 0.001
+"""uvloop reads sockets between two timers that are not due at once."""
 
 _lateness = Histogram(
     "antiphon_media_slot_lateness_seconds",
@@ -48,10 +53,11 @@ class SlotClock:
         self.slot = 0
         """The next slot."""
         self._handle: asyncio.TimerHandle | None = None
+        self._awake_s = 0.0
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._began_s = loop.time() + SLOT_S
+        self._began_s = self._awake_s = loop.time() + SLOT_S
         self._handle = loop.call_at(self._began_s, self._run)
 
     def stop(self) -> None:
@@ -85,6 +91,11 @@ class SlotClock:
         loop = asyncio.get_running_loop()
         due = self._began_s + self.slot * SLOT_S
         now = loop.time()
+        if now - self._awake_s > _STALL_S:
+            self._awake_s = math.inf  # the next time is no stall, so a process that is always late has a clock too
+            self._handle = loop.call_at(now + _SOCKETS_READ_S, self._run)
+            return
+        self._awake_s = now
         late_s = now - due
         _lateness.observe(max(0.0, late_s))
         self._on_slot(late_s * 1000)

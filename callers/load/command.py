@@ -30,7 +30,7 @@ from callers.load.saturation import callers_were_the_limit
 from callers.load.server_watch import ServerWatch
 from callers.load.text_report import text_report
 from callers.server import Server
-from callers.signaling import NotConnected
+from callers.signaling import NotConnected, Signaling
 from shared.errors import AntiphonError, ConfigError
 from shared.io.build import own_version
 from shared.io.yaml_file import read_yaml
@@ -41,6 +41,8 @@ EXIT_USAGE = 2
 _HELPERS_TIMEOUT_S = 60.0
 _LEADER_TIMEOUT_S = 60.0
 _HOSTS_TIMEOUT_S = 600.0
+_OFFER_TIMEOUT_S = 15.0
+"""Longer than a gateway waits for its media workers."""
 
 
 class HelperCommand(NamedTuple):
@@ -73,13 +75,16 @@ def load(options: Options, helper: HelperCommand) -> int:
 
 async def _join(host: str, port: int, key: bytes) -> None:
     """Waits for a leader that is not there yet: hosts and Jobs start in any order."""
-    give_up_s = time.monotonic() + _LEADER_TIMEOUT_S
+    began_s, told = time.monotonic(), False
     while True:
         try:
             return await help_leader(host, port, key)
         except LinkError as error:
-            if error.code != "no_leader" or time.monotonic() > give_up_s:
+            if error.code != "no_leader" or time.monotonic() > began_s + _LEADER_TIMEOUT_S:
                 raise
+            if not told:
+                print(f"{escaped(error.message)}; waiting for it", file=sys.stderr)
+                told = True
         await asyncio.sleep(1)  # between tries, until the time-out above
 
 
@@ -112,7 +117,7 @@ async def _load(options: Options, helper: HelperCommand) -> int:
             hosts, duration_s = [each.host for each in fleet.helpers], run.seconds
     report = LoadReport(
         target_url=url,
-        agent=options.called_agent,
+        agent=", ".join(options.called_agents),
         scenario=options.scenario,
         parameters=options.parameters(),
         began=began.isoformat(timespec="seconds"),
@@ -141,7 +146,9 @@ async def _fleet(
         if options.hosts > 1 and not options.key:
             progress.say(f"The key that the other hosts need in {KEY}: {key}")
         if options.hosts > 1:
-            progress.say(f"Waiting for {options.hosts - 1} other hosts: antiphon load join HOST:{port}")
+            progress.say(
+                f"Waiting for {options.hosts - 1} more of {options.hosts} hosts: antiphon load join HOST:{port}"
+            )
             if options.listen[0] in ("127.0.0.1", "::1", "localhost"):
                 progress.say(f"They cannot reach {options.listen[0]} from other machines: use --listen 0.0.0.0:7000")
         leader = address_for(options.listen[0], port)
@@ -160,13 +167,38 @@ async def _try_door(server: Server, options: Options) -> None:
     Raises `NotConnected`.
     """
     try:
-        token = options.tokens[0] if options.tokens else await server.token(options.called_agent)
-        await server.relays(token)
+        for agent in options.called_agents:
+            token = options.tokens[0] if options.tokens else await server.token(agent)
+            await server.relays(token)
+            await _try_agent(server, agent, token)
     except NotConnected as error:
         if error.code == "token_required":
             raise ConfigError("the server requires tokens: use --api-key-file, --token or --token-file") from error
         if error.retry_after_ms is None:
             raise
+
+
+async def _try_agent(server: Server, agent: str, token: str | None) -> None:
+    """Raises `NotConnected` if callers of this agent would be refused. The token is good for a call afterwards.
+
+    A server need not list its agents, so this is an offer, but one without audio: if that is the only reason for a
+    refusal, all is well.
+    """
+
+    async def make_token() -> str | None:
+        return token
+
+    signaling = Signaling(server.signaling_url, agent, lambda _: None, make_token=make_token)
+    try:
+        async with asyncio.timeout(_OFFER_TIMEOUT_S):
+            await signaling.exchange("v=0")
+    except TimeoutError as error:
+        raise NotConnected(f"no answer over {server.signaling_url}") from error
+    except NotConnected as refused:
+        if refused.code != "no_audio":
+            raise
+    finally:
+        await signaling.close()
 
 
 def _check_writable(file: Path) -> None:

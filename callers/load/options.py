@@ -58,9 +58,10 @@ class Options(NamedTuple):
     gate: Path | None = None
 
     @property
-    def called_agent(self) -> str:
-        """A scenario names its own."""
-        return str(json.loads(self.scripts[0])["agent"]) if self.scripts else self.agent
+    def called_agents(self) -> Sequence[str]:
+        """Scenarios name their own."""
+        named = [str(json.loads(script)["agent"]) for script in self.scripts]
+        return list(dict.fromkeys(named)) or [self.agent]
 
     @property
     def pace_per_s(self) -> float:
@@ -72,8 +73,6 @@ class Options(NamedTuple):
 
     def levels(self) -> FixedLevels | KneeLevels:
         """Raises `ConfigError`."""
-        if (self.scenario == "conversation") != bool(self.scripts):
-            raise ConfigError("a conversation has a scenario file, and nothing else has: load conversation FILE")
         if not 0 < self.pace_per_s <= MOST_ARRIVALS_PER_S:
             raise ConfigError(
                 f"{self.pace_per_s:g} arrivals in a second: use more than 0, at most {MOST_ARRIVALS_PER_S:g}"
@@ -148,7 +147,7 @@ def address(text: str) -> tuple[str, int]:
     except ValueError:
         host = port = None
     if not host or port is None:
-        raise ConfigError(f"{text or 'nothing'}: not an address: write HOST:PORT, such as 0.0.0.0:7000")
+        raise ConfigError(f"{text + ': not an' if text else 'no'} address: write HOST:PORT, such as 0.0.0.0:7000")
     return host, port
 
 
@@ -159,8 +158,14 @@ def http_url(url: str) -> str:
     return f"{known}{separator}{rest.removesuffix('/').removesuffix('/signaling')}" if known else url
 
 
-def scripts(file: Path) -> list[str]:
+def scripts(scenario: str, file: Path | None) -> list[str]:
     """The scenarios of a file of `antiphon eval`, each as JSON. Raises `ConfigError`."""
+    if scenario != "conversation":
+        if file is not None:
+            raise ConfigError(f"{file}: {scenario} has no file: use antiphon load conversation FILE")
+        return []
+    if file is None:
+        raise ConfigError("a conversation needs a scenario file: use antiphon load conversation FILE")
     load_scenarios([file])
     return [json.dumps(document) for document in read_yaml(file) if document]
 

@@ -81,7 +81,7 @@ def at_the_knee(report: LoadReport) -> Stage | None:
 def cards(report: LoadReport, stage: Stage) -> list[Card]:
     """What was measured of `stage`, which is `at_the_knee`."""
     audio = stage.audio
-    at = f"at {stage.callers_wanted:,} callers"
+    at = f"at {_counted(stage.callers_wanted, 'caller')}"
     total = sum(level.error_count for level in report.stages)
     mos, loss = percentile(audio.mos, "p05"), audio.loss_percent
     found = [

@@ -41,6 +41,8 @@ _ROOM_TIMEOUT_S = 60.0
 """How long to retry while the server has no room."""
 _SOUND_TIMEOUT_S = 10.0
 """In addition to its length."""
+_LATE_S = 0.06
+"""A server takes a longer gap between packets for silence, in the middle of a word too."""
 
 _Audible = Say | BargeIn | Backchannel | Noise
 
@@ -162,6 +164,8 @@ class Performance:
         async with asyncio.timeout(sound.length_s + _SOUND_TIMEOUT_S):
             await sound.over.wait()
         self._moment = self._moment._replace(onset_s=sound.onset_s, end_s=sound.end_s)
+        if sound.late_s > _LATE_S:
+            self._record.note(self._clock(), f"was up to {sound.late_s:.2f} s late with that: this machine is busy")
 
     def _send(self, action: str, **message: object) -> None:
         self._mark(action)

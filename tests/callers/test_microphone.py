@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import numpy as np
 import pytest
@@ -38,6 +39,15 @@ async def test_a_muted_microphone_sends_silence() -> None:
     sound = microphone.play(np.full(FRAME, 20_000, np.int16))
     assert not (await frames(microphone, 1)).any()
     assert sound.over.is_set()
+
+
+async def test_a_sound_knows_how_late_it_was_sent() -> None:
+    microphone = Microphone()
+    sound = microphone.play(np.full(2 * FRAME, 20_000, np.int16))
+    await microphone.recv()
+    time.sleep(0.12)  # noqa: ASYNC251 (the machine is busy)
+    await microphone.recv()
+    assert sound.late_s >= 0.1
 
 
 async def test_frames_follow_one_another_in_real_time() -> None:

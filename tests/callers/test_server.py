@@ -8,10 +8,8 @@ from gateway.core.api_keys import new_api_key
 from gateway.settings import GatewaySettings, IceServer
 from shared.errors import ConfigError
 from shared.io.broker import Redis
-from shared.worker_report import WorkerReport
-from tests.fakes.media_worker import FakeMediaWorker, present_worker
 from tests.fakes.ports import free_port
-from tests.fakes.running_gateway import running_gateway
+from tests.fakes.running_gateway import gateway_with_workers, running_gateway
 
 
 @pytest.mark.parametrize(
@@ -45,12 +43,7 @@ async def test_scenarios_could_not_call_a_server_that_requires_tokens(
         gateway_access="token",
         gateway_api_keys_file=tmp_path / "api-keys",
     )
-    pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=10, pool="default")
-    async with (
-        FakeMediaWorker(broker_url).running(),
-        present_worker(broker_url, pool),
-        running_gateway(settings) as gateway,
-    ):
+    async with gateway_with_workers(settings) as (gateway, _):
         server = Server(gateway.url, read_api_key(tmp_path / "key"))
         signaling = Signaling(server.signaling_url, "echo", lambda _: None, make_token=lambda: server.token("echo"))
         assert await signaling.exchange("v=0") == "answer to v=0"
@@ -70,7 +63,7 @@ async def test_scenarios_could_not_call_a_server_that_requires_tokens(
 
 
 async def test_a_server_that_is_not_there_makes_no_tokens() -> None:
-    with pytest.raises(NotConnected, match="no session token from"):
+    with pytest.raises(NotConnected, match="no Antiphon at"):
         await Server(f"http://127.0.0.1:{free_port()}", "key").token("echo")
 
 
@@ -103,5 +96,5 @@ async def test_turn_servers_are_told_to_callers_who_may_call(broker_url: str, tm
     assert relay.urls == ("turn:turn.example:3478", "turns:turn.example:5349")
     assert relay.username
     assert relay.credential
-    with pytest.raises(NotConnected, match="no ICE servers"):
+    with pytest.raises(NotConnected, match="no Antiphon at"):
         await Server(f"http://127.0.0.1:{free_port()}").relays(None)

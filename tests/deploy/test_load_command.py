@@ -15,7 +15,8 @@ from deploy.process_command import with_import_path
         (["stampede"], "stampede: not a scenario"),
         (["steady", "--duration", "soon"], "soon: not a time"),
         (["steady", "--url", "voice.example"], "not an address of a server"),
-        (["join", "leader"], "HOST:PORT"),
+        (["join"], "no address: write HOST:PORT"),
+        (["join", "leader"], "leader: not an address: write HOST:PORT"),
         (["steady", "--api-key-file", "missing"], "missing: No such file"),
     ],
 )

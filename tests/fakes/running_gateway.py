@@ -12,6 +12,8 @@ from websockets.typing import Origin
 from gateway.__main__ import serve
 from gateway.http_server import listen
 from gateway.settings import GatewaySettings
+from shared.worker_report import WorkerReport
+from tests.fakes.media_worker import FakeMediaWorker, present_worker
 
 
 class RunningGateway:
@@ -78,3 +80,17 @@ async def running_gateway(settings: GatewaySettings) -> AsyncIterator[RunningGat
         stop.set()
         async with asyncio.timeout(10):
             await ended
+
+
+@asynccontextmanager
+async def gateway_with_workers(
+    settings: GatewaySettings, capacity: int = 10, slots: int = 10
+) -> AsyncIterator[tuple[RunningGateway, FakeMediaWorker]]:
+    """A gateway, one media worker, and a pipeline worker with `slots` slots."""
+    pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=slots, pool="default")
+    async with (
+        FakeMediaWorker(settings.redis_url, capacity=capacity).running() as worker,
+        present_worker(settings.redis_url, pool),
+        running_gateway(settings) as gateway,
+    ):
+        yield gateway, worker

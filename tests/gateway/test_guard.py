@@ -16,9 +16,7 @@ from gateway.core.origins import OriginPolicy
 from gateway.guard import EntryRules, Guard
 from gateway.settings import GatewaySettings
 from shared.io.broker import Redis
-from shared.worker_report import WorkerReport
-from tests.fakes.media_worker import FakeMediaWorker, present_worker
-from tests.fakes.running_gateway import RunningGateway, running_gateway
+from tests.fakes.running_gateway import RunningGateway, gateway_with_workers, running_gateway
 
 HANDSHAKE = {
     "Connection": "Upgrade",
@@ -78,11 +76,8 @@ async def test_a_few_addresses_behind_a_proxy_took_all_slots(settings: GatewaySe
     behind_proxy = GatewaySettings(
         **{**settings.model_dump(), "gateway_trusted_proxies": "127.0.0.1", "gateway_max_connections": 5}
     )
-    pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=10, pool="default")
     async with (
-        FakeMediaWorker(settings.redis_url).running(),
-        present_worker(settings.redis_url, pool),
-        running_gateway(behind_proxy) as gateway,
+        gateway_with_workers(behind_proxy) as (gateway, _),
         gateway.client(x_forwarded_for="203.0.113.7") as caller,
         gateway.client(x_forwarded_for="203.0.113.8") as hostile,
         gateway.client(x_forwarded_for="203.0.113.8"),
@@ -105,12 +100,7 @@ async def test_an_address_that_opens_session_after_session(settings: GatewaySett
             "gateway_max_sessions_per_minute": 2,
         }
     )
-    pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=10, pool="default")
-    async with (
-        FakeMediaWorker(settings.redis_url).running(),
-        present_worker(settings.redis_url, pool),
-        running_gateway(strict) as gateway,
-    ):
+    async with gateway_with_workers(strict) as (gateway, _):
         for _ in range(2):
             async with gateway.client(x_forwarded_for="2001:db8::1") as client:
                 await client.offer()

@@ -19,11 +19,9 @@ from gateway.http_server import HEADER_BYTES, UNACKNOWLEDGED_MS, listen
 from gateway.settings import GatewaySettings
 from shared.events import ClientEventSent, GatewayDetached, client_event
 from shared.io.broker import Redis
-from shared.worker_report import WorkerReport
 from tests.fakes.counters import Gained
-from tests.fakes.media_worker import FakeMediaWorker, present_worker
 from tests.fakes.patience import eventually
-from tests.fakes.running_gateway import RunningGateway, running_gateway
+from tests.fakes.running_gateway import RunningGateway, gateway_with_workers
 
 HOSTILE = "127.0.0.2"
 PER_ADDRESS = 20
@@ -49,20 +47,9 @@ def settings(broker: Redis, broker_url: str, tmp_path: Path) -> GatewaySettings:
     )
 
 
-@asynccontextmanager
-async def deployment(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
-    pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=10, pool="default")
-    async with (
-        FakeMediaWorker(settings.redis_url).running(),
-        present_worker(settings.redis_url, pool),
-        running_gateway(settings) as gateway,
-    ):
-        yield gateway
-
-
 @pytest.fixture
 async def gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
-    async with deployment(settings) as running:
+    async with gateway_with_workers(settings) as (running, _):
         await serves(running)
         yield running
 
@@ -158,7 +145,7 @@ async def test_a_few_addresses_took_all_slots(settings: GatewaySettings, opening
     """Beside a caller with a session, who keeps their WebSocket, and a new one, who gets in."""
     evicted = Gained("antiphon_gateway_evicted_connections_total")
     patient = settings.model_copy(update={"gateway_request_timeout_s": 30.0})
-    async with deployment(patient) as gateway, gateway.client() as caller, AsyncExitStack() as stack:
+    async with gateway_with_workers(patient) as (gateway, _), gateway.client() as caller, AsyncExitStack() as stack:
         await caller.offer()
         await caller.answer()
         for number in range(2, 6):
@@ -173,7 +160,7 @@ async def test_a_few_addresses_took_all_slots(settings: GatewaySettings, opening
 
 async def test_all_slots_are_of_callers_with_a_session(settings: GatewaySettings) -> None:
     small = settings.model_copy(update={"gateway_max_connections": 2})
-    async with deployment(small) as gateway, gateway.client() as first, gateway.client() as second:
+    async with gateway_with_workers(small) as (gateway, _), gateway.client() as first, gateway.client() as second:
         for caller in (first, second):
             await caller.offer()
             await caller.answer()
@@ -340,13 +327,7 @@ async def test_a_flood_that_goes_on_after_the_close_is_cut_off(gateway: RunningG
 
 
 async def test_a_flood_costs_a_session_its_websocket(settings: GatewaySettings) -> None:
-    pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=10, pool="default")
-    async with (
-        FakeMediaWorker(settings.redis_url).running() as worker,
-        present_worker(settings.redis_url, pool),
-        running_gateway(settings) as gateway,
-        gateway.client() as client,
-    ):
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as client:
         await client.offer()
         session, _ = await client.answer()
         for _ in range(300):
@@ -377,13 +358,7 @@ async def test_a_websocket_that_never_reads_is_thrown_out(
 ) -> None:
     monkeypatch.setattr("gateway.http_connection._LINGER_S", 0.5)
     hasty = settings.model_copy(update={"gateway_send_timeout_s": 0.5})
-    pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=10, pool="default")
-    async with (
-        FakeMediaWorker(settings.redis_url).running() as worker,
-        present_worker(settings.redis_url, pool),
-        running_gateway(hasty) as gateway,
-        gateway.client() as client,
-    ):
+    async with gateway_with_workers(hasty) as (gateway, worker), gateway.client() as client:
         await client.offer()
         session, _ = await client.answer()
         client.websocket.transport.pause_reading()

@@ -1,8 +1,7 @@
 """Clients that come back, through running gateways and a real broker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,8 @@ from shared.events import (
     client_event,
 )
 from shared.io.broker import Redis
-from shared.worker_report import WorkerReport
-from tests.fakes.media_worker import FakeMediaWorker, answer_every_offer, present_worker
-from tests.fakes.running_gateway import RunningGateway, SignalingClient, running_gateway
+from tests.fakes.media_worker import FakeMediaWorker, answer_every_offer
+from tests.fakes.running_gateway import SignalingClient, gateway_with_workers, running_gateway
 
 GOAWAY = {"type": "goaway", "timeLeftMs": 0, "scope": "media", "reason": "media_worker_lost"}
 
@@ -30,17 +28,6 @@ GOAWAY = {"type": "goaway", "timeLeftMs": 0, "scope": "media", "reason": "media_
 def settings(broker: Redis, broker_url: str, tmp_path: Path) -> GatewaySettings:
     (tmp_path / "echo.yaml").write_text("id: echo\nname: Echo\nmode: echo\n")
     return GatewaySettings(redis_url=broker_url, agents_dir=tmp_path, gateway_port=0, drain_timeout_s=0.2)
-
-
-@asynccontextmanager
-async def deployment(settings: GatewaySettings) -> AsyncIterator[tuple[RunningGateway, FakeMediaWorker]]:
-    pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=10, pool="default")
-    async with (
-        FakeMediaWorker(settings.redis_url).running() as worker,
-        present_worker(settings.redis_url, pool),
-        running_gateway(settings) as gateway,
-    ):
-        yield gateway, worker
 
 
 async def call(client: SignalingClient, worker: FakeMediaWorker) -> str:
@@ -62,7 +49,7 @@ async def move(client: SignalingClient, token: str, last_seq: int = 0) -> None:
 async def test_a_websocket_that_was_cut_comes_back_through_another_gateway_and_misses_nothing(
     settings: GatewaySettings,
 ) -> None:
-    async with deployment(settings) as (gateway, worker), running_gateway(settings) as other:
+    async with gateway_with_workers(settings) as (gateway, worker), running_gateway(settings) as other:
         async with gateway.client() as client:
             session = await call(client, worker)
             first = await worker.publish(session, 1, "heard")
@@ -81,7 +68,7 @@ async def test_a_websocket_that_was_cut_comes_back_through_another_gateway_and_m
 
 
 async def test_a_token_is_rotated_and_the_one_before_still_counts(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker):
+    async with gateway_with_workers(settings) as (gateway, worker):
         async with gateway.client() as client:
             await call(client, worker)
         tokens = [client.resume_token]
@@ -96,7 +83,7 @@ async def test_a_token_is_rotated_and_the_one_before_still_counts(settings: Gate
 
 async def test_a_client_whose_gateway_drained_while_its_media_connected_was_refused(settings: GatewaySettings) -> None:
     async with (
-        deployment(settings) as (gateway, worker),
+        gateway_with_workers(settings) as (gateway, worker),
         running_gateway(settings) as other,
         gateway.client() as client,
         other.client() as again,
@@ -110,7 +97,7 @@ async def test_a_client_whose_gateway_drained_while_its_media_connected_was_refu
 
 
 async def test_a_stolen_old_token_was_only_refused(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as client:
         session = await call(client, worker)
         stolen = token = client.resume_token
         for _ in range(2):
@@ -124,7 +111,7 @@ async def test_a_stolen_old_token_was_only_refused(settings: GatewaySettings) ->
 
 
 async def test_a_refused_token_may_be_followed_by_a_new_offer(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker):
+    async with gateway_with_workers(settings) as (gateway, worker):
         async with gateway.client() as client:
             session = await call(client, worker)
         async with gateway.client() as stranger:
@@ -138,7 +125,7 @@ async def test_a_refused_token_may_be_followed_by_a_new_offer(settings: GatewayS
 
 
 async def test_the_newest_connection_has_the_session(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker), gateway.client() as old, gateway.client() as new:
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as old, gateway.client() as new:
         session = await call(old, worker)
         assert (await resume(new, old.resume_token))["type"] == "resumed"
         assert await old.closed() == (1000, "replaced")
@@ -148,7 +135,7 @@ async def test_the_newest_connection_has_the_session(settings: GatewaySettings) 
 
 
 async def test_a_media_worker_that_was_killed_loses_no_session(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as client:
         session = await call(client, worker)
         seen, missed = [await worker.publish(session, seq, "said") for seq in (1, 2)]
         assert [await client.hear(), await client.hear()] == [seen, missed]
@@ -173,7 +160,7 @@ async def test_a_flood_of_offers_of_one_session_is_refused_for_all_its_connectio
 ) -> None:
     """New sessions had a limit per address. Moves, which cost as much, had none."""
     monkeypatch.setattr("gateway.admission.MOVES_PER_MINUTE", 2)
-    async with deployment(settings) as (gateway, worker):
+    async with gateway_with_workers(settings) as (gateway, worker):
         async with gateway.client() as client:
             await call(client, worker)
         for _ in range(2):
@@ -186,7 +173,7 @@ async def test_a_flood_of_offers_of_one_session_is_refused_for_all_its_connectio
 
 
 async def test_a_reloaded_page_goes_on_with_the_same_media_worker(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker), gateway.client() as old, gateway.client() as new:
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as old, gateway.client() as new:
         session = await call(old, worker)
         event = await worker.publish(session, 1, "said before")
         await move(new, old.resume_token)
@@ -202,7 +189,7 @@ async def test_offers_waited_ten_seconds_for_a_dead_media_worker_beside_an_idle_
         return []
 
     clock = asyncio.get_running_loop().time
-    async with deployment(settings) as (gateway, worker), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as client:
         worker.respond = silence
         await client.offer()
         await worker.wait_for(OpenSession)
@@ -227,7 +214,7 @@ async def test_offers_waited_ten_seconds_for_a_dead_media_worker_beside_an_idle_
 async def test_a_gateway_that_stops_hands_its_clients_over(settings: GatewaySettings) -> None:
     patient = settings.model_copy(update={"drain_timeout_s": 5})
     async with (
-        deployment(patient) as (gateway, worker),
+        gateway_with_workers(patient) as (gateway, worker),
         running_gateway(settings) as other,
         gateway.client() as client,
         other.client() as client_there,

@@ -1,7 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,10 +20,9 @@ from shared.events import (
     client_event,
 )
 from shared.io.broker import Redis
-from shared.worker_report import WorkerReport
 from tests.fakes.counters import Gained
-from tests.fakes.media_worker import FakeMediaWorker, answer_every_offer, present_worker
-from tests.fakes.running_gateway import RunningGateway, SignalingClient, running_gateway
+from tests.fakes.media_worker import FakeMediaWorker, answer_every_offer
+from tests.fakes.running_gateway import SignalingClient, gateway_with_workers
 from tests.fakes.traces import id_of, parent_of, traced
 
 
@@ -47,20 +45,6 @@ def settings(broker: Redis, broker_url: str, agents_dir: Path) -> GatewaySetting
     )
 
 
-@asynccontextmanager
-async def deployment(
-    settings: GatewaySettings, capacity: int = 10, slots: int = 10
-) -> AsyncIterator[tuple[RunningGateway, FakeMediaWorker]]:
-    """A gateway, one media worker, and a pool with `slots` slots."""
-    pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=slots, pool="default")
-    async with (
-        FakeMediaWorker(settings.redis_url, capacity=capacity).running() as worker,
-        present_worker(settings.redis_url, pool),
-        running_gateway(settings) as gateway,
-    ):
-        yield gateway, worker
-
-
 async def refused(client: SignalingClient) -> str:
     error = await client.hear()
     assert error["type"] == "error", error
@@ -73,7 +57,7 @@ def nothing(_: Message) -> Sequence[Message]:
 
 
 async def test_a_call(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as client:
         await client.offer("v=0 my offer")
         session, sdp = await client.answer()
         assert sdp == "answer to v=0 my offer"
@@ -90,7 +74,7 @@ async def test_a_call(settings: GatewaySettings) -> None:
 
 
 async def test_the_call_went_on_when_only_its_websocket_was_lost(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker):
+    async with gateway_with_workers(settings) as (gateway, worker):
         async with gateway.client() as client:
             await client.offer()
             session, _ = await client.answer()
@@ -102,7 +86,7 @@ async def test_the_call_went_on_when_only_its_websocket_was_lost(settings: Gatew
 async def test_a_client_that_leaves_before_its_answer_releases_its_slot(
     settings: GatewaySettings, broker: Redis
 ) -> None:
-    async with deployment(settings, capacity=1, slots=1) as (gateway, worker):
+    async with gateway_with_workers(settings, capacity=1, slots=1) as (gateway, worker):
         worker.respond = nothing
         async with gateway.client() as client:
             await client.offer()
@@ -112,7 +96,7 @@ async def test_a_client_that_leaves_before_its_answer_releases_its_slot(
 
 
 async def test_the_agent_hangs_up(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as client:
         await client.offer()
         session, _ = await client.answer()
         ended = client_event("status", 9, {"status": "ended"})
@@ -123,7 +107,7 @@ async def test_the_agent_hangs_up(settings: GatewaySettings) -> None:
 
 
 async def test_an_ice_restart(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as client:
         await client.offer()
         session, _ = await client.answer()
         await client.offer("v=0 restart")
@@ -134,7 +118,7 @@ async def test_an_ice_restart(settings: GatewaySettings) -> None:
 
 async def test_a_late_answer_to_one_ice_restart_is_not_given_for_the_next(settings: GatewaySettings) -> None:
     hasty = settings.model_copy(update={"gateway_answer_timeout_s": 1.0})
-    async with deployment(hasty) as (gateway, worker), gateway.client() as client:
+    async with gateway_with_workers(hasty) as (gateway, worker), gateway.client() as client:
         await client.offer()
         session, _ = await client.answer()
         worker.respond = nothing
@@ -148,7 +132,7 @@ async def test_a_late_answer_to_one_ice_restart_is_not_given_for_the_next(settin
 
 
 async def test_two_clients_hear_only_their_own_events(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker), gateway.client() as one, gateway.client() as other:
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as one, gateway.client() as other:
         await one.offer()
         await other.offer()
         for number, client in enumerate((one, other)):
@@ -176,7 +160,7 @@ async def test_two_clients_hear_only_their_own_events(settings: GatewaySettings)
 async def test_a_bad_message_is_answered_and_changes_nothing(
     settings: GatewaySettings, text: str | bytes, code: str
 ) -> None:
-    async with deployment(settings) as (gateway, worker), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as client:
         await client.websocket.send(text)
         assert await refused(client) == code
         await client.offer()
@@ -189,7 +173,7 @@ async def test_a_bad_message_is_answered_and_changes_nothing(
 
 
 async def test_a_message_that_is_far_too_large_closes_the_connection(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, _), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, _), gateway.client() as client:
         await client.websocket.send("x" * 200_000)
         code, _ = await client.closed()
         assert code == 1009
@@ -197,7 +181,7 @@ async def test_a_message_that_is_far_too_large_closes_the_connection(settings: G
 
 async def test_an_unknown_type_is_ignored_and_counted(settings: GatewaySettings) -> None:
     unknown = Gained("antiphon_gateway_unknown_messages_total")
-    async with deployment(settings) as (gateway, _), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, _), gateway.client() as client:
         await client.say(type="hologram", depth=3)
         await client.offer()
         await client.answer()
@@ -205,7 +189,7 @@ async def test_an_unknown_type_is_ignored_and_counted(settings: GatewaySettings)
 
 
 async def test_too_many_candidates(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, _), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, _), gateway.client() as client:
         await client.offer()
         await client.answer()
         for number in range(5):
@@ -216,7 +200,7 @@ async def test_too_many_candidates(settings: GatewaySettings) -> None:
 
 
 async def test_a_client_that_only_sends_nonsense_is_disconnected(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, _), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, _), gateway.client() as client:
         for _ in range(settings.gateway_max_errors + 1):
             await client.websocket.send("nonsense")
             assert await refused(client) == "bad_json"
@@ -225,7 +209,7 @@ async def test_a_client_that_only_sends_nonsense_is_disconnected(settings: Gatew
 
 
 async def test_an_unknown_agent_is_answered_with_the_listed_agents(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, _), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, _), gateway.client() as client:
         await client.offer(agent_id="nobody")
         error = await client.hear()
         assert (error["code"], error["message"]) == ("unknown_agent", "no agent 'nobody'; known agents: echo")
@@ -235,21 +219,21 @@ async def test_an_unknown_agent_is_answered_with_the_listed_agents(settings: Gat
 
 async def test_an_unknown_agent_where_listing_is_off(settings: GatewaySettings) -> None:
     unlisting = settings.model_copy(update={"gateway_list_agents": False})
-    async with deployment(unlisting) as (gateway, _), gateway.client() as client:
+    async with gateway_with_workers(unlisting) as (gateway, _), gateway.client() as client:
         await client.offer(agent_id="nobody")
         assert (await client.hear())["message"] == "no agent 'nobody'"
 
 
 async def test_no_offer_in_time(settings: GatewaySettings) -> None:
     hasty = settings.model_copy(update={"gateway_offer_timeout_s": 0.1})
-    async with deployment(hasty) as (gateway, _), gateway.client() as client:
+    async with gateway_with_workers(hasty) as (gateway, _), gateway.client() as client:
         assert await refused(client) == "offer_timeout"
         assert await client.closed() == (1008, "offer_timeout")
 
 
 async def test_no_answer_in_time(settings: GatewaySettings) -> None:
     hasty = settings.model_copy(update={"gateway_answer_timeout_s": 0.1})
-    async with deployment(hasty) as (gateway, worker), gateway.client() as client:
+    async with gateway_with_workers(hasty) as (gateway, worker), gateway.client() as client:
         worker.respond = nothing
         await client.offer()
         error = await client.hear()
@@ -260,7 +244,7 @@ async def test_no_answer_in_time(settings: GatewaySettings) -> None:
 
 @pytest.mark.parametrize(("capacity", "slots"), [(0, 10), (10, 0)])
 async def test_no_worker_has_room(settings: GatewaySettings, capacity: int, slots: int) -> None:
-    async with deployment(settings, capacity, slots) as (gateway, _), gateway.client() as client:
+    async with gateway_with_workers(settings, capacity, slots) as (gateway, _), gateway.client() as client:
         await client.offer()
         error = await client.hear()
         assert (error["code"], error["retryAfterMs"]) == ("no_capacity", 5000)
@@ -274,7 +258,7 @@ async def test_a_media_worker_that_is_full_despite_its_reservation(settings: Gat
         return [OfferRefused(session=message.session, code="no_capacity", message="full", retry_after_ms=700)]
 
     async with (
-        deployment(settings) as (gateway, worker),
+        gateway_with_workers(settings) as (gateway, worker),
         FakeMediaWorker(settings.redis_url, "media-2").running() as second,
         gateway.client() as client,
     ):
@@ -300,7 +284,7 @@ async def test_a_bad_offer_may_be_followed_by_a_good_one(settings: GatewaySettin
                 return [OfferAnswered(session=session, sdp="v=0 answer")]
         return []
 
-    async with deployment(settings) as (gateway, worker), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as client:
         worker.respond = refuse_the_bad
         await client.offer("bad")
         assert await client.hear() == {"type": "error", "code": "bad_sdp", "message": "no audio in the offer"}
@@ -311,7 +295,7 @@ async def test_a_bad_offer_may_be_followed_by_a_good_one(settings: GatewaySettin
 
 async def test_a_client_that_does_not_read(settings: GatewaySettings) -> None:
     impatient = settings.model_copy(update={"gateway_send_timeout_s": 0.05})
-    async with deployment(impatient) as (gateway, worker), gateway.client() as client:
+    async with gateway_with_workers(impatient) as (gateway, worker), gateway.client() as client:
         await client.offer()
         session, _ = await client.answer()
         transport = client.websocket.transport
@@ -325,7 +309,11 @@ async def test_a_client_that_does_not_read(settings: GatewaySettings) -> None:
 
 async def test_calls_go_on_when_their_gateway_stops(settings: GatewaySettings) -> None:
     goaway = {"type": "goaway", "timeLeftMs": 200, "scope": "signaling", "reason": "draining"}
-    async with deployment(settings) as (gateway, worker), gateway.client() as idle, gateway.client() as client:
+    async with (
+        gateway_with_workers(settings) as (gateway, worker),
+        gateway.client() as idle,
+        gateway.client() as client,
+    ):
         await client.offer()
         session, _ = await client.answer()
         gateway.stop.set()
@@ -341,7 +329,7 @@ async def test_calls_go_on_when_their_gateway_stops(settings: GatewaySettings) -
 
 async def test_a_draining_gateway_accepts_no_clients(settings: GatewaySettings) -> None:
     patient = settings.model_copy(update={"drain_timeout_s": 5})
-    async with deployment(patient) as (gateway, _), gateway.client() as client:
+    async with gateway_with_workers(patient) as (gateway, _), gateway.client() as client:
         await client.offer()
         await client.answer()
         gateway.stop.set()
@@ -357,7 +345,7 @@ async def test_a_draining_gateway_accepts_no_clients(settings: GatewaySettings) 
 async def test_the_set_up_is_traced_and_a_proxys_traceparent_is_only_a_link(settings: GatewaySettings) -> None:
     theirs = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     count = Gained("antiphon_gateway_setup_seconds_count", stage="answer")
-    async with deployment(settings) as (gateway, worker):
+    async with gateway_with_workers(settings) as (gateway, worker):
         with traced() as spans:
             async with gateway.client(traceparent=theirs) as client:
                 await client.offer()
@@ -372,7 +360,7 @@ async def test_the_set_up_is_traced_and_a_proxys_traceparent_is_only_a_link(sett
 
 
 async def test_an_offer_without_a_place_is_a_set_up_that_failed(settings: GatewaySettings) -> None:
-    async with deployment(settings, capacity=0) as (gateway, _):
+    async with gateway_with_workers(settings, capacity=0) as (gateway, _):
         with traced() as spans:
             async with gateway.client() as client:
                 await client.offer(agent_id="no such agent")
@@ -385,7 +373,7 @@ async def test_an_offer_without_a_place_is_a_set_up_that_failed(settings: Gatewa
 
 
 async def test_a_client_that_leaves_before_its_answer_is_a_set_up_that_failed(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker):
+    async with gateway_with_workers(settings) as (gateway, worker):
         worker.respond = nothing
         with traced() as spans:
             async with gateway.client() as client:

@@ -1,8 +1,7 @@
 """Signaling at a gateway that lets in nobody without a token."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -13,9 +12,7 @@ from gateway.settings import GatewaySettings
 from shared import keys
 from shared.events import Message, OfferRefused, OpenSession
 from shared.io.broker import Redis
-from shared.worker_report import WorkerReport
-from tests.fakes.media_worker import FakeMediaWorker, present_worker
-from tests.fakes.running_gateway import RunningGateway, SignalingClient, running_gateway
+from tests.fakes.running_gateway import RunningGateway, SignalingClient, gateway_with_workers, running_gateway
 
 API_KEY, LINE = new_api_key("website", "calls")
 
@@ -39,19 +36,6 @@ def settings(broker: Redis, broker_url: str, tmp_path: Path) -> GatewaySettings:
     )
 
 
-@asynccontextmanager
-async def deployment(
-    settings: GatewaySettings, capacity: int = 10
-) -> AsyncIterator[tuple[RunningGateway, FakeMediaWorker]]:
-    pool = WorkerReport(worker_id="p1", kind="pipeline", capacity=10, pool="default")
-    async with (
-        FakeMediaWorker(settings.redis_url, capacity=capacity).running() as worker,
-        present_worker(settings.redis_url, pool),
-        running_gateway(settings) as gateway,
-    ):
-        yield gateway, worker
-
-
 async def token_of(gateway: RunningGateway, **request: object) -> str:
     body = request or {"agentId": "echo"}
     async with httpx.AsyncClient(base_url=gateway.url, headers={"authorization": f"Bearer {API_KEY}"}) as http:
@@ -72,7 +56,7 @@ async def refused(client: SignalingClient, token: object = None, agent: str = "e
 
 
 async def test_a_call_with_a_token(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, _), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, _), gateway.client() as client:
         await offer(client, await token_of(gateway))
         session = await client.hear()
         (turn,) = session["iceServers"]
@@ -83,7 +67,7 @@ async def test_a_call_with_a_token(settings: GatewaySettings) -> None:
 
 
 async def test_a_caller_without_a_good_token_may_try_again(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, worker), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as client:
         assert await refused(client) == "token_required"
         assert await refused(client, "guess") == "token_invalid"
         assert await refused(client, 5) == "bad_message"
@@ -95,7 +79,7 @@ async def test_a_caller_without_a_good_token_may_try_again(settings: GatewaySett
 
 
 async def test_a_caller_who_keeps_trying_tokens_is_disconnected(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, _), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, _), gateway.client() as client:
         for number in range(5):
             assert await refused(client, f"guess {number}") == "token_invalid"
         assert (await client.hear())["code"] == "too_many_errors"
@@ -103,7 +87,7 @@ async def test_a_caller_who_keeps_trying_tokens_is_disconnected(settings: Gatewa
 
 
 async def test_a_token_opens_one_session_at_all_gateways(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, _), running_gateway(settings) as other:
+    async with gateway_with_workers(settings) as (gateway, _), running_gateway(settings) as other:
         token = await token_of(gateway)
         async with other.client() as client:
             await offer(client, token)
@@ -113,13 +97,13 @@ async def test_a_token_opens_one_session_at_all_gateways(settings: GatewaySettin
 
 
 async def test_unknown_agents_are_told_only_to_callers_with_a_token(settings: GatewaySettings) -> None:
-    async with deployment(settings) as (gateway, _), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, _), gateway.client() as client:
         assert await refused(client, agent="no-such-agent") == "token_required"
         assert await refused(client, await token_of(gateway, agents="all"), "no-such-agent") == "unknown_agent"
 
 
 async def test_a_refused_placement_gives_the_token_back(settings: GatewaySettings) -> None:
-    async with deployment(settings, capacity=0) as (gateway, _):
+    async with gateway_with_workers(settings, capacity=0) as (gateway, _):
         token = await token_of(gateway)
         for _ in range(2):
             async with gateway.client() as client:
@@ -133,7 +117,7 @@ async def test_an_offer_that_cannot_be_answered_uses_no_token(settings: GatewayS
             return [OfferRefused(session=message.session, code="bad_sdp", message="no audio")]
         return []
 
-    async with deployment(settings) as (gateway, worker):
+    async with gateway_with_workers(settings) as (gateway, worker):
         answering, worker.respond = worker.respond, refuse
         first, second = await token_of(gateway), await token_of(gateway)
         async with gateway.client() as client:
@@ -153,7 +137,7 @@ async def test_an_offer_that_cannot_be_answered_uses_no_token(settings: GatewayS
 async def test_a_caller_who_leaves_before_the_answer_may_use_the_token_again(
     settings: GatewaySettings, broker: Redis
 ) -> None:
-    async with deployment(settings) as (gateway, worker):
+    async with gateway_with_workers(settings) as (gateway, worker):
         answering, worker.respond = worker.respond, lambda _: []
         token = await token_of(gateway)
         async with gateway.client() as client:
@@ -170,7 +154,7 @@ async def test_a_caller_who_leaves_before_the_answer_may_use_the_token_again(
 
 async def test_an_open_gateway_reads_no_tokens(settings: GatewaySettings) -> None:
     open_ = settings.model_copy(update={"gateway_access": "open"})
-    async with deployment(open_) as (gateway, _), gateway.client() as client:
+    async with gateway_with_workers(open_) as (gateway, _), gateway.client() as client:
         await offer(client, "anything")
         await client.answer()
 
@@ -178,7 +162,11 @@ async def test_an_open_gateway_reads_no_tokens(settings: GatewaySettings) -> Non
 async def test_an_api_key_has_as_many_sessions_at_once_as_it_may(settings: GatewaySettings, broker: Redis) -> None:
     (settings.agents_dir / "api-keys").write_text(f"{LINE} sessions_at_once=1")
     counter = keys.counter("key", "website")
-    async with deployment(settings) as (gateway, worker), gateway.client() as first, gateway.client() as second:
+    async with (
+        gateway_with_workers(settings) as (gateway, worker),
+        gateway.client() as first,
+        gateway.client() as second,
+    ):
         await offer(first, await token_of(gateway))
         session, _ = await first.answer()
         opening = await worker.wait_for(OpenSession)
@@ -199,7 +187,7 @@ async def test_an_api_key_has_as_many_sessions_at_once_as_it_may(settings: Gatew
 async def test_an_agent_has_as_many_sessions_at_once_as_it_may_over_all_gateways(settings: GatewaySettings) -> None:
     (settings.agents_dir / "desk.yaml").write_text("id: desk\nname: Desk\nmode: echo\nlimits: {max_sessions: 1}\n")
     async with (
-        deployment(settings) as (gateway, _),
+        gateway_with_workers(settings) as (gateway, _),
         running_gateway(settings) as other,
         gateway.client() as first,
         other.client() as second,
@@ -215,7 +203,7 @@ async def test_an_agent_has_as_many_sessions_at_once_as_it_may_over_all_gateways
 
 async def test_an_offer_that_was_refused_does_not_count(settings: GatewaySettings, broker: Redis) -> None:
     (settings.agents_dir / "api-keys").write_text(f"{LINE} sessions_at_once=1")
-    async with deployment(settings) as (gateway, worker), gateway.client() as client:
+    async with gateway_with_workers(settings) as (gateway, worker), gateway.client() as client:
         worker.respond = lambda message: [OfferRefused(session=message.session, code="bad_sdp", message="no audio")]
         assert await refused(client, await token_of(gateway)) == "bad_sdp"
         assert await broker.zcard(keys.counter("key", "website")) == 0

@@ -181,7 +181,7 @@ async def test_a_burst_beyond_the_capacity_is_reported_by_code(deployment: Deplo
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
-        (("--url", "http://127.0.0.1:{free}"), 1, "no ICE servers from http://127.0.0.1:{free}/api/ice-servers: "),
+        (("--url", "http://127.0.0.1:{free}"), 1, "no Antiphon at http://127.0.0.1:{free}: "),
         (("--json", "/nowhere/report.json"), 2, "/nowhere/report.json: No such file or directory"),
         (("--html", "/"), 2, "/: Is a directory"),
     ],
@@ -199,15 +199,30 @@ async def test_what_would_waste_a_run_is_said_before_it_begins(
     assert len(output.splitlines()) == 1
 
 
+async def test_a_run_with_an_agent_that_is_not_there_went_on_to_its_end(deployment: Deployment, tmp_path: Path) -> None:
+    """Every caller was refused."""
+    script = tmp_path / "hello.yaml"
+    script.write_text("name: hello\nagent: nobody\nsteps:\n- wait_for: reply\n")
+    for arguments in (("steady", "--agent", "nobody"), ("conversation", str(script))):
+        process = await started(*arguments, "--duration", "10m", *options(deployment, tmp_path))
+        output = await output_of(process)
+        assert process.returncode == 1
+        assert output.startswith("antiphon: refused: no agent 'nobody'; known agents: ")
+        assert len(output.splitlines()) == 1
+
+
 async def test_callers_who_cannot_call_say_why(deployment: Deployment, tmp_path: Path) -> None:
-    process = await started(
-        *("steady", "--callers", "2", "--duration", "1s", "--agent", "nobody"), *options(deployment, tmp_path)
-    )
-    output = await output_of(process)
+    url = f"http://127.0.0.1:{deployment.port}"
+    async with running("steady", "--callers", str(_CAPACITY), "--duration", "10m", "--url", url) as others:
+        await line_with(others, f"{_CAPACITY} of {_CAPACITY} callers")
+        process = await started("steady", "--callers", "2", "--duration", "1s", *options(deployment, tmp_path))
+        output = await output_of(process)
+        others.send_signal(signal.SIGINT)
+        await output_of(others)
     assert process.returncode == 1
     (stage,) = report_in(tmp_path).stages
-    assert (stage.callers_connected, stage.errors) == (0, {"unknown_agent": 2})
-    assert output.count("unknown_agent: refused: ") == 1
+    assert (stage.callers_connected, list(stage.errors), stage.retries) == (0, ["no_capacity"], 6)
+    assert output.count("no_capacity: refused: ") == 1
 
 
 @asynccontextmanager
@@ -273,7 +288,7 @@ async def test_two_hosts_share_the_callers_if_they_share_the_key(deployment: Dep
     other_key.write_text("another key\n")
     arguments = ("steady", "--callers", "4", "--duration", "2s", "--hosts", "2", "--listen", address, "--key", str(key))
     async with running(*arguments, "--processes", "1", *options(deployment, tmp_path)) as leader:
-        await line_with(leader, "Waiting for 1 other hosts")
+        await line_with(leader, "Waiting for 1 more of 2 hosts")
         stranger = await started("join", address, "--key", str(other_key))
         assert "another key" in await output_of(stranger)
         assert stranger.returncode == 1

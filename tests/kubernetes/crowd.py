@@ -63,6 +63,19 @@ class Crowd:
         (figures,) = report.figures
         return {**figures, "took_s": back_s - at_s}
 
+    async def lose_nobody(
+        self,
+        row: str,
+        happens: Callable[[], Awaitable[object]],
+        record: Record,
+        concerned: Collection[int] | None = None,
+    ) -> dict[str, Any]:
+        """As `hear`, for the summary too. Fails if a session was lost."""
+        heard = await self.hear(row, happens, concerned)
+        record_heard(record, heard)
+        assert heard["sessions_lost"] == 0
+        return heard
+
     async def whole_reply_since(self, since_s: float) -> None:
         """Until every caller has heard one whose question came after `since_s`."""
         deadline_s = time.monotonic() + _TALK_TIMEOUT_S

@@ -97,26 +97,17 @@ async def _antiphon(report: BenchReport, talk: str, sessions: int, talk_share: f
 
 async def _plain(report: BenchReport, sessions: int) -> float:
     packets = await asyncio.to_thread(browser_packets, False)
-    with stack.running_broker() as (url, broker_pid):
-        settings = {"ANTIPHON_REDIS_URL": url, "PEER_SESSIONS": str(sessions), "PEER_MODE": "talk"}
-        with (
-            stack.running("tests.load.peers.plain_aiortc", stack.SERVER_CORE, **settings) as server,
-            stack.running("tests.load.peers.plain_pipeline", stack.LOAD_CORE, **settings) as pipeline,
-        ):
-            assert server.stdout is not None
-            assert pipeline.stdout is not None
-            port = int(server.stdout.readline())
-            pipeline.stdout.readline()
-            swarm = Swarm(lambda _, sdp: line_exchange(port, sdp), packets)
-            await swarm.join(sessions)
-            cost = await _measure(
-                report,
-                swarm,
-                {"server": "plain aiortc, awaited Redis writes", "talk": "everyone talks", "sessions": sessions},
-                server.pid,
-                lambda: process_cpu_s(broker_pid),
-            )
-            await swarm.leave()
+    with stack.plain_aiortc("talk", sessions) as (port, pid, broker_pid):
+        swarm = Swarm(lambda _, sdp: line_exchange(port, sdp), packets)
+        await swarm.join(sessions)
+        cost = await _measure(
+            report,
+            swarm,
+            {"server": "plain aiortc, awaited Redis writes", "talk": "everyone talks", "sessions": sessions},
+            pid,
+            lambda: process_cpu_s(broker_pid),
+        )
+        await swarm.leave()
     return cost
 
 

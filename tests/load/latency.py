@@ -151,24 +151,10 @@ async def _echoed_by_antiphon() -> Delays:
 
 async def _echoed_by_plain_aiortc() -> Delays:
     sent, packets = await asyncio.to_thread(_bursts)
-    with stack.running_broker() as (url, _):
-        settings = {
-            "ANTIPHON_REDIS_URL": url,
-            "PEER_SESSIONS": str(_PLAIN_SESSIONS),
-            "PEER_MODE": "echo",
-            "PEER_RATE": "16000",
-        }
-        with (
-            stack.running("tests.load.peers.plain_aiortc", stack.SERVER_CORE, **settings) as server,
-            stack.running("tests.load.peers.plain_pipeline", stack.LOAD_CORE, **settings) as pipeline,
-        ):
-            assert server.stdout is not None
-            assert pipeline.stdout is not None
-            port = int(server.stdout.readline())
-            pipeline.stdout.readline()
-            swarm = Swarm(lambda _, sdp: line_exchange(port, sdp), packets, recorded=_PROBES)
-            await swarm.join(_PLAIN_SESSIONS)
-            return await _mouth_to_ear(swarm, sent)
+    with stack.plain_aiortc("echo", _PLAIN_SESSIONS, rate=16_000) as (port, *_):
+        swarm = Swarm(lambda _, sdp: line_exchange(port, sdp), packets, recorded=_PROBES)
+        await swarm.join(_PLAIN_SESSIONS)
+        return await _mouth_to_ear(swarm, sent)
 
 
 async def _mouth_to_ear(swarm: Swarm, sent: Pcm) -> Delays:

@@ -72,6 +72,22 @@ def running(module: str, core: int, *arguments: str, **environment: str) -> Iter
             process.wait()
 
 
+@contextlib.contextmanager
+def plain_aiortc(mode: str, sessions: int, rate: int = 24_000) -> Iterator[tuple[int, int, int]]:
+    """Signaling port and process id of the peer, and process id of its broker. Its pipeline's `mode`: talk or echo."""
+    with running_broker() as (url, broker_pid):
+        peer = {"PEER_SESSIONS": str(sessions), "PEER_MODE": mode, "PEER_RATE": str(rate)}
+        with (
+            running("tests.load.peers.plain_aiortc", SERVER_CORE, ANTIPHON_REDIS_URL=url, **peer) as server,
+            running("tests.load.peers.plain_pipeline", LOAD_CORE, ANTIPHON_REDIS_URL=url, **peer) as pipeline,
+        ):
+            assert server.stdout is not None
+            assert pipeline.stdout is not None
+            port = int(server.stdout.readline())
+            pipeline.stdout.readline()
+            yield port, server.pid, broker_pid
+
+
 class _Busy(Exception):
     pass
 

@@ -320,3 +320,24 @@ async def test_a_hundred_sessions_do_not_write_their_records_at_once_when_the_br
     assert len(broker.records) == sum(broker.written) == 100
     assert max(broker.written) < 30
     assert sum(count > 0 for count in broker.written) > 10
+
+
+@in_virtual_time
+async def test_clients_that_came_back_after_a_short_outage_lost_their_sessions() -> None:
+    """Nothing was written meanwhile, so nobody noticed it, and the records were missing until their renewal."""
+    for sessions in (1, 100):
+        broker, rng = _EmptiedBroker(), random.Random(1)
+        store = SessionStore(cast(Redis, broker), lambda _: None, chance=rng.random)
+        for number in range(sessions):
+            store.save(f"s{number}", 1, {"generation": "1"})
+        with capture_logs():
+            running = asyncio.create_task(store.run())
+            await asyncio.sleep(0.2)
+            assert len(broker.records) == sessions
+            broker.records.clear()
+            broker.written.clear()
+            await asyncio.sleep(3.2)
+            running.cancel()
+            await asyncio.wait({running})
+        assert len(broker.records) == sum(broker.written) == sessions
+        assert max(broker.written) < 30

@@ -87,21 +87,25 @@ def test_a_load_that_cannot_be_is_refused(wrong: Options, complaint: str) -> Non
         wrong.levels()
 
 
-def test_only_a_conversation_has_a_script() -> None:
-    for options in (Options("conversation", "http://host"), Options("steady", "http://host", scripts=["{}"])):
-        with pytest.raises(ConfigError, match="conversation FILE"):
-            options.levels()
+@pytest.mark.parametrize(
+    ("scenario", "file", "complaint"),
+    [("conversation", None, "a conversation needs a scenario file"), ("steady", Path("nowhere"), "steady has no file")],
+)
+def test_only_a_conversation_has_a_script(scenario: str, file: Path | None, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        scripts(scenario, file)
+    assert scripts("steady", None) == []
 
 
 def test_a_script_is_a_scenario_file(tmp_path: Path) -> None:
     file = tmp_path / "hours.yaml"
     file.write_text("name: hours\nagent: front-desk\nsteps: [{wait_for: reply}, {pause: 300ms}]\n")
-    assert scripts(file) == [
+    assert scripts("conversation", file) == [
         '{"name": "hours", "agent": "front-desk", "steps": [{"wait_for": "reply"}, {"pause": "300ms"}]}'
     ]
     file.write_text("name: hours\n")
     with pytest.raises(ConfigError, match="agent"):
-        scripts(file)
+        scripts("conversation", file)
 
 
 def test_metrics_are_urls_or_files_of_targets(tmp_path: Path) -> None:

@@ -20,24 +20,25 @@ SOUND: Pcm = np.full(4_800, 9_000, np.int16)
 class QuickMicrophone(Microphone):
     """Every sound is over at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, late_s: float) -> None:
         super().__init__()
+        self._late_s = late_s
         self.played: list[Pcm] = []
 
     def play(self, samples: Pcm) -> Sound:
         self.played.append(samples)
         sound = Sound(samples)
         while not sound.over.is_set():
-            sound.take(asyncio.get_running_loop().time())
+            sound.take(asyncio.get_running_loop().time(), self._late_s)
         return sound
 
 
 class ToldCaller:
     """Answers what is typed with a transcript, at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, late_s: float) -> None:
         self.record = CallRecord(asyncio.get_running_loop().time())
-        self.microphone = QuickMicrophone()
+        self.microphone = QuickMicrophone(late_s)
         self.sent: list[dict[str, Any]] = []
 
     def send(self, **message: Any) -> None:
@@ -53,9 +54,9 @@ class ToldCaller:
         self.record.take(asyncio.get_running_loop().time(), event)
 
 
-async def performed(*steps: Any, **fields: Any) -> tuple[Outcome, ToldCaller]:
+async def performed(*steps: Any, late_s: float = 0.0, **fields: Any) -> tuple[Outcome, ToldCaller]:
     scenario = Scenario.model_validate({"name": "A call", "agent": "desk", "patience": "40ms", "steps": steps} | fields)
-    outcome, caller = Outcome(Path("call.yaml"), "A call"), ToldCaller()
+    outcome, caller = Outcome(Path("call.yaml"), "A call"), ToldCaller(late_s)
     await Performance(
         scenario, cast(Caller, caller), Fixtures(dict.fromkeys(range(len(steps)), SOUND), {}), outcome
     ).run()
@@ -126,3 +127,11 @@ async def test_noise_in_the_background_is_not_waited_for() -> None:
     outcome, caller = await performed(noise)
     assert outcome.passed
     assert len(caller.microphone.played) == 1
+
+
+async def test_a_caller_whose_own_machine_was_busy_was_misheard_and_nobody_knew_why() -> None:
+    _, on_time = await performed({"say": "hello"}, late_s=0.05)
+    _, late = await performed({"say": "hello"}, late_s=0.58)
+    actions = [[entry.fields["action"] for entry in caller.record.entries] for caller in (on_time, late)]
+    assert actions[0] == ['says "hello"']
+    assert actions[1] == ['says "hello"', "was up to 0.58 s late with that: this machine is busy"]
