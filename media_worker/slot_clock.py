@@ -93,7 +93,7 @@ class SlotClock:
         now = loop.time()
         if now - self._awake_s > _STALL_S:
             self._awake_s = math.inf  # the next time is no stall, so a process that is always late has a clock too
-            self._handle = loop.call_at(now + _SOCKETS_READ_S, self._run)
+            self._handle = loop.call_later(_SOCKETS_READ_S, self._run)
             return
         self._awake_s = now
         late_s = now - due

@@ -29,6 +29,9 @@ class ManualLoop:
         heapq.heappush(self._timers, (when, self._count, timer))
         return timer
 
+    def call_later(self, delay: float, callback: Callable[[], None]) -> ManualTimer:
+        return self.call_at(self._now + delay, callback)
+
     def advance(self, seconds: float) -> None:
         until = self._now + seconds
         while self._timers and self._timers[0][0] <= until:
