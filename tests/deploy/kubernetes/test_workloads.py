@@ -52,6 +52,25 @@ def test_a_pod_outlives_its_drain_and_a_drain_the_longest_session(overlay: str) 
 
 
 @overlays
+def test_pipeline_workers_know_the_agents_that_gateways_offer(overlay: str) -> None:
+    """Callers of an agent that no pipeline worker knew waited in vain."""
+    folders = {
+        component: (environment(overlay, workload).get("ANTIPHON_AGENTS_DIR"), _agents_of(workload))
+        for component, workload in our_workloads(overlay)
+        if component != "media-worker"
+    }
+    assert folders["gateway"] == folders["pipeline-worker"]
+    assert (None not in folders["gateway"]) == overlay.startswith("production")
+
+
+def _agents_of(workload: Manifest) -> str | None:
+    """The ConfigMap."""
+    volumes = {volume["name"]: volume for volume in pod_of(workload)["volumes"]}
+    mounted = {mount["name"] for container in containers(workload) for mount in container["volumeMounts"]}
+    return volumes["agents"]["configMap"]["name"] if "agents" in mounted else None
+
+
+@overlays
 def test_all_three_services_are_there(overlay: str) -> None:
     assert {component for component, _ in our_workloads(overlay)} == set(SETTINGS)
 
