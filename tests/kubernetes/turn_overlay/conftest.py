@@ -44,7 +44,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
 async def installed(
     cluster: Cluster, managed_redis: str, certificate: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Installation]:
-    command = [_SECRETS, "production-turn", managed_redis]
+    command = (_SECRETS, "production-turn", managed_redis)
     secrets = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)  # noqa: ASYNC221 (a moment)
     (admin_key,) = re.findall(r"console \(admin\) (\S+)", secrets.stderr)
     stated = f"{secrets.stdout}\n---\n{certificate}\n"
