@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.containers.compose import BUILD_TIMEOUT_S, IMAGE, SERVICES_IMAGE, build_images, podman
 from tests.kubernetes.cluster import Cluster
+from tests.kubernetes.keda import install_keda
 
 _KEEP = "ANTIPHON_TEST_CLUSTER"
 """`keep`: use the cluster that runs, if one does, and leave it running."""
@@ -35,3 +37,9 @@ def cluster(images: list[Path]) -> Iterator[Cluster]:
     finally:
         if not keep:
             running.end()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def keda(cluster: Cluster) -> None:
+    """Stays until the cluster ends: it has to finish each ScaledObject that is deleted."""
+    await install_keda(cluster)

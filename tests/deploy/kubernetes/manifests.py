@@ -91,7 +91,7 @@ def find(overlay: str, kind: str, beside: Manifest, name: str) -> Manifest:
 
 def selects(selector: Manifest, labels: dict[str, str]) -> bool:
     """Whether a label selector, which may be empty, matches."""
-    operators = {"In": lambda value, values: value in values}
+    operators = {"In": lambda value, values: value in values, "NotIn": lambda value, values: value not in values}
     return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()) and all(
         operators[one["operator"]](labels.get(one["key"]), one["values"])
         for one in selector.get("matchExpressions", [])

@@ -38,10 +38,12 @@ def test_policies_concern_pods_and_name_ports_of_theirs(overlay: str) -> None:
             wanted = {(port["protocol"], port["port"]) for port in rule["ports"]}
             assert wanted <= {port for one in own for port in ports(one)}, name_of(policy)
         for rule in spec.get("egress", []):
-            peers = [peer["podSelector"] for peer in rule["to"] if "podSelector" in peer]
+            peers = [
+                peer["podSelector"] for peer in rule["to"] if "podSelector" in peer and "namespaceSelector" not in peer
+            ]
             others = [one for peer in peers for one in selected(overlay, peer, namespace)]
             assert others or not peers, name_of(policy)
-            wanted = {(port["protocol"], port["port"]) for port in rule["ports"]}
+            wanted = {(port["protocol"], port["port"]) for port in rule.get("ports", [])}
             assert not others or wanted <= {port for one in others for port in ports(one)}, name_of(policy)
 
 
@@ -69,3 +71,14 @@ def test_behind_turn_servers_only_they_reach_media_workers() -> None:
     assert [one["spec"]["ingress"][0]["from"] for one in policies] == [
         [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "coturn"}}}]
     ]
+
+
+def test_turn_servers_reach_media_workers_and_nothing_else() -> None:
+    (coturn,) = [one for one in workloads("production-turn") if one["metadata"]["name"] == "coturn"]
+    allowed = [
+        rule["to"]
+        for policy in manifests("production-turn", "NetworkPolicy")
+        if coturn in selected("production-turn", policy["spec"]["podSelector"], policy["metadata"]["namespace"])
+        for rule in policy["spec"].get("egress", [])
+    ]
+    assert allowed == [[{"podSelector": {"matchLabels": {"app.kubernetes.io/component": "media-worker"}}}]]
