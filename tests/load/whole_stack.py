@@ -29,7 +29,7 @@ _SERVED = 0.96
 _CONNECTIONS = "400"
 """Of an address, to a gateway. How many sessions the workers take is left to their own estimates."""
 _ATTEMPTS, _RETRY_S = 60, 0.5
-_TOGETHER, _BETWEEN_S = 8, 0.3
+_TOGETHER, _BETWEEN_S = 4, 0.3
 """How callers arrive."""
 _SETTLE_S = 4.0
 _WINDOWS = 3
