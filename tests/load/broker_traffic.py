@@ -116,7 +116,7 @@ class Sender:
                 self._awaited += 1
         for connection, commands in zip(self._connections, parts, strict=True):
             if commands:
-                connection.transport.write(b"".join(commands))
+                connection.transport.writelines(commands)
 
     def _write_frames(self, parts: list[list[bytes]], stamp: bytes) -> None:
         frames = int(self._frames)
