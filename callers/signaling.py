@@ -88,9 +88,8 @@ class Signaling:
         The first offer begins a session, or a later one moves it to another peer connection.
         """
         offer: Event = {"type": "offer", "sdp": offer_sdp, "agentId": self._agent_id}
-        if self._resume_token and self.resumes:
-            offer |= {"resumeToken": self._resume_token, "lastSeq": self._last_seq}
-        elif self._make_token is not None and (token := await self._make_token()):
+        resumes = bool(self._resume_token) and self.resumes
+        if not resumes and self._make_token is not None and (token := await self._make_token()):
             offer["token"] = token
         try:
             if self._task is None:
@@ -104,6 +103,8 @@ class Signaling:
                 if self.lost is not None:
                     raise self.lost
                 self._answer = asyncio.get_running_loop().create_future()
+            if resumes:  # by now another WebSocket may have brought another token
+                offer |= {"resumeToken": self._resume_token, "lastSeq": self._last_seq}
             assert self._socket is not None
             await self._socket.send(json.dumps(offer))
         except (OSError, websockets.WebSocketException) as error:

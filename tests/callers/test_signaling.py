@@ -134,6 +134,19 @@ async def test_a_gateway_that_goes_away_is_left_once_another_has_the_session(
     assert gateways.received[-1] == (1, offer)
 
 
+async def test_a_move_that_waited_for_another_websocket_shows_the_token_that_it_brought(
+    gateways: Gateways, caller: Signaling
+) -> None:
+    """With the one from before, it was taken for a thief when the gateway, the media worker and the broker left at once."""
+    caller.cut()
+    await eventually(lambda: not caller._attached.is_set())
+    assert await caller.exchange("another") == "theirs"
+    assert [(message["type"], message.get("resumeToken")) for _, message in gateways.received[1:]] == [
+        ("resume", "s.1"),
+        ("offer", "s.2"),
+    ]
+
+
 async def test_a_caller_whose_token_is_refused_has_lost_the_session(gateways: Gateways, caller: Signaling) -> None:
     gateways.refusal = {"type": "error", "code": "resume_refused", "message": "unknown"}
     caller.cut()
