@@ -137,14 +137,17 @@ async def test_a_gateway_that_goes_away_is_left_once_another_has_the_session(
 async def test_a_move_that_waited_for_another_websocket_shows_the_token_that_it_brought(
     gateways: Gateways, caller: Signaling
 ) -> None:
-    """With the one from before, it was taken for a thief when the gateway, the media worker and the broker left at once."""
+    """With the one from before, it was taken for a thief: gateway, media worker and broker had left at once."""
+    gateways.refusal = {"type": "error", "code": "broker_unavailable", "message": "away"}
     caller.cut()
-    await eventually(lambda: not caller._attached.is_set())
-    assert await caller.exchange("another") == "theirs"
-    assert [(message["type"], message.get("resumeToken")) for _, message in gateways.received[1:]] == [
-        ("resume", "s.1"),
-        ("offer", "s.2"),
-    ]
+    await eventually(lambda: len(gateways.received) == 2)
+    moving = asyncio.create_task(caller.exchange("another"))
+    await asyncio.sleep(0)
+    gateways.refusal = None
+    assert await moving == "theirs"
+    *_, resume, offer = [message for _, message in gateways.received]
+    assert (resume["type"], resume["resumeToken"]) == ("resume", "s.1")
+    assert offer["resumeToken"] == f"s.{len(gateways.received) - 1}"
 
 
 async def test_a_caller_whose_token_is_refused_has_lost_the_session(gateways: Gateways, caller: Signaling) -> None:
