@@ -9,7 +9,8 @@ import onnxruntime
 import pytest
 
 from pipeline_worker.engines.silero import detector
-from pipeline_worker.engines.silero.detector import CHUNK_SAMPLES, SileroStream, SileroVoiceActivityDetector
+from pipeline_worker.engines.silero.detector import SileroStream, SileroVoiceActivityDetector
+from pipeline_worker.engines.silero.model import CHUNK_SAMPLES
 from pipeline_worker.engines.silero.silence_gate import CALM_CHUNKS, SilenceGate
 from shared.audio import UPLINK_RATE, Pcm
 from shared.errors import EngineError
