@@ -207,7 +207,7 @@ async def test_a_media_worker_asks_a_pipeline_worker_that_has_sessions_of_it(bro
     async with jobs_of_zone(broker, "") as jobs, workers(broker_url, "", "") as (stranger, usual):
         with_usual_workers(jobs)
         waiting_elsewhere = asyncio.create_task(claimed_for(stranger, "p9"))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the stranger waits first
         jobs.ask(a_job(), lambda *_: None)
         assert await claimed_for(usual, "p1") == "s1"
         jobs.taken("s1", POOL, "p1")
