@@ -39,7 +39,7 @@ test-containers: .venv/installed-dev .venv-containers/installed ## Build the ima
 	@sh deploy/debian-packages.sh chromium mmdebstrap netavark podman runc
 	.venv/bin/python -m pytest -s tests/containers
 
-test-k8s: .venv/installed-dev ## Boot a real Kubernetes of two nodes, and replace pods under calls (needs root and Go 1.26; 25 minutes, 45 the first time)
+test-k8s: .venv/installed-dev ## Boot a real Kubernetes of two nodes, and replace pods under calls (needs root and Go 1.26; 20 minutes, 40 the first time)
 	@command -v go >/dev/null || { echo "Kubernetes is compiled here: install Go 1.26 or newer" >&2; exit 1; }
 	@sh deploy/debian-packages.sh mmdebstrap podman runc
 	.venv/bin/python -m pytest tests/kubernetes
