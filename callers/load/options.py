@@ -162,7 +162,7 @@ def scripts(scenario: str, file: Path | None) -> list[str]:
     """The scenarios of a file of `antiphon eval`, each as JSON. Raises `ConfigError`."""
     if scenario != "conversation":
         if file is not None:
-            raise ConfigError(f"{file}: {scenario} has no file: use antiphon load conversation FILE")
+            raise ConfigError(f"{file}: {scenario} has no file; the server's address is --url")
         return []
     if file is None:
         raise ConfigError("a conversation needs a scenario file: use antiphon load conversation FILE")
