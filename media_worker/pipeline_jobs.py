@@ -91,8 +91,9 @@ class PipelineJobs:
     def taken(self, session: str, pool: str, worker: str) -> None:
         """The session has its worker. The job is withdrawn, if there is one."""
         place = self._places.get(session)
-        from_elsewhere = self._zone and place is not None and place.until_s == math.inf
-        if not from_elsewhere:
+        if self._zone and place is not None and place.until_s == math.inf:
+            self._affinity.ended(session)  # a worker of another zone is no usual one
+        else:
             self._affinity.taken(session, pool, worker)
         self._withdraw(session)
 

@@ -71,8 +71,7 @@ class Helper:
             try:
                 await self._link.send(order.model_dump_json().encode())
             except LinkError:
-                self.is_gone = True
-                self._link.close()
+                self._leave()
 
     async def report(self) -> Measured | None:
         """None if it is gone. One that does not answer in time has to go: it would answer at the next level."""
@@ -82,10 +81,12 @@ class Helper:
                 while not self.is_gone:
                     with contextlib.suppress(TimeoutError):
                         return await asyncio.wait_for(self._measured.get(), 0.5)
-        self._link.close()
-        while not self.is_gone:  # noqa: ASYNC110 (`listen` notices at once)
-            await asyncio.sleep(0.01)
+        self._leave()
         return None
+
+    def _leave(self) -> None:
+        self.is_gone = True
+        self._link.close()
 
     async def listen(self) -> None:
         """Until it is gone."""

@@ -31,7 +31,7 @@ _NEVER_WAITS = 32 * 1024
 
 
 async def _sound(connection: AbstractConnection) -> bool:
-    """Whether it is connected, and nothing is left to read."""
+    """Whether it is connected, and nothing is left to read. It looks, and does not wait."""
     try:
         return connection.is_connected and not await connection.can_read()
     except CONNECTION_FAILURES:
@@ -55,7 +55,7 @@ class Pool(BlockingConnectionPool):
         if not idle or not await _sound(idle[-1]):
             self._slow += 1
             try:
-                taken: AbstractConnection = await super().get_connection()  # type: ignore[no-untyped-call]
+                taken: AbstractConnection = await super().get_connection()  # type: ignore[no-untyped-call] # redis-py's
                 return taken
             finally:
                 self._slow -= 1
@@ -65,7 +65,7 @@ class Pool(BlockingConnectionPool):
 
     async def release(self, connection: AbstractConnection) -> None:
         failed = not connection.is_connected
-        if not failed and not self._slow and not connection.should_reconnect():  # type: ignore[no-untyped-call]
+        if not failed and not self._slow and not connection.should_reconnect():  # type: ignore[no-untyped-call] # redis-py's
             self._in_use_connections.remove(connection)
             self._available_connections.append(connection)
             return
@@ -101,7 +101,7 @@ class _Dependable(AbstractConnection):
 
     def pack_command(self, *args: Any) -> list[bytes]:
         self._packed += 1
-        return _serializer.pack(*args)  # type: ignore[no-any-return]
+        return _serializer.pack(*args)  # type: ignore[no-any-return] # redis-py has no type for it
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
         if self._reader is not None and self._reader.at_eof():

@@ -24,10 +24,6 @@ if [[ ! -e $OUT/keda.yaml ]]; then
   image webhooks keda-admission-webhooks keda-admission-webhooks
   cat >"$WORK/kustomization.yaml" <<YAML
 resources: [source/config/default]
-images:
-  - { name: ghcr.io/kedacore/keda, newName: localhost/keda, newTag: $VERSION }
-  - { name: ghcr.io/kedacore/keda-metrics-apiserver, newName: localhost/keda-metrics-apiserver, newTag: $VERSION }
-  - { name: ghcr.io/kedacore/keda-admission-webhooks, newName: localhost/keda-admission-webhooks, newTag: $VERSION }
 patches:
   # These images name no user, and are on the nodes.
   - target: { kind: Deployment }
@@ -36,7 +32,7 @@ patches:
       - { op: replace, path: /spec/template/spec/containers/0/imagePullPolicy, value: Never }
       - { op: replace, path: /spec/template/spec/containers/0/readinessProbe/initialDelaySeconds, value: 2 }
 YAML
-  kubectl kustomize "$WORK" >"$WORK/keda.yaml"
+  kubectl kustomize "$WORK" | sed -E "s|image: [^ ]*/kedacore/([a-z-]+):.*|image: localhost/\1:$VERSION|" >"$WORK/keda.yaml"
   mv "$WORK/keda.yaml" "$OUT"
 fi
 echo "$OUT"

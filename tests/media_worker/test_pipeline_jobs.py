@@ -230,6 +230,19 @@ async def test_a_worker_that_is_gone_keeps_a_caller_waiting_for_a_twentieth_of_a
         assert delays_s[0] >= CERTAIN_WORKER_S > delays_s[1]
 
 
+async def test_a_worker_of_another_zone_that_helped_out_does_not_become_a_usual_one(
+    broker: Redis, broker_url: str
+) -> None:
+    async with jobs_of_zone(broker) as jobs, workers(broker_url, "") as (far,):
+        with_usual_workers(jobs)
+        jobs.ask(a_job(), lambda *_: None)
+        assert await claimed_for(far, "far") == "s1", "neither the usual worker nor the zone took it"
+        jobs.taken("s1", POOL, "far")
+        later_s = asyncio.get_running_loop().time() + 60
+        assert jobs._affinity.choose("s1", POOL, later_s) == "p1", "it does not count as one that p1 had"
+        assert "far" not in {jobs._affinity.choose(f"s{number}", POOL, later_s) for number in range(2, 20)}
+
+
 async def test_a_worker_that_is_nearly_full_leaves_its_own_jobs_to_all(broker: Redis, broker_url: str) -> None:
     clock = asyncio.get_running_loop().time
     async with jobs_of_zone(broker, "") as jobs, workers(broker_url, "") as (usual,):
