@@ -1,6 +1,7 @@
 """The list of jobs, on a real broker."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -237,6 +238,7 @@ async def test_a_worker_of_another_zone_that_helped_out_does_not_become_a_usual_
         with_usual_workers(jobs)
         jobs.ask(a_job(), lambda *_: None)
         assert await claimed_for(far, "far") == "s1", "neither the usual worker nor the zone took it"
+        await eventually(lambda: jobs._places["s1"].until_s == math.inf)  # it knows that the job moved
         jobs.taken("s1", POOL, "far")
         later_s = asyncio.get_running_loop().time() + 60
         assert jobs._affinity.choose("s1", POOL, later_s) == "p1", "it does not count as one that p1 had"
